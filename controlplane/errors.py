@@ -1,0 +1,147 @@
+"""Every error of ours, as one tree.
+
+LandlordError
+├── Retryable               the same call may succeed later; carries `delay` (seconds, or None: use the backoff)
+│   ├── EngineUnavailable   the engine or platform does not answer
+│   ├── Throttled           it answers: not so fast
+│   └── NotAvailableYet     image, quota or access refused at first use: registries and IAM lag behind
+├── Terminal                the same call will never succeed
+│   ├── InvalidConfig       the spec cannot work, and why
+│   ├── NameConflict        something under our name belongs to somebody else
+│   ├── Unsupported         the provider cannot do this
+│   ├── DeadlineExceeded    it did not become healthy, or end, in the time it had
+│   └── ProviderNotEnabled  the spec names a provider that this installation does not run
+├── NotCurrent              the gate said no: another execution has taken over; stop, report, touch nothing more
+├── LeaseLost               another owner holds the tenant: write nothing more, leave
+├── Refused                 a request that the API answers with a problem; carries `code` and `status`
+├── SettingsError           a setting is unknown, malformed or contradicts another
+└── SchemaTooNew            the database was migrated by a newer release
+
+All of them survive pickle (they cross Ray and thread boundaries) and carry their ids as attributes.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+
+class LandlordError(Exception):
+    """Base of every error of ours.
+
+    `message` is for a person. `fields` are keyword attributes (ids, provider codes): whatever is given to the
+    constructor by keyword is an attribute of the error and survives pickle.
+    """
+
+    def __init__(self, message: str, **fields: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fields = fields
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.fields)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def _rebuild(cls: type[LandlordError], message: str, fields: dict[str, Any]) -> LandlordError:
+    return cls(message, **fields)
+
+
+class Retryable(LandlordError):
+    """The same call may succeed later. `delay`: seconds to wait at least, None for the caller's own backoff."""
+
+    delay: float | None
+
+    def __init__(self, message: str, *, delay: float | None = None, **fields: Any) -> None:
+        super().__init__(message, delay=delay, **fields)
+
+
+class EngineUnavailable(Retryable):
+    """The engine or platform does not answer, or answers that it cannot now."""
+
+
+class Throttled(Retryable):
+    """The platform asks for fewer calls."""
+
+
+class NotAvailableYet(Retryable):
+    """Refused at first use (image, quota, access), which may heal: registries and IAM lag behind."""
+
+
+class Terminal(LandlordError):
+    """The same call will never succeed."""
+
+
+class InvalidConfig(Terminal):
+    """The provider's config cannot work. `errors`: [{"loc": "ports.0.host_port", "message": "…"}], maybe empty."""
+
+    errors: Sequence[dict[str, str]]
+
+    def __init__(self, message: str, *, errors: Sequence[dict[str, str]] = (), **fields: Any) -> None:
+        super().__init__(message, errors=list(errors), **fields)
+
+
+class NameConflict(Terminal):
+    """A resource under our name bears another owner's or another tenant's labels."""
+
+
+class Unsupported(Terminal):
+    """The provider cannot do what was asked."""
+
+
+class DeadlineExceeded(Terminal):
+    """The execution or a step had its time and did not end well."""
+
+
+class ProviderNotEnabled(Terminal):
+    """The spec names a provider that this installation does not run. `enabled` names those it does."""
+
+    enabled: list[str]
+
+    def __init__(self, message: str, *, enabled: Sequence[str] = (), **fields: Any) -> None:
+        super().__init__(message, enabled=list(enabled), **fields)
+
+
+class NotCurrent(LandlordError):
+    """The gate said no. `made`: the immutable id of a resource that this very call created, or None."""
+
+    made: str | None
+
+    def __init__(self, message: str, *, made: str | None = None, **fields: Any) -> None:
+        super().__init__(message, made=made, **fields)
+
+
+class LeaseLost(LandlordError):
+    """A fenced write changed no row: another owner has the tenant."""
+
+
+class Refused(LandlordError):
+    """A request is refused. `code` is one of API.md's codes, `status` the HTTP status that goes with it."""
+
+    code: str
+    status: int
+
+    def __init__(self, message: str, *, code: str, status: int, **fields: Any) -> None:
+        super().__init__(message, code=code, status=status, **fields)
+
+    @classmethod
+    def tenant_not_found(cls, name: str) -> Self:
+        return cls(f"there is no tenant {name!r}", code="tenant_not_found", status=404)
+
+    @classmethod
+    def execution_not_found(cls, execution_id: str) -> Self:
+        return cls(f"there is no execution {execution_id!r}", code="execution_not_found", status=404)
+
+    @classmethod
+    def invalid_transition(cls, message: str) -> Self:
+        return cls(message, code="invalid_transition", status=409)
+
+
+class SettingsError(LandlordError):
+    """One line that names the setting and says what to do."""
+
+
+class SchemaTooNew(LandlordError):
+    """The database holds a schema that this release does not know."""

@@ -1,0 +1,119 @@
+"""One typed Settings, read once: environment beats file (`$LANDLORD_HOME/config.yaml`) beats default.
+
+Raises SettingsError with one line that names the setting.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from controlplane.errors import SettingsError
+
+PREFIX = "LANDLORD_"
+NOT_SETTINGS = ("LANDLORD_SECRET_", "LANDLORD_INTERNAL_")
+"""Variables that bear our prefix and are no settings: secrets for tenants, and what `up` hands to its children."""
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+def default_home() -> Path:
+    """`/var/lib/landlord` for root, else `~/.landlord`."""
+    return Path("/var/lib/landlord") if os.geteuid() == 0 else Path.home() / ".landlord"
+
+
+class Settings(BaseModel):
+    """The effective settings. Field `x_y` is the variable `LANDLORD_X_Y` and the key `x_y` of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    home: Path = Field(default_factory=default_home)
+    port: int = Field(default=8000, ge=1, le=65535)
+    url: str | None = None
+    database_url: SecretStr | None = None
+    token: SecretStr | None = None
+    workflow_provider: str = "embedded"
+    compute_providers: tuple[str, ...] | None = None
+    """None: `process`, and `docker` where its socket answers."""
+    restate_ingress_url: str | None = None
+    restate_admin_url: str | None = None
+    aws_endpoint_url: str | None = None
+    actor_idle_seconds: Seconds | Literal["never"] = 60.0
+    sweep_seconds: Seconds = 10.0
+    rest_probe_seconds: Seconds = 30.0
+    trigger_timeout_seconds: Seconds = 2.0
+    step_max_attempts: int = Field(default=5, ge=1, le=100)
+    provision_deadline_seconds: Seconds = 600.0
+    process_role: Literal["admin", "operator"] = "admin"
+    """The smallest role that may create tenants on the `process` provider: their commands run on this machine."""
+    process_user: str | None = None
+    docker_allow_host_access: bool = False
+    """Allow host mounts, host network and privileged containers in docker configs."""
+    failpoints: Path | None = None
+    """Directory of named failpoints, for fault tests only (see `controlplane.failpoints`)."""
+
+    @field_validator("compute_providers", mode="before")
+    @classmethod
+    def _comma_list(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def idle_seconds(self) -> float | None:
+        """None: idle actors stay."""
+        return None if self.actor_idle_seconds == "never" else self.actor_idle_seconds
+
+    @property
+    def base_url(self) -> str:
+        """Where the command line and the client go."""
+        return self.url or f"http://127.0.0.1:{self.port}"
+
+    def masked(self) -> dict[str, Any]:
+        """For people: secrets are stars."""
+        return self.model_dump(mode="json")
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Raises SettingsError: unknown or malformed variable or key, unreadable file."""
+    environ = os.environ if environ is None else environ
+    from_env = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(PREFIX) and not name.startswith(NOT_SETTINGS) and value != ""
+    }
+    for key in from_env:
+        if key not in Settings.model_fields:
+            raise SettingsError(f"{PREFIX}{key.upper()} is not a setting; `landlord config show` lists them")
+    home = Path(from_env.get("home", default_home())).expanduser().absolute()
+    from_file = _read_file(home / "config.yaml")
+    try:
+        return Settings.model_validate({**from_file, **from_env, "home": home})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        origin = f"{PREFIX}{key.upper()}" if key in from_env else f"{key} in {home / 'config.yaml'}"
+        raise SettingsError(f"{origin}: {first['msg']}") from None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except FileNotFoundError:
+        return {}
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path} must hold settings as `name: value` lines")
+    for key in content:
+        if key not in Settings.model_fields or key == "home":
+            raise SettingsError(f"{key} in {path} is not a setting; `landlord config show` lists them")
+    return content

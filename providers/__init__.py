@@ -1,0 +1,1 @@
+"""Workflow engines and compute platforms, each behind a port and an entry point."""

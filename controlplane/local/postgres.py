@@ -1,0 +1,250 @@
+"""The embedded Postgres of one home: a server on a Unix socket, from the binaries of a wheel.
+
+The truth about a running server is a connection that reports our data directory. A pid file is only a hint: after a
+power cut its pid may belong to anybody.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+
+from controlplane.errors import EngineUnavailable
+from controlplane.local.account import AREA, Account, choose_account, installed_programs, minimal_environment
+from controlplane.local.lock import file_lock
+from controlplane.local.paths import private_directory
+
+NAME = "landlord"
+"""Of the role and of the database."""
+LONGEST_SOCKET_DIRECTORY = 96
+START_SECONDS = 120.0
+"""Crash recovery after a kill may take a while."""
+STOP_SECONDS = 30.0
+POLL_SECONDS = 0.05
+
+OPTIONS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "fsync": "on",
+    "log_min_messages": "warning",
+    "log_line_prefix": "%m [%p] ",
+}
+
+
+class EmbeddedPostgres:
+    """Starts, adopts and stops the server of one data directory.
+
+    `start` is idempotent and safe against another `start` of the same directory. The server outlives its starter, holds
+    none of its files and none of its environment, and listens on a socket in a 0700 directory only: whoever may enter
+    that directory is trusted. All calls block.
+    """
+
+    def __init__(self, data: Path, sockets: Path, log: Path) -> None:
+        """`data` is made by `start` (its parent must exist), `sockets` must have a short path, `log` is appended to."""
+        if len(os.fsencode(sockets.absolute())) > LONGEST_SOCKET_DIRECTORY:
+            raise EngineUnavailable(f"{sockets} is too long a path for the sockets of Postgres")
+        self._data = data.absolute()
+        self._sockets = sockets.absolute()
+        self._log = log
+
+    @property
+    def url(self) -> str:
+        """For SQLAlchemy."""
+        return f"postgresql+asyncpg://{NAME}@/{NAME}?host={quote(str(self._host()), safe='/')}"
+
+    @property
+    def running(self) -> bool:
+        """A server answers on our socket and serves our data directory."""
+        return self._query("postgres", "SHOW data_directory") == str(self._data.resolve())
+
+    @property
+    def pid(self) -> int | None:
+        """Of the server, None when it does not run."""
+        servers = self._servers()
+        return min(servers, key=psutil.Process.create_time).pid if servers else None
+
+    def start(self) -> str:
+        """Make the database where there is none, start the server or adopt the one that runs. Returns the URL.
+
+        Raises EngineUnavailable with the end of the log when it does not come up.
+        """
+        with file_lock(self._data.with_name(f"{self._data.name}.lock")):
+            if not self.running:
+                account = choose_account(separate=self._data.is_symlink())
+                self._initialise(account)
+                self._await_predecessor()
+                if not self.running:
+                    self._launch(account)
+            if self._query("postgres", f"SELECT 1 FROM pg_database WHERE datname = '{NAME}'") != "1":
+                self._query("postgres", f"CREATE DATABASE {NAME}")
+        return self.url
+
+    def stop(self) -> None:
+        """Shut down fast, at once after 30 s. A server that does not run is success."""
+        for sign in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+            pid = self.pid
+            if pid is None:
+                return
+            try:
+                server = psutil.Process(pid)
+                server.send_signal(sign)
+                server.wait(STOP_SECONDS)
+            except psutil.NoSuchProcess:
+                return
+            except psutil.TimeoutExpired:
+                continue
+
+    def _host(self) -> Path:
+        """The directory of the socket: the caller's, or beside the data where another account runs the server."""
+        return self._data.resolve().parent / "s" if self._data.is_symlink() else self._sockets
+
+    def _initialise(self, account: Account) -> None:
+        if account.separate and not self._data.is_symlink():
+            self._move_out(account)
+        data = self._data.resolve()
+        if (data / "global" / "pg_control").is_file():
+            return
+        if data.is_dir() and any(data.iterdir()):
+            # Not a database, yet perhaps somebody's files: out of the way, not away.
+            data.rename(_unused(data.with_name(f"{data.name}.incomplete")))
+        draft = data.with_name(f"{data.name}.new")
+        if draft.exists():
+            shutil.rmtree(draft)
+        account.own(draft)
+        made = self._run(
+            account,
+            "initdb",
+            f"--pgdata={draft}",
+            f"--username={NAME}",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+        )
+        if made != 0:
+            raise EngineUnavailable(f"initdb failed: {self._end_of_log()}")
+        draft.rename(data)
+
+    def _move_out(self, account: Account) -> None:
+        """Give the data to the account: it moves to a directory that the account can reach, a link stays."""
+        place = AREA / self._sockets.parent.name
+        place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        account.own(place)
+        target = place / "data"
+        if self._data.is_dir():
+            shutil.move(self._data, target)
+            for directory, _, files in os.walk(target):
+                for path in (directory, *(os.path.join(directory, file) for file in files)):
+                    os.chown(path, account.uid or 0, account.gid or 0, follow_symlinks=False)
+        self._data.symlink_to(target)
+
+    def _await_predecessor(self) -> None:
+        """A server that starts, stops or recovers is waited for; what a dead one left in our way is removed.
+
+        Postgres clears the pid file of a dead server itself, but takes a pid that by now belongs to somebody else for a
+        server that lives. We may remove the file because no process of any server is in this directory, its workers
+        included: those are what the file guards against.
+        """
+        if not _eventually(lambda: self.running or not self._servers(), START_SECONDS):
+            raise EngineUnavailable(f"Postgres (pid {self.pid}) does not answer: {self._end_of_log()}")
+        if not self.running:
+            socket = self._host() / ".s.PGSQL.5432"
+            for stale in (self._data / "postmaster.pid", socket, socket.with_name(f"{socket.name}.lock")):
+                stale.unlink(missing_ok=True)
+
+    def _launch(self, account: Account) -> None:
+        host = self._host()
+        if account.separate:
+            account.own(host)
+        else:
+            private_directory(host)
+        options = [f"--{name}={value}" for name, value in OPTIONS.items()]
+        arguments = ["-D", str(self._data.resolve()), "-k", str(host), *options]
+        with self._log.open("ab") as log:
+            server = subprocess.Popen(
+                account.command("postgres", *arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=minimal_environment(),
+                start_new_session=True,
+                user=account.uid,
+                group=account.gid,
+                extra_groups=[] if account.separate else None,
+            )
+        if not _eventually(lambda: server.poll() is not None or self.running, START_SECONDS) or not self.running:
+            raise EngineUnavailable(f"Postgres did not start: {self._end_of_log()}")
+        # It outlives us on purpose; without this the interpreter warns that we did not wait for it.
+        server.returncode = 0
+
+    def _run(self, account: Account, program: str, *arguments: str) -> int:
+        with self._log.open("ab") as log:
+            return subprocess.run(
+                account.command(program, *arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=minimal_environment(),
+                user=account.uid,
+                group=account.gid,
+                extra_groups=[] if account.separate else None,
+                check=False,
+            ).returncode
+
+    def _query(self, database: str, statement: str) -> str | None:
+        """One value, through psql (this may be called inside an event loop). None: no server, or an error."""
+        if not (self._host() / ".s.PGSQL.5432").is_socket():
+            return None
+        target = ["--host", str(self._host()), "--username", NAME, "--dbname", database]
+        found = subprocess.run(
+            Account(installed_programs()).command("psql", "-XAtw", *target, "--command", statement),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env={**minimal_environment(), "PGCONNECT_TIMEOUT": "5"},
+            check=False,
+        )
+        return found.stdout.strip() if found.returncode == 0 else None
+
+    def _servers(self) -> list[psutil.Process]:
+        """Processes of any Postgres that works in our data directory (its children too)."""
+        data = str(self._data.resolve())
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.name() == "postgres" and process.cwd() == data:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def _end_of_log(self) -> str:
+        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        return " | ".join(lines[-5:]) or "it wrote nothing"
+
+
+def _eventually(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _unused(path: Path) -> Path:
+    number = 1
+    while path.with_name(f"{path.name}-{number}").exists():
+        number += 1
+    return path.with_name(f"{path.name}-{number}")

@@ -12,6 +12,7 @@ LandlordError
 │   ├── DeadlineExceeded    it did not become healthy, or end, in the time it had
 │   └── ProviderNotEnabled  the spec names a provider that this installation does not run
 ├── NotCurrent              the gate said no: another execution has taken over; stop, report, touch nothing more
+├── InvalidTransition       this status cannot move that way
 ├── LeaseLost               another owner holds the tenant: write nothing more, leave
 ├── Refused                 a request that the API answers with a problem; carries `code` and `status`
 ├── SettingsError           a setting is unknown, malformed or contradicts another
@@ -111,6 +112,10 @@ class NotCurrent(LandlordError):
 
     def __init__(self, message: str, *, made: str | None = None, **fields: Any) -> None:
         super().__init__(message, made=made, **fields)
+
+
+class InvalidTransition(LandlordError):
+    """The (status × cause) table has no such entry."""
 
 
 class LeaseLost(LandlordError):

@@ -22,6 +22,14 @@ NAME_PATTERN = r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$"
 TenantName = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=MAX_NAME)]
 
 
+class StopCause(StrEnum):
+    """Why an active execution is being stopped; decides how it ends."""
+
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
+
+
 class Status(StrEnum):
     """Where a tenant is. Changes only through `transitions`."""
 
@@ -269,6 +277,8 @@ class Tenant:
     serving_execution: str | None
     version: int
     paused: bool
+    epoch: int
+    """+1 whenever one of its executions is queued, promoted or ended: an observation begun before that is void."""
     fence: int
     lease_owner: str | None
     lease_expires_at: datetime | None
@@ -299,6 +309,8 @@ class Execution:
     created_at: datetime
     next_attempt_at: datetime | None = None
     superseded_by: str | None = None
+    cancel_requested_at: datetime | None = None
+    stop_cause: StopCause | None = None
     stop_reason: str | None = None
     stop_requested_at: datetime | None = None
     activations: int = 0
@@ -373,7 +385,7 @@ class Event:
 class Lifecycle:
     """A tenant's rows, read in one short transaction: what `reconcile` decides on.
 
-    `executions` holds the queued one, the active one, the serving one and the current one, no others.
+    `executions` holds the queued, the active, the serving and the current one, and those of the placements.
     """
 
     tenant: Tenant

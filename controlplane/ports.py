@@ -119,7 +119,7 @@ class ResourceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What a provider observed. `id` is the engine's immutable id: stop, start and destroy address it, never the name."""
+    """What a provider observed. `id` is the engine's immutable one: stop, start, destroy address it, not the name."""
 
     id: str
     name: str
@@ -461,4 +461,3 @@ class Providers:
     compute: Mapping[str, ComputeProvider]
     workflow: Mapping[str, WorkflowProvider]
     default_workflow: str
-

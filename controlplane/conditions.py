@@ -1,0 +1,23 @@
+"""Conditions: beside the status word, why. Pure."""
+
+from datetime import datetime
+from typing import Literal
+
+from controlplane.model import Condition
+
+
+def with_condition(
+    conditions: tuple[Condition, ...],
+    type: str,
+    status: Literal["true", "false", "unknown"],
+    reason: str,
+    now: datetime,
+    message: str = "",
+) -> tuple[Condition, ...]:
+    """The list with this one set. `since` moves only when the status does."""
+    before = next((c for c in conditions if c.type == type), None)
+    since = before.since if before is not None and before.status == status else now
+    new = Condition(type=type, status=status, reason=reason, message=message, since=since)
+    if before is None:
+        return (*conditions, new)
+    return tuple(new if c.type == type else c for c in conditions)

@@ -1,0 +1,93 @@
+"""What happens to the database before anything runs: migrate, mint the installation, register this cluster start.
+
+Called by `landlord up` and by the tests. Migrations are expand-only and run under an advisory lock, so that two
+starts at once do not meet; a schema newer than this code is refused.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, func, insert, inspect, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from controlplane.errors import SchemaTooNew
+from controlplane.persistence import tokens
+from controlplane.persistence.engine import create_engine
+from controlplane.persistence.tables import clusters, installation
+
+MIGRATION_LOCK = 0x1A4D10D6
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """`cluster_id`: minted now, for this start of the head. `installation_id`: the owner label of every resource."""
+
+    cluster_id: str
+    installation_id: str
+
+
+async def prepare(database_url: str, *, home: str, build: str, admin_token: str | None) -> Prepared:
+    """Migrate, and register a new cluster of this home; earlier ones of the same home are marked ended, so call it
+    only once their processes are gone. `admin_token` is stored (its hash) as the token named `admin`.
+
+    Raises SchemaTooNew, SettingsError for a URL that is not Postgres, and what asyncpg raises where it is not there."""
+    engine = create_engine(database_url, pool=1, application="landlord bootstrap")
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            await connection.run_sync(_migrate)
+            owner = await _mint_installation(connection)
+            cluster_id = await _register_cluster(connection, home, build)
+            if admin_token is not None:
+                await tokens.put_admin(connection, admin_token)
+        return Prepared(cluster_id=cluster_id, installation_id=owner)
+    finally:
+        await engine.dispose()
+
+
+async def migrate(engine: AsyncEngine) -> None:
+    """Only the schema and the installation id."""
+    async with engine.begin() as connection:
+        await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        await connection.run_sync(_migrate)
+        await _mint_installation(connection)
+
+
+async def installation_id(engine: AsyncEngine) -> str:
+    async with engine.connect() as connection:
+        return str((await connection.execute(select(installation.c.id))).scalar_one())
+
+
+def _migrate(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if inspect(connection).has_table("alembic_version"):
+        for (revision,) in connection.execute(text("SELECT version_num FROM alembic_version")):
+            if revision not in known:
+                raise SchemaTooNew(
+                    f"the database is at schema {revision}, which this release does not know; run the newer release"
+                )
+    command.upgrade(config, "head")
+
+
+async def _mint_installation(connection: AsyncConnection) -> str:
+    await connection.execute(upsert(installation).values(id=uuid4()).on_conflict_do_nothing())
+    return str((await connection.execute(select(installation.c.id))).scalar_one())
+
+
+async def _register_cluster(connection: AsyncConnection, home: str, build: str) -> str:
+    await connection.execute(
+        update(clusters)
+        .where(clusters.c.home == home, clusters.c.state != "ended")
+        .values(state="ended", ended_at=func.clock_timestamp())
+    )
+    cluster_id = uuid4().hex[:12]
+    await connection.execute(insert(clusters).values(id=cluster_id, home=home, build=build))
+    return cluster_id

@@ -1,0 +1,35 @@
+"""One AsyncEngine per process and event loop: made lazily by whoever owns the loop, never pickled."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from controlplane.errors import SettingsError
+
+LOCK_TIMEOUT_MS = 10_000
+STATEMENT_TIMEOUT_MS = 30_000
+
+
+def create_engine(database_url: str, *, pool: int, overflow: int = 0, application: str = "landlord") -> AsyncEngine:
+    """`pool` connections kept, `overflow` more at need. No statement or lock waits for ever.
+
+    Raises SettingsError where the URL is not a Postgres one."""
+    if database_url.startswith(("postgres://", "postgresql://")):
+        database_url = "postgresql+asyncpg://" + database_url.split("://", 1)[1]
+    if not database_url.startswith("postgresql+asyncpg://"):
+        raise SettingsError("LANDLORD_DATABASE_URL must be a postgresql:// URL")
+    return create_async_engine(
+        database_url,
+        pool_size=pool,
+        max_overflow=overflow,
+        pool_timeout=10,
+        pool_pre_ping=False,
+        connect_args={
+            "timeout": 10,
+            "server_settings": {
+                "application_name": application,
+                "lock_timeout": str(LOCK_TIMEOUT_MS),
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "idle_in_transaction_session_timeout": "60000",
+                "jit": "off",
+            },
+        },
+    )

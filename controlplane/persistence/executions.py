@@ -1,0 +1,151 @@
+"""Reading and changing execution rows inside a transaction."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, insert, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from controlplane.model import Action, Execution, ExecutionState, Step, Tenant, TriggerSource, execution_id
+from controlplane.persistence import rows
+from controlplane.persistence.tables import executions, steps
+from controlplane.ports import ExecutionInput
+
+
+async def lock(connection: AsyncConnection, id: str) -> Execution | None:
+    """The row. Its tenant's row is locked already, which is what serialises all writes on it."""
+    row = (
+        (await connection.execute(select(executions).where(executions.c.id == id).with_for_update())).mappings().first()
+    )
+    return rows.execution(row) if row else None
+
+
+async def find_queued(connection: AsyncConnection, tenant_id: UUID) -> Execution | None:
+    return await _one(connection, tenant_id, (ExecutionState.QUEUED,))
+
+
+async def find_active(connection: AsyncConnection, tenant_id: UUID) -> Execution | None:
+    return await _one(connection, tenant_id, tuple(state for state in ExecutionState if state.active))
+
+
+async def _one(connection: AsyncConnection, tenant_id: UUID, states: Sequence[ExecutionState]) -> Execution | None:
+    query = select(executions).where(executions.c.tenant_id == tenant_id, executions.c.state.in_(states))
+    row = (await connection.execute(query)).mappings().first()
+    return rows.execution(row) if row else None
+
+
+async def add(
+    connection: AsyncConnection,
+    tenant: Tenant,
+    action: Action,
+    *,
+    trigger_source: TriggerSource,
+    provider: str,
+    run: int = 1,
+    delay: float | None = None,
+) -> Execution:
+    """Insert a queued execution of the tenant's generation, with its spec snapshot and its canonical input.
+
+    `delay`: seconds before it may be promoted."""
+    order = ExecutionInput(
+        execution_id=execution_id(tenant.name, action, tenant.generation, tenant.id, run),
+        tenant_id=tenant.id,
+        tenant=tenant.name,
+        action=action,
+        generation=tenant.generation,
+        run=run,
+        trigger_source=trigger_source,
+    )
+    row = (
+        (
+            await connection.execute(
+                insert(executions)
+                .values(
+                    id=order.execution_id,
+                    tenant_id=tenant.id,
+                    tenant_name=tenant.name,
+                    action=action,
+                    generation=tenant.generation,
+                    run=run,
+                    state=ExecutionState.QUEUED,
+                    provider=provider,
+                    input=order.to_json(),
+                    spec=tenant.spec.canonical(),
+                    spec_hash=tenant.spec.hash,
+                    trigger_source=trigger_source,
+                    next_attempt_at=None
+                    if delay is None
+                    else func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, delay),
+                )
+                .returning(executions)
+            )
+        )
+        .mappings()
+        .one()
+    )
+    return rows.execution(row)
+
+
+async def next_run(connection: AsyncConnection, tenant_id: UUID, generation: int) -> int:
+    query = select(func.coalesce(func.max(executions.c.run), 0) + 1).where(
+        executions.c.tenant_id == tenant_id, executions.c.generation == generation
+    )
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def save(connection: AsyncConnection, execution: Execution, **values: Any) -> Execution:
+    """Write columns of a locked execution; returns it as it is now. SQL expressions are allowed as values."""
+    row = (
+        (
+            await connection.execute(
+                update(executions).where(executions.c.id == execution.id).values(**values).returning(executions)
+            )
+        )
+        .mappings()
+        .one()
+    )
+    return rows.execution(row)
+
+
+async def supersede_queued(connection: AsyncConnection, tenant_id: UUID, by: str) -> Execution | None:
+    """Mark the queued execution, if any, as overtaken by `by`. One that never reached an engine just ends."""
+    queued = await find_queued(connection, tenant_id)
+    if queued is None:
+        return None
+    await save(
+        connection,
+        queued,
+        state=ExecutionState.SUPERSEDED,
+        superseded_by=by,
+        ended_at=func.clock_timestamp(),
+    )
+    return replace(queued, state=ExecutionState.SUPERSEDED, superseded_by=by)
+
+
+# --- reads for the API ------------------------------------------------------------------------------------------------
+
+
+async def get(engine: AsyncEngine, id: str) -> tuple[Execution, tuple[Step, ...]] | None:
+    """One execution and its steps in order."""
+    async with engine.connect() as connection:
+        row = (await connection.execute(select(executions).where(executions.c.id == id))).mappings().first()
+        if row is None:
+            return None
+        query = select(steps).where(steps.c.execution_id == id).order_by(steps.c.position)
+        found = tuple(rows.step(item) for item in (await connection.execute(query)).mappings())
+    return rows.execution(row), found
+
+
+async def page(
+    engine: AsyncEngine, tenant_id: UUID, *, before: tuple[int, int] | None = None, limit: int
+) -> list[Execution]:
+    """A tenant's history, newest first; those older than (generation, run) `before` (keyset)."""
+    order = tuple_(executions.c.generation, executions.c.run)
+    query = select(executions).where(executions.c.tenant_id == tenant_id)
+    if before is not None:
+        query = query.where(order < before)
+    query = query.order_by(executions.c.generation.desc(), executions.c.run.desc()).limit(limit)
+    async with engine.connect() as connection:
+        return [rows.execution(row) for row in (await connection.execute(query)).mappings()]

@@ -1,0 +1,280 @@
+"""What the API writes: an intent is one transaction of tenant, queued execution, event and a signal.
+
+The overlap rule on arrival is here for the queued one (superseded by the newer) and in `reconcile` for the active one.
+Raises Refused with API.md's codes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from controlplane.conditions import with_condition
+from controlplane.errors import Refused
+from controlplane.model import (
+    Action,
+    Execution,
+    ExecutionState,
+    Status,
+    Tenant,
+    TenantSpec,
+    TriggerSource,
+    execution_id,
+)
+from controlplane.persistence import executions, rows, tenants
+from controlplane.persistence.tables import placements
+from controlplane.persistence.tables import tenants as tenants_table
+from controlplane.persistence.transaction import Transaction
+from controlplane.transitions import Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A tenant as the request left it and its newest execution. `created` False: nothing new was queued."""
+
+    tenant: Tenant
+    execution: Execution
+    created: bool
+
+
+async def create(
+    tx: Transaction,
+    *,
+    name: str,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    spec: TenantSpec,
+    default_workflow: str,
+    tenant_id: UUID | None = None,
+) -> Intent:
+    """Insert tenant, first execution and event. Raises Refused tenant_exists (also while one is being deleted)."""
+    id = tenant_id or uuid4()
+    try:
+        row = (
+            (
+                await tx.connection.execute(
+                    insert(tenants_table)
+                    .values(
+                        id=id,
+                        name=name,
+                        labels=dict(labels),
+                        annotations=dict(annotations),
+                        spec=spec.canonical(),
+                        status=Status.REQUESTED,
+                        current_execution=execution_id(name, Action.PROVISION, 1, id),
+                        epoch=1,
+                    )
+                    .returning(tenants_table)
+                )
+            )
+            .mappings()
+            .one()
+        )
+    except IntegrityError as error:
+        if "tenants_name_live" not in str(error.orig):
+            raise
+        raise Refused(
+            f"there is a tenant {name!r} already; choose another name, or wait until it is deleted",
+            code="tenant_exists",
+            status=409,
+        ) from None
+    tenant = rows.tenant(row)
+    execution = await executions.add(
+        tx.connection,
+        tenant,
+        Action.PROVISION,
+        trigger_source=TriggerSource.API,
+        provider=workflow_of(spec, default_workflow),
+    )
+    tx.event("tenant.created", tenant, execution=execution, data={"generation": 1})
+    tx.wake(tenant.id, tenant.name)
+    return Intent(tenant, execution, created=True)
+
+
+async def patch(
+    tx: Transaction,
+    tenant: Tenant,
+    *,
+    spec: TenantSpec,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    default_workflow: str,
+) -> Intent:
+    """Apply the merged result to a locked tenant. A changed spec is a new generation with its execution; changed
+    labels or annotations only raise the version; nothing changed changes nothing.
+
+    Raises Refused invalid_transition once deletion was asked for."""
+    refuse_if_deleting(tenant)
+    metadata_changed = dict(labels) != dict(tenant.labels) or dict(annotations) != dict(tenant.annotations)
+    if spec == tenant.spec:
+        if metadata_changed:
+            tenant = await tenants.save(
+                tx.connection,
+                tenant,
+                labels=dict(labels),
+                annotations=dict(annotations),
+                version=tenant.version + 1,
+            )
+            tx.event("tenant.metadata_changed", tenant)
+        return Intent(tenant, await current_execution(tx, tenant), created=False)
+    action = Action.UPDATE if tenant.observed_generation > 0 else Action.PROVISION
+    return await _new_generation(
+        tx,
+        tenant,
+        action,
+        Cause.SPEC_ACCEPTED,
+        "tenant.updated",
+        default_workflow,
+        spec=spec,
+        labels=dict(labels),
+        annotations=dict(annotations),
+    )
+
+
+async def delete(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> Intent:
+    """Ask for the deletion of a locked tenant; asked again, the newest delete run answers."""
+    if tenant.deletion_requested_at is not None:
+        return Intent(tenant, await current_execution(tx, tenant), created=False)
+    return await _new_generation(
+        tx,
+        tenant,
+        Action.DELETE,
+        Cause.DELETE_ACCEPTED,
+        "tenant.deletion_requested",
+        default_workflow,
+        deletion_requested_at=(await tx.connection.execute(select(func.clock_timestamp()))).scalar_one(),
+    )
+
+
+async def retry(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> Intent:
+    """The next run of the same generation, for a failed tenant. Raises Refused invalid_transition."""
+    refuse_if_deleting(tenant)
+    if tenant.status is not Status.FAILED or await executions.find_queued(tx.connection, tenant.id):
+        raise Refused.invalid_transition(f"tenant {tenant.name!r} is {tenant.status}: there is nothing to retry")
+    action = Action.UPDATE if tenant.observed_generation > 0 else Action.PROVISION
+    now = (await tx.connection.execute(select(func.clock_timestamp()))).scalar_one()
+    run = await executions.next_run(tx.connection, tenant.id, tenant.generation)
+    execution = await executions.add(
+        tx.connection,
+        tenant,
+        action,
+        run=run,
+        trigger_source=TriggerSource.API,
+        provider=workflow_of(tenant.spec, default_workflow),
+    )
+    tenant = await tenants.change_status(
+        tx,
+        tenant,
+        Cause.RETRY_ACCEPTED,
+        now=now,
+        execution=execution,
+        current_execution=execution.id,
+        epoch=tenant.epoch + 1,
+    )
+    tx.event("tenant.retried", tenant, execution=execution)
+    tx.wake(tenant.id, tenant.name)
+    return Intent(tenant, execution, created=True)
+
+
+async def cancel(tx: Transaction, tenant: Tenant, execution: Execution) -> Execution:
+    """Ask for the end of an unfinished execution of a locked tenant; its owner stops it.
+
+    Raises Refused invalid_transition where it has ended, is serving already, or the tenant is being deleted."""
+    refuse_if_deleting(tenant)
+    if execution.state.terminal:
+        raise Refused.invalid_transition(f"execution {execution.id!r} has ended: {execution.state}")
+    if tenant.serving_execution == execution.id:
+        raise Refused.invalid_transition(f"execution {execution.id!r} serves the tenant already and can only succeed")
+    if execution.cancel_requested_at is None:
+        execution = await executions.save(tx.connection, execution, cancel_requested_at=func.clock_timestamp())
+        tx.event("execution.cancel_requested", tenant, execution=execution)
+        tx.wake(tenant.id, tenant.name)
+    return execution
+
+
+async def force_delete(tx: Transaction, tenant: Tenant) -> Tenant:
+    """Close the row of a locked tenant whatever its compute: placements are recorded as abandoned, executions end."""
+    unfinished = [
+        found
+        for find in (executions.find_queued, executions.find_active)
+        if (found := await find(tx.connection, tenant.id)) is not None
+    ]
+    for execution in unfinished:
+        await executions.save(
+            tx.connection,
+            execution,
+            state=ExecutionState.CANCELLED,
+            error="the tenant was deleted by force",
+            ended_at=func.clock_timestamp(),
+        )
+    abandoned = await tx.connection.execute(
+        placements.update()
+        .where(placements.c.tenant_id == tenant.id, placements.c.state.in_(tenants.LIVE_PLACEMENTS))
+        .values(state="abandoned")
+        .returning(placements.c.name)
+    )
+    now = (await tx.connection.execute(select(func.clock_timestamp()))).scalar_one()
+    tenant = await tenants.change_status(
+        tx, tenant, Cause.DELETE_ACCEPTED, now=now, deletion_requested_at=tenant.deletion_requested_at or now
+    )
+    tenant = await tenants.change_status(
+        tx, tenant, Cause.GONE, now=now, deleted_at=now, epoch=tenant.epoch + 1, fence=tenant.fence + 1
+    )
+    tx.event("tenant.force_deleted", tenant, data={"abandoned": [row.name for row in abandoned]})
+    tx.wake(tenant.id, tenant.name)
+    return tenant
+
+
+def refuse_if_deleting(tenant: Tenant) -> None:
+    if tenant.deletion_requested_at is not None:
+        raise Refused.invalid_transition(f"tenant {tenant.name!r} is being deleted; that cannot be undone")
+
+
+def workflow_of(spec: TenantSpec, default: str) -> str:
+    return spec.workflow.provider if spec.workflow else default
+
+
+async def current_execution(tx: Transaction, tenant: Tenant) -> Execution:
+    execution = await executions.lock(tx.connection, tenant.current_execution)
+    assert execution is not None, "tenants.current_execution always names a row"
+    return execution
+
+
+async def _new_generation(
+    tx: Transaction,
+    tenant: Tenant,
+    action: Action,
+    cause: Cause,
+    event: str,
+    default_workflow: str,
+    **values: Any,
+) -> Intent:
+    """+1 generation and version, the older queued execution superseded, the new one queued, the status moved."""
+    before = tenant
+    spec = values.get("spec", tenant.spec)
+    now = (await tx.connection.execute(select(func.clock_timestamp()))).scalar_one()
+    id = execution_id(tenant.name, action, tenant.generation + 1, tenant.id)
+    overtaken = await executions.supersede_queued(tx.connection, tenant.id, id)
+    tenant = await tenants.change_status(
+        tx,
+        tenant,
+        cause,
+        now=now,
+        **values,
+        generation=tenant.generation + 1,
+        version=tenant.version + 1,
+        epoch=tenant.epoch + 1,
+        current_execution=id,
+        conditions=with_condition(tenant.conditions, "Synced", "false", "Accepted", now),
+    )
+    execution = await executions.add(
+        tx.connection, tenant, action, trigger_source=TriggerSource.API, provider=workflow_of(spec, default_workflow)
+    )
+    tx.event(event, tenant, execution=execution, data={"from_generation": before.generation})
+    if overtaken is not None:
+        tx.event("execution.superseded", tenant, execution=overtaken, data={"superseded_by": id})
+    tx.wake(tenant.id, tenant.name)
+    return Intent(tenant, execution, created=True)

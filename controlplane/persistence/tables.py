@@ -1,0 +1,204 @@
+"""The tables. Timestamps are the database's own; JSON is jsonb; states are text and checked by the model."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+metadata = MetaData()
+
+ACTIVE_STATES = "state IN ('starting', 'running', 'stopping')"
+
+
+def _timestamp(name: str, *, default: bool = False) -> Column[object]:
+    if default:
+        return Column(name, DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp())
+    return Column(name, DateTime(timezone=True))
+
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("singleton", Boolean, primary_key=True, server_default=text("true")),
+    Column("id", UUID, nullable=False),
+    _timestamp("created_at", default=True),
+)
+
+clusters = Table(
+    "clusters",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("home", Text, nullable=False),
+    Column("build", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="active"),  # active | draining | ended
+    _timestamp("started_at", default=True),
+    _timestamp("heartbeat_at", default=True),
+    _timestamp("ended_at"),
+)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("labels", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("annotations", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("spec", JSONB, nullable=False),
+    Column("generation", Integer, nullable=False, server_default="1"),
+    Column("observed_generation", Integer, nullable=False, server_default="0"),
+    Column("status", Text, nullable=False),
+    Column("status_message", Text, nullable=False, server_default=""),
+    Column("conditions", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("observed", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("current_execution", Text, nullable=False),
+    Column("serving_execution", Text),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("paused", Boolean, nullable=False, server_default=text("false")),
+    Column("epoch", BigInteger, nullable=False, server_default="0"),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    Column("lease_owner", Text),
+    _timestamp("lease_expires_at"),
+    _timestamp("created_at", default=True),
+    _timestamp("updated_at", default=True),
+    _timestamp("deletion_requested_at"),
+    _timestamp("deleted_at"),
+    Index("tenants_name_live", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
+    Index("tenants_name_all", "name", "created_at"),
+    Index("tenants_status", "status", "name", postgresql_where=text("deleted_at IS NULL")),
+    Index("tenants_labels", "labels", postgresql_using="gin"),
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant_id", UUID, ForeignKey("tenants.id"), nullable=False),
+    Column("tenant_name", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("sub_state", Text),
+    Column("provider", Text, nullable=False),
+    Column("provider_ref", Text),
+    Column("input", JSONB, nullable=False),
+    Column("spec", JSONB, nullable=False),
+    Column("spec_hash", Text, nullable=False),
+    Column("trigger_source", Text, nullable=False),
+    Column("retry_count", Integer, nullable=False, server_default="0"),
+    Column("error", Text),
+    _timestamp("next_attempt_at"),
+    Column("superseded_by", Text),
+    _timestamp("cancel_requested_at"),
+    Column("stop_cause", Text),
+    Column("stop_reason", Text),
+    _timestamp("stop_requested_at"),
+    Column("activations", Integer, nullable=False, server_default="0"),
+    _timestamp("created_at", default=True),
+    _timestamp("started_at"),
+    _timestamp("ended_at"),
+    UniqueConstraint("tenant_id", "generation", "run", name="executions_run"),
+    Index("executions_one_active", "tenant_id", unique=True, postgresql_where=text(ACTIVE_STATES)),
+    Index("executions_one_queued", "tenant_id", unique=True, postgresql_where=text("state = 'queued'")),
+    Index("executions_unfinished", "state", postgresql_where=text(f"state = 'queued' OR {ACTIVE_STATES}")),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("execution_id", Text, ForeignKey("executions.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("error", Text),
+    _timestamp("next_attempt_at"),
+    _timestamp("started_at"),
+    _timestamp("ended_at"),
+)
+
+placements = Table(
+    "placements",
+    metadata,
+    Column("execution_id", Text, ForeignKey("executions.id"), primary_key=True),
+    Column("tenant_id", UUID, ForeignKey("tenants.id"), nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("engine_identity", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("resource_id", Text),
+    Column("state", Text, nullable=False),
+    _timestamp("created_at", default=True),
+    _timestamp("removed_at"),
+    Index("placements_live", "tenant_id", postgresql_where=text("state IN ('intended', 'placed')")),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("tenant_id", UUID),
+    Column("tenant_name", Text),
+    Column("generation", Integer),
+    Column("status", Text),
+    Column("execution_id", Text),
+    Column("trigger_source", Text),
+    Column("actor", Text),
+    Column("request_id", Text),
+    Column("message", Text, nullable=False, server_default=""),
+    Column("data", JSONB, nullable=False, server_default=text("'{}'")),
+    _timestamp("at", default=True),
+    Index("events_tenant", "tenant_id", "id"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False),  # admin | operator | viewer
+    Column("hash", Text, nullable=False, unique=True),  # sha256 of the token, hex
+    _timestamp("created_at", default=True),
+    _timestamp("expires_at"),
+    _timestamp("revoked_at"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("token_id", UUID, primary_key=True),
+    Column("method", Text, primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("body_hash", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("headers", JSONB, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("execution_id", Text),
+    _timestamp("created_at", default=True),
+    Index("idempotency_keys_age", "created_at"),
+)
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("cluster_id", Text, nullable=False),
+    Column("detail", JSONB, nullable=False, server_default=text("'{}'")),
+    _timestamp("at", default=True),
+)

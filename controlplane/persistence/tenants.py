@@ -1,0 +1,197 @@
+"""Reading and changing tenant rows inside a transaction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from controlplane.conditions import with_condition
+from controlplane.errors import LeaseLost
+from controlplane.model import ACTIVE, Execution, ExecutionState, Lifecycle, PlacementState, Status, Step, Tenant
+from controlplane.persistence import rows
+from controlplane.persistence.tables import executions, placements, steps, tenants
+from controlplane.persistence.transaction import Transaction
+from controlplane.transitions import Cause, move
+
+UNFINISHED = (ExecutionState.QUEUED, *ACTIVE)
+LIVE_PLACEMENTS = (PlacementState.INTENDED, PlacementState.PLACED)
+
+
+async def lock(connection: AsyncConnection, tenant_id: UUID, *, fence: int | None = None) -> Tenant | None:
+    """The row, locked until the transaction ends. With `fence`: raises LeaseLost when another owner took it."""
+    row = (
+        (await connection.execute(select(tenants).where(tenants.c.id == tenant_id).with_for_update()))
+        .mappings()
+        .first()
+    )
+    if row is None:
+        return None
+    if fence is not None and row["fence"] != fence:
+        raise LeaseLost(f"another owner has tenant {row['name']}", tenant=row["name"], fence=fence)
+    return rows.tenant(row)
+
+
+async def lock_by_name(connection: AsyncConnection, name: str) -> Tenant | None:
+    """The live tenant of that name, locked; else the newest deleted one, unlocked; else None."""
+    query = select(tenants).where(tenants.c.name == name)
+    live = query.where(tenants.c.deleted_at.is_(None)).with_for_update()
+    row = (await connection.execute(live)).mappings().first()
+    if row is None:
+        row = (await connection.execute(query.order_by(tenants.c.created_at.desc()).limit(1))).mappings().first()
+    return rows.tenant(row) if row else None
+
+
+async def save(connection: AsyncConnection, tenant: Tenant, **values: Any) -> Tenant:
+    """Write columns of a locked row; returns the tenant as it is now. JSON columns take the model's values."""
+    encoded = dict(values)
+    if "conditions" in encoded:
+        encoded["conditions"] = rows.conditions_json(values["conditions"])
+    if "observed" in encoded:
+        encoded["observed"] = rows.observed_json(values["observed"])
+    if "spec" in encoded:
+        encoded["spec"] = values["spec"].canonical()
+    row = (
+        await connection.execute(
+            update(tenants)
+            .where(tenants.c.id == tenant.id)
+            .values(**encoded, updated_at=func.clock_timestamp())
+            .returning(tenants.c.updated_at)
+        )
+    ).one()
+    return replace(tenant, **values, updated_at=row.updated_at)
+
+
+async def change_status(
+    tx: Transaction,
+    tenant: Tenant,
+    cause: Cause,
+    *,
+    now: datetime,
+    execution: Execution | None = None,
+    message: str = "",
+    condition: tuple[str, Any, str] | None = None,
+    **values: Any,
+) -> Tenant:
+    """Move the status by the table, set a condition (type, status, reason), write other columns, tell the trail.
+
+    An event `tenant.status` is written where the status really changes."""
+    status = move(tenant.status, cause)
+    if condition is not None:
+        kind, truth, reason = condition
+        values["conditions"] = with_condition(tenant.conditions, kind, truth, reason, now, message)
+    after = await save(tx.connection, tenant, status=status, status_message=message, **values)
+    if status is not tenant.status:
+        tx.event("tenant.status", after, execution=execution, message=message, data={"from": tenant.status.value})
+    return after
+
+
+async def load_lifecycle(connection: AsyncConnection, tenant_id: UUID) -> Lifecycle | None:
+    """The rows that `reconcile` decides on, or None where there is no such tenant."""
+    found = (
+        (
+            await connection.execute(
+                select(tenants, func.clock_timestamp().label("db_now")).where(tenants.c.id == tenant_id)
+            )
+        )
+        .mappings()
+        .first()
+    )
+    if found is None:
+        return None
+    placed = tuple(
+        rows.placement(row)
+        for row in (
+            await connection.execute(
+                select(placements)
+                .where(placements.c.tenant_id == tenant_id, placements.c.state.in_(LIVE_PLACEMENTS))
+                .order_by(placements.c.generation, placements.c.run)
+            )
+        ).mappings()
+    )
+    wanted = {found["current_execution"], found["serving_execution"], *(p.execution_id for p in placed)} - {None}
+    known = tuple(
+        rows.execution(row)
+        for row in (
+            await connection.execute(
+                select(executions)
+                .where(
+                    executions.c.tenant_id == tenant_id,
+                    or_(executions.c.id.in_(wanted), executions.c.state.in_(UNFINISHED)),
+                )
+                .order_by(executions.c.generation, executions.c.run)
+            )
+        ).mappings()
+    )
+    active = next((e for e in known if e.state.active), None)
+    active_steps: tuple[Step, ...] = ()
+    if active is not None:
+        query = select(steps).where(steps.c.execution_id == active.id).order_by(steps.c.position)
+        active_steps = tuple(rows.step(row) for row in (await connection.execute(query)).mappings())
+    return Lifecycle(
+        tenant=rows.tenant(found), executions=known, steps=active_steps, placements=placed, now=found["db_now"]
+    )
+
+
+# --- reads for the API ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TenantView:
+    """What GET shows: a tenant and the execution of its newest generation."""
+
+    tenant: Tenant
+    execution: Execution
+
+
+def _views() -> Select[Any]:
+    """Tenants joined with their current executions, the latter's columns prefixed `x_`."""
+    prefixed = [column.label(f"x_{column.name}") for column in executions.c]
+    return select(tenants, *prefixed).join(executions, executions.c.id == tenants.c.current_execution)
+
+
+def _view(row: Mapping[str, Any]) -> TenantView:
+    execution = {name[2:]: value for name, value in row.items() if name.startswith("x_")}
+    return TenantView(rows.tenant(row), rows.execution(execution))  # type: ignore[arg-type]
+
+
+async def get(engine: AsyncEngine, name_or_id: str) -> TenantView | None:
+    """By name: the live tenant, else the newest deleted one of that name (the API answers 410). By UUID: any."""
+    try:
+        condition: ColumnElement[bool] = tenants.c.id == UUID(name_or_id)
+    except ValueError:
+        condition = tenants.c.name == name_or_id
+    query = _views().where(condition).order_by(tenants.c.deleted_at.desc().nulls_first(), tenants.c.created_at.desc())
+    async with engine.connect() as connection:
+        row = (await connection.execute(query.limit(1))).mappings().first()
+    return _view(row) if row else None
+
+
+async def page(
+    engine: AsyncEngine,
+    *,
+    statuses: Sequence[Status] = (),
+    labels: Mapping[str, str] | None = None,
+    name_prefix: str = "",
+    lagging: bool = False,
+    after: str | None = None,
+    limit: int,
+) -> list[TenantView]:
+    """Live tenants in name order, those after the name `after` (keyset). `lagging`: generation not yet observed."""
+    conditions: list[ColumnElement[bool]] = [tenants.c.deleted_at.is_(None)]
+    if statuses:
+        conditions.append(tenants.c.status.in_([status.value for status in statuses]))
+    if labels:
+        conditions.append(tenants.c.labels.contains(dict(labels)))
+    if name_prefix:
+        conditions.append(tenants.c.name.startswith(name_prefix, autoescape=True))
+    if lagging:
+        conditions.append(tenants.c.observed_generation < tenants.c.generation)
+    if after is not None:
+        conditions.append(tenants.c.name > after)
+    query = _views().where(and_(*conditions)).order_by(tenants.c.name).limit(limit)
+    async with engine.connect() as connection:
+        return [_view(row) for row in (await connection.execute(query)).mappings()]

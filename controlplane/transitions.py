@@ -1,0 +1,74 @@
+"""The status of a tenant as a table: (status, cause) → next status. Pure; printed in `docs/lifecycle.md`.
+
+A status changes nowhere else, and only in the transaction of its cause.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from controlplane.errors import InvalidTransition
+from controlplane.model import Action, Status
+
+
+class Cause(StrEnum):
+    """What may move a status."""
+
+    SPEC_ACCEPTED = "spec accepted"
+    RETRY_ACCEPTED = "retry accepted"
+    DELETE_ACCEPTED = "delete accepted"
+    PROVISION_STARTED = "provision started"
+    UPDATE_STARTED = "update started"
+    DELETE_STARTED = "delete started"
+    PLANNED = "planned"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNHEALTHY = "unhealthy"
+    RECOVERED = "recovered"
+    GONE = "gone"
+
+
+STARTED: Mapping[Action, Cause] = {
+    Action.PROVISION: Cause.PROVISION_STARTED,
+    Action.UPDATE: Cause.UPDATE_STARTED,
+    Action.DELETE: Cause.DELETE_STARTED,
+}
+
+_WORKING = (Status.REQUESTED, Status.PLANNING, Status.PROVISIONING, Status.UPDATING)
+_RESTING = (Status.READY, Status.DEGRADED, Status.FAILED)
+
+TABLE: Mapping[tuple[Status, Cause], Status] = {
+    # An intent that arrives during work leaves the status: its execution waits, the work goes on.
+    **{(status, Cause.SPEC_ACCEPTED): status for status in _WORKING},
+    **{(status, Cause.SPEC_ACCEPTED): Status.UPDATING for status in _RESTING},
+    (Status.FAILED, Cause.RETRY_ACCEPTED): Status.UPDATING,
+    **{(status, Cause.DELETE_ACCEPTED): Status.DELETING for status in Status if status is not Status.DELETED},
+    # Until the first success each execution is a provision, also one that a PATCH of a failed tenant asked for.
+    **{(status, Cause.PROVISION_STARTED): Status.PLANNING for status in _WORKING},
+    **{(status, Cause.UPDATE_STARTED): Status.UPDATING for status in (*_WORKING, *_RESTING)},
+    (Status.DELETING, Cause.DELETE_STARTED): Status.DELETING,
+    (Status.PLANNING, Cause.PLANNED): Status.PROVISIONING,
+    **{(status, Cause.SUCCEEDED): Status.READY for status in (Status.PLANNING, Status.PROVISIONING, Status.UPDATING)},
+    **{(status, Cause.FAILED): Status.FAILED for status in _WORKING},
+    (Status.READY, Cause.UNHEALTHY): Status.DEGRADED,
+    (Status.DEGRADED, Cause.UNHEALTHY): Status.DEGRADED,
+    (Status.DEGRADED, Cause.RECOVERED): Status.READY,
+    (Status.DELETING, Cause.GONE): Status.DELETED,
+}
+
+
+def move(status: Status, cause: Cause) -> Status:
+    """The next status. Raises InvalidTransition where the table has no entry."""
+    try:
+        return TABLE[status, cause]
+    except KeyError:
+        raise InvalidTransition(f"a tenant that is {status} cannot move by {cause!r}", status=status.value) from None
+
+
+def as_markdown() -> str:
+    """The full (status × cause) table; `·` means refused."""
+    causes = list(Cause)
+    lines = ["| status | " + " | ".join(causes) + " |", "|---" * (len(causes) + 1) + "|"]
+    for status in Status:
+        cells = [TABLE.get((status, cause)) for cause in causes]
+        lines.append(f"| **{status}** | " + " | ".join(cell.value if cell else "·" for cell in cells) + " |")
+    return "\n".join(lines) + "\n"

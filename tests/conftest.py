@@ -1,0 +1,74 @@
+"""Fixtures for the whole suite: a real Postgres, and in it a fresh, migrated database for whoever asks."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from controlplane.local.postgres import EmbeddedPostgres
+from controlplane.persistence import bootstrap
+from controlplane.persistence.engine import create_engine
+
+pytest_plugins = ["tests.engines"]
+TEMPLATE = "landlord_template"
+
+
+@pytest.fixture(scope="session")
+def short_dir() -> Iterator[Path]:
+    """A directory with a short path: Unix socket paths have limits. Gone at the end."""
+    path = Path(tempfile.mkdtemp(prefix="ll-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(short_dir: Path) -> Iterator[str]:
+    """The URL of a real, empty Postgres of this test session."""
+    sockets = short_dir / "s"
+    server = EmbeddedPostgres(data=short_dir / "pg", sockets=sockets, log=short_dir / "pg.log")
+    yield server.start()
+    server.stop()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def template(postgres: str) -> str:
+    """The name of a migrated database from which the others are copied."""
+    url = await _create_database(postgres, TEMPLATE)
+    engine = create_engine(url, pool=1)
+    await bootstrap.migrate(engine)
+    await engine.dispose()
+    return TEMPLATE
+
+
+@pytest_asyncio.fixture
+async def database_url(postgres: str, template: str) -> AsyncIterator[str]:
+    """A fresh, migrated database for one test."""
+    name = f"t_{uuid4().hex[:12]}"
+    yield await _create_database(postgres, name, template)
+    await _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest_asyncio.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(database_url, pool=5, overflow=20)
+    yield engine
+    await engine.dispose()
+
+
+async def _create_database(postgres: str, name: str, template: str = "template1") -> str:
+    await _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    return make_url(postgres).set(database=name).render_as_string(hide_password=False)
+
+
+async def _execute(url: str, statement: str) -> None:
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()

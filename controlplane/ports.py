@@ -157,6 +157,8 @@ class ComputeProvider(Protocol):
 
     name: ClassVar[str]
     config_model: ClassVar[type[BaseModel]]
+    resource_kind: ClassVar[str]
+    """What it makes, as a key of `observed.resources`: container, process, service."""
     one_node: ClassVar[bool]
     """True where the resources live on this very machine (process, docker on a local socket)."""
 
@@ -416,10 +418,6 @@ class ExecutionStore(Protocol):
         self, execution_id: str, step: StepName, error: str, next_attempt_at: datetime | None
     ) -> None:
         """`next_attempt_at` None: it is not tried again."""
-        ...
-
-    async def step_waiting(self, execution_id: str, step: StepName, detail: str | None) -> None:
-        """wait_healthy: the probe fails after its start period (`detail` says how), or no longer does (None)."""
         ...
 
     async def activated(self, execution_id: str) -> int:

@@ -1,0 +1,35 @@
+"""Named points in the code where a fault test may kill or hold this process. Off unless LANDLORD_FAILPOINTS is set.
+
+The setting names a directory. A file `<directory>/<point>` arms the point, its text says what happens there: `kill`
+(SIGKILL to this very process) or `hold` (wait until the file is gone). `kill` disarms itself first, so it hits once.
+"""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+HOLD_POLL_SECONDS = 0.05
+
+
+class Failpoints:
+    """The points of one process. `directory` None: each point costs one comparison."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+
+    async def reach(self, point: str) -> None:
+        """Do what the test armed here, if anything."""
+        if self._directory is None:
+            return
+        armed = self._directory / point
+        try:
+            what = armed.read_text().strip()
+        except FileNotFoundError:
+            return
+        if what == "kill":
+            armed.unlink(missing_ok=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        (self._directory / f"{point}.reached").touch()
+        while armed.exists():  # noqa: ASYNC110, the test holds us through the file system, there is nothing to await
+            await asyncio.sleep(HOLD_POLL_SECONDS)

@@ -1,0 +1,77 @@
+"""Leases: which actor owns a tenant's row. Guards database rows only; expiry is told by the database's clock.
+
+Inside one cluster the actor's name is the lock (Ray keeps names unique), so an owner of the same cluster that asks is
+the successor of a dead one and takes over at once. Across clusters a valid lease is respected.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.persistence.tables import clusters, tenants
+
+LEASE_SECONDS = 15
+HEARTBEAT_SECONDS = 5
+
+
+def _expiry() -> object:
+    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, LEASE_SECONDS)
+
+
+async def acquire(engine: AsyncEngine, tenant_id: UUID, *, cluster_id: str, actor_id: str) -> int | None:
+    """Take the lease of a tenant; returns the new fence. None: no such tenant, or another live cluster owns it."""
+    of_ended_cluster = exists().where(
+        clusters.c.id == func.split_part(tenants.c.lease_owner, "/", 1), clusters.c.state == "ended"
+    )
+    async with engine.begin() as connection:
+        row = (
+            await connection.execute(
+                update(tenants)
+                .where(
+                    tenants.c.id == tenant_id,
+                    or_(
+                        tenants.c.lease_owner.is_(None),
+                        tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True),
+                        tenants.c.lease_expires_at < func.clock_timestamp(),
+                        of_ended_cluster,
+                    ),
+                )
+                .values(
+                    fence=tenants.c.fence + 1,
+                    lease_owner=f"{cluster_id}/{actor_id}",
+                    lease_expires_at=_expiry(),
+                )
+                .returning(tenants.c.fence)
+            )
+        ).first()
+    return row.fence if row else None
+
+
+async def renew(engine: AsyncEngine, tenant_id: UUID, fence: int) -> bool:
+    """Push the expiry out; also of an expired lease that nobody took. False: another owner took it."""
+    async with engine.begin() as connection:
+        result = await connection.execute(
+            update(tenants)
+            .where(tenants.c.id == tenant_id, tenants.c.fence == fence)
+            .values(lease_expires_at=_expiry())
+            .returning(tenants.c.id)
+        )
+        return result.first() is not None
+
+
+async def release(engine: AsyncEngine, tenant_id: UUID, fence: int) -> None:
+    """Give it back on passivation; nothing where it was taken."""
+    async with engine.begin() as connection:
+        await connection.execute(
+            update(tenants)
+            .where(tenants.c.id == tenant_id, tenants.c.fence == fence)
+            .values(lease_owner=None, lease_expires_at=None)
+        )
+
+
+async def draining(engine: AsyncEngine, cluster_id: str) -> bool:
+    """True when this cluster was told to finish and activate nothing, or is recorded as ended."""
+    async with engine.connect() as connection:
+        state = (await connection.execute(select(clusters.c.state).where(clusters.c.id == cluster_id))).scalar()
+    return state in ("draining", "ended")

@@ -1,0 +1,368 @@
+"""The decision: what the owner of a tenant does next. Pure: (rows, view, policy) → at most one action, and when to
+look again. Called by the tenant actor's runner for every wake-up, whatever woke it; reads like DESIGN §5 and §6.
+
+No I/O and no clock of its own: `now` is the database's, read with the rows.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from controlplane.model import (
+    Action,
+    Execution,
+    ExecutionState,
+    Lifecycle,
+    Placement,
+    Status,
+    StepName,
+    StepState,
+    StopCause,
+    SubState,
+)
+from controlplane.ports import ExecutionStatus
+
+STOP_SECONDS = 30.0
+"""A stopping execution whose engine does not answer is ended after this; the gate, not the wait, is the guarantee."""
+
+
+# --- what is known beside the rows ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One look at the serving resource of a resting tenant, begun at `epoch` of its row."""
+
+    epoch: int
+    present: bool
+    running: bool
+    matches: bool
+    """Its labels are those of the serving execution, spec hash included."""
+    healthy: bool | None
+    """The verdict after thresholds; None: cannot tell yet."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the actor knows beside the rows: its children and what they last said."""
+
+    followed: str | None = None
+    """Execution id whose engine a child follows, and `engine`: what the engine last said of it."""
+    engine: ExecutionStatus | None = None
+    finding: Finding | None = None
+    finding_due: datetime | None = None
+    """When the serving resource is to be looked at next; None: at once."""
+    clean_due: datetime | None = None
+    """After a failed clean-up, not before this."""
+    restore_due: datetime | None = None
+    """After starting the serving resource again, not before this."""
+    heals: int = 0
+    """Heals begun within the budget's window."""
+    worked_at: datetime | None = None
+    """When this actor last had work; None: it just came."""
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that decide. Seconds; `idle` None: never passivate."""
+
+    idle: float | None
+    deadline: float
+    heal_budget: int = 5
+    heal_window: float = 600.0
+
+
+# --- what to do -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The tenant is deleted: exit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passivate:
+    """Nothing to do for a while: give the lease back and exit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Call the engine's start (idempotent) and follow it."""
+
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class AdvancePlanned:
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class RecordProgress:
+    execution: Execution
+    status: ExecutionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    execution: Execution
+    cause: StopCause
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    execution: Execution
+    outcome: ExecutionState
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """Remove what executions that ended without serving have left."""
+
+    placements: tuple[Placement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Observe and probe the serving resource."""
+
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreServing:
+    """The serving resource is there and does not run: start it again."""
+
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class MarkUnhealthy:
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRecovered:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Heal:
+    reason: str
+
+
+Act = (
+    Leave
+    | Passivate
+    | Promote
+    | Start
+    | Follow
+    | AdvancePlanned
+    | RecordProgress
+    | Stop
+    | Finish
+    | Clean
+    | Look
+    | RestoreServing
+    | MarkUnhealthy
+    | MarkRecovered
+    | Heal
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """At most one action; `look_again`: seconds until the next look without a wake-up, None: only when woken."""
+
+    act: Act | None
+    look_again: float | None = None
+
+
+# --- the rules --------------------------------------------------------------------------------------------------------
+
+
+def reconcile(rows: Lifecycle, view: View, policy: Policy) -> Decision:
+    """The next action. The order of the rules is the order of their importance."""
+    if rows.tenant.status is Status.DELETED:
+        return Decision(Leave())
+    active = rows.active
+    if active is not None:
+        return _drive(rows, active, view, policy)
+    queued = rows.queued
+    if queued is not None and queued.cancel_requested_at is not None:
+        return Decision(Finish(queued, ExecutionState.CANCELLED, "cancelled before it started"))
+    if rows.tenant.paused:
+        return _rest(rows, view, policy)
+    left = _left_behind(rows)
+    if left and (queued is None or queued.action is not Action.DELETE) and _is_due(view.clean_due, rows.now):
+        return Decision(Clean(left))
+    if queued is not None:
+        if view.draining:
+            return Decision(Passivate())
+        if _is_due(queued.next_attempt_at, rows.now):
+            return Decision(Promote(queued))
+        return Decision(None, _until(queued.next_attempt_at, rows.now))
+    if left:
+        return Decision(None, _until(view.clean_due, rows.now))
+    serving = rows.serving
+    if serving is not None and rows.tenant.deletion_requested_at is None:
+        return _keep(rows, serving, view, policy)
+    return _rest(rows, view, policy)
+
+
+def _drive(rows: Lifecycle, active: Execution, view: View, policy: Policy) -> Decision:
+    """An execution is on: start it, follow it, stop it, end it."""
+    engine = view.engine if view.followed == active.id else None
+    switched = rows.tenant.serving_execution == active.id
+    if engine is not None and engine.sub_state.terminal:
+        return Decision(_ending(active, engine, switched=switched))
+    if active.state is ExecutionState.STOPPING:
+        waited = (rows.now - (active.stop_requested_at or rows.now)).total_seconds()
+        if waited >= STOP_SECONDS or (engine is not None and engine.sub_state is SubState.UNKNOWN):
+            return Decision(_stopped(active))
+        if engine is None:
+            return Decision(Follow(active))
+        return Decision(None, STOP_SECONDS - waited)
+    stop = None if switched else _reason_to_stop(rows, active, engine, policy)
+    if stop is not None:
+        return Decision(stop)
+    if active.state is ExecutionState.STARTING:
+        if _is_due(active.next_attempt_at, rows.now):
+            return Decision(Start(active))
+        return Decision(None, _until(active.next_attempt_at, rows.now))
+    if engine is None:
+        return Decision(Follow(active))
+    if engine.sub_state is SubState.UNKNOWN:
+        # The engine has never heard of it, or (embedded) lost it with its owner: start the same id again.
+        return Decision(Start(active))
+    if engine.sub_state is SubState.ERROR and not switched:
+        return Decision(Stop(active, StopCause.DEADLINE, engine.error or "the engine gave up"))
+    if rows.tenant.status is Status.PLANNING and _planned(rows):
+        return Decision(AdvancePlanned(active))
+    if (engine.sub_state, engine.retry_count, engine.error, engine.next_attempt_at) != (
+        active.sub_state,
+        active.retry_count,
+        active.error,
+        active.next_attempt_at,
+    ):
+        return Decision(RecordProgress(active, engine))
+    left = _left_of_deadline(rows, active, policy)
+    return Decision(None, left if left > 0 else None)
+
+
+def _reason_to_stop(rows: Lifecycle, active: Execution, engine: ExecutionStatus | None, policy: Policy) -> Stop | None:
+    """The overlap policy: a delete supersedes at once; a newer spec only what is backing off."""
+    if active.cancel_requested_at is not None:
+        return Stop(active, StopCause.CANCELLED, "cancelled by request")
+    if _left_of_deadline(rows, active, policy) <= 0 and active.action is not Action.DELETE:
+        return Stop(active, StopCause.DEADLINE, f"not finished after {policy.deadline:g} s")
+    if rows.queued is None:
+        return None
+    if rows.queued.action is Action.DELETE:
+        return Stop(active, StopCause.SUPERSEDED, "Deletion requested")
+    backing_off = engine is not None and engine.sub_state in (SubState.BACKING_OFF, SubState.ERROR)
+    never_started = active.state is ExecutionState.STARTING and active.error is not None
+    if backing_off or never_started:
+        return Stop(active, StopCause.SUPERSEDED, "Configuration updated")
+    return None
+
+
+def _ending(active: Execution, engine: ExecutionStatus, *, switched: bool) -> Finish:
+    """How an execution ends whose engine is done with it."""
+    if switched or (engine.sub_state is SubState.SUCCEEDED and active.state is not ExecutionState.STOPPING):
+        return Finish(active, ExecutionState.SUCCEEDED, "")
+    if active.action is Action.DELETE and engine.sub_state is SubState.SUCCEEDED:
+        return Finish(active, ExecutionState.SUCCEEDED, "")
+    if active.state is ExecutionState.STOPPING:
+        return _stopped(active)
+    if engine.sub_state is SubState.CANCELLED:
+        return Finish(active, ExecutionState.CANCELLED, engine.error or "cancelled at the engine")
+    return Finish(active, ExecutionState.FAILED, engine.error or "failed at the engine without a message")
+
+
+def _stopped(active: Execution) -> Finish:
+    """How an execution ends that we stopped: by what stopped it."""
+    outcome = {
+        StopCause.SUPERSEDED: ExecutionState.SUPERSEDED,
+        StopCause.CANCELLED: ExecutionState.CANCELLED,
+        StopCause.DEADLINE: ExecutionState.FAILED,
+    }[active.stop_cause or StopCause.SUPERSEDED]
+    reason = active.stop_reason or ""
+    if outcome is ExecutionState.FAILED and active.error:
+        reason = f"{reason}: {active.error}"
+    return Finish(active, outcome, reason)
+
+
+def _left_behind(rows: Lifecycle) -> tuple[Placement, ...]:
+    """Placements of executions that are over and do not serve: stable facts, so a late removal is harmless."""
+    found = []
+    for placement in rows.placements:
+        execution = rows.find(placement.execution_id)
+        over = execution is not None and execution.state.terminal
+        if over and placement.execution_id != rows.tenant.serving_execution:
+            found.append(placement)
+    return tuple(found)
+
+
+def _keep(rows: Lifecycle, serving: Execution, view: View, policy: Policy) -> Decision:
+    """Nothing is on, something serves: it is to run and be healthy, whatever the status."""
+    finding = view.finding if view.finding is not None and view.finding.epoch == rows.tenant.epoch else None
+    if finding is None:
+        return Decision(Look(serving))
+    settled = rows.current is not None and rows.current.state is ExecutionState.SUCCEEDED
+    if finding.present and finding.matches and not finding.running:
+        if _is_due(view.restore_due, rows.now):
+            return Decision(RestoreServing(serving))
+    elif finding.healthy is False or not finding.present or not finding.matches:
+        if rows.tenant.status is Status.READY:
+            return Decision(MarkUnhealthy(finding.detail))
+        may_heal = rows.tenant.status is Status.DEGRADED and settled and rows.tenant.spec.heal == "restart"
+        if may_heal and view.heals < policy.heal_budget and not view.draining:
+            return Decision(Heal(finding.detail))
+    elif finding.healthy and rows.tenant.status is Status.DEGRADED:
+        return Decision(MarkRecovered())
+    if _is_due(view.finding_due, rows.now):
+        return Decision(Look(serving))
+    return _rest(rows, view, policy, wait=_until(view.finding_due, rows.now))
+
+
+def _rest(rows: Lifecycle, view: View, policy: Policy, wait: float | None = None) -> Decision:
+    """Nothing to do: leave after the idle time."""
+    if view.draining:
+        return Decision(Passivate())
+    if policy.idle is None:
+        return Decision(None, wait)
+    idle_left = policy.idle - (rows.now - (view.worked_at or rows.now)).total_seconds()
+    if idle_left <= 0:
+        return Decision(Passivate())
+    return Decision(None, idle_left if wait is None else min(idle_left, wait))
+
+
+def _planned(rows: Lifecycle) -> bool:
+    return any(step.name is StepName.PLAN and step.state is StepState.SUCCEEDED for step in rows.steps)
+
+
+def _left_of_deadline(rows: Lifecycle, active: Execution, policy: Policy) -> float:
+    allowed = max(policy.deadline, active.spec.health.deadline_seconds)
+    return allowed - (rows.now - (active.started_at or rows.now)).total_seconds()
+
+
+def _is_due(at: datetime | None, now: datetime) -> bool:
+    return at is None or at <= now
+
+
+def _until(at: datetime | None, now: datetime) -> float:
+    return max(0.0, ((at or now) - now) / timedelta(seconds=1))

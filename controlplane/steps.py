@@ -1,0 +1,287 @@
+"""What the steps of an execution do, the same for every workflow engine.
+
+A runner (the embedded provider's actor, Restate's handler, a step worker) calls `Steps.run(execution_id, step)` with
+nothing but ids; the rest is read from rows. Each side effect is: intent (placement row) → gate → effect → gate. A
+runner whose attempt fails only reports: another runner of the same execution may be succeeding. Restarted runners
+observe before they act, so a crash between an effect and its record heals by adoption.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Protocol
+
+from controlplane.errors import (
+    DeadlineExceeded,
+    EngineUnavailable,
+    NotCurrent,
+    ProviderNotEnabled,
+    Retryable,
+)
+from controlplane.failpoints import Failpoints
+from controlplane.model import Execution, Observed, Placement, StepName
+from controlplane.ports import (
+    Clock,
+    ComputeProvider,
+    DesiredResource,
+    ExecutionStore,
+    Prober,
+    ProbeResult,
+    Resource,
+    ResourceState,
+    RunContext,
+)
+
+FIRST_PROBE_SECONDS = 0.05
+"""wait_healthy looks again after this, doubling up to the spec's interval: most tenants are up in a moment."""
+
+
+class StepSignals(Protocol):
+    """Between a running step and the engine that runs it."""
+
+    async def wait(self, seconds: float) -> None:
+        """Sleep; returns early when the execution is asked to stop."""
+        ...
+
+    def failing(self, detail: str | None) -> None:
+        """The probe fails after its start period (`detail` says how), or no longer does (None)."""
+        ...
+
+
+class Steps:
+    """Runs steps on the enabled compute providers. Holds no state of any execution."""
+
+    def __init__(
+        self,
+        store: ExecutionStore,
+        compute: Mapping[str, ComputeProvider],
+        prober: Prober,
+        clock: Clock,
+        failpoints: Failpoints,
+    ) -> None:
+        self._store = store
+        self._compute = compute
+        self._prober = prober
+        self._clock = clock
+        self._failpoints = failpoints
+        self._verbs: Mapping[StepName, Callable[[str, StepSignals], Awaitable[None]]] = {
+            StepName.PLAN: self._plan,
+            StepName.APPLY_COMPUTE: self._apply_compute,
+            StepName.WAIT_HEALTHY: self._wait_healthy,
+            StepName.RETIRE_PREVIOUS: self._retire_previous,
+            StepName.DESTROY_COMPUTE: self._destroy_compute,
+            StepName.VERIFY_GONE: self._verify_gone,
+        }
+
+    async def run(self, execution_id: str, step: StepName, signals: StepSignals) -> None:
+        """Do one step. Raises NotCurrent (stop, report), Retryable or Terminal."""
+        await self._verbs[step](execution_id, signals)
+
+    # --- provision and update ---
+
+    async def _plan(self, execution_id: str, signals: StepSignals) -> None:
+        context = await self._current_context(execution_id)
+        spec = context.execution.spec
+        self._provider(spec.compute.provider).validate(spec.compute.config, spec.health)
+
+    async def _apply_compute(self, execution_id: str, signals: StepSignals) -> None:
+        context = await self._current_context(execution_id)
+        await self._apply(context)
+
+    async def _apply(self, context: RunContext) -> Resource:
+        execution = context.execution
+        compute = execution.spec.compute
+        provider = self._provider(compute.provider)
+        ownership = context.ownership
+        if not await self._store.intend(context, compute.provider, await provider.identity(), ownership.name):
+            raise self._not_current(execution.id)
+        if provider.exclusive(compute.config):
+            await self._step_aside(context)
+        gate = _RowGate(self._store, execution.id)
+        try:
+            resource = await provider.apply(DesiredResource(ownership, compute.config, execution.spec.health), gate)
+        except NotCurrent as refusal:
+            if refusal.made is not None and await self._store.removable(execution.id):
+                await provider.destroy(refusal.made)
+            raise
+        await self._failpoints.reach("apply_compute.before_record")
+        await self._store.placed(execution.id, resource.id)
+        return resource
+
+    async def _step_aside(self, context: RunContext) -> None:
+        """Two generations cannot share a fixed address: stop, never remove, the one that serves."""
+        for placement in context.placements:
+            if context.previous is None or placement.execution_id != context.previous.id:
+                continue
+            if placement.resource_id is None or placement.provider != context.execution.spec.compute.provider:
+                continue
+            await self._check_gate(context.execution.id)
+            await self._provider(placement.provider).stop(placement.resource_id)
+            await self._check_gate(context.execution.id)
+
+    async def _wait_healthy(self, execution_id: str, signals: StepSignals) -> None:
+        """Probe until healthy `healthy_threshold` times in a row, then the switch. Durable deadline: the step's row."""
+        context = await self._current_context(execution_id)
+        if context.serving:
+            return
+        health = context.execution.spec.health
+        step = next((s for s in context.steps if s.name is StepName.WAIT_HEALTHY), None)
+        begun = step.started_at if step and step.started_at else self._clock.now()
+        if step is not None and step.attempts > 1:
+            await self._start_again(context)
+        good = bad = 0
+        pause = FIRST_PROBE_SECONDS
+        while True:
+            resource, result = await self._probe(context)
+            good, bad = (good + 1, 0) if result.healthy else (0, bad + 1)
+            if good >= health.healthy_threshold:
+                break
+            waited = (self._clock.now() - begun).total_seconds()
+            if waited >= health.deadline_seconds:
+                raise DeadlineExceeded(f"not healthy after {health.deadline_seconds:g} s: {result.detail}")
+            if result.healthy is False and resource.state is ResourceState.STOPPED:
+                raise Retryable(result.detail)
+            failing = bad >= health.unhealthy_threshold and waited > health.start_period_seconds
+            signals.failing(result.detail if failing else None)
+            await signals.wait(min(pause, health.interval_seconds, health.deadline_seconds - waited))
+            pause = min(pause * 2, health.interval_seconds)
+        signals.failing(None)
+        if not await self._store.switch(execution_id, self._observed(context, resource)):
+            raise self._not_current(execution_id)
+        await self._failpoints.reach("wait_healthy.after_switch")
+
+    async def _probe(self, context: RunContext) -> tuple[Resource, ProbeResult]:
+        """One look through the gate. What vanished is applied again."""
+        await self._check_gate(context.execution.id)
+        provider = self._provider(context.execution.spec.compute.provider)
+        resource = await provider.observe(context.ownership)
+        if resource is None:
+            resource = await self._apply(context)
+        return resource, await self._prober.probe(resource, context.execution.spec.health)
+
+    async def _start_again(self, context: RunContext) -> None:
+        """A later attempt: what has exited gets another chance."""
+        provider = self._provider(context.execution.spec.compute.provider)
+        resource = await provider.observe(context.ownership)
+        if resource is not None and resource.state is ResourceState.STOPPED:
+            await self._check_gate(context.execution.id)
+            await provider.start(resource.id)
+            await self._check_gate(context.execution.id)
+
+    def _observed(self, context: RunContext, resource: Resource) -> Observed:
+        kind = self._provider(context.execution.spec.compute.provider).resource_kind
+        return Observed(
+            endpoints=resource.endpoints, resources={kind: resource.id}, healthy=True, checked_at=self._clock.now()
+        )
+
+    async def _retire_previous(self, execution_id: str, signals: StepSignals) -> None:
+        """Remove what is lower in (generation, run) than the serving one, which is this one since the switch."""
+        context = await self._store.context(execution_id)
+        if not context.serving:
+            raise self._not_current(execution_id)
+        lower = [p for p in context.placements if (p.generation, p.run) < context.execution.order]
+        await self._remove(context, lower)
+
+    # --- delete ---
+
+    async def _destroy_compute(self, execution_id: str, signals: StepSignals) -> None:
+        context = await self._current_context(execution_id)
+        for resource, provider in await self._resources(context, context.placements):
+            await self._check_gate(execution_id)
+            await provider.destroy(resource.id)
+
+    async def _verify_gone(self, execution_id: str, signals: StepSignals) -> None:
+        context = await self._current_context(execution_id)
+        left = await self._resources(context, context.placements)
+        if left:
+            await self._destroy_compute(execution_id, signals)
+            left = await self._resources(context, context.placements)
+        if left:
+            names = ", ".join(sorted(resource.name for resource, _ in left))
+            raise Retryable(f"still there after it was destroyed: {names}")
+        for placement in context.placements:
+            await self._store.removed(placement.execution_id)
+
+    # --- what the owner does with them between executions ---
+
+    async def clean(self, execution: Execution) -> None:
+        """Remove what an execution has left that is over and does not serve; nothing where it may not go."""
+        context = await self._store.context(execution.id)
+        if await self._store.removable(execution.id):
+            await self._remove(context, [p for p in context.placements if p.execution_id == execution.id])
+
+    async def observe(self, execution: Execution) -> tuple[Resource | None, ProbeResult]:
+        """One look at what an execution made, without a gate. Raises EngineUnavailable."""
+        context = await self._store.context(execution.id)
+        resource = await self._provider(execution.spec.compute.provider).observe(context.ownership)
+        if resource is None:
+            return None, ProbeResult(healthy=False, detail=f"{context.ownership.name} is gone")
+        return resource, await self._prober.probe(resource, execution.spec.health)
+
+    async def restore(self, execution: Execution) -> None:
+        """Start again what an execution made and what does not run."""
+        context = await self._store.context(execution.id)
+        provider = self._provider(execution.spec.compute.provider)
+        resource = await provider.observe(context.ownership)
+        if resource is not None and resource.state in (ResourceState.STOPPED, ResourceState.CREATED):
+            await provider.start(resource.id)
+
+    # --- shared by the steps, in the order they are called ---
+
+    async def _current_context(self, execution_id: str) -> RunContext:
+        context = await self._store.context(execution_id)
+        if not context.current:
+            raise self._not_current(execution_id)
+        return context
+
+    def _provider(self, name: str) -> ComputeProvider:
+        try:
+            return self._compute[name]
+        except KeyError:
+            raise ProviderNotEnabled(
+                f"compute provider {name!r} is not enabled here", enabled=sorted(self._compute)
+            ) from None
+
+    async def _check_gate(self, execution_id: str) -> None:
+        if not await self._store.current(execution_id):
+            raise self._not_current(execution_id)
+
+    @staticmethod
+    def _not_current(execution_id: str) -> NotCurrent:
+        return NotCurrent(f"execution {execution_id} is no longer current", execution_id=execution_id)
+
+    async def _remove(self, context: RunContext, placements: Iterable[Placement]) -> None:
+        """Destroy what these placements made, by immutable id, and record that it is gone."""
+        chosen = tuple(placements)
+        executions = {placement.execution_id for placement in chosen}
+        for resource, provider in await self._resources(context, chosen):
+            if resource.ownership.execution in executions:
+                await provider.destroy(resource.id)
+        for placement in chosen:
+            await self._store.removed(placement.execution_id)
+
+    async def _resources(
+        self, context: RunContext, placements: Iterable[Placement]
+    ) -> list[tuple[Resource, ComputeProvider]]:
+        """The tenant's resources on the providers of these placements, recorded or not.
+
+        Raises Retryable where one of them is not enabled now, or is another engine than the one it was placed on."""
+        found = []
+        for name, identity in sorted({(p.provider, p.engine_identity) for p in placements}):
+            if name not in self._compute:
+                raise Retryable(f"compute provider {name!r}, which holds resources of this tenant, is not enabled")
+            provider = self._compute[name]
+            if await provider.identity() != identity:
+                raise EngineUnavailable(f"{name} is another engine now than the one ({identity}) that holds resources")
+            for resource in await provider.list_owned(context.owner, context.tenant.id):
+                found.append((resource, provider))
+        return found
+
+
+class _RowGate:
+    """`ports.ExecutionGate` of one execution."""
+
+    def __init__(self, store: ExecutionStore, execution_id: str) -> None:
+        self._store = store
+        self._execution_id = execution_id
+
+    async def current(self) -> bool:
+        return await self._store.current(self._execution_id)

@@ -5,6 +5,7 @@ mode changes. Root where user namespaces are refused (most containers): truly as
 copy of the programs, and a place for the data, that it can reach.
 """
 
+import hashlib
 import importlib.util
 import os
 import pwd
@@ -37,6 +38,10 @@ class Account:
     def separate(self) -> bool:
         """Another account owns the files: data and sockets live in a place of its own."""
         return self.uid is not None
+
+    def place(self, data: Path) -> Path:
+        """Where a separate account keeps what belongs to `data`: a path that is short, reachable, and data's own."""
+        return AREA / hashlib.sha256(os.fsencode(data)).hexdigest()[:8]
 
     def own(self, directory: Path) -> None:
         """Make `directory` (0700), owned by this account."""

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import psutil
 
 from controlplane.errors import EngineUnavailable
-from controlplane.local.account import AREA, Account, choose_account, installed_programs, minimal_environment
+from controlplane.local.account import Account, choose_account, installed_programs, minimal_environment
 from controlplane.local.lock import file_lock
 from controlplane.local.paths import private_directory
 
@@ -136,7 +136,7 @@ class EmbeddedPostgres:
 
     def _move_out(self, account: Account) -> None:
         """Give the data to the account: it moves to a directory that the account can reach, a link stays."""
-        place = AREA / self._sockets.parent.name
+        place = account.place(self._data)
         place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         account.own(place)
         target = place / "data"

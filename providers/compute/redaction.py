@@ -1,0 +1,13 @@
+"""Keep the values of a tenant's environment out of what people read."""
+
+from collections.abc import Iterable
+
+SHORTEST = 4
+"""Shorter values (`1`, `no`) are no secrets, and cutting them out would leave no text to read."""
+
+
+def redact(text: str, values: Iterable[str]) -> str:
+    """`text` with every occurrence of a value replaced by `***`, longest first."""
+    for value in sorted({v for v in values if len(v) >= SHORTEST}, key=len, reverse=True):
+        text = text.replace(value, "***")
+    return text

@@ -1,0 +1,1 @@
+"""The contract tests that any provider must pass; third parties import them."""

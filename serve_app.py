@@ -1,1 +1,79 @@
-"""The composition root (being written)."""
+"""The composition root, and nothing else: settings → directory → create_app → bind().
+
+`python -m serve_app deploy` runs in the environment that `landlord up` made, deploys the Serve application and starts
+the supervisor, and returns.
+"""
+
+import os
+import sys
+from typing import Any
+
+import ray
+from controlplane.api.app import create_app
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.config import HTTPOptions
+
+from actors.directory import RayDirectory
+from actors.naming import NAMESPACE, SUPERVISOR
+from actors.runtime import Identity, database_url
+from actors.supervisor import ensure_supervisor
+from controlplane.settings import load_settings
+from providers import registry
+
+APPLICATION = "landlord"
+REPLICAS = 2
+MAX_ONGOING_REQUESTS = 1000
+"""Per replica. Serve's default is 5; overload is answered by the app, not by a queue in front of it."""
+
+
+@serve.deployment(
+    name="api",
+    num_replicas=REPLICAS,
+    max_ongoing_requests=MAX_ONGOING_REQUESTS,
+    ray_actor_options={"num_cpus": 0},
+    health_check_period_s=5,
+    graceful_shutdown_timeout_s=10,
+)
+@serve.ingress()
+class Api:
+    """One Serve replica: the HTTP face, and a directory to the tenants' actors."""
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        settings = load_settings()
+        return create_app(
+            settings,
+            database_url=database_url(settings),
+            directory=RayDirectory(),
+            compute=registry.enabled_compute(settings),
+            workflows=registry.enabled_workflow_names(settings),
+        )
+
+    async def check_health(self) -> None:
+        """Called by Serve every few seconds: brings a missing supervisor back."""
+        ensure_supervisor()
+
+
+def deploy() -> None:
+    """Deploy the application and the supervisor into the running cluster. A supervisor of another build is replaced."""
+    settings = load_settings()
+    ray.init(address=os.environ.get("RAY_ADDRESS", "auto"), namespace=NAMESPACE, log_to_driver=False)
+    _replace_old_supervisor(Identity.from_environment().build)
+    ensure_supervisor()
+    serve.start(http_options=HTTPOptions(host="127.0.0.1", port=settings.port))
+    serve.run(Api.bind(), name=APPLICATION, route_prefix="/", blocking=False)
+
+
+def _replace_old_supervisor(build: str) -> None:
+    try:
+        supervisor: Any = ray.get_actor(SUPERVISOR, namespace=NAMESPACE)
+    except ValueError:
+        return
+    if ray.get(supervisor.describe.remote(), timeout=10)["build"] != build:
+        ray.kill(supervisor)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["deploy"]:
+        sys.exit("usage: python -m serve_app deploy")
+    deploy()

@@ -27,6 +27,7 @@ from controlplane.model import (
     TriggerSource,
     resource_name,
 )
+from controlplane.settings import Settings
 
 
 class Clock(Protocol):
@@ -226,6 +227,17 @@ class ProvidesLogs(Protocol):
     async def logs(self, resource_id: str, tail: int) -> str: ...
 
 
+@runtime_checkable
+class KeepsBelongings(Protocol):
+    """Capability: what is the tenant's own and outlives its resources (named volumes, a network)."""
+
+    async def forget(self, owner: str, tenant_id: UUID) -> None:
+        """Remove it all; called once the tenant's last resource is gone for good. Nothing there is success.
+
+        Raises Retryable while something still uses it."""
+        ...
+
+
 class Prober(Protocol):
     """One look at a resource's health. `healthy` None: cannot tell yet (the platform says it is starting)."""
 
@@ -295,6 +307,8 @@ class ExecutionStatus:
     retry_count: int = 0
     error: str | None = None
     next_attempt_at: datetime | None = None
+    step: StepName | None = None
+    """Where it is, where the engine tells."""
 
 
 class WorkflowProvider(Protocol):
@@ -423,6 +437,16 @@ class ExecutionStore(Protocol):
     async def activated(self, execution_id: str) -> int:
         """Count a start by a new owner since the last step that succeeded, this one included."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowEnvironment:
+    """What a workflow provider may be built from: each has a classmethod `build(environment)`, its entry point."""
+
+    settings: Settings
+    store: ExecutionStore
+    run_step: StepRunner
+    clock: Clock
 
 
 # --- live actors, as the API sees them -------------------------------------------------------------------------------

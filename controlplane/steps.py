@@ -38,7 +38,7 @@ class StepSignals(Protocol):
     """Between a running step and the engine that runs it."""
 
     async def wait(self, seconds: float) -> None:
-        """Sleep; returns early when the execution is asked to stop."""
+        """Sleep. Raises NotCurrent, at once, when the execution is asked to stop."""
         ...
 
     def failing(self, detail: str | None) -> None:

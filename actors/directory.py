@@ -1,0 +1,86 @@
+"""name → live actor, for Serve replicas and the supervisor: wakes, and activates where there is none."""
+
+import asyncio
+import time
+from typing import Any
+from uuid import UUID
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError
+
+from actors.naming import NAMESPACE, SUPERVISOR, tenant_actor
+from actors.tenant import as_wake
+from controlplane.ports import ProviderHealth, Wake
+
+ACTIVATIONS = 3
+"""So often a wake-up that meets a leaving or dead actor activates anew before it is `pending`."""
+
+LEAVING_PAUSE = 0.05
+"""Seconds for an actor that said goodbye to be gone."""
+
+
+class RayDirectory:
+    """`ports.TenantDirectory` on Ray's named actors.
+
+    Keeps handles it has met; a dead one is dropped when it is met again. Cold tenants are activated through the
+    supervisor, which admits them under its ceiling; no answer in time is `pending`, since the intent is durable.
+    """
+
+    def __init__(self) -> None:
+        self._handles: dict[str, Any] = {}
+
+    async def wake(
+        self, name: str, tenant_id: UUID, execution_id: str | None = None, *, timeout: float | None = None
+    ) -> Wake:
+        give_up = time.monotonic() + timeout if timeout is not None else None
+        try:
+            return await asyncio.wait_for(self._wake(name, tenant_id, execution_id, give_up), timeout)
+        except TimeoutError:
+            return Wake("pending", "the tenant's actor did not answer in time")
+        except RayError as error:
+            return Wake("pending", f"the cluster does not answer ({type(error).__name__})")
+
+    async def _wake(self, name: str, tenant_id: UUID, execution_id: str | None, give_up: float | None) -> Wake:
+        for _ in range(ACTIVATIONS):
+            handle = self._find(name)
+            if handle is None:
+                if not await self._activate(name):
+                    return Wake("pending", "the supervisor admits no more tenants at the moment")
+                handle = self._find(name)
+            seconds = None if give_up is None else max(0.05, give_up - time.monotonic())
+            try:
+                wake = as_wake(await handle.wake.remote(str(tenant_id), execution_id, seconds)) if handle else None
+            except RayActorError:
+                wake = None
+            if wake is not None:
+                return wake
+            self._handles.pop(name, None)
+            await asyncio.sleep(LEAVING_PAUSE)
+        return Wake("pending", "the tenant's actor keeps leaving")
+
+    def _find(self, name: str) -> Any:
+        """The handle of a live actor, or None. `ray.get_actor` blocks for 0.1 ms."""
+        if name not in self._handles:
+            try:
+                self._handles[name] = ray.get_actor(tenant_actor(name), namespace=NAMESPACE)
+            except ValueError:
+                return None
+        return self._handles[name]
+
+    async def _activate(self, name: str) -> bool:
+        """Ask the supervisor to create the actor. False: it admits no more, or there is none."""
+        try:
+            supervisor = ray.get_actor(SUPERVISOR, namespace=NAMESPACE)
+        except ValueError:
+            return False
+        return bool(await supervisor.activate.remote(name))
+
+    async def ray_health(self) -> ProviderHealth:
+        try:
+            supervisor = ray.get_actor(SUPERVISOR, namespace=NAMESPACE)
+            await asyncio.wait_for(supervisor.ping.remote(), 2.0)
+        except ValueError:
+            return ProviderHealth(healthy=False, detail="there is no supervisor actor")
+        except (TimeoutError, GetTimeoutError, RayError) as error:
+            return ProviderHealth(healthy=False, detail=f"the supervisor does not answer ({type(error).__name__})")
+        return ProviderHealth(healthy=True)

@@ -1,0 +1,69 @@
+"""A mailbox of wake-ups, not of work: many wake-ups before a look are one look. And who waits for an outcome."""
+
+import asyncio
+from contextlib import suppress
+
+from controlplane.model import ExecutionState, Lifecycle
+from controlplane.ports import Wake
+
+
+class Mailbox:
+    """Promises: a wake-up that is marked before the rows are read is served by that read; one that is marked after
+    it causes another. Waiting is shielded: a caller that goes away changes nothing."""
+
+    def __init__(self) -> None:
+        self._dirty = asyncio.Event()
+        self._waiting: dict[str, asyncio.Future[Wake]] = {}
+
+    @property
+    def dirty(self) -> bool:
+        return self._dirty.is_set()
+
+    def mark(self) -> None:
+        self._dirty.set()
+
+    def clear(self) -> None:
+        """Called right before the rows are read."""
+        self._dirty.clear()
+
+    async def wait(self, seconds: float | None) -> None:
+        """Until the next mark, or for so many seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._dirty.wait(), seconds)
+
+    async def outcome(self, execution_id: str, seconds: float | None) -> Wake:
+        """What became of an execution's start: `pending` when it takes longer than `seconds`."""
+        future = self._waiting.get(execution_id)
+        if future is None:
+            future = self._waiting[execution_id] = asyncio.get_running_loop().create_future()
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), seconds)
+        except TimeoutError:
+            return Wake("pending", "the execution is queued; its start takes longer than usual")
+
+    def publish(self, rows: Lifecycle) -> None:
+        """Answer those who wait for executions about which these rows say something."""
+        for id in list(self._waiting):
+            wake = _what_became_of(id, rows)
+            if wake is not None:
+                self._waiting.pop(id).set_result(wake)
+
+    def abandon(self, message: str) -> None:
+        """The owner leaves: nobody will answer."""
+        for future in self._waiting.values():
+            future.set_result(Wake("pending", message))
+        self._waiting.clear()
+
+
+def _what_became_of(id: str, rows: Lifecycle) -> Wake | None:
+    execution = rows.find(id)
+    if execution is None:
+        # Neither queued, active, current nor serving: it is over, and was overtaken.
+        return Wake("started")
+    if execution.state is ExecutionState.QUEUED:
+        active = rows.active
+        waits_its_turn = active is not None and active.state is not ExecutionState.STOPPING
+        return Wake("pending", f"waits until {active.id} ends") if waits_its_turn and active else None
+    if execution.state is ExecutionState.STARTING:
+        return Wake("refused", execution.error) if execution.error else None
+    return Wake("started")

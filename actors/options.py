@@ -1,0 +1,37 @@
+"""How our actors are created: the options that the design rests on, in one place."""
+
+from typing import Any
+
+from actors.naming import NAMESPACE, SUPERVISOR, tenant_actor
+
+MAX_CALLS = 1000
+"""Concurrent calls of an async actor: wake-ups are many and short, reads never wait behind work."""
+
+
+def for_tenant(name: str) -> dict[str, Any]:
+    """Detached and found by name. Never restarted by Ray: a crash-looping tenant must not restart for ever, so the
+    supervisor brings it back. No CPU is reserved, no runtime_env given (that would start the worker the slow way)."""
+    return {
+        "name": tenant_actor(name),
+        "namespace": NAMESPACE,
+        "lifetime": "detached",
+        "get_if_exists": True,
+        "num_cpus": 0,
+        "max_restarts": 0,
+        "max_task_retries": 0,
+        "max_concurrency": MAX_CALLS,
+    }
+
+
+def for_supervisor() -> dict[str, Any]:
+    """Restarted for ever: it is the safety net."""
+    return {
+        "name": SUPERVISOR,
+        "namespace": NAMESPACE,
+        "lifetime": "detached",
+        "get_if_exists": True,
+        "num_cpus": 0,
+        "max_restarts": -1,
+        "max_task_retries": 0,
+        "max_concurrency": MAX_CALLS,
+    }

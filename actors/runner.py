@@ -1,0 +1,256 @@
+"""The runner: load rows → pure `reconcile` → at most one action → wait for a wake-up, a child or a timer.
+
+One coroutine per live tenant. Database writes are done here and at once; whatever may take long (an engine's start, a
+look, a clean-up) is a chore: a child coroutine, at most one of a kind, that marks the mailbox when it is done. So a
+DELETE is seen at once and reads never wait behind work.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import replace
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from actors.execution import Follower
+from actors.health import HealthTracker
+from actors.mailbox import Mailbox
+from actors.runtime import Runtime
+from controlplane import reconcile as rules
+from controlplane.backoff import Backoff
+from controlplane.errors import LandlordError, LeaseLost, ProviderNotEnabled
+from controlplane.model import Execution, ExecutionState, Lifecycle, Observed
+from controlplane.persistence.ownership import Ownership
+from controlplane.ports import ExecutionInput, WorkflowProvider
+from controlplane.transitions import Cause
+from providers.workflow.embedded import EmbeddedWorkflow
+
+logger = logging.getLogger(__name__)
+
+STORE_PAUSE = 1.0
+"""Seconds before the rows are read again when the database does not answer."""
+
+CHECKED_AT_SECONDS = 30.0
+"""An unchanged healthy finding is written down this often, not at each probe."""
+
+TRIGGER_BACKOFF = Backoff(base=1.0, ceiling=30.0)
+
+
+class Runner:
+    """Drives one tenant under one lease.
+
+    Promises: acts only on rows read after the last wake-up; writes only under its fence; does not die of an error. It
+    ends with `deleted`, `passivated` or `lost` (another owner holds the tenant). What breaks it: nothing but the end
+    of its process; then the next owner goes on from the rows.
+    """
+
+    def __init__(self, ownership: Ownership, runtime: Runtime, mailbox: Mailbox) -> None:
+        self._ownership = ownership
+        self._runtime = runtime
+        self._mailbox = mailbox
+        self._tracker = HealthTracker()
+        self._view = rules.View()
+        self._follower: Follower | None = None
+        self._chores: dict[str, asyncio.Task[None]] = {}
+        self._trigger_failures = 0
+        self._random = Random()
+
+    @property
+    def doing(self) -> list[str]:
+        """Names of the chores that run now, for people."""
+        return sorted(self._chores)
+
+    async def run(self) -> str:
+        """Until the tenant is deleted, rests for long, or is lost. Children are stopped on return."""
+        try:
+            while True:
+                try:
+                    ended = await self._turn()
+                except LeaseLost:
+                    return "lost"
+                except Exception:
+                    logger.exception("tenant %s: a turn failed; going on", self._ownership.tenant_id)
+                    await self._mailbox.wait(STORE_PAUSE)
+                    await asyncio.sleep(0)
+                    continue
+                if ended is not None:
+                    return ended
+        finally:
+            self._stop_children()
+
+    async def _turn(self) -> str | None:
+        """One look at the rows and what follows from it."""
+        self._mailbox.clear()
+        rows = await self._ownership.load()
+        followed = self._follower
+        self._view = replace(
+            self._view,
+            followed=followed.execution_id if followed else None,
+            engine=followed.status if followed else None,
+            worked_at=self._view.worked_at or rows.now,
+        )
+        decision = rules.reconcile(rows, self._view, self._runtime.policy)
+        self._mailbox.publish(rows)
+        match decision.act:
+            case rules.Leave():
+                return "deleted"
+            case rules.Passivate():
+                return None if self._mailbox.dirty else "passivated"
+            case None:
+                await self._mailbox.wait(decision.look_again)
+            case act:
+                if not isinstance(act, rules.Look):
+                    self._view = replace(self._view, worked_at=rows.now)
+                await self._do(act, rows)
+        return None
+
+    async def _do(self, act: rules.Act, rows: Lifecycle) -> None:
+        own = self._ownership
+        match act:
+            case rules.Promote(execution):
+                await own.promote(execution.id)
+            case rules.Start(execution):
+                await self._chore("start", self._start(execution, rows.now))
+            case rules.Follow(execution):
+                await self._follow(execution)
+            case rules.AdvancePlanned(execution):
+                await own.planned(execution.id)
+            case rules.RecordProgress(execution, status):
+                await own.progressed(execution.id, status)
+            case rules.Stop(execution, cause, reason):
+                if await own.stop(execution.id, cause, reason):
+                    await self._chore("cancel", self._cancel(execution, reason, kill=False))
+            case rules.Finish(execution, outcome, message):
+                await self._finish(execution, outcome, message)
+            case rules.Clean(placements):
+                ended = [found for p in placements if (found := rows.find(p.execution_id)) is not None]
+                await self._chore("clean", self._clean(ended, rows.now))
+            case rules.Look(execution):
+                await self._chore("look", self._look(execution, rows))
+            case rules.RestoreServing(execution):
+                await self._chore("restore", self._restore(execution, rows.now))
+            case rules.MarkUnhealthy(message):
+                observed = replace(rows.tenant.observed, healthy=False, checked_at=rows.now)
+                await own.observed(rows.tenant.epoch, observed, cause=Cause.UNHEALTHY, message=message)
+            case rules.MarkRecovered():
+                observed = replace(rows.tenant.observed, healthy=True, checked_at=rows.now)
+                await own.observed(rows.tenant.epoch, observed, cause=Cause.RECOVERED)
+            case rules.Heal(reason):
+                await own.heal(rows.tenant.epoch, reason, default_workflow=self._runtime.settings.workflow_provider)
+
+    # --- chores ---
+
+    async def _chore(self, kind: str, work: Coroutine[Any, Any, None]) -> None:
+        """Begin it, unless one of its kind runs: then wait for news instead, since the decision will come again."""
+        if kind in self._chores:
+            work.close()
+            await self._mailbox.wait(None)
+            return
+        self._chores[kind] = asyncio.create_task(self._see_through(kind, work), name=f"{kind}")
+
+    async def _see_through(self, kind: str, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except LeaseLost:
+            logger.info("lost the lease during %s", kind)
+        except Exception:
+            logger.exception("chore %s failed", kind)
+            await asyncio.sleep(STORE_PAUSE)
+        finally:
+            self._chores.pop(kind, None)
+            self._mailbox.mark()
+
+    def _provider(self, execution: Execution) -> WorkflowProvider:
+        enabled = self._runtime.workflow
+        if execution.provider not in enabled:
+            raise ProviderNotEnabled(
+                f"workflow provider {execution.provider!r} is not enabled here", enabled=sorted(enabled)
+            )
+        return enabled[execution.provider]
+
+    async def _start(self, execution: Execution, now: datetime) -> None:
+        try:
+            provider = self._provider(execution)
+            started = await provider.start(ExecutionInput.of(execution))
+        except Exception as error:
+            self._trigger_failures += 1
+            message = (
+                error.message if isinstance(error, LandlordError) else f"the engine failed: {type(error).__name__}"
+            )
+            pause = TRIGGER_BACKOFF.bound(self._trigger_failures)
+            await self._ownership.start_failed(execution.id, message, now + timedelta(seconds=pause))
+            return
+        self._trigger_failures = 0
+        if execution.state is ExecutionState.STARTING:
+            await self._ownership.running(execution.id, started.ref)
+        self._follow_at(provider, execution, started.ref)
+
+    async def _follow(self, execution: Execution) -> None:
+        if self._follower is not None and self._follower.execution_id == execution.id:
+            await self._mailbox.wait(None)
+        else:
+            self._follow_at(self._provider(execution), execution, execution.provider_ref)
+
+    def _follow_at(self, provider: WorkflowProvider, execution: Execution, ref: str | None) -> None:
+        if self._follower is not None:
+            self._follower.stop()
+        self._follower = Follower(provider, execution, ref, self._mailbox.mark)
+
+    async def _cancel(self, execution: Execution, reason: str, *, kill: bool) -> None:
+        await self._provider(execution).cancel(execution.id, execution.provider_ref, reason, kill=kill)
+
+    async def _finish(self, execution: Execution, outcome: ExecutionState, message: str) -> None:
+        await self._ownership.finish(execution.id, outcome, message)
+        told_by_engine = self._view.engine is not None and self._view.engine.sub_state.terminal
+        if self._follower is not None:
+            self._follower.stop()
+            self._follower = None
+        provider = self._runtime.workflow.get(execution.provider)
+        if isinstance(provider, EmbeddedWorkflow):
+            provider.forget(execution.id)
+        elif provider is not None and not told_by_engine:
+            await self._chore("kill", self._cancel(execution, message, kill=True))
+
+    async def _clean(self, ended: list[Execution], now: datetime) -> None:
+        for execution in ended:
+            try:
+                await self._runtime.steps.clean(execution)
+            except LandlordError as error:
+                logger.warning("cannot clean up after %s: %s", execution.id, error)
+                self._view = replace(self._view, clean_due=now + timedelta(seconds=5))
+
+    async def _look(self, execution: Execution, rows: Lifecycle) -> None:
+        """Observe, probe, remember; write down what changed."""
+        tenant = rows.tenant
+        interval = timedelta(seconds=execution.spec.health.interval_seconds)
+        self._view = replace(self._view, finding_due=rows.now + interval)
+        resource, result = await self._runtime.steps.observe(execution)
+        finding = self._tracker.judge(execution, tenant.epoch, resource, result)
+        observed = Observed(
+            endpoints=resource.endpoints if resource else (),
+            resources=tenant.observed.resources if resource else {},
+            healthy=finding.healthy if finding.healthy is not None else tenant.observed.healthy,
+            checked_at=rows.now,
+        )
+        aged = tenant.observed.checked_at is None or (
+            (rows.now - tenant.observed.checked_at).total_seconds() > CHECKED_AT_SECONDS
+        )
+        if aged or replace(observed, checked_at=None) != replace(tenant.observed, checked_at=None):
+            await self._ownership.observed(tenant.epoch, observed)
+        heals = self._view.heals
+        if finding.healthy is False or not finding.present:
+            heals = await self._ownership.heals_since(self._runtime.policy.heal_window)
+        self._view = replace(self._view, finding=finding, heals=heals)
+
+    async def _restore(self, execution: Execution, now: datetime) -> None:
+        self._view = replace(
+            self._view, finding=None, restore_due=now + timedelta(seconds=execution.spec.health.interval_seconds)
+        )
+        await self._runtime.steps.restore(execution)
+
+    def _stop_children(self) -> None:
+        if self._follower is not None:
+            self._follower.stop()
+        for task in self._chores.values():
+            task.cancel()

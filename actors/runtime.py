@@ -1,0 +1,81 @@
+"""What one actor process is built from: settings, database, providers, steps. Made lazily on the actor's own loop."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controlplane.probe import HealthProber
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.clock import SystemClock
+from controlplane.errors import SettingsError
+from controlplane.failpoints import Failpoints
+from controlplane.persistence.engine import create_engine
+from controlplane.persistence.runs import PostgresExecutionStore
+from controlplane.ports import ComputeProvider, StepRunner, WorkflowEnvironment, WorkflowProvider
+from controlplane.reconcile import Policy
+from controlplane.settings import Settings, load_settings
+from controlplane.steps import Steps
+from providers import registry
+
+INTERNAL = "LANDLORD_INTERNAL_"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which start of which cluster this process belongs to. `up` hands it down by the environment."""
+
+    cluster_id: str
+    build: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Identity":
+        environ = os.environ if environ is None else environ
+        try:
+            return cls(environ[f"{INTERNAL}CLUSTER_ID"], environ[f"{INTERNAL}BUILD"])
+        except KeyError as missing:
+            raise SettingsError(f"{missing.args[0]} is not set: start the control plane with `landlord up`") from None
+
+
+def database_url(settings: Settings) -> str:
+    if settings.database_url is None:
+        raise SettingsError("LANDLORD_DATABASE_URL is not set here: start the control plane with `landlord up`")
+    return settings.database_url.get_secret_value()
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Shared by all that runs in one actor process, on one event loop."""
+
+    settings: Settings
+    identity: Identity
+    engine: AsyncEngine
+    store: PostgresExecutionStore
+    compute: Mapping[str, ComputeProvider]
+    workflow: Mapping[str, WorkflowProvider]
+    steps: Steps
+    policy: Policy
+
+    async def close(self) -> None:
+        for provider in (*self.workflow.values(), *self.compute.values()):
+            await provider.close()
+        await self.engine.dispose()
+
+
+def build_runtime(*, actor: str, run_step: StepRunner, pool: int, environ: Mapping[str, str] | None = None) -> Runtime:
+    """Raises SettingsError. `pool`: database connections this process keeps; `actor`: who it is, in the trail."""
+    settings = load_settings(environ)
+    clock = SystemClock()
+    engine = create_engine(database_url(settings), pool=pool, overflow=2, application=f"landlord {actor}")
+    store = PostgresExecutionStore(engine, actor=actor)
+    compute = registry.enabled_compute(settings)
+    return Runtime(
+        settings=settings,
+        identity=Identity.from_environment(environ),
+        engine=engine,
+        store=store,
+        compute=compute,
+        workflow=registry.enabled_workflow(WorkflowEnvironment(settings, store, run_step, clock)),
+        steps=Steps(store, compute, HealthProber(), clock, Failpoints(settings.failpoints)),
+        policy=Policy(idle=settings.idle_seconds, deadline=settings.provision_deadline_seconds),
+    )

@@ -1,0 +1,241 @@
+"""The embedded workflow engine: steps run in the lease holder's own process, recorded durably in the rows.
+
+No queue, no server: `start` begins a coroutine, and when its process dies the next owner calls `start` with the same
+id again, which resumes at the first unfinished step. So this engine's memory of an id ends with its process, and
+`status` then says unknown, which is the owner's sign to start it again.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+from controlplane.backoff import Backoff
+from controlplane.errors import LandlordError, NotCurrent, Retryable, Terminal
+from controlplane.model import STEPS, StepName, StepState, SubState
+from controlplane.ports import (
+    Clock,
+    ExecutionInput,
+    ExecutionStatus,
+    ExecutionStore,
+    ProviderHealth,
+    Started,
+    StepRunner,
+    WorkflowEnvironment,
+)
+
+logger = logging.getLogger(__name__)
+
+CRASH_LOOP_ACTIVATIONS = 10
+"""So many owners came and went without one step succeeding: the execution takes them down."""
+
+LONGEST_CRASH_PAUSE = 10.0
+STORE_PAUSE = 1.0
+"""Seconds before the rows are tried again when the database does not answer."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """One execution in this process."""
+
+    order: ExecutionInput
+    status: ExecutionStatus = field(default_factory=lambda: ExecutionStatus(SubState.RUNNING))
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    task: "asyncio.Task[None] | None" = None
+
+    def report(self, status: ExecutionStatus) -> None:
+        if status != self.status:
+            self.status = status
+            self.changed.set()
+            self.changed = asyncio.Event()
+
+    async def pause(self, seconds: float) -> None:
+        """Asleep until it is time or the execution is asked to stop."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.stopping.wait(), seconds)
+
+    async def wait(self, seconds: float) -> None:
+        """`StepSignals.wait`."""
+        await self.pause(seconds)
+        if self.stopping.is_set():
+            raise NotCurrent(f"{self.order.execution_id} is asked to stop", execution_id=self.order.execution_id)
+
+    def failing(self, detail: str | None) -> None:
+        """`StepSignals.failing`."""
+        if detail is None:
+            self.report(replace(self.status, sub_state=SubState.RUNNING, error=None))
+        else:
+            self.report(replace(self.status, sub_state=SubState.BACKING_OFF, error=detail))
+
+
+class EmbeddedWorkflow:
+    """`ports.WorkflowProvider` without a server.
+
+    Promises: one coroutine for each execution id in this process; a step is retried with backoff at most
+    `max_attempts` times, Terminal errors end it at once; attempts survive this process. Stop means: no new effect is
+    begun and the running one has returned. What breaks it: a second process that runs the same id, which the lease
+    prevents and the gate makes harmless.
+    """
+
+    name = "embedded"
+
+    def __init__(
+        self,
+        store: ExecutionStore,
+        run_step: StepRunner,
+        clock: Clock,
+        *,
+        max_attempts: int,
+        backoff: Backoff | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self._store = store
+        self._run_step = run_step
+        self._clock = clock
+        self._max_attempts = max_attempts
+        self._backoff = backoff or Backoff()
+        self._random = random or Random()
+        self._runs: dict[str, _Run] = {}
+
+    @classmethod
+    def build(cls, environment: WorkflowEnvironment) -> "EmbeddedWorkflow":
+        return cls(
+            environment.store,
+            environment.run_step,
+            environment.clock,
+            max_attempts=environment.settings.step_max_attempts,
+        )
+
+    async def setup(self) -> None:
+        """Nothing to register."""
+
+    async def start(self, order: ExecutionInput) -> Started:
+        already = order.execution_id in self._runs
+        if not already:
+            run = self._runs[order.execution_id] = _Run(order)
+            run.task = asyncio.create_task(self._drive(run), name=order.execution_id)
+        return Started(already=already, ref=order.execution_id)
+
+    def signals(self, execution_id: str) -> _Run:
+        """The `StepSignals` of a running execution. Raises NotCurrent where it does not run in this process."""
+        try:
+            return self._runs[execution_id]
+        except KeyError:
+            raise NotCurrent(f"{execution_id} does not run here", execution_id=execution_id) from None
+
+    async def status(self, execution_id: str, ref: str | None) -> ExecutionStatus:
+        run = self._runs.get(execution_id)
+        return run.status if run else ExecutionStatus(SubState.UNKNOWN)
+
+    async def next_status(self, execution_id: str, ref: str | None, after: ExecutionStatus | None) -> ExecutionStatus:
+        run = self._runs.get(execution_id)
+        if run is None:
+            return ExecutionStatus(SubState.UNKNOWN)
+        while run.status == after:
+            await run.changed.wait()
+        return run.status
+
+    async def cancel(self, execution_id: str, ref: str | None, reason: str, *, kill: bool = False) -> None:
+        run = self._runs.get(execution_id)
+        if run is not None:
+            run.stopping.set()
+
+    def forget(self, execution_id: str) -> None:
+        """Its row is terminal: drop it from memory."""
+        run = self._runs.pop(execution_id, None)
+        if run is not None:
+            run.stopping.set()
+
+    async def history(self, execution_id: str, ref: str | None) -> list[dict[str, Any]]:
+        context = await self._store.context(execution_id)
+        return [
+            {"step": step.name.value, "state": step.state.value, "attempts": step.attempts, "error": step.error}
+            for step in context.steps
+        ]
+
+    async def health(self) -> ProviderHealth:
+        return ProviderHealth(healthy=True)
+
+    async def close(self) -> None:
+        for run in self._runs.values():
+            run.stopping.set()
+        tasks = [run.task for run in self._runs.values() if run.task is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- the course of one execution ---
+
+    async def _drive(self, run: _Run) -> None:
+        """From the first unfinished step to the end. Never raises: how it ended is its status."""
+        while True:
+            try:
+                run.report(await self._steps(run))
+                return
+            except Exception as error:  # the rows could not be read or written
+                run.report(ExecutionStatus(SubState.RUNNING, error=f"the database does not answer: {_name(error)}"))
+                await run.pause(STORE_PAUSE)
+                if run.stopping.is_set():
+                    run.report(ExecutionStatus(SubState.CANCELLED))
+                    return
+
+    async def _steps(self, run: _Run) -> ExecutionStatus:
+        id = run.order.execution_id
+        activations = await self._store.activated(id)
+        if activations > CRASH_LOOP_ACTIVATIONS:
+            return ExecutionStatus(
+                SubState.FAILED, error=f"CrashLoop: {activations - 1} owners died in it without a step succeeding"
+            )
+        if activations > 2:
+            await run.pause(min(LONGEST_CRASH_PAUSE, 0.25 * 2.0 ** (activations - 2)))
+        context = await self._store.context(id)
+        done = {step.name for step in context.steps if step.state is StepState.SUCCEEDED}
+        for step in STEPS[run.order.action]:
+            if step not in done:
+                ended = await self._step(run, step)
+                if ended is not None:
+                    return ended
+        return ExecutionStatus(SubState.SUCCEEDED, retry_count=run.status.retry_count)
+
+    async def _step(self, run: _Run, step: StepName) -> ExecutionStatus | None:
+        """One step with its retries. None: it succeeded, go on."""
+        id = run.order.execution_id
+        while True:
+            attempt = None if run.stopping.is_set() else await self._store.step_started(id, step)
+            if attempt is None:
+                return ExecutionStatus(SubState.CANCELLED)
+            run.report(ExecutionStatus(SubState.RUNNING, retry_count=attempt.attempts - 1, step=step))
+            try:
+                await self._run_step(run.order, step)
+            except NotCurrent:
+                return ExecutionStatus(SubState.CANCELLED)
+            except Terminal as error:
+                await self._store.step_failed(id, step, error.message, None)
+                return ExecutionStatus(SubState.FAILED, run.status.retry_count, error.message)
+            except Exception as error:
+                if not isinstance(error, LandlordError):
+                    logger.exception("%s of %s failed in an unexpected way", step, id)
+                message = error.message if isinstance(error, LandlordError) else f"unexpected: {_name(error)}"
+                if attempt.attempts >= self._max_attempts:
+                    await self._store.step_failed(id, step, message, None)
+                    return ExecutionStatus(SubState.FAILED, attempt.attempts - 1, message)
+                await self._back_off(run, step, attempt.attempts, error, message)
+            else:
+                await self._store.step_succeeded(id, step)
+                return None
+
+    async def _back_off(self, run: _Run, step: StepName, attempt: int, error: Exception, message: str) -> None:
+        pause = self._backoff.pause(attempt, self._random)
+        if isinstance(error, Retryable) and error.delay is not None:
+            pause = max(pause, error.delay)
+        at = self._clock.now() + timedelta(seconds=pause)
+        await self._store.step_failed(run.order.execution_id, step, message, at)
+        run.report(ExecutionStatus(SubState.BACKING_OFF, attempt, message, at, step))
+        await run.pause(pause)
+
+
+def _name(error: BaseException) -> str:
+    """The type only: texts of foreign errors may hold what nobody should see."""
+    return type(error).__name__

@@ -1,0 +1,116 @@
+"""Values for tests of the pure core: a tenant's rows with everything defaulted."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from controlplane.model import (
+    Action,
+    ComputeSpec,
+    Execution,
+    ExecutionState,
+    Lifecycle,
+    Observed,
+    Placement,
+    PlacementState,
+    Status,
+    Tenant,
+    TenantSpec,
+    TriggerSource,
+    execution_id,
+    resource_name,
+)
+
+NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+TENANT_ID = UUID("0190c8c6-0000-7000-8000-00009f8e7d6c")
+SPEC = TenantSpec(compute=ComputeSpec(provider="fake"))
+
+
+def seconds(count: float) -> timedelta:
+    return timedelta(seconds=count)
+
+
+def tenant(status: Status = Status.REQUESTED, **values: Any) -> Tenant:
+    generation = values.pop("generation", 1)
+    return replace(
+        Tenant(
+            id=TENANT_ID,
+            name="acme",
+            labels={},
+            annotations={},
+            spec=SPEC,
+            generation=generation,
+            observed_generation=0,
+            status=status,
+            status_message="",
+            conditions=(),
+            observed=Observed(),
+            current_execution=execution_id("acme", Action.PROVISION, generation, TENANT_ID),
+            serving_execution=None,
+            version=1,
+            paused=False,
+            epoch=1,
+            fence=1,
+            lease_owner=None,
+            lease_expires_at=None,
+            created_at=NOW,
+            updated_at=NOW,
+        ),
+        **values,
+    )
+
+
+def execution(
+    state: ExecutionState = ExecutionState.QUEUED,
+    action: Action = Action.PROVISION,
+    generation: int = 1,
+    run: int = 1,
+    **values: Any,
+) -> Execution:
+    return replace(
+        Execution(
+            id=execution_id("acme", action, generation, TENANT_ID, run),
+            tenant_id=TENANT_ID,
+            tenant_name="acme",
+            action=action,
+            generation=generation,
+            run=run,
+            state=state,
+            sub_state=None,
+            provider="embedded",
+            provider_ref=None,
+            spec=SPEC,
+            trigger_source=TriggerSource.API,
+            retry_count=0,
+            error=None,
+            created_at=NOW,
+            started_at=NOW,
+        ),
+        **values,
+    )
+
+
+def placement(of: Execution) -> Placement:
+    return Placement(
+        execution_id=of.id,
+        tenant_id=TENANT_ID,
+        provider="fake",
+        engine_identity="cloud",
+        generation=of.generation,
+        run=of.run,
+        name=resource_name("acme", TENANT_ID, of.generation, of.run),
+        resource_id=f"id-{of.generation}-{of.run}",
+        state=PlacementState.PLACED,
+        created_at=NOW,
+    )
+
+
+def rows(owner: Tenant, *executions: Execution, placements: tuple[Placement, ...] = (), **values: Any) -> Lifecycle:
+    return Lifecycle(
+        tenant=owner,
+        executions=executions,
+        steps=values.get("steps", ()),
+        placements=placements,
+        now=values.get("now", NOW),
+    )

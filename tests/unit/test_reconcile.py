@@ -1,0 +1,240 @@
+"""The pure decision, rule by rule (DESIGN §4–§7)."""
+
+from dataclasses import replace
+
+import pytest
+
+from controlplane import reconcile as rules
+from controlplane.model import Action, ExecutionState, Status, Step, StepName, StepState, StopCause, SubState
+from controlplane.ports import ExecutionStatus
+from controlplane.reconcile import Finding, Policy, View, reconcile
+from tests.unit.builders import NOW, execution, placement, rows, seconds, tenant
+
+POLICY = Policy(idle=60, deadline=600)
+FINE = Finding(epoch=1, present=True, running=True, matches=True, healthy=True)
+
+
+def following(of: str, sub_state: SubState, **values: object) -> View:
+    return View(followed=of, engine=ExecutionStatus(sub_state, **values), worked_at=NOW)  # type: ignore[arg-type]
+
+
+def served(status: Status = Status.READY, **values: object):  # type: ignore[no-untyped-def]
+    """A tenant at rest, served by its first provision."""
+    first = execution(ExecutionState.SUCCEEDED)
+    owner = tenant(status, observed_generation=1, serving_execution=first.id, current_execution=first.id, **values)
+    return owner, first
+
+
+class TestDriving:
+    def test_a_queued_execution_is_promoted(self) -> None:
+        queued = execution()
+        assert reconcile(rows(tenant(), queued), View(), POLICY).act == rules.Promote(queued)
+
+    def test_a_queued_execution_waits_for_its_next_attempt(self) -> None:
+        queued = execution(action=Action.DELETE, next_attempt_at=NOW + seconds(7))
+        decision = reconcile(rows(tenant(Status.DELETING), queued), View(), POLICY)
+        assert decision == rules.Decision(None, 7)
+
+    def test_a_starting_execution_is_started_at_its_engine(self) -> None:
+        starting = execution(ExecutionState.STARTING)
+        assert reconcile(rows(tenant(Status.PLANNING), starting), View(), POLICY).act == rules.Start(starting)
+
+    def test_a_refused_start_is_tried_again_with_the_same_id_at_its_time(self) -> None:
+        starting = execution(ExecutionState.STARTING, error="engine down", next_attempt_at=NOW + seconds(3))
+        before = reconcile(rows(tenant(Status.PLANNING), starting), View(), POLICY)
+        assert before == rules.Decision(None, 3)
+        after = reconcile(rows(tenant(Status.PLANNING), starting, now=NOW + seconds(3)), View(), POLICY)
+        assert after.act == rules.Start(starting)
+
+    def test_a_new_owner_follows_a_running_execution(self) -> None:
+        running = execution(ExecutionState.RUNNING)
+        assert reconcile(rows(tenant(Status.PLANNING), running), View(), POLICY).act == rules.Follow(running)
+
+    def test_an_execution_that_its_engine_does_not_know_is_started_again(self) -> None:
+        running = execution(ExecutionState.RUNNING)
+        view = following(running.id, SubState.UNKNOWN)
+        assert reconcile(rows(tenant(Status.PLANNING), running), view, POLICY).act == rules.Start(running)
+
+    def test_what_the_engine_says_is_persisted(self) -> None:
+        running = execution(ExecutionState.RUNNING, sub_state=SubState.RUNNING)
+        view = following(running.id, SubState.BACKING_OFF, retry_count=2, error="no such image")
+        act = reconcile(rows(tenant(Status.PROVISIONING), running), view, POLICY).act
+        assert act == rules.RecordProgress(running, view.engine)  # type: ignore[arg-type]
+
+    def test_the_end_of_the_plan_moves_planning_to_provisioning(self) -> None:
+        running = execution(ExecutionState.RUNNING, sub_state=SubState.RUNNING)
+        plan = Step(running.id, StepName.PLAN, StepState.SUCCEEDED, 1)
+        look = rows(tenant(Status.PLANNING), running, steps=(plan,))
+        assert reconcile(look, following(running.id, SubState.RUNNING), POLICY).act == rules.AdvancePlanned(running)
+
+    @pytest.mark.parametrize(
+        ("said", "outcome"),
+        [
+            (SubState.SUCCEEDED, ExecutionState.SUCCEEDED),
+            (SubState.FAILED, ExecutionState.FAILED),
+            (SubState.CANCELLED, ExecutionState.CANCELLED),
+        ],
+    )
+    def test_an_execution_ends_as_its_engine_says(self, said: SubState, outcome: ExecutionState) -> None:
+        running = execution(ExecutionState.RUNNING)
+        act = reconcile(rows(tenant(Status.PROVISIONING), running), following(running.id, said), POLICY).act
+        assert isinstance(act, rules.Finish)
+        assert act.outcome is outcome
+
+    @pytest.mark.parametrize("said", [SubState.FAILED, SubState.CANCELLED, SubState.SUCCEEDED])
+    def test_after_the_switch_an_execution_can_only_succeed(self, said: SubState) -> None:
+        running = execution(ExecutionState.RUNNING)
+        owner = tenant(Status.PROVISIONING, serving_execution=running.id)
+        act = reconcile(rows(owner, running), following(running.id, said), POLICY).act
+        assert act == rules.Finish(running, ExecutionState.SUCCEEDED, "")
+
+
+class TestOverlap:
+    def test_a_healthily_running_execution_is_let_finish(self) -> None:
+        running = execution(ExecutionState.RUNNING, sub_state=SubState.RUNNING)
+        queued = execution(action=Action.UPDATE, generation=2)
+        look = rows(tenant(Status.PROVISIONING, generation=2), running, queued)
+        assert reconcile(look, following(running.id, SubState.RUNNING), POLICY).act is None
+
+    def test_one_that_is_backing_off_is_stopped_for_the_newest(self) -> None:
+        running = execution(ExecutionState.RUNNING)
+        queued = execution(action=Action.UPDATE, generation=2)
+        look = rows(tenant(Status.PROVISIONING, generation=2), running, queued)
+        act = reconcile(look, following(running.id, SubState.BACKING_OFF), POLICY).act
+        assert act == rules.Stop(running, StopCause.SUPERSEDED, "Configuration updated")
+
+    @pytest.mark.parametrize("sub_state", [SubState.RUNNING, SubState.BACKING_OFF, SubState.WAITING])
+    def test_a_delete_supersedes_at_once(self, sub_state: SubState) -> None:
+        running = execution(ExecutionState.RUNNING)
+        queued = execution(action=Action.DELETE, generation=2)
+        look = rows(tenant(Status.DELETING, generation=2, deletion_requested_at=NOW), running, queued)
+        act = reconcile(look, following(running.id, sub_state), POLICY).act
+        assert act == rules.Stop(running, StopCause.SUPERSEDED, "Deletion requested")
+
+    def test_a_switched_execution_is_not_stopped_even_by_a_delete(self) -> None:
+        running = execution(ExecutionState.RUNNING, sub_state=SubState.RUNNING)
+        queued = execution(action=Action.DELETE, generation=2)
+        owner = tenant(Status.DELETING, generation=2, serving_execution=running.id, deletion_requested_at=NOW)
+        assert reconcile(rows(owner, running, queued), following(running.id, SubState.RUNNING), POLICY).act is None
+
+    def test_a_deadline_stops_and_fails(self) -> None:
+        running = execution(ExecutionState.RUNNING)
+        look = rows(tenant(Status.PROVISIONING), running, now=NOW + seconds(601))
+        act = reconcile(look, following(running.id, SubState.RUNNING), POLICY).act
+        assert isinstance(act, rules.Stop)
+        assert act.cause is StopCause.DEADLINE
+
+    def test_a_stopping_execution_ends_when_its_engine_is_done_or_after_30_seconds(self) -> None:
+        stopping = execution(
+            ExecutionState.STOPPING, stop_cause=StopCause.SUPERSEDED, stop_requested_at=NOW, stop_reason="r"
+        )
+        ended = rules.Finish(stopping, ExecutionState.SUPERSEDED, "r")
+        look = rows(tenant(Status.DELETING), stopping)
+        assert reconcile(look, following(stopping.id, SubState.CANCELLED), POLICY).act == ended
+        assert reconcile(look, following(stopping.id, SubState.RUNNING), POLICY) == rules.Decision(None, 30)
+        late = replace(look, now=NOW + seconds(30))
+        assert reconcile(late, following(stopping.id, SubState.RUNNING), POLICY).act == ended
+
+    def test_a_cancelled_queued_execution_ends_without_starting(self) -> None:
+        queued = execution(cancel_requested_at=NOW)
+        act = reconcile(rows(tenant(), queued), View(), POLICY).act
+        assert isinstance(act, rules.Finish)
+        assert act.outcome is ExecutionState.CANCELLED
+
+
+class TestLeftBehind:
+    def test_what_a_failed_execution_left_is_cleaned_before_the_next_starts(self) -> None:
+        failed = execution(ExecutionState.FAILED)
+        queued = execution(action=Action.PROVISION, generation=2)
+        left = placement(failed)
+        look = rows(tenant(Status.UPDATING, generation=2), failed, queued, placements=(left,))
+        assert reconcile(look, View(), POLICY).act == rules.Clean((left,))
+
+    def test_a_clean_up_that_fails_does_not_hold_up_the_next_execution(self) -> None:
+        failed = execution(ExecutionState.FAILED)
+        queued = execution(action=Action.PROVISION, generation=2)
+        look = rows(tenant(Status.UPDATING, generation=2), failed, queued, placements=(placement(failed),))
+        assert reconcile(look, View(clean_due=NOW + seconds(5)), POLICY).act == rules.Promote(queued)
+
+    def test_a_delete_walks_the_placements_itself(self) -> None:
+        failed = execution(ExecutionState.FAILED)
+        queued = execution(action=Action.DELETE, generation=2)
+        look = rows(tenant(Status.DELETING, generation=2), failed, queued, placements=(placement(failed),))
+        assert reconcile(look, View(), POLICY).act == rules.Promote(queued)
+
+    def test_the_serving_placement_is_never_cleaned(self) -> None:
+        owner, first = served()
+        act = reconcile(
+            rows(owner, first, placements=(placement(first),)), View(finding=FINE, worked_at=NOW), POLICY
+        ).act
+        assert act == rules.Look(first)
+
+
+class TestKeeping:
+    def test_a_resting_tenant_is_looked_at(self) -> None:
+        owner, first = served()
+        assert reconcile(rows(owner, first), View(worked_at=NOW), POLICY).act == rules.Look(first)
+
+    def test_a_finding_from_before_an_execution_is_void(self) -> None:
+        owner, first = served(epoch=2)
+        gone = replace(FINE, present=False, healthy=False)
+        assert reconcile(rows(owner, first), View(finding=gone, worked_at=NOW), POLICY).act == rules.Look(first)
+
+    def test_what_is_there_and_does_not_run_is_started_again_whatever_the_status(self) -> None:
+        for status in (Status.READY, Status.FAILED, Status.DEGRADED):
+            owner, first = served(status)
+            stopped = replace(FINE, running=False, healthy=False)
+            view = View(finding=stopped, worked_at=NOW)
+            assert reconcile(rows(owner, first), view, POLICY).act == rules.RestoreServing(first)
+
+    def test_an_unhealthy_tenant_is_degraded_then_healed(self) -> None:
+        sick = View(finding=replace(FINE, healthy=False, detail="500"), worked_at=NOW)
+        owner, first = served(Status.READY)
+        assert reconcile(rows(owner, first), sick, POLICY).act == rules.MarkUnhealthy("500")
+        owner, first = served(Status.DEGRADED)
+        assert reconcile(rows(owner, first), sick, POLICY).act == rules.Heal("500")
+
+    def test_a_tenant_that_is_not_to_be_healed_stays_degraded(self) -> None:
+        owner, first = served(Status.DEGRADED)
+        owner = replace(owner, spec=owner.spec.model_copy(update={"heal": "none"}))
+        view = View(finding=replace(FINE, healthy=False), finding_due=NOW + seconds(9), worked_at=NOW)
+        assert reconcile(rows(owner, first), view, POLICY).act is None
+
+    def test_the_heal_budget_ends_healing(self) -> None:
+        owner, first = served(Status.DEGRADED)
+        view = View(finding=replace(FINE, healthy=False), finding_due=NOW + seconds(9), heals=5, worked_at=NOW)
+        assert reconcile(rows(owner, first), view, POLICY).act is None
+
+    def test_a_failed_update_is_never_healed(self) -> None:
+        first = execution(ExecutionState.SUCCEEDED)
+        failed = execution(ExecutionState.FAILED, Action.UPDATE, generation=2)
+        owner = tenant(
+            Status.FAILED, generation=2, serving_execution=first.id, current_execution=failed.id, observed_generation=1
+        )
+        view = View(finding=replace(FINE, present=False, healthy=False), finding_due=NOW + seconds(9), worked_at=NOW)
+        assert reconcile(rows(owner, first, failed), view, POLICY).act is None
+
+    def test_a_recovered_tenant_is_ready_again(self) -> None:
+        owner, first = served(Status.DEGRADED)
+        assert reconcile(rows(owner, first), View(finding=FINE, worked_at=NOW), POLICY).act == rules.MarkRecovered()
+
+
+class TestLeaving:
+    def test_a_deleted_tenant_has_no_actor(self) -> None:
+        assert reconcile(rows(tenant(Status.DELETED)), View(), POLICY).act == rules.Leave()
+
+    def test_an_idle_actor_passivates(self) -> None:
+        owner, first = served()
+        view = View(finding=FINE, finding_due=NOW + seconds(100), worked_at=NOW)
+        at_rest = rows(owner, first, now=NOW + seconds(59))
+        assert reconcile(at_rest, view, POLICY) == rules.Decision(None, 1)
+        assert reconcile(replace(at_rest, now=NOW + seconds(60)), view, POLICY).act == rules.Passivate()
+
+    def test_never_means_never(self) -> None:
+        owner, first = served()
+        view = View(finding=FINE, finding_due=NOW + seconds(10**6), worked_at=NOW)
+        decision = reconcile(rows(owner, first, now=NOW + seconds(10**5)), view, Policy(idle=None, deadline=600))
+        assert decision.act is None
+
+    def test_a_draining_cluster_promotes_nothing(self) -> None:
+        assert reconcile(rows(tenant(), execution()), View(draining=True), POLICY).act == rules.Passivate()

@@ -1,0 +1,120 @@
+"""One look at a tenant's health, over HTTP or TCP, or as its platform sees it.
+
+Called by runners in wait_healthy, by a live actor at its interval, and in bulk for tenants at rest.
+"""
+
+import asyncio
+from urllib.parse import urlsplit
+
+import httpx
+
+from controlplane.model import Endpoint, HealthSpec, HttpProbe
+from controlplane.ports import ProbeResult, Resource, ResourceState
+
+HEALTHY = range(200, 400)
+LISTEN_SECONDS = 0.25
+"""How long a TCP probe waits for the other side to hang up."""
+
+
+class HealthProber:
+    """A Prober. One per event loop; `close` it. Never raises for what a tenant does: that is a result.
+
+    Each probe has a connection of its own, follows no redirect, takes no proxy from the environment, reads no body, and
+    ends within `timeout_seconds` in all. Certificates are not checked: nothing secret is sent, and what answers at the
+    address is what is asked about. `transport`: for tests.
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._client = httpx.AsyncClient(
+            transport=transport,
+            verify=False,
+            trust_env=False,
+            follow_redirects=False,
+            timeout=None,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            headers={"User-Agent": "landlord-probe", "Connection": "close"},
+        )
+
+    async def probe(self, resource: Resource, health: HealthSpec) -> ProbeResult:
+        if resource.state is ResourceState.STARTING:
+            return ProbeResult(None, resource.detail or f"{resource.name} is starting")
+        if resource.state is not ResourceState.RUNNING:
+            return ProbeResult(False, resource.detail or f"{resource.name} is {resource.state}")
+        asked = health.http or health.tcp
+        if asked is None:
+            return _platform(resource)
+        endpoint = _endpoint(resource, asked.port)
+        if endpoint is None:
+            port = "no single port" if asked.port is None else f"no port {asked.port}"
+            return ProbeResult(False, f"{resource.name} publishes {port} that could be probed")
+        if isinstance(asked, HttpProbe):
+            return await self._http(endpoint.url.rstrip("/") + asked.path, health.timeout_seconds)
+        return await _tcp(endpoint, health.timeout_seconds)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _http(self, url: str, timeout_seconds: float) -> ProbeResult:
+        try:
+            async with asyncio.timeout(timeout_seconds), self._client.stream("GET", url) as response:
+                status = response.status_code
+        except TimeoutError:
+            return ProbeResult(False, f"GET {url} had no answer within {timeout_seconds:g} s")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return ProbeResult(False, f"GET {url}: {_reason(error, urlsplit(url).netloc)}")
+        return ProbeResult(status in HEALTHY, f"GET {url} answered {status}")
+
+
+async def _tcp(endpoint: Endpoint, timeout_seconds: float) -> ProbeResult:
+    """Accepted and not closed at once: Docker's proxy accepts for a container in which nobody listens, then closes."""
+    address = urlsplit(endpoint.url)
+    where = address.netloc
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            reader, writer = await asyncio.open_connection(address.hostname, port)
+    except TimeoutError:
+        return ProbeResult(False, f"{where} accepted no connection within {timeout_seconds:g} s")
+    except OSError as error:
+        return ProbeResult(False, _reason(error, where))
+    try:
+        async with asyncio.timeout(min(timeout_seconds, LISTEN_SECONDS)):
+            closed = not await reader.read(1)
+    except TimeoutError:
+        closed = False
+    except OSError:
+        closed = True
+    writer.transport.abort()
+    if closed:
+        return ProbeResult(False, f"{where} accepted a connection and closed it at once")
+    return ProbeResult(True, f"{where} accepted a connection")
+
+
+def _platform(resource: Resource) -> ProbeResult:
+    match resource.platform_health:
+        case None:
+            return ProbeResult(True, f"{resource.name} is running")
+        case "starting":
+            return ProbeResult(None, resource.detail or f"the platform says that {resource.name} is starting")
+        case verdict:
+            return ProbeResult(verdict == "healthy", resource.detail or f"the platform says {verdict}")
+
+
+def _endpoint(resource: Resource, port: int | None) -> Endpoint | None:
+    """That of the tenant's own port; the only one stands for any (a provider may choose the tenant's port itself)."""
+    matching = [endpoint for endpoint in resource.endpoints if port is None or endpoint.port == port]
+    found = matching or resource.endpoints
+    return found[0] if len(found) == 1 or matching else None
+
+
+def _reason(error: BaseException, where: str) -> str:
+    """What the lowest cause says (`connection refused`), where the error itself says `all attempts failed`."""
+    reason = str(error) or type(error).__name__
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ConnectionRefusedError):
+            return f"connection refused by {where}"
+        if isinstance(cause, OSError) and cause.strerror:
+            reason = cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return f"{where}: {reason}"

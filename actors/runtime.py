@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from controlplane.probe import HealthProber
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.clock import SystemClock
@@ -13,10 +12,12 @@ from controlplane.failpoints import Failpoints
 from controlplane.persistence.engine import create_engine
 from controlplane.persistence.runs import PostgresExecutionStore
 from controlplane.ports import ComputeProvider, StepRunner, WorkflowEnvironment, WorkflowProvider
+from controlplane.probe import HealthProber
 from controlplane.reconcile import Policy
 from controlplane.settings import Settings, load_settings
 from controlplane.steps import Steps
 from providers import registry
+from providers.registry import Enabled
 
 INTERNAL = "LANDLORD_INTERNAL_"
 
@@ -51,14 +52,18 @@ class Runtime:
     identity: Identity
     engine: AsyncEngine
     store: PostgresExecutionStore
-    compute: Mapping[str, ComputeProvider]
-    workflow: Mapping[str, WorkflowProvider]
+    compute: Enabled[ComputeProvider]
+    workflow: Enabled[WorkflowProvider]
+    prober: HealthProber
     steps: Steps
     policy: Policy
 
     async def close(self) -> None:
-        for provider in (*self.workflow.values(), *self.compute.values()):
-            await provider.close()
+        for engine in self.workflow.built:
+            await engine.close()
+        for platform in self.compute.built:
+            await platform.close()
+        await self.prober.close()
         await self.engine.dispose()
 
 
@@ -69,6 +74,7 @@ def build_runtime(*, actor: str, run_step: StepRunner, pool: int, environ: Mappi
     engine = create_engine(database_url(settings), pool=pool, overflow=2, application=f"landlord {actor}")
     store = PostgresExecutionStore(engine, actor=actor)
     compute = registry.enabled_compute(settings)
+    prober = HealthProber()
     return Runtime(
         settings=settings,
         identity=Identity.from_environment(environ),
@@ -76,6 +82,7 @@ def build_runtime(*, actor: str, run_step: StepRunner, pool: int, environ: Mappi
         store=store,
         compute=compute,
         workflow=registry.enabled_workflow(WorkflowEnvironment(settings, store, run_step, clock)),
-        steps=Steps(store, compute, HealthProber(), clock, Failpoints(settings.failpoints)),
+        prober=prober,
+        steps=Steps(store, compute, prober, clock, Failpoints(settings.failpoints)),
         policy=Policy(idle=settings.idle_seconds, deadline=settings.provision_deadline_seconds),
     )

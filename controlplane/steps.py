@@ -23,6 +23,7 @@ from controlplane.ports import (
     ComputeProvider,
     DesiredResource,
     ExecutionStore,
+    KeepsBelongings,
     Prober,
     ProbeResult,
     Resource,
@@ -197,6 +198,10 @@ class Steps:
         if left:
             names = ", ".join(sorted(resource.name for resource, _ in left))
             raise Retryable(f"still there after it was destroyed: {names}")
+        for name in sorted({placement.provider for placement in context.placements}):
+            provider = self._provider(name)
+            if isinstance(provider, KeepsBelongings):
+                await provider.forget(context.owner, context.tenant.id)
         for placement in context.placements:
             await self._store.removed(placement.execution_id)
 

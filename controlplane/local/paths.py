@@ -55,13 +55,12 @@ class Home:
 
     @property
     def runtime(self) -> Path:
-        """`/run/landlord/<mark>` for root, else under `$XDG_RUNTIME_DIR`, else `/tmp/landlord-<uid>`."""
-        if os.geteuid() == 0:
-            return Path("/run/landlord") / self.mark
-        base = os.environ.get("XDG_RUNTIME_DIR", "")
-        if base and os.access(base, os.W_OK):
-            return Path(base) / "landlord" / self.mark
-        return Path("/tmp") / f"landlord-{os.geteuid()}" / self.mark
+        """`/run/landlord/<mark>` for root, else `/tmp/landlord-<uid>/<mark>`.
+
+        Not `$XDG_RUNTIME_DIR`: it differs between a login and a timer of the same user, and goes when the login ends.
+        """
+        base = Path("/run/landlord") if os.geteuid() == 0 else Path("/tmp") / f"landlord-{os.geteuid()}"
+        return base / self.mark
 
     @property
     def sockets(self) -> Path:
@@ -78,6 +77,8 @@ class Home:
         """Make the directories that are missing, 0700 each. Raises SettingsError where that cannot be done."""
         for directory in (self.root, self.logs, self.runtime.parent, self.runtime, self.ray):
             private_directory(directory)
+        if self.runtime.parent.is_symlink() or self.runtime.parent.stat().st_uid != os.geteuid():
+            raise SettingsError(f"LANDLORD_HOME: {self.runtime.parent} was made by somebody else")
 
 
 def private_directory(path: Path) -> None:

@@ -1,0 +1,70 @@
+"""The Serve application on a running head: deployed by a process of its own, ready when `/readyz` says so."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from controlplane.errors import EngineUnavailable
+from controlplane.local.head import end_of, run_logged
+
+DEPLOY_SECONDS = 240.0
+READY_SECONDS = 120.0
+POLL_SECONDS = 0.1
+SETTLED_SECONDS = 10.0
+"""How long a system that was ready before may need to be so again, its database having restarted, say."""
+
+
+@dataclass(frozen=True)
+class Application:
+    """The control plane's HTTP face at `url`."""
+
+    url: str
+
+    def deploy(self, environment: Mapping[str, str], *, cwd: Path, log: Path) -> None:
+        """Idempotent: over a running application it replaces what differs. Raises EngineUnavailable."""
+        command = [sys.executable, "-m", "serve_app", "deploy"]
+        code = run_logged(command, environment, cwd=cwd, log=log, timeout=DEPLOY_SECONDS)
+        if code != 0:
+            raise EngineUnavailable(f"the application was not deployed (exit {code}), see {log}: {end_of(log)}")
+
+    def trouble(self) -> str | None:
+        """Why it is not ready, None when it is."""
+        try:
+            answer = httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False)
+        except httpx.HTTPError as error:
+            return f"no answer from {self.url}: {error}"
+        return None if answer.status_code == 200 else failing(answer)
+
+    def await_ready(self, seconds: float, say: Callable[[str], None]) -> None:
+        """Returns once ready; says each new reason why it is not yet. Raises EngineUnavailable after `seconds`."""
+        deadline = time.monotonic() + seconds
+        said = None
+        while (trouble := self.trouble()) is not None:
+            if time.monotonic() > deadline:
+                raise EngineUnavailable(f"not ready after {seconds:.0f} s: {trouble}")
+            if trouble != said:
+                say(f"not ready yet: {trouble}")
+                said = trouble
+            time.sleep(POLL_SECONDS)
+
+
+def failing(answer: httpx.Response) -> str:
+    """The checks of a `/readyz` body that are not good, each with its reason; the status when it has none."""
+    try:
+        body: Any = answer.json()
+    except ValueError:
+        return f"/readyz is {answer.status_code}"
+    checks = body.get("checks") if isinstance(body, dict) else None
+    if not isinstance(checks, dict):
+        return f"/readyz is {answer.status_code}"
+    bad = [
+        f"{name}: {check.get('detail') or 'not good'}"
+        for name, check in checks.items()
+        if isinstance(check, dict) and not check.get("ok", True)
+    ]
+    return "; ".join(bad) or f"/readyz is {answer.status_code}"

@@ -1,0 +1,96 @@
+"""The environment of everything that `up` starts: composed, not inherited."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from controlplane.local.paths import Home
+from controlplane.local.ports import Ports
+from controlplane.local.processes import MARK_VARIABLE
+from controlplane.settings import PREFIX, Settings
+
+CLUSTER_VARIABLE = "LANDLORD_INTERNAL_CLUSTER_ID"
+INSTALLATION_VARIABLE = "LANDLORD_INTERNAL_INSTALLATION_ID"
+BUILD_VARIABLE = "LANDLORD_INTERNAL_BUILD"
+
+CLIENT_SETTINGS = frozenset({"token", "url"})
+"""The server keeps only hashes of tokens, and asks nobody where it is."""
+ORDINARY = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+PASSED_THROUGH = ("AWS_", "DOCKER_", "LANDLORD_SECRET_", "RAY_testing_")
+
+
+def settings_environment(settings: Settings, database_url: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """All that decides how the control plane behaves: the effective settings, and what is passed through for providers.
+
+    Two starts with the same of it need no restart between them.
+    """
+    effective = {"database_url": database_url}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if name in CLIENT_SETTINGS or name in effective or value is None:
+            continue
+        effective[name] = ",".join(value) if isinstance(value, tuple) else str(value)
+    passed = {name: value for name, value in environ.items() if name.startswith(PASSED_THROUGH)}
+    return passed | {f"{PREFIX}{name.upper()}": value for name, value in effective.items()}
+
+
+def fingerprint(variables: Mapping[str, str], *others: str) -> str:
+    """One hash over the variables and whatever else decides."""
+    return hashlib.sha256(json.dumps([sorted(variables.items()), *others]).encode()).hexdigest()
+
+
+def ray_environment(home: Home, ports: Ports, haproxy: Path) -> dict[str, str]:
+    """How Ray and Serve are set up: everything on loopback, every port given, a token between the processes.
+
+    `haproxy` is the launcher that Serve starts instead of the binary.
+    """
+    proxy = home.runtime
+    return {
+        "RAY_ADDRESS": f"127.0.0.1:{ports.gcs}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(home.ray_token),
+        # Ray replaces 127.0.0.1 by the routable address unless it believes that no other machine can join.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "AUTOSCALER_METRIC_PORT": str(ports.monitor_metrics),
+        "DASHBOARD_METRIC_PORT": str(ports.dashboard_metrics),
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(haproxy),
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.proxy_metrics),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.proxy_stats),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(proxy / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(proxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(proxy / "server-state"),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.proxy_fallback),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports.proxy_fallback_grpc),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.ingress_first),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.ingress_last),
+        # A replica that is replaced waits this long for requests that HAProxy sent it before it heard of the change.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+    }
+
+
+def server_environment(
+    *,
+    settings: Mapping[str, str],
+    ray: Mapping[str, str],
+    mark: str,
+    build: str,
+    cluster_id: str,
+    installation_id: str,
+    environ: Mapping[str, str],
+) -> dict[str, str]:
+    """All of it: what the Ray head and with it every actor and replica sees."""
+    ordinary = {name: environ[name] for name in ORDINARY if name in environ}
+    internal = {
+        MARK_VARIABLE: mark,
+        BUILD_VARIABLE: build,
+        CLUSTER_VARIABLE: cluster_id,
+        INSTALLATION_VARIABLE: installation_id,
+    }
+    return {"LANG": "C.UTF-8", **ordinary, **ray, **settings, **internal}

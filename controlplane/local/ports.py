@@ -1,0 +1,80 @@
+"""Which ports an installation uses: derived from LANDLORD_PORT, so that two on one machine do not meet and the same one
+comes back to the same ports.
+
+The two that people type follow Ray's defaults (port 8000 has its dashboard on 8265, its Ray client server on 10001).
+The others come as one block from 20000–29999, below the kernel's range for outgoing connections.
+"""
+
+import dataclasses
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controlplane.errors import SettingsError
+
+LOWEST, HIGHEST = 20000, 30000
+BLOCK = 32
+DASHBOARD_OFFSET = 8265 - 8000
+CLIENT_OFFSET = 10001 - 8000
+EPHEMERAL = 32768
+"""Linux hands out ports from here on to outgoing connections."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Every port of one installation that is not chosen by the kernel. All of them are bound to 127.0.0.1."""
+
+    http: int
+    dashboard: int
+    client: int
+    gcs: int
+    node_manager: int
+    object_manager: int
+    agent_http: int
+    agent_grpc: int
+    runtime_env_agent: int
+    metrics_export: int
+    dashboard_metrics: int
+    monitor_metrics: int
+    proxy_fallback: int
+    proxy_fallback_grpc: int
+    proxy_metrics: int
+    proxy_stats: int
+    ingress_first: int
+    """Serve replicas take theirs from here to `ingress_last`."""
+    ingress_last: int
+
+
+_BLOCK_NAMES = [field.name for field in dataclasses.fields(Ports)][1:-1]
+
+
+def is_free(port: int) -> bool:
+    """Nobody listens on it, on any address."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+def derive_ports(http: int, free: Callable[[int], bool] = is_free) -> Ports:
+    """The ports that go with `http`, skipping whole blocks of which a port is taken. `http` itself is not looked at.
+
+    Raises SettingsError when no block is free.
+    """
+    blocks = (HIGHEST - LOWEST) // BLOCK
+    for step in range(blocks):
+        base = LOWEST + (http + step) % blocks * BLOCK
+        block = range(base, base + BLOCK)
+        if http not in block and all(free(port) for port in block):
+            break
+    else:
+        raise SettingsError(f"LANDLORD_PORT: no {BLOCK} free ports in a row between {LOWEST} and {HIGHEST}")
+    chosen = dict(zip(_BLOCK_NAMES, block, strict=False))
+    for name, offset in (("dashboard", DASHBOARD_OFFSET), ("client", CLIENT_OFFSET)):
+        familiar = http + offset
+        if familiar < EPHEMERAL and familiar not in block and free(familiar):
+            chosen[name] = familiar
+    return Ports(http=http, **chosen, ingress_last=block[-1])

@@ -1,0 +1,67 @@
+"""The processes of one home, told from everybody else's: ours are ended by pid, never by name.
+
+Each of them inherits a mark in its environment from the Ray head. Some of Ray's own (agents, dashboard modules) write
+their title over it; those are known by that title together with the working directory, which they inherit as well.
+Tenants' compute and the embedded Postgres get neither.
+"""
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+MARK_VARIABLE = "LANDLORD_INTERNAL_HOME_MARK"
+RAY_TITLES = ("ray::", "ray-dashboard-")
+GRACE_SECONDS = 8.0
+KILL_SECONDS = 10.0
+POLL_SECONDS = 0.1
+
+
+def find_processes(mark: str, directory: Path) -> list[psutil.Process]:
+    """Every living process of the home with this mark whose Ray works in `directory`, except us and our ancestors."""
+    spared = {process.pid for process in [psutil.Process(), *psutil.Process().parents()]}
+    return [p for p in psutil.process_iter() if p.pid not in spared and is_ours(p, mark, directory)]
+
+
+def is_ours(process: psutil.Process, mark: str, directory: Path) -> bool:
+    """Zombies and processes that we may not look into are not."""
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        if process.environ().get(MARK_VARIABLE) == mark:
+            return True
+        title = process.cmdline()
+        return bool(title) and title[0].startswith(RAY_TITLES) and process.cwd() == str(directory)
+    except (psutil.Error, OSError):
+        return False
+
+
+def end_processes(mark: str, directory: Path) -> int:
+    """End them all: SIGTERM, and SIGKILL for what is left after 8 s. Returns how many there were.
+
+    Those that appear meanwhile (a raylet may start a worker while it ends) are ended too. Raises TimeoutError when some
+    survive SIGKILL, which only the kernel can do.
+    """
+    ended: set[int] = set()
+    start = time.monotonic()
+    while found := find_processes(mark, directory):
+        elapsed = time.monotonic() - start
+        if elapsed > GRACE_SECONDS + KILL_SECONDS:
+            raise TimeoutError(f"these processes do not end: {', '.join(str(process.pid) for process in found)}")
+        if elapsed > GRACE_SECONDS:
+            _signal(found, signal.SIGKILL)
+        else:
+            _signal([process for process in found if process.pid not in ended], signal.SIGTERM)
+        ended.update(process.pid for process in found)
+        time.sleep(POLL_SECONDS)
+    return len(ended)
+
+
+def _signal(processes: Iterable[psutil.Process], sign: signal.Signals) -> None:
+    for process in processes:
+        # psutil compares the start time first, so a pid that was given to somebody else meanwhile is left alone.
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(sign)

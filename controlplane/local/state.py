@@ -1,0 +1,33 @@
+"""What the last `up` started, kept so that the next `up`, `down` and `status` know where to look."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from controlplane.local.paths import write_private
+from controlplane.local.ports import Ports
+
+
+@dataclass(frozen=True)
+class RunState:
+    """`fingerprint` is over the effective settings (secrets included), `build` over the code."""
+
+    build: str
+    fingerprint: str
+    cluster_id: str
+    installation_id: str
+    ports: Ports
+
+    def write(self, path: Path) -> None:
+        write_private(path, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "RunState | None":
+        """None: nothing was started, or another release wrote the file; then nothing in it is needed."""
+        try:
+            content: dict[str, Any] = json.loads(path.read_text())
+            return cls(**{**content, "ports": Ports(**content["ports"])})
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            return None

@@ -109,7 +109,9 @@ class Runner:
         own = self._ownership
         match act:
             case rules.Promote(execution):
-                await own.promote(execution.id)
+                if await own.promote(execution.id):
+                    starting = replace(execution, state=ExecutionState.STARTING)
+                    await self._chore("start", self._start(starting, rows.now))
             case rules.Start(execution):
                 await self._chore("start", self._start(execution, rows.now))
             case rules.Follow(execution):
@@ -182,6 +184,7 @@ class Runner:
             await self._ownership.start_failed(execution.id, message, now + timedelta(seconds=pause))
             return
         self._trigger_failures = 0
+        self._mailbox.started(execution.id)
         if execution.state is ExecutionState.STARTING:
             await self._ownership.running(execution.id, started.ref)
         self._follow_at(provider, execution, started.ref)

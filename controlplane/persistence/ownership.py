@@ -69,12 +69,12 @@ class Ownership:
         return _hold(self._engine, self.tenant_id, self.fence, self._owner)
 
     async def promote(self, execution_id: str) -> bool:
-        """queued → starting: from now on an engine may know it. Moves the status."""
+        """queued → starting: from now on an engine may know it. Moves the status.
+
+        That nothing else is active is the unique index's to guarantee."""
         async with self._held() as held:
             execution = await executions.lock(held.tx.connection, execution_id)
             if execution is None or execution.state is not ExecutionState.QUEUED:
-                return False
-            if await executions.find_active(held.tx.connection, self.tenant_id):
                 return False
             execution = await executions.save(
                 held.tx.connection,
@@ -347,8 +347,5 @@ def _all_true(tenant: Tenant, now: datetime) -> Any:
 @asynccontextmanager
 async def _hold(engine: AsyncEngine, tenant_id: UUID, fence: int, owner: str) -> AsyncIterator[Held]:
     async with transaction(engine, actor=owner) as tx:
-        tenant = await tenants.lock(tx.connection, tenant_id, fence=fence)
-        if tenant is None:
-            raise LeaseLost(f"tenant {tenant_id} is gone", fence=fence)
-        now = (await tx.connection.execute(select(func.clock_timestamp()))).scalar_one()
+        tenant, now = await tenants.lock_owned(tx.connection, tenant_id, fence)
         yield Held(tx, tenant, now)

@@ -21,18 +21,20 @@ UNFINISHED = (ExecutionState.QUEUED, *ACTIVE)
 LIVE_PLACEMENTS = (PlacementState.INTENDED, PlacementState.PLACED)
 
 
-async def lock(connection: AsyncConnection, tenant_id: UUID, *, fence: int | None = None) -> Tenant | None:
-    """The row, locked until the transaction ends. With `fence`: raises LeaseLost when another owner took it."""
-    row = (
-        (await connection.execute(select(tenants).where(tenants.c.id == tenant_id).with_for_update()))
-        .mappings()
-        .first()
-    )
-    if row is None:
-        return None
-    if fence is not None and row["fence"] != fence:
-        raise LeaseLost(f"another owner has tenant {row['name']}", tenant=row["name"], fence=fence)
-    return rows.tenant(row)
+async def lock(connection: AsyncConnection, tenant_id: UUID) -> Tenant | None:
+    """The row, locked until the transaction ends."""
+    query = select(tenants).where(tenants.c.id == tenant_id).with_for_update()
+    row = (await connection.execute(query)).mappings().first()
+    return rows.tenant(row) if row else None
+
+
+async def lock_owned(connection: AsyncConnection, tenant_id: UUID, fence: int) -> tuple[Tenant, datetime]:
+    """The row, locked, and the database's clock at that moment. Raises LeaseLost when another owner took it."""
+    query = select(tenants, func.clock_timestamp().label("db_now")).where(tenants.c.id == tenant_id).with_for_update()
+    row = (await connection.execute(query)).mappings().first()
+    if row is None or row["fence"] != fence:
+        raise LeaseLost(f"another owner has tenant {tenant_id}", tenant_id=tenant_id, fence=fence)
+    return rows.tenant(row), row["db_now"]
 
 
 async def lock_by_name(connection: AsyncConnection, name: str) -> Tenant | None:

@@ -1,13 +1,17 @@
 """Bearer tokens: only their hashes are stored."""
 
 import hashlib
+import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, insert, or_, select
+from sqlalchemy import RowMapping, and_, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from controlplane.errors import Refused
 from controlplane.persistence.tables import tokens
 
 Role = Literal["admin", "operator", "viewer"]
@@ -17,12 +21,27 @@ ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
 
 @dataclass(frozen=True, slots=True)
 class Token:
+    """Who calls. `seconds_left`: until it expires, when it was read; None for never."""
+
     id: UUID
     name: str
     role: Role
+    seconds_left: float | None = None
 
     def may(self, role: Role) -> bool:
         return ROLES.index(self.role) >= ROLES.index(role)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """What is known of a token; its secret is not."""
+
+    id: UUID
+    name: str
+    role: Role
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
 
 
 def hash_token(token: str) -> str:
@@ -34,14 +53,15 @@ async def find(engine: AsyncEngine, token: str) -> Token | None:
     """The valid token with this secret: neither revoked nor expired.
 
     The comparison is of hashes, by the index: its timing tells nothing of the secret."""
-    query = select(tokens.c.id, tokens.c.name, tokens.c.role).where(
+    left = func.extract("epoch", tokens.c.expires_at - func.clock_timestamp())
+    query = select(tokens.c.id, tokens.c.name, tokens.c.role, left.label("left")).where(
         tokens.c.hash == hash_token(token),
         tokens.c.revoked_at.is_(None),
         or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > func.clock_timestamp()),
     )
     async with engine.connect() as connection:
         row = (await connection.execute(query)).first()
-    return Token(row.id, row.name, cast(Role, row.role)) if row else None
+    return Token(row.id, row.name, cast(Role, row.role), None if row.left is None else float(row.left)) if row else None
 
 
 async def put_admin(connection: AsyncConnection, token: str) -> None:
@@ -52,3 +72,56 @@ async def put_admin(connection: AsyncConnection, token: str) -> None:
         return
     await connection.execute(delete(tokens).where(or_(tokens.c.name == "admin", tokens.c.hash == hashed)))
     await connection.execute(insert(tokens).values(id=uuid4(), name="admin", role="admin", hash=hashed))
+
+
+async def create(
+    connection: AsyncConnection, name: str, role: Role, *, expires_in_seconds: int | None = None
+) -> tuple[TokenRecord, str]:
+    """A new token and its secret, which is nowhere else. The name of a revoked or expired token is free again.
+
+    Raises Refused token_exists."""
+    ended = or_(tokens.c.revoked_at.is_not(None), tokens.c.expires_at <= func.clock_timestamp())
+    await connection.execute(delete(tokens).where(and_(tokens.c.name == name, ended)))
+    secret = f"llt_{secrets.token_urlsafe(32)}"
+    expires_at = (
+        None
+        if expires_in_seconds is None
+        else func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, expires_in_seconds)
+    )
+    values = {"id": uuid4(), "name": name, "role": role, "hash": hash_token(secret), "expires_at": expires_at}
+    try:
+        row = (await connection.execute(insert(tokens).values(**values).returning(*_SHOWN))).mappings().one()
+    except IntegrityError:
+        raise Refused(f"there is a token {name!r} already", code="token_exists", status=409) from None
+    return _record(row), secret
+
+
+async def revoke(connection: AsyncConnection, name: str) -> TokenRecord | None:
+    """From now on it opens nothing. None where there is no such token; revoked again, it stays as it was."""
+    revoked_at = func.coalesce(tokens.c.revoked_at, func.clock_timestamp())
+    query = update(tokens).where(tokens.c.name == name).values(revoked_at=revoked_at).returning(*_SHOWN)
+    row = (await connection.execute(query)).mappings().first()
+    return _record(row) if row else None
+
+
+async def page(engine: AsyncEngine, *, after: str | None = None, limit: int) -> list[TokenRecord]:
+    """In name order, those after the name `after` (keyset)."""
+    query = select(*_SHOWN).order_by(tokens.c.name).limit(limit)
+    if after is not None:
+        query = query.where(tokens.c.name > after)
+    async with engine.connect() as connection:
+        return [_record(row) for row in (await connection.execute(query)).mappings()]
+
+
+_SHOWN = (
+    tokens.c.id,
+    tokens.c.name,
+    tokens.c.role,
+    tokens.c.created_at,
+    tokens.c.expires_at,
+    tokens.c.revoked_at,
+)
+
+
+def _record(row: RowMapping) -> TokenRecord:
+    return TokenRecord(**row)

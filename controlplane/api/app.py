@@ -1,0 +1,61 @@
+"""The application of one replica: routes, layers around them, and what lives as long as they do."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from controlplane.api import failures, openapi
+from controlplane.api.body_limit import BodyLimit
+from controlplane.api.edge import Edge
+from controlplane.api.replica import Parts, replica
+from controlplane.api.routers import executions, health, providers, tenants
+from controlplane.ports import ComputeProvider, TenantDirectory
+from controlplane.settings import Settings
+
+ROUTERS = (tenants.router, executions.router, providers.router, health.router)
+
+_DESCRIPTION = (
+    "A control plane that gives every tenant compute of its own. Say what a tenant should be; it is made so. "
+    "Each change is stored before it is acknowledged (202). Errors are `application/problem+json`; branch on `code`."
+)
+
+
+def create_app(
+    settings: Settings,
+    *,
+    database_url: str,
+    directory: TenantDirectory,
+    compute: Mapping[str, ComputeProvider],
+    workflows: Sequence[str],
+) -> FastAPI:
+    """The application. Nothing is opened here: engine and event feed are made in its lifespan, on the loop that serves.
+
+    `compute`: the enabled compute providers by name, asked only for what needs no network in a request (and for health
+    and logs). `workflows`: names of the enabled engines."""
+    parts = Parts(settings, database_url, directory, compute, workflows)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with replica(parts) as made:
+            app.state.replica = made
+            yield
+
+    app = FastAPI(
+        title="Landlord",
+        version=version("landlord"),
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        openapi_url="/v1/openapi.json",
+        docs_url="/docs",
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    failures.install(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Edge)
+    app.openapi = lambda: openapi.document(app, ROUTERS)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,41 @@
+"""Work that must not depend on its request: it goes on when the client goes away; the replica's end waits for it."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from controlplane.api.request_id import log
+
+T = TypeVar("T")
+
+
+class Background:
+    """Runs coroutines as tasks of the replica. Whoever awaits `shielded` may be cancelled; the work is not."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def shielded(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`. Cancelling the caller leaves the work running to its end."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_report)
+            raise
+
+    async def finish(self, seconds: float) -> None:
+        """Wait until all of it has ended, at most so long; what is left then is cancelled."""
+        if not self._tasks:
+            return
+        _, left = await asyncio.wait(self._tasks, timeout=seconds)
+        for task in left:
+            task.cancel()
+
+
+def _report(task: asyncio.Task[Any]) -> None:
+    """Nobody is there any more to whom an error could be answered."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.warning("a request whose client had left ended with %s", error, exc_info=error)

@@ -1,0 +1,74 @@
+"""Bodies over 256 KiB are refused before anything parses them, whatever Content-Length says or does not say."""
+
+import asyncio
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from controlplane.api.problem import problem_response
+
+MAX_BODY = 256 * 1024
+_DRAIN = 8 * 1024 * 1024
+"""So much of a body that is too large is read and dropped: a client that is still sending would not see our answer."""
+_ARRIVAL_SECONDS = 30.0
+
+
+class BodyLimit:
+    """ASGI middleware: the body is complete and small before the application runs."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        if "content-length" not in headers and "transfer-encoding" not in headers:
+            await self._app(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(_ARRIVAL_SECONDS):
+                body = await _read(headers, receive)
+        except TimeoutError:
+            response = problem_response("request_timeout", "the body did not arrive in time")
+            await response(scope, receive, send)
+            return
+        if body is None:
+            response = problem_response(
+                "payload_too_large", f"a body may have {MAX_BODY} bytes at most", headers={"Connection": "close"}
+            )
+            await response(scope, receive, send)
+            return
+        await self._app(scope, _replayed(body, receive), send)
+
+
+async def _read(headers: Headers, receive: Receive) -> bytes | None:
+    """The body, or None where it is too large."""
+    announced = headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > MAX_BODY and "expect" in headers:
+        return None
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b"".join(chunks)
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= MAX_BODY:
+            chunks.append(chunk)
+        if size > _DRAIN:
+            return None
+        if not message.get("more_body", False):
+            return b"".join(chunks) if size <= MAX_BODY else None
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    told = False
+
+    async def replay() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

@@ -1,0 +1,84 @@
+"""What routes say of themselves to OpenAPI: their answers, every problem by its code, and the bodies that they take."""
+
+from collections import defaultdict
+from typing import Any
+
+from pydantic import BaseModel
+
+from controlplane.api.problem import CODES, MEDIA_TYPE
+from controlplane.api.schemas import PlanOut
+
+PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
+
+_ANYWHERE = ("unauthorized", "internal_error", "overloaded", "unavailable")
+_MUTATION = (
+    "validation_failed",
+    "forbidden",
+    "version_mismatch",
+    "idempotency_in_progress",
+    "idempotency_key_reused",
+    "workflow_trigger_failed",
+)
+_BODY = ("validation_failed", "request_timeout", "payload_too_large", "unsupported_media_type", "provider_not_enabled")
+
+_HEADERS: dict[str, dict[str, Any]] = {
+    "ETag": {"description": "The tenant's version, for If-Match.", "schema": {"type": "string"}},
+    "Location": {"description": "Path of the tenant.", "schema": {"type": "string"}},
+    "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}},
+    "Idempotency-Replayed": {"description": "`true`: the answer was given before.", "schema": {"type": "string"}},
+    "WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}},
+}
+
+BODIES: dict[str, type[BaseModel]] = {}
+"""Models of bodies that routes read themselves, for the components of the document."""
+
+
+def answers(
+    model: type[BaseModel] | None,
+    *codes: str,
+    status: int = 202,
+    mutation: bool = False,
+    body: bool = False,
+    public: bool = False,
+) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route: its own codes and those that every route of its kind has."""
+    listed: dict[int, list[str]] = defaultdict(list)
+    every = {*codes, *(() if public else _ANYWHERE), *(_MUTATION if mutation else ()), *(_BODY if body else ())}
+    for code in CODES:
+        if code in every:
+            listed[CODES[code][0]].append(code)
+    found: dict[int | str, dict[str, Any]] = {
+        number: {
+            "description": " or ".join(f"`{name}`: {CODES[name][1].lower()}" for name in names),
+            "content": {MEDIA_TYPE: {"schema": PROBLEM_REF}},
+            **({"headers": _named("Retry-After")} if number in (429, 503) else {}),
+            **({"headers": _named("WWW-Authenticate")} if number == 401 else {}),
+        }
+        for number, names in listed.items()
+    }
+    if mutation and model is not None:
+        described = "The execution has ended (`Prefer: wait`), nothing had to change, or the plan (`dry_run`)."
+        found[200] = {
+            "model": model | PlanOut,
+            "description": described,
+            "headers": _named("ETag", "Idempotency-Replayed"),
+        }
+        found[202] = {
+            "description": "Stored; it will be done.",
+            "headers": _named("ETag", "Location", "Idempotency-Replayed"),
+        }
+    elif status == 200 and model is not None and "version" in model.model_fields:
+        found[200] = {"description": "As it is now.", "headers": _named("ETag")}
+    return found
+
+
+def body_of(model: type[BaseModel], *media_types: str) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads its body itself."""
+    BODIES[model.__name__] = model
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    content = {media_type: {"schema": schema} for media_type in media_types or ("application/json",)}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _named(*names: str) -> dict[str, Any]:
+    return {name: _HEADERS[name] for name in names}

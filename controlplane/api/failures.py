@@ -1,0 +1,143 @@
+"""Errors of the layers below, as problems. What is not foreseen here is a 500 without a word about its cause."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from controlplane.api.problem import problem_response
+from controlplane.api.request_id import log
+from controlplane.errors import InvalidConfig, InvalidTransition, ProviderNotEnabled, Refused
+
+VERSIONS = ("v1",)
+_UNVERSIONED = ("healthz", "readyz", "docs")
+_LATER = frozenset({"55P03", "57014", "40001", "40P01", "53300", "53200"})
+"""SQLSTATEs that another try may not meet: lock or statement timeout, serialisation, deadlock, too many clients."""
+
+
+def install(app: FastAPI) -> None:
+    """Answer these errors with problems."""
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid_parameters)
+    app.add_exception_handler(InvalidConfig, _invalid_config)
+    app.add_exception_handler(ProviderNotEnabled, _provider_not_enabled)
+    app.add_exception_handler(InvalidTransition, _invalid_transition)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(PoolTimeout, _overloaded)
+    app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(OSError, _unavailable)
+
+
+def validation_failed(detail: str, errors: Sequence[Mapping[str, str]]) -> Refused:
+    """`errors`: [{loc, message}]."""
+    return Refused(detail, code="validation_failed", status=400, errors=list(errors))
+
+
+def invalid_body(error: ValidationError) -> Refused:
+    """The errors of a model, without the values that were sent: they may be secret."""
+    return validation_failed(
+        "the body is not valid", field_errors(error.errors(include_url=False, include_input=False))
+    )
+
+
+def field_errors(errors: Sequence[Any], *, skip: int = 0) -> list[dict[str, str]]:
+    """pydantic's errors as [{loc, message}]; `skip`: how many leading parts of each location to leave out."""
+    return [
+        {
+            "loc": ".".join(str(part) for part in error["loc"][skip:]),
+            "message": str(error["msg"]).removeprefix("Value error, "),
+        }
+        for error in errors
+    ]
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    known = error.fields
+    return problem_response(
+        error.code,
+        error.message,
+        errors=known.get("errors", ()),
+        headers=known.get("headers"),
+        members=known.get("members"),
+    )
+
+
+async def _invalid_parameters(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return problem_response(
+        "validation_failed", "a parameter is not valid", errors=field_errors(error.errors(), skip=1)
+    )
+
+
+async def _invalid_config(_: Request, error: Exception) -> Response:
+    assert isinstance(error, InvalidConfig)
+    return problem_response("validation_failed", error.message, errors=error.errors)
+
+
+async def _provider_not_enabled(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ProviderNotEnabled)
+    return problem_response("provider_not_enabled", error.message, members={"enabled": error.enabled})
+
+
+async def _invalid_transition(_: Request, error: Exception) -> Response:
+    return problem_response("invalid_transition", str(error))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """What the router itself refuses."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return _unknown_path(request.url.path)
+    if error.status_code == 405:
+        return problem_response(
+            "method_not_allowed", f"{request.url.path} does not have {request.method}", headers=error.headers
+        )
+    log.warning("the framework answered %s: %s", error.status_code, error.detail)
+    return problem_response("internal_error", "the request could not be answered")
+
+
+def _unknown_path(path: str) -> Response:
+    first = path.strip("/").split("/", 1)[0]
+    if first in VERSIONS or first in _UNVERSIONED:
+        return problem_response("not_found", "there is nothing at this path")
+    supported = {"supported": list(VERSIONS)}
+    if first[:1] == "v" and first[1:].isdigit():
+        return problem_response(
+            "unsupported_version", f"there is no version {first}; supported: {', '.join(VERSIONS)}", members=supported
+        )
+    return problem_response(
+        "version_required", f"the path must begin with a version: /{VERSIONS[0]}/…", members=supported
+    )
+
+
+async def _overloaded(_: Request, error: Exception) -> Response:
+    log.warning("no database connection was free in time: %s", error)
+    return problem_response("overloaded", "too many requests at once; try again", headers={"Retry-After": "1"})
+
+
+async def _database(_: Request, error: Exception) -> Response:
+    assert isinstance(error, DBAPIError)
+    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    if state in _LATER:
+        log.warning("the database asks for another try (%s)", state)
+        return problem_response(
+            "overloaded", "too much at once on the same rows; try again", headers={"Retry-After": "1"}
+        )
+    if error.connection_invalidated or state is None or str(state).startswith(("08", "57P")):
+        log.error("the database does not answer", exc_info=error)
+        return problem_response("unavailable", "the database does not answer; try again", headers={"Retry-After": "2"})
+    log.error("the database refused a statement (%s)", state, exc_info=error)
+    return problem_response("internal_error", "the request could not be answered")
+
+
+async def _unavailable(_: Request, error: Exception) -> Response:
+    log.error("a connection failed", exc_info=error)
+    return problem_response("unavailable", "the database does not answer; try again", headers={"Retry-After": "2"})

@@ -1,0 +1,150 @@
+"""Events as they are committed: one LISTEN connection per replica, fanned out to whoever watches or waits.
+
+The notification carries nothing: it says that the table has more, and the table is read by id. So a lost notification
+costs a moment (there is a slow look besides), never an event.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from controlplane.api.request_id import log
+from controlplane.model import Event
+from controlplane.persistence import events
+from controlplane.persistence.engine import create_engine
+from controlplane.persistence.transaction import EVENT_CHANNEL
+
+LOOK_SECONDS = 2.0
+RECONNECT_SECONDS = 1.0
+PAGE = 500
+BACKLOG = 1000
+"""Events that one subscriber may be behind before it is dropped."""
+
+
+class Subscription:
+    """The events of one tenant, or of all, from the moment of subscribing, in order and without a gap.
+
+    A subscriber that falls behind is `dropped`: it has missed events and must resume from the table."""
+
+    def __init__(self, tenant_id: UUID | None) -> None:
+        self._tenant_id = tenant_id
+        self._events: deque[Event] = deque()
+        self._more = asyncio.Event()
+        self.dropped = False
+
+    async def next(self, timeout: float) -> Event | None:
+        """The next event; None after `timeout` seconds without one, and once dropped."""
+        if not self._events:
+            self._more.clear()
+            if self.dropped:
+                return None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._more.wait()
+        return self._events.popleft() if self._events else None
+
+    def clear(self) -> None:
+        """Forget what has come: the caller looks at the rows now."""
+        self._events.clear()
+
+    def offer(self, event: Event) -> None:
+        if self.dropped or self._tenant_id not in (None, event.tenant_id):
+            return
+        if len(self._events) >= BACKLOG:
+            self.drop()
+            return
+        self._events.append(event)
+        self._more.set()
+
+    def drop(self) -> None:
+        self.dropped = True
+        self._events.clear()
+        self._more.set()
+
+
+class EventFeed:
+    """Reads the trail from where it is when the feed starts, for ever: it reconnects and goes on where it was."""
+
+    def __init__(self, database_url: str, *, on_event: Callable[[Event], None]) -> None:
+        self._database_url = database_url
+        self._on_event = on_event
+        self._subscriptions: set[Subscription] = set()
+        self._position: int | None = None
+        self._notified = asyncio.Event()
+        self._reading = asyncio.Event()
+
+    @contextmanager
+    def subscribe(self, tenant_id: UUID | None = None) -> Iterator[Subscription]:
+        subscription = Subscription(tenant_id)
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    async def position(self, timeout: float) -> int | None:
+        """Up to which id events have been handed out. None: it has not begun in this time (no database)."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._reading.wait()
+        return self._position
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The feed runs as long as the block; at its end every subscription is dropped."""
+        task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            for subscription in tuple(self._subscriptions):
+                subscription.drop()
+
+    async def _run(self) -> None:
+        engine = create_engine(self._database_url, pool=1, application="landlord events")
+        autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            while True:
+                try:
+                    async with autocommit.connect() as connection:
+                        await self._follow(connection)
+                except Exception as error:
+                    log.warning("the event feed lost its connection (%s); it reconnects", type(error).__name__)
+                    await asyncio.sleep(RECONNECT_SECONDS)
+        finally:
+            await engine.dispose()
+
+    async def _follow(self, connection: AsyncConnection) -> None:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.add_listener(EVENT_CHANNEL, self._hear)
+        if self._position is None:
+            self._position = (await events.extent(connection)).newest
+            self._reading.set()
+        while True:
+            self._notified.clear()
+            await self._read(connection, self._position)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._notified.wait()
+
+    def _hear(self, *_: object) -> None:
+        self._notified.set()
+
+    async def _read(self, connection: AsyncConnection, position: int) -> None:
+        while True:
+            found = await events.after(connection, position, limit=PAGE)
+            for event in found:
+                self._on_event(event)
+                for subscription in tuple(self._subscriptions):
+                    subscription.offer(event)
+                self._position = position = event.id
+            if len(found) < PAGE:
+                return

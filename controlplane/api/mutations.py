@@ -1,0 +1,215 @@
+"""The one way in which a request changes anything.
+
+    key → operation → answer, key and event in one transaction → commit → wake the tenant's actor → answer (or wait)
+
+Commit and wake run shielded from the client's disconnect: once begun, they end whoever listens. Nothing that was
+acknowledged depends on the wake: the supervisor reads rows.
+"""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Query, Request
+from sqlalchemy.exc import IntegrityError
+from starlette.responses import Response
+
+from controlplane.api import plans, request_id
+from controlplane.api.etags import etag
+from controlplane.api.failures import validation_failed
+from controlplane.api.problem import problem_response
+from controlplane.api.replica import Here, Replica
+from controlplane.api.schemas import PlanOut, TenantOut
+from controlplane.api.security import Operator
+from controlplane.api.waiting import final_tenant, wait_seconds
+from controlplane.errors import Refused
+from controlplane.model import Execution, Tenant
+from controlplane.persistence import idempotency
+from controlplane.persistence.idempotency import KeyScope, StoredAnswer
+from controlplane.persistence.tokens import Token
+from controlplane.persistence.transaction import Transaction, transaction
+from controlplane.ports import Wake
+
+JSON = "application/json"
+_RETRY_AFTER = "5"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What an operation did, still inside its transaction: the tenant as it left it, and the execution that answers.
+
+    `before`: the tenant as it found it, None for a new one. `wake`: tell the actor. `started`: the execution is new
+    and nothing is before it, so the wake waits until its engine took it or refused. `ends`: the execution whose end
+    `Prefer: wait` waits for, where it is another one."""
+
+    tenant: Tenant
+    execution: Execution
+    before: Tenant | None
+    status: int = 202
+    wake: bool = True
+    started: bool = False
+    action: str = "none"
+    ends: str | None = None
+
+
+Operation = Callable[[Transaction], Awaitable[Accepted]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    answer: StoredAnswer
+    replayed: bool = False
+    refusal: Wake | None = None
+
+
+class _DryRun(Exception):
+    """Carries the answer out of a transaction that is rolled back."""
+
+    def __init__(self, answer: StoredAnswer) -> None:
+        super().__init__("dry run")
+        self.answer = answer
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A request that may change something: who asks, and what its headers demand."""
+
+    request: Request
+    here: Replica
+    token: Token
+    if_match: str | None
+    key: str | None
+    dry_run: bool
+    wait: float
+    significant: dict[str, Any] = field(default_factory=dict)
+    """Query parameters that belong to the request's meaning: part of what a key was used with."""
+
+    async def perform(self, operation: Operation) -> Response:
+        """Run the operation and answer. Raises Refused and what else the operation raises."""
+        outcome = await self.here.background.shielded(self._commit_and_wake(operation, await self.request.body()))
+        answer = outcome.answer
+        headers = dict(answer.headers)
+        if outcome.replayed:
+            headers["Idempotency-Replayed"] = "true"
+        if outcome.refusal is not None:
+            return _trigger_failed(outcome.refusal, answer, headers)
+        if self.wait and answer.status == 202:
+            view = await final_tenant(self.here, answer.execution_id, self.wait)
+            if view is not None:
+                headers["ETag"] = etag(view.tenant)
+                headers["Preference-Applied"] = f"wait={self.wait:g}"
+                return Response(TenantOut.of_view(view).model_dump_json(), 200, headers, JSON)
+        return Response(answer.body, answer.status, headers, JSON)
+
+    async def _commit_and_wake(self, operation: Operation, body: bytes) -> _Outcome:
+        async with self.here.mutations.take():
+            answer, accepted = await self._commit(operation, body)
+        if accepted is None:
+            return _Outcome(answer, replayed=not self.dry_run)
+        if not accepted.wake:
+            return _Outcome(answer)
+        woken = await self.here.directory.wake(
+            accepted.tenant.name,
+            accepted.tenant.id,
+            accepted.execution.id if accepted.started else None,
+            timeout=self.here.settings.trigger_timeout_seconds,
+        )
+        return _Outcome(answer, refusal=woken if accepted.started and woken.outcome == "refused" else None)
+
+    async def _commit(self, operation: Operation, body: bytes) -> tuple[StoredAnswer, Accepted | None]:
+        """The answer, and what was accepted; None for a replay and a dry run."""
+        scope = self._scope()
+        body_hash = self._hash(body)
+        try:
+            async with transaction(self.here.engine, actor=self.token.name, request_id=request_id.current()) as tx:
+                if scope is not None:
+                    stored = await idempotency.claim(tx.connection, scope, body_hash)
+                    if stored is not None:
+                        return stored, None
+                accepted = await operation(tx)
+                if self.dry_run:
+                    raise _DryRun(self._plan(accepted))
+                answer = _answer(accepted)
+                if scope is not None:
+                    await idempotency.store(tx.connection, scope, body_hash, answer)
+        except _DryRun as dry_run:
+            return dry_run.answer, None
+        except IntegrityError as error:
+            raise _lost_race(error) from None
+        return answer, accepted
+
+    def _scope(self) -> KeyScope | None:
+        if self.key is None or self.dry_run:
+            return None
+        return KeyScope(self.token.id, self.request.method, self.request.url.path, self.key)
+
+    def _hash(self, body: bytes) -> str:
+        digest = hashlib.sha256(body)
+        for name, value in sorted(self.significant.items()):
+            digest.update(f"\n{name}={value}".encode())
+        return digest.hexdigest()
+
+    def _plan(self, accepted: Accepted) -> StoredAnswer:
+        plan = PlanOut.model_validate(
+            {
+                "action": accepted.action,
+                "generation": accepted.tenant.generation,
+                "workflow_execution_id": accepted.execution.id,
+                "changes": plans.changes(accepted.before, accepted.tenant, self.here.compute),
+            }
+        )
+        headers = {} if accepted.before is None else {"ETag": etag(accepted.before)}
+        return StoredAnswer(200, headers, plan.model_dump_json(), accepted.execution.id)
+
+
+async def mutation(
+    request: Request,
+    here: Here,
+    token: Operator,
+    if_match: Annotated[
+        str | None, Header(description="The `ETag` that the change is meant for; stale is 412.")
+    ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(description="At most 255 characters; the same request again gets the same answer, for 24 hours."),
+    ] = None,
+    prefer: Annotated[
+        str | None, Header(description="`wait=N`: up to 60 seconds for the end of the execution (200 instead of 202).")
+    ] = None,
+    dry_run: Annotated[bool, Query(description="Answer with the plan (200) and store nothing.")] = False,
+) -> Mutation:
+    """The dependency of every route that changes a tenant."""
+    if idempotency_key is not None and not (
+        0 < len(idempotency_key) <= 255 and idempotency_key.isascii() and idempotency_key.isprintable()
+    ):
+        message = "must have 1 to 255 printable ASCII characters"
+        raise validation_failed(f"Idempotency-Key {message}", [{"loc": "Idempotency-Key", "message": message}])
+    return Mutation(request, here, token, if_match, idempotency_key, dry_run, wait_seconds(prefer))
+
+
+Mutating = Annotated[Mutation, Depends(mutation)]
+
+
+def _answer(accepted: Accepted) -> StoredAnswer:
+    headers = {"ETag": etag(accepted.tenant), "Location": f"/v1/tenants/{accepted.tenant.name}"}
+    body = TenantOut.of(accepted.tenant, accepted.execution).model_dump_json()
+    return StoredAnswer(accepted.status, headers, body, accepted.ends or accepted.execution.id)
+
+
+def _trigger_failed(refusal: Wake, answer: StoredAnswer, headers: dict[str, str]) -> Response:
+    """The intent is kept and the supervisor goes on trying: the client learns what to look at."""
+    return problem_response(
+        "workflow_trigger_failed",
+        refusal.message or "the workflow engine did not take the execution; it is tried again",
+        headers={**headers, "Retry-After": _RETRY_AFTER},
+        members={"tenant": json.loads(answer.body), "workflow_execution_id": answer.execution_id},
+    )
+
+
+def _lost_race(error: IntegrityError) -> Exception:
+    """Two of the same key met although their locks did not: the primary key stopped the second."""
+    if "idempotency_keys" not in str(error.orig):
+        return error
+    return Refused("a request with this Idempotency-Key was just answered", code="idempotency_in_progress", status=409)

@@ -1,0 +1,70 @@
+"""The OpenAPI 3.1 document: FastAPI's, with our bodies, problems and roles put in and its own error model taken out."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from controlplane.api.documents import BODIES
+from controlplane.api.problem import Problem
+from controlplane.api.security import Requires
+
+_REQUEST_ID = {"description": "The request's id, also in problems and in the log.", "schema": {"type": "string"}}
+
+
+def document(app: FastAPI, routers: Iterable[APIRouter]) -> dict[str, Any]:
+    """Made once per application."""
+    if app.openapi_schema:
+        return app.openapi_schema
+    made = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        openapi_version="3.1.0",
+        tags=app.openapi_tags,
+    )
+    schemas = made.setdefault("components", {}).setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    models: list[type[BaseModel]] = [Problem, *BODIES.values()]
+    for model in models:
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[model.__name__] = schema
+    made["components"]["schemas"] = dict(sorted(schemas.items()))
+    roles = dict(_roles(routers))
+    for operations in made["paths"].values():
+        for operation in operations.values():
+            if (role := roles.get(operation["operationId"])) is not None:
+                operation["x-required-role"] = role
+            _dress(operation["responses"])
+    app.openapi_schema = made
+    return made
+
+
+def _dress(responses: dict[str, Any]) -> None:
+    unprocessable = responses.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    if str(unprocessable.get("$ref", "")).endswith("HTTPValidationError"):
+        del responses["422"]
+    for response in responses.values():
+        response.setdefault("headers", {})["X-Request-ID"] = _REQUEST_ID
+
+
+def _roles(routers: Iterable[APIRouter]) -> Iterator[tuple[str, str]]:
+    """The role that each operation needs, from its dependencies: so no route can be documented wrongly."""
+    for route in (route for router in routers for route in router.routes):
+        if isinstance(route, APIRoute):
+            for dependency in _walk(route.dependant):
+                if isinstance(dependency.call, Requires):
+                    yield route.operation_id or route.unique_id, dependency.call.role
+
+
+def _walk(dependant: Dependant) -> Iterator[Dependant]:
+    for dependency in dependant.dependencies:
+        yield dependency
+        yield from _walk(dependency)

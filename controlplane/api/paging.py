@@ -1,0 +1,16 @@
+"""Parameters and arithmetic that every list shares."""
+
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
+
+from fastapi import Query
+
+T = TypeVar("T")
+
+Limit = Annotated[int, Query(ge=1, le=500)]
+Cursor = Annotated[str | None, Query(max_length=512, description="`next_cursor` of the page before.")]
+
+
+def page_of(found: Sequence[T], limit: int) -> tuple[Sequence[T], bool]:
+    """Of `limit + 1` rows that were asked for: those of the page, and whether there are more."""
+    return found[:limit], len(found) > limit

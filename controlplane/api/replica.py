@@ -1,0 +1,106 @@
+"""What one replica of the API holds, made in the lifespan on the loop that serves: engine, tokens, feed, slots."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.api.background import Background
+from controlplane.api.feed import EventFeed
+from controlplane.api.slots import Slots
+from controlplane.api.token_cache import TokenCache
+from controlplane.errors import ProviderNotEnabled
+from controlplane.persistence.engine import create_engine
+from controlplane.ports import ComputeProvider, TenantDirectory
+from controlplane.settings import Settings
+
+POOL = 10
+MUTATIONS = 6
+"""Transactions at once: the rest of the pool is for reads, so that these stay fast while mutations wait."""
+MUTATION_QUEUE = 1000
+MUTATION_PATIENCE = 10.0
+WAITERS = 100
+_GOODBYE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What `create_app` was given."""
+
+    settings: Settings
+    database_url: str
+    directory: TenantDirectory
+    compute: Mapping[str, ComputeProvider]
+    workflows: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One replica at work."""
+
+    parts: Parts
+    engine: AsyncEngine
+    tokens: TokenCache
+    feed: EventFeed
+    background: Background = field(default_factory=Background)
+    mutations: Slots = field(default_factory=lambda: Slots(MUTATIONS, queue=MUTATION_QUEUE, patience=MUTATION_PATIENCE))
+    waiters: Slots = field(default_factory=lambda: Slots(WAITERS, queue=0, patience=0))
+
+    @property
+    def settings(self) -> Settings:
+        return self.parts.settings
+
+    @property
+    def directory(self) -> TenantDirectory:
+        return self.parts.directory
+
+    @property
+    def compute(self) -> Mapping[str, ComputeProvider]:
+        return self.parts.compute
+
+    @property
+    def workflows(self) -> Sequence[str]:
+        return self.parts.workflows
+
+    def compute_provider(self, name: str) -> ComputeProvider:
+        """Raises ProviderNotEnabled."""
+        try:
+            return self.compute[name]
+        except KeyError:
+            raise _not_enabled("compute", name, sorted(self.compute)) from None
+
+    def require_workflow(self, name: str) -> None:
+        """Raises ProviderNotEnabled."""
+        if name not in self.workflows:
+            raise _not_enabled("workflow", name, sorted(self.workflows))
+
+
+@asynccontextmanager
+async def replica(parts: Parts) -> AsyncIterator[Replica]:
+    """A replica for as long as the block runs; what it still has to commit at the end, it does."""
+    engine = create_engine(parts.database_url, pool=POOL, application="landlord api")
+    tokens = TokenCache(engine)
+    feed = EventFeed(parts.database_url, on_event=tokens.hear)
+    made = Replica(parts, engine, tokens, feed)
+    try:
+        async with feed.running():
+            yield made
+            await made.background.finish(_GOODBYE_SECONDS)
+    finally:
+        await engine.dispose()
+
+
+def of(request: Request) -> Replica:
+    return cast(Replica, request.app.state.replica)
+
+
+Here = Annotated[Replica, Depends(of)]
+"""A route's parameter: the replica that answers."""
+
+
+def _not_enabled(kind: str, name: str, enabled: list[str]) -> ProviderNotEnabled:
+    names = ", ".join(enabled) or "none"
+    return ProviderNotEnabled(f"{kind} provider {name!r} is not enabled here; enabled: {names}", enabled=enabled)

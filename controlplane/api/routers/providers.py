@@ -1,0 +1,71 @@
+"""Which providers this installation runs, how they are, and what their configs look like."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from controlplane.api.documents import answers
+from controlplane.api.mutations import JSON
+from controlplane.api.replica import Here
+from controlplane.api.schemas import ComputeProviderOut, ProvidersOut, WorkflowProviderOut
+from controlplane.api.security import Viewer
+from controlplane.errors import Refused
+from controlplane.ports import ComputeProvider, ProviderHealth, ProvidesLogs
+
+router = APIRouter(prefix="/v1/providers", tags=["providers"])
+
+_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
+_PATIENCE = 2.0
+
+
+@router.get("", operation_id="list_providers", response_model=ProvidersOut, responses=answers(ProvidersOut, status=200))
+async def list_providers(here: Here, _: Viewer) -> Response:
+    """The enabled providers and their health."""
+    compute = list(here.compute.items())
+    healths = await asyncio.gather(*(health_of(provider) for _, provider in compute))
+    found = ProvidersOut(
+        compute=[
+            ComputeProviderOut(
+                name=name,
+                healthy=health.healthy,
+                detail=health.detail,
+                one_node=provider.one_node,
+                capabilities=["logs"] if isinstance(provider, ProvidesLogs) else [],
+            )
+            for (name, provider), health in zip(compute, healths, strict=True)
+        ],
+        workflow=[
+            WorkflowProviderOut(name=name, default=name == here.settings.workflow_provider) for name in here.workflows
+        ],
+    )
+    return Response(found.model_dump_json(), media_type=JSON)
+
+
+@router.get(
+    "/compute/{name}/schema",
+    operation_id="get_compute_provider_schema",
+    responses=answers(None, "provider_not_found", status=200),
+)
+async def get_compute_provider_schema(name: str, here: Here, _: Viewer) -> dict[str, Any]:
+    """JSON Schema 2020-12 of the provider's config, with its defaults."""
+    provider = here.compute.get(name)
+    if provider is None:
+        raise Refused(
+            f"there is no compute provider {name[:80]!r} here; enabled: {', '.join(sorted(here.compute)) or 'none'}",
+            code="provider_not_found",
+            status=404,
+        )
+    return {"$schema": _SCHEMA, **provider.config_model.model_json_schema()}
+
+
+async def health_of(provider: ComputeProvider) -> ProviderHealth:
+    """Within two seconds, whatever the provider does."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await provider.health()
+    except TimeoutError:
+        return ProviderHealth(False, f"no answer within {_PATIENCE:g} s")
+    except Exception as error:
+        return ProviderHealth(False, f"the health check failed: {type(error).__name__}")

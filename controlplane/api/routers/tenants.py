@@ -1,0 +1,262 @@
+"""/v1/tenants: what a tenant should be."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from controlplane.api import cursors, tenant_rows
+from controlplane.api.documents import answers, body_of
+from controlplane.api.etags import etag, require_match
+from controlplane.api.failures import invalid_body, validation_failed
+from controlplane.api.mutations import JSON, Accepted, Mutating
+from controlplane.api.paging import Cursor, Limit, page_of
+from controlplane.api.replica import Here
+from controlplane.api.schemas import LabelPair, TenantCreate, TenantOut, TenantPage, TenantPatch
+from controlplane.api.security import Viewer, require_role
+from controlplane.api.spec_check import check_new_spec, merged
+from controlplane.api.strict_json import read_object
+from controlplane.errors import Refused
+from controlplane.model import Status, Tenant, TriggerSource
+from controlplane.persistence import intents, tenants
+from controlplane.persistence.intents import Intent
+from controlplane.persistence.transaction import Transaction
+
+router = APIRouter(prefix="/v1/tenants", tags=["tenants"])
+
+_MERGE_PATCH = ("application/merge-patch+json", "application/json")
+_WORKING = frozenset({Status.REQUESTED, Status.PLANNING, Status.PROVISIONING, Status.UPDATING, Status.DELETING})
+
+
+@router.post(
+    "",
+    operation_id="create_tenant",
+    status_code=202,
+    response_model=TenantOut,
+    responses=answers(TenantOut, "validation_failed", "tenant_exists", mutation=True, body=True),
+    openapi_extra=body_of(TenantCreate),
+)
+async def create_tenant(request: Request, change: Mutating) -> Response:
+    """Store a new tenant and begin to provision it. 202 means: it is stored, and will be done."""
+    try:
+        wanted = TenantCreate.model_validate(await read_object(request))
+    except ValidationError as error:
+        raise invalid_body(error) from None
+    if change.if_match is not None:
+        raise Refused("a tenant that is new has no version yet", code="version_mismatch", status=412)
+    here = change.here
+
+    async def operation(tx: Transaction) -> Accepted:
+        check_new_spec(here, change.token, wanted.spec)
+        intent = await intents.create(
+            tx,
+            name=wanted.name,
+            labels=wanted.labels,
+            annotations=wanted.annotations,
+            spec=wanted.spec,
+            default_workflow=here.settings.workflow_provider,
+        )
+        return Accepted(intent.tenant, intent.execution, None, started=True, action="provision")
+
+    return await change.perform(operation)
+
+
+@router.get(
+    "",
+    operation_id="list_tenants",
+    response_model=TenantPage,
+    responses=answers(TenantPage, "validation_failed", status=200),
+)
+async def list_tenants(
+    here: Here,
+    _: Viewer,
+    status: Annotated[list[Status] | None, Query(description="May be repeated: any of them.")] = None,
+    label: Annotated[list[LabelPair] | None, Query(description="`key=value`; may be repeated: all of them.")] = None,
+    name_prefix: Annotated[str, Query(max_length=40, pattern=r"^[-a-z0-9]*$")] = "",
+    lagging: Annotated[bool, Query(description="Only those whose newest generation has not succeeded yet.")] = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Tenants that are not deleted, by name."""
+    key = cursors.decode(cursor, "tenants", str)
+    found = await tenants.page(
+        here.engine,
+        statuses=status or (),
+        labels=_selector(label or []),
+        name_prefix=name_prefix,
+        lagging=lagging,
+        after=key[0] if key else None,
+        limit=limit + 1,
+    )
+    items, more = page_of(found, limit)
+    next_cursor = cursors.encode("tenants", items[-1].tenant.name) if more else None
+    page = TenantPage(items=[TenantOut.of_view(view) for view in items], next_cursor=next_cursor)
+    return Response(page.model_dump_json(), media_type=JSON)
+
+
+@router.get(
+    "/{name}",
+    operation_id="get_tenant",
+    response_model=TenantOut,
+    responses=answers(TenantOut, "tenant_not_found", "tenant_deleted", status=200),
+)
+async def get_tenant(name: str, here: Here, _: Viewer) -> Response:
+    """One tenant, by name or UUID; a deleted one by UUID."""
+    view = await tenant_rows.find(here.engine, name)
+    return Response(TenantOut.of_view(view).model_dump_json(), 200, {"ETag": etag(view.tenant)}, JSON)
+
+
+@router.patch(
+    "/{name}",
+    operation_id="update_tenant",
+    status_code=202,
+    response_model=TenantOut,
+    responses=answers(
+        TenantOut,
+        "validation_failed",
+        "tenant_not_found",
+        "invalid_transition",
+        "tenant_deleted",
+        "version_mismatch",
+        mutation=True,
+        body=True,
+    ),
+    openapi_extra=body_of(TenantPatch, *_MERGE_PATCH),
+)
+async def update_tenant(name: str, request: Request, change: Mutating) -> Response:
+    """Merge a patch into spec, labels and annotations. A changed spec is a new generation and its execution (202)."""
+    patch = await read_object(request, _MERGE_PATCH)
+    unknown = [key for key in patch if key not in TenantPatch.model_fields]
+    if unknown:
+        raise validation_failed(
+            "the patch names what cannot be patched", [{"loc": key, "message": "cannot be patched"} for key in unknown]
+        )
+
+    async def operation(tx: Transaction) -> Accepted:
+        before = await tenant_rows.lock(tx, name)
+        intents.refuse_if_deleting(before)
+        require_match(change.if_match, before)
+        document = merged(change.here, change.token, before, patch)
+        intent = await intents.patch(
+            tx,
+            before,
+            spec=document.spec,
+            labels=document.labels,
+            annotations=document.annotations,
+            default_workflow=change.here.settings.workflow_provider,
+        )
+        return _accepted(before, intent, unchanged_status=200)
+
+    return await change.perform(operation)
+
+
+@router.delete(
+    "/{name}",
+    operation_id="delete_tenant",
+    status_code=202,
+    response_model=TenantOut,
+    responses=answers(
+        TenantOut,
+        "validation_failed",
+        "tenant_not_found",
+        "tenant_deleted",
+        "version_mismatch",
+        mutation=True,
+    ),
+)
+async def delete_tenant(
+    name: str,
+    change: Mutating,
+    force: Annotated[
+        bool, Query(description="For admins: close the row now, and leave to you what its compute still holds.")
+    ] = False,
+) -> Response:
+    """Delete the tenant and its compute. Asked again, the newest delete run answers."""
+    if force:
+        require_role(change.token, "admin", "deleting by force")
+    change.significant["force"] = force
+
+    async def operation(tx: Transaction) -> Accepted:
+        before = await tenant_rows.lock(tx, name)
+        require_match(change.if_match, before)
+        if force:
+            tenant = await intents.force_delete(tx, before)
+            execution = await intents.current_execution(tx, tenant)
+            return Accepted(tenant, execution, before, action="delete")
+        intent = await intents.delete(tx, before, default_workflow=change.here.settings.workflow_provider)
+        return _accepted(before, intent, unchanged_status=202)
+
+    return await change.perform(operation)
+
+
+@router.post(
+    "/{name}/retry",
+    operation_id="retry_tenant",
+    status_code=202,
+    response_model=TenantOut,
+    responses=answers(
+        TenantOut,
+        "validation_failed",
+        "tenant_not_found",
+        "invalid_transition",
+        "tenant_deleted",
+        "version_mismatch",
+        mutation=True,
+    ),
+)
+async def retry_tenant(name: str, change: Mutating) -> Response:
+    """Run the newest generation of a failed tenant once more."""
+
+    async def operation(tx: Transaction) -> Accepted:
+        before = await tenant_rows.lock(tx, name)
+        require_match(change.if_match, before)
+        intent = await intents.retry(tx, before, default_workflow=change.here.settings.workflow_provider)
+        return _accepted(before, intent, unchanged_status=202)
+
+    return await change.perform(operation)
+
+
+@router.post(
+    "/{name}/reconcile",
+    operation_id="reconcile_tenant",
+    status_code=202,
+    response_model=TenantOut,
+    responses=answers(
+        TenantOut,
+        "validation_failed",
+        "tenant_not_found",
+        "tenant_deleted",
+        "version_mismatch",
+        mutation=True,
+    ),
+)
+async def reconcile_tenant(name: str, change: Mutating) -> Response:
+    """Wake the tenant's actor and compare with reality now."""
+
+    async def operation(tx: Transaction) -> Accepted:
+        tenant = await tenant_rows.lock(tx, name)
+        require_match(change.if_match, tenant)
+        execution = await intents.current_execution(tx, tenant)
+        tx.event("tenant.reconcile_requested", tenant, trigger_source=TriggerSource.API)
+        tx.wake(tenant.id, tenant.name)
+        return Accepted(tenant, execution, tenant)
+
+    return await change.perform(operation)
+
+
+def _accepted(before: Tenant, intent: Intent, *, unchanged_status: int) -> Accepted:
+    if not intent.created:
+        return Accepted(intent.tenant, intent.execution, before, status=unchanged_status, wake=False)
+    return Accepted(
+        intent.tenant,
+        intent.execution,
+        before,
+        # While an older execution works, the new one stays queued: waiting for its start would only cost time.
+        started=before.status not in _WORKING,
+        action=intent.execution.action.value,
+    )
+
+
+def _selector(pairs: list[str]) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in pairs)

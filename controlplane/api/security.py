@@ -1,0 +1,55 @@
+"""Who may: a bearer token, whose role must be at least the route's."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from controlplane.api.replica import Here
+from controlplane.errors import Refused
+from controlplane.persistence.tokens import Role, Token
+
+_MAX_TOKEN = 512
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="bearer",
+    description="`Authorization: Bearer …`, from `$LANDLORD_HOME/token` or POST /v1/tokens.",
+)
+
+
+class Requires:
+    """A dependency: the caller's token, at least of `role`. Raises Refused unauthorized (401), forbidden (403)."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+
+    async def __call__(
+        self,
+        request: Request,
+        here: Here,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    ) -> Token:
+        secret = credentials.credentials if credentials else ""
+        token = await here.tokens.find(secret) if 0 < len(secret) <= _MAX_TOKEN else None
+        if token is None:
+            raise Refused(
+                "send a valid token: `Authorization: Bearer …`",
+                code="unauthorized",
+                status=401,
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        require_role(token, self.role)
+        return token
+
+
+def require_role(token: Token, role: Role, why: str = "this request") -> None:
+    """Raises Refused forbidden."""
+    if not token.may(role):
+        raise Refused(
+            f"{why} needs the role {role}; token {token.name!r} has {token.role}", code="forbidden", status=403
+        )
+
+
+Viewer = Annotated[Token, Depends(Requires("viewer"))]
+Operator = Annotated[Token, Depends(Requires("operator"))]
+Admin = Annotated[Token, Depends(Requires("admin"))]

@@ -1,0 +1,49 @@
+"""Bounded admission: so many at once, so many waiting, the rest is told to come back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from controlplane.errors import Refused
+
+
+class Slots:
+    """`count` at once; at most `queue` wait for one, each at most `patience` seconds; beyond that `overloaded`."""
+
+    def __init__(self, count: int, *, queue: int, patience: float) -> None:
+        self._free = asyncio.Semaphore(count)
+        self._room = queue
+        self._patience = patience
+
+    @property
+    def full(self) -> bool:
+        """Who asks now would have to wait."""
+        return self._free.locked()
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[None]:
+        """Raises Refused overloaded (503, Retry-After)."""
+        if self._free.locked():
+            await self._wait()
+        else:
+            await self._free.acquire()
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    async def _wait(self) -> None:
+        if self._room <= 0:
+            raise _overloaded()
+        self._room -= 1
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._free.acquire()
+        except TimeoutError:
+            raise _overloaded() from None
+        finally:
+            self._room += 1
+
+
+def _overloaded() -> Refused:
+    return Refused("too many requests at once; try again", code="overloaded", status=503, headers={"Retry-After": "1"})

@@ -1,0 +1,110 @@
+"""A spec against the providers of this installation: what can never work is refused before anything is stored."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from controlplane.api import masking
+from controlplane.api.failures import invalid_body, validation_failed
+from controlplane.api.merge_patch import merge
+from controlplane.api.replica import Replica
+from controlplane.api.schemas import TenantDocument
+from controlplane.api.security import require_role
+from controlplane.errors import InvalidConfig, Refused
+from controlplane.model import Tenant, TenantSpec
+from controlplane.persistence.tokens import Token
+
+CONFIG = "spec.compute.config"
+
+
+def check_spec(here: Replica, token: Token, spec: TenantSpec) -> None:
+    """Raises ProviderNotEnabled (422), Refused validation_failed (400) and forbidden (403: `process` runs commands on
+    this machine, which takes `LANDLORD_PROCESS_ROLE`)."""
+    provider = here.compute_provider(spec.compute.provider)
+    if spec.workflow is not None:
+        here.require_workflow(spec.workflow.provider)
+    if spec.compute.provider == "process":
+        require_role(token, here.settings.process_role, "a tenant on the process provider")
+    try:
+        provider.validate(spec.compute.config, spec.health)
+    except InvalidConfig as error:
+        raise _invalid_config(error) from None
+
+
+def check_new_spec(here: Replica, token: Token, spec: TenantSpec) -> None:
+    """The same for a tenant that does not exist yet: stars have nothing to stand for."""
+    _, stars = masking.restore(spec.compute.config, None)
+    _refuse_stars(stars)
+    check_spec(here, token, spec)
+
+
+def merged(here: Replica, token: Token, tenant: Tenant, patch: Mapping[str, Any]) -> TenantDocument:
+    """The tenant's document after a merge patch, stars replaced by what they stand for, checked where the spec changed.
+
+    Raises as `check_spec`, and validation_failed where the result is no valid document."""
+    before = {
+        "labels": dict(tenant.labels),
+        "annotations": dict(tenant.annotations),
+        "spec": tenant.spec.canonical(),
+    }
+    result = merge(before, patch)
+    try:
+        document = TenantDocument.model_validate(result)
+    except ValidationError as error:
+        raise invalid_body(error) from None
+    config, stars = masking.restore(document.spec.compute.config, tenant.spec.compute.config)
+    _refuse_stars(stars)
+    compute = document.spec.compute.model_copy(update={"config": config})
+    spec = document.spec.model_copy(update={"compute": compute})
+    if spec.hash != tenant.spec.hash:
+        _check_changed(here, token, tenant.spec, spec, patch)
+    return document.model_copy(update={"spec": spec})
+
+
+def _check_changed(
+    here: Replica, token: Token, before: TenantSpec, after: TenantSpec, patch: Mapping[str, Any]
+) -> None:
+    try:
+        check_spec(here, token, after)
+    except Refused as error:
+        if error.code == "validation_failed" and before.compute.provider != after.compute.provider:
+            raise _with_leftover_keys(here, error, after, patch) from None
+        raise
+
+
+def _with_leftover_keys(here: Replica, error: Refused, after: TenantSpec, patch: Mapping[str, Any]) -> Refused:
+    """Another provider by merge patch keeps the old one's keys: name those that are to be nulled."""
+    sent = patch["spec"]["compute"].get("config") or {}
+    fields = here.compute_provider(after.compute.provider).config_model.model_fields
+    known = {name for key, field in fields.items() for name in (key, field.alias) if name}
+    leftover = sorted(key for key in after.compute.config if key not in sent and key not in known)
+    if not leftover:
+        return error
+    names = ", ".join(leftover)
+    return validation_failed(
+        f"the config keeps keys of the provider before, which {after.compute.provider!r} does not know; "
+        f"set these to null in the patch: {names}",
+        [{"loc": f"{CONFIG}.{key}", "message": "set it to null"} for key in leftover],
+    )
+
+
+def _invalid_config(error: InvalidConfig) -> Refused:
+    errors = [{"loc": _located(found["loc"]), "message": found["message"]} for found in error.errors]
+    return validation_failed(error.message, errors or [{"loc": CONFIG, "message": error.message}])
+
+
+def _located(loc: str) -> str:
+    """Providers locate from the root of their config, or name a field of `health`."""
+    if loc == "health" or loc.startswith("health."):
+        return f"spec.{loc}"
+    return f"{CONFIG}.{loc}" if loc else CONFIG
+
+
+def _refuse_stars(paths: list[str]) -> None:
+    if paths:
+        message = "stars stand for a stored value, and there is none here; send the value"
+        raise validation_failed(
+            "a masked value has nothing to stand for",
+            [{"loc": f"{CONFIG}.{path}", "message": message} for path in paths],
+        )

@@ -1,0 +1,60 @@
+"""Finding a tenant by what stands in a path: its name or its UUID."""
+
+import re
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.errors import Refused
+from controlplane.model import Status, Tenant, is_tenant_name
+from controlplane.persistence import tenants
+from controlplane.persistence.tenants import TenantView
+from controlplane.persistence.transaction import Transaction
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.I)
+
+
+async def find(engine: AsyncEngine, reference: str) -> TenantView:
+    """To read it. A deleted one is found by UUID only.
+
+    Raises Refused tenant_not_found (404), tenant_deleted (410)."""
+    _refuse_nonsense(reference)
+    view = await tenants.get(engine, reference)
+    if view is None:
+        raise Refused.tenant_not_found(reference)
+    if view.tenant.status is Status.DELETED and not _is_uuid(reference):
+        raise _deleted(view.tenant)
+    return view
+
+
+async def lock(tx: Transaction, reference: str) -> Tenant:
+    """To change it, until the transaction ends. Raises Refused tenant_not_found (404), tenant_deleted (410)."""
+    _refuse_nonsense(reference)
+    if _is_uuid(reference):
+        tenant = await tenants.lock(tx.connection, UUID(reference))
+    else:
+        tenant = await tenants.lock_by_name(tx.connection, reference)
+    if tenant is None:
+        raise Refused.tenant_not_found(reference)
+    if tenant.status is Status.DELETED:
+        raise _deleted(tenant)
+    return tenant
+
+
+def _is_uuid(reference: str) -> bool:
+    return _UUID.fullmatch(reference) is not None
+
+
+def _refuse_nonsense(reference: str) -> None:
+    """What no tenant can be called is not asked of the database."""
+    if not is_tenant_name(reference) and not _is_uuid(reference):
+        raise Refused.tenant_not_found(reference[:80])
+
+
+def _deleted(tenant: Tenant) -> Refused:
+    return Refused(
+        f"tenant {tenant.name!r} was deleted; its record is at /v1/tenants/{tenant.id}",
+        code="tenant_deleted",
+        status=410,
+        members={"tenant_id": str(tenant.id)},
+    )

@@ -1,0 +1,53 @@
+"""`Prefer: wait=N`: hold the answer until the execution has ended, by events, with a slow look at the rows besides."""
+
+import asyncio
+import re
+
+from controlplane.api.replica import Replica
+from controlplane.persistence import executions, tenants
+from controlplane.persistence.tenants import TenantView
+
+MAX_SECONDS = 60.0
+LOOK_SECONDS = 2.0
+"""Events say when to look; should their connection be down, this does."""
+_WAIT = re.compile(r"^wait\s*=\s*\"?(\d{1,9})\"?$", re.I)
+
+
+def wait_seconds(prefer: str | None) -> float:
+    """From `Prefer` (RFC 7240), at most 60; 0 without one, and for preferences that we do not know."""
+    for preference in (prefer or "").split(","):
+        if found := _WAIT.match(preference.split(";", 1)[0].strip()):
+            return min(float(found[1]), MAX_SECONDS)
+    return 0.0
+
+
+async def final_tenant(here: Replica, execution_id: str, seconds: float) -> TenantView | None:
+    """The tenant once the execution, or the last of those that superseded it, has ended. None: not in this time, or
+    too many wait already."""
+    if here.waiters.full:
+        return None
+    async with here.waiters.take():
+        try:
+            async with asyncio.timeout(seconds):
+                return await _ended(here, execution_id)
+        except TimeoutError:
+            return None
+
+
+async def _ended(here: Replica, execution_id: str) -> TenantView | None:
+    found = await executions.get(here.engine, execution_id)
+    if found is None:
+        return None
+    with here.feed.subscribe(found[0].tenant_id) as changes:
+        while True:
+            changes.clear()
+            found = await executions.get(here.engine, execution_id)
+            if found is None:
+                return None
+            execution = found[0]
+            if execution.superseded_by is not None:
+                execution_id = execution.superseded_by
+            elif execution.state.terminal:
+                return await tenants.get(here.engine, str(execution.tenant_id))
+            else:
+                await changes.next(LOOK_SECONDS)

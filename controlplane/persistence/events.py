@@ -1,0 +1,70 @@
+"""Reading the audit trail. The order of ids is the order of commits (see `transaction`), so whoever reads by id misses
+nothing and sees nothing twice.
+
+Old events go by `prune`, which remembers how far it went: a reader that wants to go on from before that is told so.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from controlplane.model import Event
+from controlplane.persistence import rows
+from controlplane.persistence.tables import events, heartbeats
+
+PRUNED = "events-pruned"
+"""The row of `heartbeats` that holds how far the trail was pruned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """`newest`: the id of the last event, 0 for none yet. `pruned`: events up to this id may be gone, 0 for none."""
+
+    newest: int
+    pruned: int
+
+
+async def page(
+    engine: AsyncEngine, *, tenant_id: UUID | None = None, before: int | None = None, limit: int
+) -> list[Event]:
+    """Newest first, those before the id `before` (keyset); of one tenant, or all."""
+    query = _of(tenant_id).order_by(events.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(events.c.id < before)
+    async with engine.connect() as connection:
+        return [rows.event(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def after(connection: AsyncConnection, id: int, *, tenant_id: UUID | None = None, limit: int) -> list[Event]:
+    """Oldest first, those after the id `id`."""
+    query = _of(tenant_id).where(events.c.id > id).order_by(events.c.id).limit(limit)
+    return [rows.event(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def extent(connection: AsyncConnection) -> Extent:
+    pruned = select(heartbeats.c.detail["through"].as_integer()).where(heartbeats.c.name == PRUNED)
+    query = select(func.coalesce(func.max(events.c.id), 0), func.coalesce(pruned.scalar_subquery(), 0))
+    newest, gone = (await connection.execute(query)).one()
+    return Extent(newest=max(newest, gone), pruned=gone)
+
+
+async def prune(engine: AsyncEngine, *, older_than_seconds: float) -> int:
+    """Remove events older than that; returns how many. For the supervisor's sweep."""
+    cutoff = func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_seconds)
+    async with engine.begin() as connection:
+        through = (await connection.execute(select(func.max(events.c.id)).where(events.c.at < cutoff))).scalar_one()
+        if through is None:
+            return 0
+        values: dict[str, Any] = {"detail": {"through": through}, "at": func.clock_timestamp()}
+        statement = insert(heartbeats).values(name=PRUNED, cluster_id="", **values)
+        await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+        return (await connection.execute(delete(events).where(events.c.id <= through))).rowcount
+
+
+def _of(tenant_id: UUID | None) -> Select[Any]:
+    query = select(events)
+    return query if tenant_id is None else query.where(events.c.tenant_id == tenant_id)

@@ -1,0 +1,105 @@
+"""Idempotency keys: the key and its answer are written in the transaction of the intent that they answer for.
+
+So a key exists exactly when what it answers for does. While that transaction is open, an advisory lock on the key tells
+others so without making them wait; the primary key would stop what a collision of the lock's hash could let through.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, delete, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from controlplane.errors import Refused
+from controlplane.persistence.tables import idempotency_keys as table
+
+KEPT_HOURS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class KeyScope:
+    """What a key belongs to. `path` is the request's, without its query."""
+
+    token_id: UUID
+    method: str
+    path: str
+    key: str
+
+    @property
+    def lock_id(self) -> int:
+        """64 bits of a hash, signed, as Postgres' advisory locks take them."""
+        text = "\n".join((str(self.token_id), self.method, self.path, self.key))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """An answer that can be given again. `body` is its text, byte for byte."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+    execution_id: str
+
+
+async def claim(connection: AsyncConnection, scope: KeyScope, body_hash: str) -> StoredAnswer | None:
+    """Take the key for this transaction. The answer, where the key has one already; None: go on, then `store`.
+
+    Raises Refused idempotency_in_progress (another transaction has it), idempotency_key_reused (another body)."""
+    if not (await connection.execute(select(func.pg_try_advisory_xact_lock(scope.lock_id)))).scalar_one():
+        raise Refused(
+            "a request with this Idempotency-Key is still open; ask again for its answer",
+            code="idempotency_in_progress",
+            status=409,
+            headers={"Retry-After": "1"},
+        )
+    # A new statement, so that it sees what the last holder of the lock has committed.
+    row = (await connection.execute(select(table).where(_is(scope), ~_expired()))).first()
+    if row is None:
+        return None
+    if row.body_hash != body_hash:
+        raise Refused(
+            "this Idempotency-Key was used with another request; take a new one",
+            code="idempotency_key_reused",
+            status=422,
+        )
+    return StoredAnswer(row.status, row.headers, row.body, row.execution_id)
+
+
+async def store(connection: AsyncConnection, scope: KeyScope, body_hash: str, answer: StoredAnswer) -> None:
+    """Write the answer under a claimed key; one past its time is written over."""
+    values = {
+        "body_hash": body_hash,
+        "status": answer.status,
+        "headers": dict(answer.headers),
+        # As one JSON string: jsonb would order the members anew, and a replay is the same answer.
+        "body": answer.body,
+        "execution_id": answer.execution_id,
+        "created_at": func.clock_timestamp(),
+    }
+    statement = insert(table).values(
+        token_id=scope.token_id, method=scope.method, path=scope.path, key=scope.key, **values
+    )
+    await connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=values))
+
+
+async def prune(engine: AsyncEngine) -> int:
+    """Remove keys past their 24 hours; returns how many. For the supervisor's sweep; any number may run at once."""
+    async with engine.begin() as connection:
+        return (await connection.execute(delete(table).where(_expired()))).rowcount
+
+
+def _is(scope: KeyScope) -> ColumnElement[bool]:
+    return and_(
+        table.c.token_id == scope.token_id,
+        table.c.method == scope.method,
+        table.c.path == scope.path,
+        table.c.key == scope.key,
+    )
+
+
+def _expired() -> ColumnElement[bool]:
+    return table.c.created_at < func.clock_timestamp() - text(f"interval '{KEPT_HOURS} hours'")

@@ -1,0 +1,122 @@
+"""A replica of the API under test: the real application and a real database; live actors and compute are fakes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from sqlalchemy import func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.api.app import create_app
+from controlplane.api.replica import Replica
+from controlplane.model import ExecutionState, Status
+from controlplane.persistence import tokens
+from controlplane.persistence.engine import create_engine
+from controlplane.persistence.tables import executions as executions_table
+from controlplane.persistence.tables import tenants as tenants_table
+from controlplane.persistence.tenants import lock_by_name
+from controlplane.persistence.transaction import transaction
+from controlplane.settings import Settings
+from tests.fakes import FakeCloud, FakeDirectory, FakeStudio
+
+ADMIN = "test-admin-token"
+
+
+@dataclass
+class Api:
+    """One replica and clients to it. The tests also play the tenant's actor, by writing what it would write."""
+
+    app: FastAPI
+    engine: AsyncEngine
+    directory: FakeDirectory
+    cloud: FakeCloud
+    client: httpx.AsyncClient
+    secrets: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def replica(self) -> Replica:
+        replica = self.app.state.replica
+        assert isinstance(replica, Replica)
+        return replica
+
+    async def bearer(self, role: str) -> dict[str, str]:
+        """Headers of a caller with this role."""
+        if role not in self.secrets:
+            async with transaction(self.engine) as tx:
+                _, self.secrets[role] = await tokens.create(tx.connection, f"the-{role}", role)
+        return {"Authorization": f"Bearer {self.secrets[role]}"}
+
+    async def create(self, name: str = "acme", **values: Any) -> httpx.Response:
+        return await self.client.post("/v1/tenants", json=tenant(name, **values))
+
+    async def end(
+        self, name: str, state: ExecutionState = ExecutionState.SUCCEEDED, status: Status | None = None
+    ) -> None:
+        """As the owner of the tenant: its unfinished execution ends, with the status and the event of that."""
+        async with transaction(self.engine, actor="test/owner") as tx:
+            tenant = await lock_by_name(tx.connection, name)
+            assert tenant is not None
+            status = status or (Status.READY if state is ExecutionState.SUCCEEDED else Status.FAILED)
+            succeeded = state is ExecutionState.SUCCEEDED
+            now = (await tx.connection.execute(select(func.clock_timestamp()))).scalar_one()
+            await tx.connection.execute(
+                update(executions_table)
+                .where(executions_table.c.id == tenant.current_execution)
+                .values(state=state.value, ended_at=now)
+            )
+            values: dict[str, Any] = {"status": status.value}
+            if succeeded:
+                values["observed_generation"] = tenant.generation
+            if status is Status.DELETED:
+                values["deleted_at"] = now
+            await tx.connection.execute(update(tenants_table).where(tenants_table.c.id == tenant.id).values(**values))
+            tx.event("execution.ended", tenant)
+
+    async def count(self, table: str) -> int:
+        async with self.engine.connect() as connection:
+            return int((await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())
+
+    async def beat(self, seconds_ago: float = 0) -> None:
+        """The supervisor's heartbeat."""
+        async with self.engine.begin() as connection:
+            await connection.execute(text("DELETE FROM heartbeats WHERE name = 'supervisor'"))
+            await connection.execute(
+                text(
+                    "INSERT INTO heartbeats (name, cluster_id, at) VALUES ('supervisor', 'c', clock_timestamp() - :ago)"
+                ),
+                {"ago": timedelta(seconds=seconds_ago)},
+            )
+
+
+def tenant(name: str = "acme", **values: Any) -> dict[str, Any]:
+    """A body for POST. Other values beside the name replace whole members."""
+    config = {"image": "web:1", "env": {"COLOR": "blue"}}
+    return {"name": name, "spec": {"compute": {"provider": "cloud", "config": config}}, **values}
+
+
+@asynccontextmanager
+async def api_on(database_url: str, **settings: Any) -> AsyncIterator[Api]:
+    """A replica on this database, its lifespan running, and an admin's client."""
+    engine = create_engine(database_url, pool=5, overflow=20)
+    async with engine.begin() as connection:
+        await tokens.put_admin(connection, ADMIN)
+    directory, cloud = FakeDirectory(), FakeCloud()
+    app = create_app(
+        Settings(**settings),
+        database_url=database_url,
+        directory=directory,
+        compute={"cloud": cloud, "process": FakeStudio()},
+        workflows=["embedded", "restate"],
+    )
+    transport = httpx.ASGITransport(app)
+    headers = {"Authorization": f"Bearer {ADMIN}"}
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://landlord", headers=headers) as client,
+    ):
+        yield Api(app, engine, directory, cloud, client)
+    await engine.dispose()

@@ -49,9 +49,7 @@ class Owner:
         self.task: asyncio.Task[str] | None = None
 
     async def __aenter__(self) -> "Owner":
-        fence = await leases.acquire(
-            self.runtime.engine, self.tenant.id, cluster_id="test", actor_id=uuid4().hex[:8]
-        )
+        fence = await leases.acquire(self.runtime.engine, self.tenant.id, cluster_id="test", actor_id=uuid4().hex[:8])
         assert fence is not None
         ownership = Ownership(self.runtime.engine, self.tenant.id, fence, owner="test")
         self.task = asyncio.create_task(Runner(ownership, self.runtime, self.mailbox).run())
@@ -82,9 +80,7 @@ async def until(
 
 async def create(engine: AsyncEngine, name: str, spec: TenantSpec) -> tuple[Tenant, Execution]:
     async with transaction(engine, actor="test") as tx:
-        intent = await intents.create(
-            tx, name=name, labels={}, annotations={}, spec=spec, default_workflow="embedded"
-        )
+        intent = await intents.create(tx, name=name, labels={}, annotations={}, spec=spec, default_workflow="embedded")
     return intent.tenant, intent.execution
 
 

@@ -1,0 +1,230 @@
+"""Guarded writes against a real Postgres: leases, fences, the switch, how executions end."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.errors import LeaseLost, Refused
+from controlplane.model import (
+    ComputeSpec,
+    Endpoint,
+    Execution,
+    ExecutionState,
+    Observed,
+    Status,
+    StopCause,
+    Tenant,
+    TenantSpec,
+)
+from controlplane.persistence import executions, intents, leases, tenants
+from controlplane.persistence.ownership import Ownership
+from controlplane.persistence.runs import PostgresExecutionStore
+from controlplane.persistence.tables import clusters, events
+from controlplane.persistence.tables import tenants as tenants_table
+from controlplane.persistence.transaction import transaction
+from tests.integration.owner import create, delete, patch
+
+SPEC = TenantSpec(compute=ComputeSpec(provider="fake"))
+OTHER = TenantSpec(compute=ComputeSpec(provider="fake", config={"color": "red"}))
+OBSERVED = Observed(endpoints=(Endpoint("http", "http://127.0.0.1:1", 80),), resources={"fake": "1"}, healthy=True)
+
+
+async def owned(engine: AsyncEngine, name: str = "acme") -> tuple[Ownership, Tenant, Execution]:
+    """A tenant with its first execution running under a lease."""
+    tenant, execution = await create(engine, name, SPEC)
+    fence = await leases.acquire(engine, tenant.id, cluster_id="here", actor_id="a")
+    assert fence is not None
+    ownership = Ownership(engine, tenant.id, fence, owner="test")
+    assert await ownership.promote(execution.id)
+    assert await ownership.running(execution.id, "ref")
+    return ownership, tenant, execution
+
+
+async def status_of(engine: AsyncEngine, name: str = "acme") -> Status:
+    view = await tenants.get(engine, name)
+    assert view is not None
+    return view.tenant.status
+
+
+async def state_of(engine: AsyncEngine, id: str) -> Execution:
+    found = await executions.get(engine, id)
+    assert found is not None
+    return found[0]
+
+
+async def test_of_30_concurrent_creates_of_one_name_one_wins(engine: AsyncEngine) -> None:
+    answers = await asyncio.gather(*(create(engine, "acme", SPEC) for _ in range(30)), return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, Refused)]
+    assert [answer.code for answer in refused] == ["tenant_exists"] * 29
+    async with engine.connect() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM executions"))).scalar_one() == 1
+
+
+async def test_event_ids_are_in_commit_order(engine: AsyncEngine) -> None:
+    """A reader that polls by id while 40 transactions commit sees each event once and none appear behind it."""
+    seen: list[int] = []
+    writing = asyncio.gather(*(create(engine, f"t{n}", SPEC) for n in range(40)))
+    while not writing.done() or len(seen) < 40:
+        async with engine.connect() as connection:
+            query = select(events.c.id).where(events.c.id > (seen[-1] if seen else 0)).order_by(events.c.id)
+            seen += list((await connection.execute(query)).scalars())
+    async with engine.connect() as connection:
+        assert seen == list((await connection.execute(select(events.c.id).order_by(events.c.id))).scalars())
+
+
+class TestLease:
+    async def test_a_successor_in_the_same_cluster_takes_over_at_once(self, engine: AsyncEngine) -> None:
+        ownership, tenant, _ = await owned(engine)
+        assert await leases.acquire(engine, tenant.id, cluster_id="here", actor_id="b") == ownership.fence + 1
+
+    async def test_another_clusters_valid_lease_is_respected_until_it_expires(self, engine: AsyncEngine) -> None:
+        ownership, tenant, _ = await owned(engine)
+        assert await leases.acquire(engine, tenant.id, cluster_id="there", actor_id="b") is None
+        async with engine.begin() as connection:
+            await connection.execute(
+                update(tenants_table).values(lease_expires_at=text("clock_timestamp() - interval '1 second'"))
+            )
+        assert await leases.acquire(engine, tenant.id, cluster_id="there", actor_id="b") == ownership.fence + 1
+
+    async def test_the_lease_of_an_ended_cluster_is_free_at_once(self, engine: AsyncEngine) -> None:
+        ownership, tenant, _ = await owned(engine)
+        async with engine.begin() as connection:
+            await connection.execute(clusters.insert().values(id="here", home="/h", build="b", state="ended"))
+        assert await leases.acquire(engine, tenant.id, cluster_id="there", actor_id="b") == ownership.fence + 1
+
+    async def test_an_expired_lease_that_nobody_took_is_renewed(self, engine: AsyncEngine) -> None:
+        ownership, tenant, _ = await owned(engine)
+        async with engine.begin() as connection:
+            await connection.execute(
+                update(tenants_table).values(lease_expires_at=text("clock_timestamp() - interval '1 hour'"))
+            )
+        assert await leases.renew(engine, tenant.id, ownership.fence)
+        assert await leases.acquire(engine, tenant.id, cluster_id="there", actor_id="b") is None
+
+    async def test_a_stale_owner_writes_nothing(self, engine: AsyncEngine) -> None:
+        stale, tenant, execution = await owned(engine)
+        await leases.acquire(engine, tenant.id, cluster_id="here", actor_id="b")
+        assert not await leases.renew(engine, tenant.id, stale.fence)
+        for write in (
+            stale.load(),
+            stale.planned(execution.id),
+            stale.stop(execution.id, StopCause.CANCELLED, "late"),
+            stale.finish(execution.id, ExecutionState.FAILED, "late"),
+            stale.observed(1, OBSERVED),
+            stale.heal(1, "late", default_workflow="embedded"),
+        ):
+            with pytest.raises(LeaseLost):
+                await write
+        assert (await state_of(engine, execution.id)).state is ExecutionState.RUNNING
+        await leases.release(engine, tenant.id, stale.fence)
+        view = await tenants.get(engine, "acme")
+        assert view is not None
+        assert view.tenant.lease_owner == "here/b"
+
+
+class TestSwitch:
+    async def test_a_stopping_execution_cannot_switch(self, engine: AsyncEngine) -> None:
+        ownership, _, execution = await owned(engine)
+        store = PostgresExecutionStore(engine)
+        await ownership.stop(execution.id, StopCause.SUPERSEDED, "newer")
+        assert not await store.current(execution.id)
+        assert not await store.switch(execution.id, OBSERVED)
+        assert await store.removable(execution.id)
+
+    async def test_after_the_switch_an_execution_cannot_be_stopped_and_only_succeeds(self, engine: AsyncEngine) -> None:
+        ownership, _, execution = await owned(engine)
+        store = PostgresExecutionStore(engine)
+        assert await store.switch(execution.id, OBSERVED)
+        assert await store.switch(execution.id, OBSERVED), "the switch is idempotent"
+        assert not await ownership.stop(execution.id, StopCause.CANCELLED, "late")
+        assert not await store.removable(execution.id)
+        assert await ownership.finish(execution.id, ExecutionState.FAILED, "lost") is ExecutionState.SUCCEEDED
+        assert await status_of(engine) is Status.READY
+
+    async def test_endpoints_become_visible_with_the_switch(self, engine: AsyncEngine) -> None:
+        _, _, execution = await owned(engine)
+        await PostgresExecutionStore(engine).switch(execution.id, OBSERVED)
+        view = await tenants.get(engine, "acme")
+        assert view is not None
+        assert view.tenant.observed.endpoints == OBSERVED.endpoints
+
+
+class TestEnding:
+    async def test_an_execution_ends_once(self, engine: AsyncEngine) -> None:
+        ownership, _, execution = await owned(engine)
+        assert await ownership.finish(execution.id, ExecutionState.FAILED, "no") is ExecutionState.FAILED
+        assert await ownership.finish(execution.id, ExecutionState.SUCCEEDED) is None
+        assert await status_of(engine) is Status.FAILED
+
+    async def test_ready_only_at_the_tenants_own_generation(self, engine: AsyncEngine) -> None:
+        ownership, _, execution = await owned(engine)
+        newer = await patch(engine, "acme", OTHER)
+        await ownership.finish(execution.id, ExecutionState.SUCCEEDED)
+        view = await tenants.get(engine, "acme")
+        assert view is not None
+        assert (view.tenant.observed_generation, view.tenant.generation) == (1, 2)
+        assert view.tenant.status is Status.PLANNING
+        assert view.execution.id == newer.id
+
+    async def test_a_second_patch_supersedes_the_queued_one(self, engine: AsyncEngine) -> None:
+        await owned(engine)
+        second = await patch(engine, "acme", OTHER)
+        third = await patch(engine, "acme", SPEC)
+        overtaken = await state_of(engine, second.id)
+        assert overtaken.state is ExecutionState.SUPERSEDED
+        assert overtaken.superseded_by == third.id
+
+    async def test_a_failed_delete_is_followed_by_its_next_run_with_growing_pauses(self, engine: AsyncEngine) -> None:
+        ownership, _, execution = await owned(engine)
+        await delete(engine, "acme")
+        await ownership.finish(execution.id, ExecutionState.SUPERSEDED)
+        pauses = []
+        for run in (1, 2, 3):
+            view = await tenants.get(engine, "acme")
+            assert view is not None
+            assert view.execution.run == run
+            await ownership.promote(view.execution.id)
+            await ownership.finish(view.execution.id, ExecutionState.FAILED, "the platform is away")
+            after = await tenants.get(engine, "acme")
+            assert after is not None
+            assert after.execution.id.endswith(f"-r{run + 1}")
+            assert after.tenant.status is Status.DELETING
+            assert after.execution.next_attempt_at is not None
+            pauses.append((after.execution.next_attempt_at - after.execution.created_at).total_seconds())
+        assert pauses == sorted(pauses)
+        assert pauses[-1] > pauses[0]
+
+    async def test_a_deleted_name_is_free_and_its_past_is_kept(self, engine: AsyncEngine) -> None:
+        ownership, tenant, execution = await owned(engine)
+        last = await delete(engine, "acme")
+        await ownership.finish(execution.id, ExecutionState.SUPERSEDED)
+        await ownership.promote(last.id)
+        await ownership.finish(last.id, ExecutionState.SUCCEEDED)
+        reborn, first = await create(engine, "acme", SPEC)
+        assert reborn.id != tenant.id
+        assert first.id != execution.id
+        assert (await state_of(engine, execution.id)).state is ExecutionState.SUPERSEDED
+
+    async def test_deletion_cannot_be_undone(self, engine: AsyncEngine) -> None:
+        await owned(engine)
+        asked = await delete(engine, "acme")
+        assert (await delete(engine, "acme")).id == asked.id
+        with pytest.raises(Refused, match="cannot be undone"):
+            await patch(engine, "acme", OTHER)
+        async with transaction(engine) as tx:
+            tenant = await tenants.lock_by_name(tx.connection, "acme")
+            assert tenant is not None
+            with pytest.raises(Refused, match="cannot be undone"):
+                await intents.retry(tx, tenant, default_workflow="embedded")
+
+
+async def test_an_observation_is_void_once_an_execution_was_queued(engine: AsyncEngine) -> None:
+    ownership, _, execution = await owned(engine)
+    await PostgresExecutionStore(engine).switch(execution.id, OBSERVED)
+    await ownership.finish(execution.id, ExecutionState.SUCCEEDED)
+    epoch = (await ownership.load()).tenant.epoch
+    await patch(engine, "acme", OTHER)
+    assert not await ownership.observed(epoch, Observed(healthy=False))
+    assert await ownership.heal(epoch, "gone", default_workflow="embedded") is None

@@ -30,6 +30,7 @@ class DockerCompute:
     until the tenant is deleted. One per process; connects at its first call."""
 
     name: ClassVar[str] = "docker"
+    resource_kind: ClassVar[str] = "container"
     config_model: ClassVar[type[DockerConfig]] = DockerConfig
     one_node: ClassVar[bool] = True
 

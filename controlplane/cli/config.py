@@ -1,0 +1,22 @@
+"""`landlord config`: the settings as they came out."""
+
+import typer
+
+from controlplane.cli.output import Format, FormatOption, show
+from controlplane.settings import PREFIX, load_settings
+
+app = typer.Typer(help="The effective settings.", no_args_is_help=True)
+
+
+@app.command("show")
+def show_config(
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """What is in effect: environment before file before default. Secrets are stars."""
+    settings = load_settings().masked()
+    rows = [(f"{PREFIX}{name.upper()}", name, _text(value)) for name, value in settings.items()]
+    show(settings, format, ("variable", "key in config.yaml", "value"), rows)
+
+
+def _text(value: object) -> object:
+    return ",".join(value) if isinstance(value, list) else value

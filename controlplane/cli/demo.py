@@ -1,0 +1,70 @@
+"""`landlord demo`: a first tenant, from nothing to an answer over HTTP."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import typer
+
+from controlplane.cli.console import errors, output
+from controlplane.cli.exits import Exit
+from controlplane.cli.tenant import await_tenant
+from controlplane.client import Client, TenantDocument
+from controlplane.errors import Refused
+from controlplane.settings import load_settings
+
+NAME = "demo"
+TIMEOUT_SECONDS = 120.0
+PAGE = """
+import http.server, sys
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b"Hello from the tenant demo, a process that Landlord keeps running.\\n"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *arguments):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Page).serve_forever()
+"""
+
+DEMO: Mapping[str, Any] = {
+    "name": NAME,
+    "labels": {"purpose": "demo"},
+    "spec": {
+        "compute": {"provider": "process", "config": {"command": ["python3", "-c", PAGE, "{port}"]}},
+        "health": {"http": {"path": "/"}, "interval_seconds": 2},
+    },
+}
+
+
+def demo() -> None:
+    """Provision the tenant `demo` on the process provider, wait until it is ready, and call it."""
+    settings = load_settings()
+    with Client.of(settings) as client:
+        tenant = await_tenant(client, _ensure(client), TIMEOUT_SECONDS)
+    if tenant["status"] != "ready" or not tenant["observed"]["endpoints"]:
+        reason = tenant["workflow"]["error"] or tenant["status_message"] or "no endpoint"
+        errors.print(f"{NAME} is {tenant['status']}: {reason}", style="red", markup=False)
+        raise typer.Exit(Exit.FAILED)
+    url = tenant["observed"]["endpoints"][0]["url"]
+    answer = httpx.get(url, timeout=5, trust_env=False)
+    output.print(f"\n$ curl {url}\n{answer.text.rstrip()}\n", markup=False)
+    token = shlex.quote(str(settings.home / "token"))
+    output.print("Try next:")
+    output.print(f'  curl -H "Authorization: Bearer $(cat {token})" {settings.base_url}/v1/tenants', markup=False)
+    output.print("  landlord tenant list", markup=False)
+
+
+def _ensure(client: Client) -> TenantDocument:
+    """The tenant as it is, made where it is not, tried again where it failed."""
+    try:
+        return client.create_tenant(DEMO)
+    except Refused as error:
+        if error.code != "tenant_exists":
+            raise
+    tenant = client.get_tenant(NAME)
+    return client.retry_tenant(NAME) if tenant["status"] == "failed" else tenant

@@ -1,0 +1,62 @@
+"""What a person gives on the command line becomes a document: `-f FILE` and `--set a.b=c`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+import yaml
+
+
+def read_document(file: Path | None, assignments: Sequence[str]) -> dict[str, Any]:
+    """The file's document (`-` is stdin; YAML or JSON) with the assignments on top.
+
+    Raises typer.BadParameter, which names the option.
+    """
+    document = _read(file) if file is not None else {}
+    for assignment in assignments:
+        _assign(document, assignment)
+    return document
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text()
+        document = yaml.safe_load(text)
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="-f") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{file}: {' '.join(str(error).split())}", param_hint="-f") from None
+    if not isinstance(document, dict):
+        raise typer.BadParameter(f"{file} must hold one mapping", param_hint="-f")
+    return document
+
+
+def _assign(document: dict[str, Any], assignment: str) -> None:
+    """`spec.compute.config.image=web:2`: the value is read as YAML, so `3` is a number and `[a, b]` a list.
+
+    A number in the path is an index into a list that is there; `\\.` is a dot in a key.
+    """
+    path, separator, text = assignment.partition("=")
+    if not separator or not path:
+        raise typer.BadParameter(f"{assignment!r} is not of the form a.b=c", param_hint="--set")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise typer.BadParameter(f"the value of {assignment!r} is not YAML", param_hint="--set") from None
+    *parents, last = (key.replace("\0", ".") for key in path.replace("\\.", "\0").split("."))
+    place: Any = document
+    for key in parents:
+        place = place.setdefault(key, {}) if isinstance(place, dict) else _item(place, key, assignment)
+    if isinstance(place, dict):
+        place[last] = value
+    else:
+        _item(place, last, assignment)
+        place[int(last)] = value
+
+
+def _item(place: Any, key: str, assignment: str) -> Any:
+    if isinstance(place, list) and key.isdigit() and int(key) < len(place):
+        return place[int(key)]
+    raise typer.BadParameter(f"{assignment!r}: there is nothing to set {key!r} in", param_hint="--set")

@@ -1,0 +1,63 @@
+"""`landlord execution`: what was done for a tenant, and what is being done."""
+
+from typing import Annotated
+
+import typer
+
+from controlplane.cli.console import output
+from controlplane.cli.output import Format, FormatOption, show, table
+from controlplane.client import Client, ExecutionDocument
+from controlplane.settings import load_settings
+
+app = typer.Typer(help="Look at executions, cancel them.", no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(help="As in workflow_execution_id.")]
+COLUMNS = ("execution", "state", "run", "retries", "trigger", "started", "ended", "error")
+
+
+@app.command("list")
+def list_executions(
+    tenant: Annotated[str, typer.Argument(help="The tenant's name; of a deleted one its id.")],
+    limit: Annotated[int, typer.Option(min=1, max=500, help="The newest so many.")] = 50,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """A tenant's history, newest first."""
+    with Client.of(load_settings()) as client:
+        found = client.list_executions(tenant, limit=limit)["items"]
+    show(found, format, COLUMNS, [_row(execution) for execution in found])
+
+
+@app.command()
+def get(execution_id: Id, format: FormatOption = Format.TABLE) -> None:
+    """One execution with its steps."""
+    with Client.of(load_settings()) as client:
+        execution = client.get_execution(execution_id)
+    show(execution, format, COLUMNS, [_row(execution)])
+    if format is Format.TABLE:
+        output.print()
+        steps = execution.get("steps", [])
+        table(
+            ("step", "state", "attempts", "error"),
+            [(step["name"], step["state"], step["attempts"], step["error"]) for step in steps],
+        )
+
+
+@app.command()
+def cancel(execution_id: Id) -> None:
+    """Ask for its end. The tenant becomes failed; nothing is rolled back."""
+    with Client.of(load_settings()) as client:
+        tenant = client.cancel_execution(execution_id)
+    output.print(f"{execution_id}: cancel asked for, {tenant['name']} is {tenant['status']}", markup=False)
+
+
+def _row(execution: ExecutionDocument) -> tuple[object, ...]:
+    return (
+        execution["id"],
+        execution["state"],
+        execution["run"],
+        execution["retry_count"],
+        execution["trigger_source"],
+        execution["started_at"],
+        execution["ended_at"],
+        execution["error"],
+    )

@@ -1,0 +1,58 @@
+"""What the command's exit code says, and how an error becomes one."""
+
+from enum import IntEnum
+from typing import Any
+
+from typer.core import TyperGroup
+
+from controlplane.cli.console import errors
+from controlplane.client import Unreachable
+from controlplane.errors import DeadlineExceeded, LandlordError, Refused, SettingsError
+
+
+class Exit(IntEnum):
+    """0 done · 1 refused or ended badly · 2 wrong usage or settings · 3 no control plane answers · 4 out of time."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    DOWN = 3
+    TIMEOUT = 4
+
+
+HELP = (
+    "Exit codes: 0 done, 1 refused or ended badly, 2 wrong usage or settings, 3 no control plane answers, "
+    "4 it took longer than --timeout."
+)
+
+
+def exit_of(error: LandlordError) -> Exit:
+    match error:
+        case SettingsError():
+            return Exit.USAGE
+        case Unreachable():
+            return Exit.DOWN
+        case DeadlineExceeded():
+            return Exit.TIMEOUT
+        case _:
+            return Exit.FAILED
+
+
+def describe(error: LandlordError) -> str:
+    """One line for a person, one more for each field that is wrong."""
+    lines = [error.message]
+    if isinstance(error, Refused):
+        lines[0] += f" ({error.code})"
+        lines += [f"  {wrong['loc']}: {wrong['message']}" for wrong in error.fields.get("errors", [])]
+    return "\n".join(lines)
+
+
+class Commands(TyperGroup):
+    """The root group: errors of ours end the command with a line on stderr and their exit code, never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LandlordError as error:
+            errors.print(f"error: {describe(error)}", style="red", markup=False, highlight=False)
+            raise SystemExit(exit_of(error)) from None

@@ -1,0 +1,67 @@
+"""How documents are shown: a table for people, JSON or YAML as the API gave them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from controlplane.cli.console import output
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+FormatOption = Annotated[Format, typer.Option("--output", "-o", help="table, json or yaml.")]
+
+COLOURS = {
+    "ready": "green",
+    "succeeded": "green",
+    "up": "green",
+    "failed": "red",
+    "down": "red",
+    "degraded": "yellow",
+    "backing-off": "yellow",
+}
+
+
+def show(document: Any, format: Format, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """`document` as JSON or YAML, or `rows` under `columns`."""
+    match format:
+        case Format.JSON:
+            output.print(json.dumps(document, indent=2), markup=False)
+        case Format.YAML:
+            output.print(yaml.safe_dump(document, sort_keys=False, allow_unicode=True).rstrip(), markup=False)
+        case Format.TABLE:
+            table(columns, rows)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """On a terminal with colours by state; in a pipe nothing but text, as wide as it must be, for `grep`."""
+    titles = [column.upper() for column in columns]
+    cells = [["" if value is None else str(value) for value in row] for row in rows]
+    if output.is_terminal:
+        shown = Table(*titles, box=box.SIMPLE_HEAD, pad_edge=False)
+        for row in cells:
+            shown.add_row(*(Text(text, style=COLOURS.get(text, "")) for text in row))
+        output.print(shown)
+        return
+    widths = [max(len(row[index]) for row in [titles, *cells]) for index in range(len(titles))]
+    for row in [titles, *cells]:
+        line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+        output.print(line.rstrip(), markup=False)
+
+
+def fields(values: Mapping[str, object]) -> None:
+    """Name and value, one a line, aligned."""
+    width = max(map(len, values), default=0)
+    for name, value in values.items():
+        output.print(f"{name:<{width}}  {value}", markup=False)

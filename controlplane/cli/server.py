@@ -1,0 +1,92 @@
+"""`landlord up`, `down` and `status`: the control plane on this machine."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from controlplane.cli.bootstrap import PostgresBootstrap
+from controlplane.cli.console import errors, output, progress
+from controlplane.cli.exits import Exit
+from controlplane.cli.output import Format, FormatOption, fields, show
+from controlplane.client import Client
+from controlplane.errors import Refused
+from controlplane.local.head import HOST
+from controlplane.local.installation import Installation, Started
+from controlplane.settings import Settings, load_settings
+
+PURGE_SECONDS = 600.0
+
+
+def up() -> None:
+    """Start the control plane, or make what runs right again. Returns once it answers."""
+    start(load_settings())
+
+
+def start(settings: Settings) -> None:
+    """Bring the control plane up and print where everything is."""
+    with progress("starting the control plane") as shown:
+        installation = Installation(settings, os.environ, shown.say)
+        started = installation.up(PostgresBootstrap())
+    output.print("[green]Landlord is up[/green]" if started.fresh else "Landlord is already running")
+    fields(_addresses(installation, settings, started))
+
+
+def down(
+    purge: Annotated[bool, typer.Option(help="First delete every tenant, and wait until its compute is gone.")] = False,
+) -> None:
+    """Stop the control plane. Tenants' compute keeps running unless --purge."""
+    settings = load_settings()
+    if purge:
+        _purge(settings)
+    with progress("stopping the control plane") as shown:
+        ended = Installation(settings, os.environ, shown.say).down()
+    output.print("Landlord is down" if ended else "Landlord was not running")
+
+
+def status(format: FormatOption = Format.TABLE) -> None:
+    """What runs where. Exit code 3 when the control plane does not answer or is not ready."""
+    installation = Installation(load_settings(), os.environ, lambda _: None)
+    components = installation.components()
+    columns = ("component", "state", "address", "pid")
+    rows = [(part.name, part.state, part.address, part.pid) for part in components]
+    show([dict(zip(columns, row, strict=True)) for row in rows], format, columns, rows)
+    if not components[0].up:
+        raise typer.Exit(Exit.DOWN)
+
+
+def _addresses(installation: Installation, settings: Settings, started: Started) -> dict[str, object]:
+    ports, home = started.state.ports, installation.home
+    return {
+        "API": f"http://{HOST}:{settings.port}/v1",
+        "API docs": f"http://{HOST}:{settings.port}/docs",
+        "dashboard": f"http://{HOST}:{ports.dashboard}  (asks for the token in {home.ray_token})",
+        "Ray client": f"ray://{HOST}:{ports.client}",
+        "admin token": home.token,
+        "logs": home.logs,
+        "build": started.state.build,
+    }
+
+
+def _purge(settings: Settings) -> None:
+    with Client.of(settings) as client:
+        names = [tenant["name"] for tenant in client.iterate_tenants()]
+        if names and sys.stdin.isatty():
+            typer.confirm(f"Delete {len(names)} tenants and their compute?", abort=True, err=True)
+        with progress(f"deleting {len(names)} tenants") as shown:
+            deleting = {name: client.delete_tenant(name)["id"] for name in names if _still_there(client, name)}
+            for number, (name, identity) in enumerate(deleting.items(), start=1):
+                shown.say(f"waiting for {name} ({number} of {len(deleting)})")
+                client.wait_tenant(identity, timeout=PURGE_SECONDS)
+    errors.print(f"{len(names)} tenants deleted")
+
+
+def _still_there(client: Client, name: str) -> bool:
+    try:
+        client.get_tenant(name)
+    except Refused as error:
+        if error.status in (404, 410):
+            return False
+        raise
+    return True

@@ -49,8 +49,9 @@ async def create(
     spec: TenantSpec,
     default_workflow: str,
     tenant_id: UUID | None = None,
+    detail: Mapping[str, Any] | None = None,
 ) -> Intent:
-    """Insert tenant, first execution and event. Raises Refused tenant_exists (also while one is being deleted)."""
+    """Insert tenant, first execution and event, whose data `detail` adds to. Raises Refused tenant_exists (also while one is being deleted)."""
     id = tenant_id or uuid4()
     try:
         row = (
@@ -89,7 +90,7 @@ async def create(
         trigger_source=TriggerSource.API,
         provider=workflow_of(spec, default_workflow),
     )
-    tx.event("tenant.created", tenant, execution=execution, data={"generation": 1})
+    tx.event("tenant.created", tenant, execution=execution, data={"generation": 1, **(detail or {})})
     tx.wake(tenant.id, tenant.name)
     return Intent(tenant, execution, created=True)
 
@@ -102,14 +103,16 @@ async def patch(
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
     default_workflow: str,
+    detail: Mapping[str, Any] | None = None,
 ) -> Intent:
     """Apply the merged result to a locked tenant. A changed spec is a new generation with its execution; changed
-    labels or annotations only raise the version; nothing changed changes nothing.
+    labels or annotations only raise the version; nothing changed changes nothing. `detail` adds to the event's data.
 
     Raises Refused invalid_transition once deletion was asked for."""
     refuse_if_deleting(tenant)
     metadata_changed = dict(labels) != dict(tenant.labels) or dict(annotations) != dict(tenant.annotations)
-    if spec == tenant.spec:
+    # By hash: to Python, 1 and true and 1.0 are equal.
+    if spec.hash == tenant.spec.hash:
         if metadata_changed:
             tenant = await tenants.save(
                 tx.connection,
@@ -118,7 +121,7 @@ async def patch(
                 annotations=dict(annotations),
                 version=tenant.version + 1,
             )
-            tx.event("tenant.metadata_changed", tenant)
+            tx.event("tenant.metadata_changed", tenant, data=detail)
         return Intent(tenant, await current_execution(tx, tenant), created=False)
     action = Action.UPDATE if tenant.observed_generation > 0 else Action.PROVISION
     return await _new_generation(
@@ -128,6 +131,7 @@ async def patch(
         Cause.SPEC_ACCEPTED,
         "tenant.updated",
         default_workflow,
+        detail,
         spec=spec,
         labels=dict(labels),
         annotations=dict(annotations),
@@ -250,6 +254,7 @@ async def _new_generation(
     cause: Cause,
     event: str,
     default_workflow: str,
+    detail: Mapping[str, Any] | None = None,
     **values: Any,
 ) -> Intent:
     """+1 generation and version, the older queued execution superseded, the new one queued, the status moved."""
@@ -273,7 +278,7 @@ async def _new_generation(
     execution = await executions.add(
         tx.connection, tenant, action, trigger_source=TriggerSource.API, provider=workflow_of(spec, default_workflow)
     )
-    tx.event(event, tenant, execution=execution, data={"from_generation": before.generation})
+    tx.event(event, tenant, execution=execution, data={"from_generation": before.generation, **(detail or {})})
     if overtaken is not None:
         tx.event("execution.superseded", tenant, execution=overtaken, data={"superseded_by": id})
     tx.wake(tenant.id, tenant.name)

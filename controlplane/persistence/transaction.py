@@ -59,6 +59,24 @@ class Transaction:
             }
         )
 
+    def record(self, type: str, *, message: str = "", data: Mapping[str, Any] | None = None) -> None:
+        """Remember an event that is of no tenant."""
+        self._events.append(
+            {
+                "type": type,
+                "tenant_id": None,
+                "tenant_name": None,
+                "generation": None,
+                "status": None,
+                "execution_id": None,
+                "trigger_source": TriggerSource.API.value,
+                "actor": self._actor,
+                "request_id": self._request_id,
+                "message": message,
+                "data": dict(data or {}),
+            }
+        )
+
     def wake(self, tenant_id: UUID, name: str) -> None:
         """Signal the supervisor, at commit, that this tenant has due work."""
         self._wakes.append({"tenant_id": str(tenant_id), "name": name})

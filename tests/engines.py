@@ -1,0 +1,142 @@
+"""Real engines for the suite, as a pytest plugin: a Docker Engine, and images that are built here, not pulled."""
+
+import contextlib
+import io
+import shutil
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import requests
+from docker.errors import APIError, DockerException
+
+OWNER_PREFIX = "test-"
+"""Owner labels of tests begin so: what still bears one at the end is removed."""
+WEB_IMAGE = "landlord-test-web:1"
+HEALTHCHECK_IMAGE = "landlord-test-healthcheck:1"
+START_SECONDS = 60
+STOP_SECONDS = 60
+
+ENTRY = b"""#!/bin/sh
+mkdir -p /www
+echo "$COLOR" > /www/index.html
+exec httpd -f -p "${PORT:-8080}" -h /www
+"""
+# busybox httpd as PID 1 ignores SIGTERM: without STOPSIGNAL each stop takes the whole grace.
+DOCKERFILE = """FROM scratch
+COPY busybox /bin/busybox
+COPY entry /entry
+RUN ["/bin/busybox", "--install", "/bin"]
+STOPSIGNAL SIGKILL
+EXPOSE 8080
+CMD ["/entry"]
+"""
+
+
+@pytest.fixture(scope="session")
+def docker_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[docker.DockerClient]:
+    """A client of the Docker Engine that runs here; where none answers, one is started, and stopped at the end."""
+    client = _connect()
+    started = None
+    if client is None:
+        started, client = _start(tmp_path_factory.mktemp("dockerd"))
+    yield client
+    _remove_leftovers(client)
+    client.close()
+    if started is not None:
+        started.terminate()
+        try:
+            started.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
+
+
+@pytest.fixture(scope="session")
+def web_image(docker_engine: docker.DockerClient) -> str:
+    """Serves the value of COLOR on the port PORT, or 8080."""
+    return _build(docker_engine, WEB_IMAGE, DOCKERFILE)
+
+
+@pytest.fixture(scope="session")
+def healthcheck_image(docker_engine: docker.DockerClient) -> str:
+    """The same with a HEALTHCHECK: healthy once the container has a file /well."""
+    check = 'HEALTHCHECK --interval=1s --timeout=1s --retries=1 CMD ["/bin/test", "-f", "/well"]\n'
+    return _build(docker_engine, HEALTHCHECK_IMAGE, DOCKERFILE + check)
+
+
+def _connect() -> docker.DockerClient | None:
+    try:
+        client = docker.DockerClient.from_env(version="auto", timeout=30)
+    except (DockerException, requests.RequestException):
+        return None
+    try:
+        client.ping()
+    except (DockerException, requests.RequestException):
+        client.close()
+        return None
+    return client
+
+
+def _start(directory: Path) -> tuple["subprocess.Popen[bytes]", docker.DockerClient]:
+    dockerd = shutil.which("dockerd")
+    if dockerd is None:
+        pytest.fail("these tests need the Docker Engine: apt-get install docker.io")
+    output = directory / "output"
+    with output.open("wb") as file:
+        # A pid file of its own: the default one, left by a killed engine, may name a stranger by now.
+        engine = subprocess.Popen(
+            [dockerd, "--pidfile", str(directory / "pid")],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and engine.poll() is None:
+        client = _connect()
+        if client is not None:
+            return engine, client
+        time.sleep(0.1)
+    engine.kill()
+    engine.wait()
+    last = "\n".join(output.read_text(errors="replace").splitlines()[-10:])
+    pytest.fail(f"dockerd does not come up:\n{last}")
+
+
+def _build(client: docker.DockerClient, tag: str, dockerfile: str) -> str:
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        pytest.fail("these tests need a static busybox: apt-get install busybox-static")
+    files = {"busybox": Path(busybox).read_bytes(), "entry": ENTRY, "Dockerfile": dockerfile.encode()}
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            entry.mode = 0o755
+            archive.addfile(entry, io.BytesIO(content))
+    context.seek(0)
+    client.images.build(fileobj=context, custom_context=True, tag=tag, rm=True)
+    return tag
+
+
+def _remove_leftovers(client: docker.DockerClient) -> None:
+    """Of tests that failed halfway."""
+    api, owned = client.api, {"label": "landlord.owner"}
+    with contextlib.suppress(APIError):
+        for container in filter(_of_tests, api.containers(all=True, filters=owned)):
+            api.remove_container(container["Id"], v=True, force=True)
+        for network in filter(_of_tests, api.networks(filters=owned)):
+            api.remove_network(network["Id"])
+        for volume in filter(_of_tests, api.volumes(filters=owned)["Volumes"] or ()):
+            api.remove_volume(volume["Name"])
+
+
+def _of_tests(thing: Mapping[str, Any]) -> bool:
+    return str(thing["Labels"]["landlord.owner"]).startswith(OWNER_PREFIX)

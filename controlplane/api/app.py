@@ -10,11 +10,20 @@ from controlplane.api import failures, openapi
 from controlplane.api.body_limit import BodyLimit
 from controlplane.api.edge import Edge
 from controlplane.api.replica import Parts, replica
-from controlplane.api.routers import executions, health, providers, tenants
+from controlplane.api.routers import events, executions, freeze, health, logs, providers, tenants, tokens
 from controlplane.ports import ComputeProvider, TenantDirectory
 from controlplane.settings import Settings
 
-ROUTERS = (tenants.router, executions.router, providers.router, health.router)
+ROUTERS = (
+    tenants.router,
+    freeze.router,
+    logs.router,
+    executions.router,
+    events.router,
+    providers.router,
+    tokens.router,
+    health.router,
+)
 
 _DESCRIPTION = (
     "A control plane that gives every tenant compute of its own. Say what a tenant should be; it is made so. "

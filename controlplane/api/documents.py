@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from controlplane.api.problem import CODES, MEDIA_TYPE
-from controlplane.api.schemas import PlanOut
+from controlplane.api.schemas import PlanOut, WatchEvent
 
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 
@@ -19,7 +19,7 @@ _MUTATION = (
     "idempotency_key_reused",
     "workflow_trigger_failed",
 )
-_BODY = ("validation_failed", "request_timeout", "payload_too_large", "unsupported_media_type", "provider_not_enabled")
+_BODY = ("validation_failed", "request_timeout", "payload_too_large", "unsupported_media_type")
 
 _HEADERS: dict[str, dict[str, Any]] = {
     "ETag": {"description": "The tenant's version, for If-Match.", "schema": {"type": "string"}},
@@ -69,6 +69,17 @@ def answers(
         }
     elif status == 200 and model is not None and "version" in model.model_fields:
         found[200] = {"description": "As it is now.", "headers": _named("ETag")}
+    return found
+
+
+def stream(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route that answers with Server-Sent Events."""
+    BODIES[WatchEvent.__name__] = WatchEvent
+    found = answers(None, *codes, status=200)
+    found[200] = {
+        "description": "Each event: `id`, and `data` as one line of JSON (WatchEvent). Comments keep it alive.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
     return found
 
 

@@ -9,19 +9,17 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.api.request_id import log
 from controlplane.model import Event
 from controlplane.persistence import events
-from controlplane.persistence.engine import create_engine
+from controlplane.persistence.listen import listen
 from controlplane.persistence.transaction import EVENT_CHANNEL
 
 LOOK_SECONDS = 2.0
-RECONNECT_SECONDS = 1.0
 PAGE = 500
 BACKLOG = 1000
 """Events that one subscriber may be behind before it is dropped."""
@@ -40,10 +38,8 @@ class Subscription:
 
     async def next(self, timeout: float) -> Event | None:
         """The next event; None after `timeout` seconds without one, and once dropped."""
-        if not self._events:
+        if not self._events and not self.dropped:
             self._more.clear()
-            if self.dropped:
-                return None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._more.wait()
@@ -69,15 +65,18 @@ class Subscription:
 
 
 class EventFeed:
-    """Reads the trail from where it is when the feed starts, for ever: it reconnects and goes on where it was."""
+    """Reads the trail from where it is when the feed starts, for ever, and hands each event out once, in order.
 
-    def __init__(self, database_url: str, *, on_event: Callable[[Event], None]) -> None:
-        self._database_url = database_url
+    Uses one connection of the engine for good, to listen, and another for moments, to read. `on_event` sees every
+    event before the subscribers do."""
+
+    def __init__(self, engine: AsyncEngine, *, on_event: Callable[[Event], None]) -> None:
+        self._engine = engine
         self._on_event = on_event
         self._subscriptions: set[Subscription] = set()
         self._position: int | None = None
-        self._notified = asyncio.Event()
-        self._reading = asyncio.Event()
+        self._more = asyncio.Event()
+        self._begun = asyncio.Event()
 
     @contextmanager
     def subscribe(self, tenant_id: UUID | None = None) -> Iterator[Subscription]:
@@ -92,59 +91,50 @@ class EventFeed:
         """Up to which id events have been handed out. None: it has not begun in this time (no database)."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await self._reading.wait()
+                await self._begun.wait()
         return self._position
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The feed runs as long as the block; at its end every subscription is dropped."""
-        task = asyncio.create_task(self._run())
+        tasks = (
+            asyncio.create_task(listen(self._engine, EVENT_CHANNEL, lambda _: self._more.set(), self._more.set)),
+            asyncio.create_task(self._run()),
+        )
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             for subscription in tuple(self._subscriptions):
                 subscription.drop()
 
     async def _run(self) -> None:
-        engine = create_engine(self._database_url, pool=1, application="landlord events")
-        autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-        try:
-            while True:
-                try:
-                    async with autocommit.connect() as connection:
-                        await self._follow(connection)
-                except Exception as error:
-                    log.warning("the event feed lost its connection (%s); it reconnects", type(error).__name__)
-                    await asyncio.sleep(RECONNECT_SECONDS)
-        finally:
-            await engine.dispose()
-
-    async def _follow(self, connection: AsyncConnection) -> None:
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        await driver.add_listener(EVENT_CHANNEL, self._hear)
-        if self._position is None:
-            self._position = (await events.extent(connection)).newest
-            self._reading.set()
         while True:
-            self._notified.clear()
-            await self._read(connection, self._position)
+            self._more.clear()
+            try:
+                await self._read()
+            except Exception as error:
+                log.warning("the event feed cannot read (%s); it tries again", type(error).__name__)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
-                    await self._notified.wait()
+                    await self._more.wait()
 
-    def _hear(self, *_: object) -> None:
-        self._notified.set()
+    async def _read(self) -> None:
+        async with self._engine.connect() as connection:
+            if self._position is None:
+                self._position = (await events.extent(connection)).newest
+                self._begun.set()
+            while True:
+                found = await events.after(connection, self._position, limit=PAGE)
+                for event in found:
+                    self._hand_out(event)
+                if len(found) < PAGE:
+                    return
 
-    async def _read(self, connection: AsyncConnection, position: int) -> None:
-        while True:
-            found = await events.after(connection, position, limit=PAGE)
-            for event in found:
-                self._on_event(event)
-                for subscription in tuple(self._subscriptions):
-                    subscription.offer(event)
-                self._position = position = event.id
-            if len(found) < PAGE:
-                return
+    def _hand_out(self, event: Event) -> None:
+        self._on_event(event)
+        for subscription in tuple(self._subscriptions):
+            subscription.offer(event)
+        self._position = event.id

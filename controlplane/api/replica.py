@@ -23,6 +23,7 @@ MUTATIONS = 6
 MUTATION_QUEUE = 1000
 MUTATION_PATIENCE = 10.0
 WAITERS = 100
+WATCHERS = 1000
 _GOODBYE_SECONDS = 10.0
 
 
@@ -48,6 +49,7 @@ class Replica:
     background: Background = field(default_factory=Background)
     mutations: Slots = field(default_factory=lambda: Slots(MUTATIONS, queue=MUTATION_QUEUE, patience=MUTATION_PATIENCE))
     waiters: Slots = field(default_factory=lambda: Slots(WAITERS, queue=0, patience=0))
+    watchers: Slots = field(default_factory=lambda: Slots(WATCHERS, queue=0, patience=0))
 
     @property
     def settings(self) -> Settings:
@@ -81,9 +83,10 @@ class Replica:
 @asynccontextmanager
 async def replica(parts: Parts) -> AsyncIterator[Replica]:
     """A replica for as long as the block runs; what it still has to commit at the end, it does."""
-    engine = create_engine(parts.database_url, pool=POOL, application="landlord api")
+    # One more, which the event feed keeps to listen.
+    engine = create_engine(parts.database_url, pool=POOL + 1, application="landlord api")
     tokens = TokenCache(engine)
-    feed = EventFeed(parts.database_url, on_event=tokens.hear)
+    feed = EventFeed(engine, on_event=tokens.hear)
     made = Replica(parts, engine, tokens, feed)
     try:
         async with feed.running():

@@ -23,7 +23,7 @@ async def find(engine: AsyncEngine, reference: str) -> TenantView:
     if view is None:
         raise Refused.tenant_not_found(reference)
     if view.tenant.status is Status.DELETED and not _is_uuid(reference):
-        raise _deleted(view.tenant)
+        raise deleted(view.tenant)
     return view
 
 
@@ -37,7 +37,7 @@ async def lock(tx: Transaction, reference: str) -> Tenant:
     if tenant is None:
         raise Refused.tenant_not_found(reference)
     if tenant.status is Status.DELETED:
-        raise _deleted(tenant)
+        raise deleted(tenant)
     return tenant
 
 
@@ -51,7 +51,8 @@ def _refuse_nonsense(reference: str) -> None:
         raise Refused.tenant_not_found(reference[:80])
 
 
-def _deleted(tenant: Tenant) -> Refused:
+def deleted(tenant: Tenant) -> Refused:
+    """What a name answers while nobody has taken it again."""
     return Refused(
         f"tenant {tenant.name!r} was deleted; its record is at /v1/tenants/{tenant.id}",
         code="tenant_deleted",

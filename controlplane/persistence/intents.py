@@ -51,7 +51,9 @@ async def create(
     tenant_id: UUID | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> Intent:
-    """Insert tenant, first execution and event, whose data `detail` adds to. Raises Refused tenant_exists (also while one is being deleted)."""
+    """Insert tenant, first execution and event, whose data `detail` adds to.
+
+    Raises Refused tenant_exists (also while one is being deleted)."""
     id = tenant_id or uuid4()
     try:
         row = (

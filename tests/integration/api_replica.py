@@ -1,22 +1,27 @@
 """A replica of the API under test: the real application and a real database; live actors and compute are fakes."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import httpx
+import uvicorn
 from fastapi import FastAPI
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.api.app import create_app
 from controlplane.api.replica import Replica
+from controlplane.api.routers.health import SUPERVISOR
 from controlplane.model import ExecutionState, Status
 from controlplane.persistence import tokens
 from controlplane.persistence.engine import create_engine
 from controlplane.persistence.tables import executions as executions_table
+from controlplane.persistence.tables import heartbeats
 from controlplane.persistence.tables import tenants as tenants_table
 from controlplane.persistence.tenants import lock_by_name
 from controlplane.persistence.transaction import transaction
@@ -76,26 +81,39 @@ class Api:
             await tx.connection.execute(update(tenants_table).where(tenants_table.c.id == tenant.id).values(**values))
             tx.event("execution.ended", tenant)
 
-    async def count(self, table: str) -> int:
-        async with self.engine.connect() as connection:
-            return int((await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())
-
     async def beat(self, seconds_ago: float = 0) -> None:
         """The supervisor's heartbeat."""
         async with self.engine.begin() as connection:
-            await connection.execute(text("DELETE FROM heartbeats WHERE name = 'supervisor'"))
-            await connection.execute(
-                text(
-                    "INSERT INTO heartbeats (name, cluster_id, at) VALUES ('supervisor', 'c', clock_timestamp() - :ago)"
-                ),
-                {"ago": timedelta(seconds=seconds_ago)},
-            )
+            at = func.clock_timestamp() - timedelta(seconds=seconds_ago)
+            await connection.execute(delete(heartbeats).where(heartbeats.c.name == SUPERVISOR))
+            await connection.execute(insert(heartbeats).values(name=SUPERVISOR, cluster_id="c", at=at))
+
+    async def count(self, table: str) -> int:
+        async with self.engine.connect() as connection:
+            return int((await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())
 
 
 def tenant(name: str = "acme", **values: Any) -> dict[str, Any]:
     """A body for POST. Other values beside the name replace whole members."""
     config = {"image": "web:1", "env": {"COLOR": "blue"}}
     return {"name": name, "spec": {"compute": {"provider": "cloud", "config": config}}, **values}
+
+
+@asynccontextmanager
+async def served(api: Api) -> AsyncIterator[httpx.AsyncClient]:
+    """The same replica over real HTTP on a free port of loopback."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(api.app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    # Only the main program may take signals.
+    server.capture_signals = nullcontext  # type: ignore[method-assign]
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    async with httpx.AsyncClient(base_url=url, headers=api.client.headers, timeout=30, trust_env=False) as client:
+        yield client
+    server.should_exit = True
+    await serving
+    listener.close()
 
 
 @asynccontextmanager

@@ -62,9 +62,7 @@ async def get_execution(id: ExecutionId, here: Here, _: Viewer) -> Response:
     operation_id="cancel_execution",
     status_code=202,
     response_model=TenantOut,
-    responses=answers(
-        TenantOut, "validation_failed", "execution_not_found", "invalid_transition", "version_mismatch", mutation=True
-    ),
+    responses=answers(TenantOut, "execution_not_found", "invalid_transition", mutation=True),
 )
 async def cancel_execution(id: ExecutionId, change: Mutating) -> Response:
     """Ask for the end of an execution that has not ended. Its tenant becomes `failed`, with the reason `Cancelled`."""

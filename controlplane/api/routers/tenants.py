@@ -1,5 +1,6 @@
 """/v1/tenants: what a tenant should be."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -12,8 +13,9 @@ from controlplane.api.etags import etag, require_match
 from controlplane.api.failures import invalid_body, validation_failed
 from controlplane.api.mutations import JSON, Accepted, Mutating
 from controlplane.api.paging import Cursor, Limit, page_of
+from controlplane.api.plans import changes
 from controlplane.api.replica import Here
-from controlplane.api.schemas import LabelPair, TenantCreate, TenantOut, TenantPage, TenantPatch
+from controlplane.api.schemas import LabelPair, TenantCreate, TenantOut, TenantPage, TenantPatch, shown_spec
 from controlplane.api.security import Viewer, require_role
 from controlplane.api.spec_check import check_new_spec, merged
 from controlplane.api.strict_json import read_object
@@ -34,7 +36,7 @@ _WORKING = frozenset({Status.REQUESTED, Status.PLANNING, Status.PROVISIONING, St
     operation_id="create_tenant",
     status_code=202,
     response_model=TenantOut,
-    responses=answers(TenantOut, "validation_failed", "tenant_exists", mutation=True, body=True),
+    responses=answers(TenantOut, "provider_not_enabled", "tenant_exists", mutation=True, body=True),
     openapi_extra=body_of(TenantCreate),
 )
 async def create_tenant(request: Request, change: Mutating) -> Response:
@@ -56,6 +58,7 @@ async def create_tenant(request: Request, change: Mutating) -> Response:
             annotations=wanted.annotations,
             spec=wanted.spec,
             default_workflow=here.settings.workflow_provider,
+            detail={"spec": shown_spec(wanted.spec)},
         )
         return Accepted(intent.tenant, intent.execution, None, started=True, action="provision")
 
@@ -114,11 +117,10 @@ async def get_tenant(name: str, here: Here, _: Viewer) -> Response:
     response_model=TenantOut,
     responses=answers(
         TenantOut,
-        "validation_failed",
+        "provider_not_enabled",
         "tenant_not_found",
         "invalid_transition",
         "tenant_deleted",
-        "version_mismatch",
         mutation=True,
         body=True,
     ),
@@ -138,6 +140,7 @@ async def update_tenant(name: str, request: Request, change: Mutating) -> Respon
         intents.refuse_if_deleting(before)
         require_match(change.if_match, before)
         document = merged(change.here, change.token, before, patch)
+        after = replace(before, spec=document.spec, labels=document.labels, annotations=document.annotations)
         intent = await intents.patch(
             tx,
             before,
@@ -145,6 +148,7 @@ async def update_tenant(name: str, request: Request, change: Mutating) -> Respon
             labels=document.labels,
             annotations=document.annotations,
             default_workflow=change.here.settings.workflow_provider,
+            detail={"changes": [line.model_dump() for line in changes(before, after, change.here.compute)]},
         )
         return _accepted(before, intent, unchanged_status=200)
 
@@ -158,10 +162,8 @@ async def update_tenant(name: str, request: Request, change: Mutating) -> Respon
     response_model=TenantOut,
     responses=answers(
         TenantOut,
-        "validation_failed",
         "tenant_not_found",
         "tenant_deleted",
-        "version_mismatch",
         mutation=True,
     ),
 )
@@ -197,11 +199,9 @@ async def delete_tenant(
     response_model=TenantOut,
     responses=answers(
         TenantOut,
-        "validation_failed",
         "tenant_not_found",
         "invalid_transition",
         "tenant_deleted",
-        "version_mismatch",
         mutation=True,
     ),
 )
@@ -224,10 +224,8 @@ async def retry_tenant(name: str, change: Mutating) -> Response:
     response_model=TenantOut,
     responses=answers(
         TenantOut,
-        "validation_failed",
         "tenant_not_found",
         "tenant_deleted",
-        "version_mismatch",
         mutation=True,
     ),
 )
@@ -252,8 +250,8 @@ def _accepted(before: Tenant, intent: Intent, *, unchanged_status: int) -> Accep
         intent.tenant,
         intent.execution,
         before,
-        # While an older execution works, the new one stays queued: waiting for its start would only cost time.
-        started=before.status not in _WORKING,
+        # While an older execution works, or the tenant is paused, the new one stays queued: do not wait for its start.
+        started=before.status not in _WORKING and not before.paused,
         action=intent.execution.action.value,
     )
 

@@ -1,0 +1,88 @@
+"""The audit trail, and the trail as it grows."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header
+from starlette.responses import Response, StreamingResponse
+
+from controlplane.api import cursors, tenant_rows, watch
+from controlplane.api.documents import answers, stream
+from controlplane.api.mutations import JSON
+from controlplane.api.paging import Cursor, Limit, page_of
+from controlplane.api.replica import Here, Replica
+from controlplane.api.schemas import EventOut, EventPage
+from controlplane.api.security import Viewer
+from controlplane.errors import Refused
+from controlplane.model import Status
+from controlplane.persistence import events, tenants
+
+router = APIRouter(prefix="/v1", tags=["events"])
+
+LastEventId = Annotated[
+    str | None, Header(description="Go on after this event, without a gap; without it the stream starts at now.")
+]
+
+
+@router.get(
+    "/events",
+    operation_id="list_events",
+    response_model=EventPage,
+    responses=answers(EventPage, "validation_failed", status=200),
+)
+async def list_events(here: Here, _: Viewer, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """Who did what, when and why; newest first."""
+    return await _list(here, None, limit, cursor)
+
+
+@router.get(
+    "/tenants/{name}/events",
+    operation_id="list_tenant_events",
+    response_model=EventPage,
+    responses=answers(EventPage, "validation_failed", "tenant_not_found", "tenant_deleted", status=200),
+)
+async def list_tenant_events(name: str, here: Here, _: Viewer, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """The same of one tenant; of a deleted one by UUID."""
+    view = await tenant_rows.find(here.engine, name)
+    return await _list(here, view.tenant.id, limit, cursor)
+
+
+@router.get(
+    "/watch",
+    operation_id="watch_tenants",
+    response_class=StreamingResponse,
+    responses=stream("validation_failed", "events_expired"),
+)
+async def watch_tenants(here: Here, _: Viewer, last_event_id: LastEventId = None) -> Response:
+    """Server-Sent Events of all tenants."""
+    return await watch.watch(here, tenant_id=None, last_event_id=last_event_id)
+
+
+@router.get(
+    "/tenants/{name}/watch",
+    operation_id="watch_tenant",
+    response_class=StreamingResponse,
+    responses=stream("validation_failed", "tenant_not_found", "tenant_deleted", "events_expired"),
+)
+async def watch_tenant(name: str, here: Here, _: Viewer, last_event_id: LastEventId = None) -> Response:
+    """Server-Sent Events of one tenant; the stream ends after its deletion."""
+    try:
+        tenant = (await tenant_rows.find(here.engine, name)).tenant
+    except Refused as error:
+        # A client that was cut off before the last event may still fetch it.
+        view = await tenants.get(here.engine, name) if error.code == "tenant_deleted" else None
+        if view is None or not await watch.has_after(here, view.tenant.id, last_event_id):
+            raise
+        tenant = view.tenant
+    if tenant.status is Status.DELETED and not await watch.has_after(here, tenant.id, last_event_id):
+        raise tenant_rows.deleted(tenant)
+    return await watch.watch(here, tenant_id=tenant.id, last_event_id=last_event_id)
+
+
+async def _list(here: Replica, tenant_id: UUID | None, limit: int, cursor: str | None) -> Response:
+    key = cursors.decode(cursor, "events", int)
+    found = await events.page(here.engine, tenant_id=tenant_id, before=key[0] if key else None, limit=limit + 1)
+    items, more = page_of(found, limit)
+    next_cursor = cursors.encode("events", items[-1].id) if more else None
+    page = EventPage(items=[EventOut.of(event) for event in items], next_cursor=next_cursor)
+    return Response(page.model_dump_json(), media_type=JSON)

@@ -1,0 +1,96 @@
+"""Bearer tokens, for admins. A secret is shown once, when it is made; only its hash is stored.
+
+They take no Idempotency-Key: a stored answer would be a stored secret. Names are unique, so a creation that is tried
+again is 409 and never a second token.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from controlplane.api import cursors, request_id
+from controlplane.api.documents import answers, body_of
+from controlplane.api.failures import invalid_body
+from controlplane.api.mutations import JSON
+from controlplane.api.paging import Cursor, Limit, page_of
+from controlplane.api.replica import Here
+from controlplane.api.schemas import TokenCreate, TokenCreated, TokenOut, TokenPage
+from controlplane.api.security import Admin
+from controlplane.api.strict_json import read_object
+from controlplane.api.token_cache import REVOKED
+from controlplane.errors import Refused
+from controlplane.persistence import tokens
+from controlplane.persistence.transaction import transaction
+
+router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
+
+HOME_TOKEN = "admin"
+"""The name of the token that `landlord up` keeps in the home: it is changed there."""
+
+
+@router.post(
+    "",
+    operation_id="create_token",
+    status_code=201,
+    response_model=TokenCreated,
+    responses=answers(TokenCreated, "forbidden", "token_exists", status=201, body=True),
+    openapi_extra=body_of(TokenCreate),
+)
+async def create_token(request: Request, here: Here, caller: Admin) -> Response:
+    """A new token; its secret is in this answer and nowhere else."""
+    try:
+        wanted = TokenCreate.model_validate(await read_object(request))
+    except ValidationError as error:
+        raise invalid_body(error) from None
+    async with transaction(here.engine, actor=caller.name, request_id=request_id.current()) as tx:
+        record, secret = await tokens.create(
+            tx.connection, wanted.name, wanted.role, expires_in_seconds=wanted.expires_in_seconds
+        )
+        tx.record("token.created", data={"token_id": str(record.id), "name": record.name, "role": record.role})
+    made = TokenCreated(**TokenOut.of(record).model_dump(), token=secret)
+    return Response(made.model_dump_json(), 201, {"Location": "/v1/tokens"}, JSON)
+
+
+@router.get(
+    "",
+    operation_id="list_tokens",
+    response_model=TokenPage,
+    responses=answers(TokenPage, "forbidden", "validation_failed", status=200),
+)
+async def list_tokens(here: Here, _: Admin, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """All tokens by name, revoked and expired ones too."""
+    key = cursors.decode(cursor, "tokens", str)
+    found = await tokens.page(here.engine, after=key[0] if key else None, limit=limit + 1)
+    items, more = page_of(found, limit)
+    next_cursor = cursors.encode("tokens", items[-1].name) if more else None
+    page = TokenPage(items=[TokenOut.of(record) for record in items], next_cursor=next_cursor)
+    return Response(page.model_dump_json(), media_type=JSON)
+
+
+@router.delete(
+    "/{name}",
+    operation_id="revoke_token",
+    response_model=TokenOut,
+    responses=answers(TokenOut, "forbidden", "token_not_found", "invalid_transition", status=200),
+)
+async def revoke_token(name: Annotated[str, Path(examples=["ci"])], here: Here, caller: Admin) -> Response:
+    """From now on it opens nothing, at any replica. Revoked again, it stays as it was."""
+    if name == HOME_TOKEN:
+        raise Refused.invalid_transition(
+            "the token `admin` is the installation's own: put another into $LANDLORD_HOME/token and run `landlord up`"
+        )
+    if not name.isascii() or not name.isprintable():
+        raise _not_found(name)
+    async with transaction(here.engine, actor=caller.name, request_id=request_id.current()) as tx:
+        record = await tokens.revoke(tx.connection, name)
+        if record is None:
+            raise _not_found(name)
+        tx.record(REVOKED, data={"token_id": str(record.id), "name": record.name})
+    here.tokens.forget(str(record.id))
+    return Response(TokenOut.of(record).model_dump_json(), media_type=JSON)
+
+
+def _not_found(name: str) -> Refused:
+    return Refused(f"there is no token {name[:80]!r}", code="token_not_found", status=404)

@@ -1,0 +1,105 @@
+"""Server-Sent Events from the audit trail: first what the table holds after the client's last id, then what comes.
+
+A stream ends when its client falls too far behind, when the replica goes, and after its tenant was deleted. Whoever
+comes back with `Last-Event-ID` goes on without a gap and without a repeat.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from uuid import UUID
+
+from starlette.responses import StreamingResponse
+
+from controlplane.api.failures import validation_failed
+from controlplane.api.replica import Replica
+from controlplane.api.schemas import WatchEvent
+from controlplane.errors import Refused
+from controlplane.model import Event, Status
+from controlplane.persistence import events
+
+HEARTBEAT_SECONDS = 10.0
+PAGE = 200
+_LAST_WORDS_SECONDS = 1.0
+_HEARTBEAT = ": heartbeat\n\n"
+
+
+async def watch(here: Replica, *, tenant_id: UUID | None, last_event_id: str | None) -> StreamingResponse:
+    """The stream. Raises Refused validation_failed (400), events_expired (410), overloaded and unavailable (503)."""
+    start = _start(last_event_id)
+    if here.watchers.full:
+        raise Refused("too many watch this replica", code="overloaded", status=503, headers={"Retry-After": "5"})
+    position = await here.feed.position(5.0)
+    if position is None:
+        raise Refused("the event feed does not run yet", code="unavailable", status=503, headers={"Retry-After": "1"})
+    if start is not None:
+        async with here.engine.connect() as connection:
+            extent = await events.extent(connection)
+        if not extent.pruned <= start <= extent.newest:
+            raise Refused(
+                "the events after this id are not kept; read the tenants again, then watch from now",
+                code="events_expired",
+                status=410,
+            )
+    stream = _stream(here, tenant_id, position if start is None else start)
+    headers = {"X-Accel-Buffering": "no"}
+    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+
+async def has_after(here: Replica, tenant_id: UUID, last_event_id: str | None) -> bool:
+    """Whether the trail of a tenant that is deleted holds something that this client has not seen."""
+    start = _start(last_event_id)
+    return start is not None and bool(await _after(here, tenant_id, start, limit=1))
+
+
+async def _stream(here: Replica, tenant_id: UUID | None, start: int) -> AsyncIterator[str]:
+    async with here.watchers.take():
+        yield _HEARTBEAT
+        async with aclosing(_events(here, tenant_id, start)) as found:
+            async for event in found:
+                yield _HEARTBEAT if event is None else _frame(event)
+
+
+async def _events(here: Replica, tenant_id: UUID | None, last: int) -> AsyncGenerator[Event | None, None]:
+    """In order, each once; None for each while without one. What the table holds comes first, page by page; then the
+    client is subscribed, and the table read once more: so nothing falls between."""
+    ended = False
+    while len(page := await _after(here, tenant_id, last, limit=PAGE)) == PAGE:
+        for event in page:
+            last, ended = event.id, ended or _is_end(event, tenant_id)
+            yield event
+    with here.feed.subscribe(tenant_id) as coming:
+        page += await _after(here, tenant_id, page[-1].id if page else last, limit=PAGE)
+        while True:
+            for event in page:
+                if event.id > last:
+                    last, ended = event.id, ended or _is_end(event, tenant_id)
+                    yield event
+            following = await coming.next(_LAST_WORDS_SECONDS if ended else HEARTBEAT_SECONDS)
+            if following is None and (ended or coming.dropped):
+                return
+            if following is None:
+                yield None
+            page = [] if following is None else [following]
+
+
+async def _after(here: Replica, tenant_id: UUID | None, id: int, *, limit: int) -> list[Event]:
+    async with here.engine.connect() as connection:
+        return await events.after(connection, id, tenant_id=tenant_id, limit=limit)
+
+
+def _is_end(event: Event, tenant_id: UUID | None) -> bool:
+    """The tenant that is watched is deleted: a few events of the same transaction may follow, then nothing."""
+    return tenant_id is not None and event.status == Status.DELETED
+
+
+def _frame(event: Event) -> str:
+    return f"id: {event.id}\ndata: {WatchEvent.of(event).model_dump_json()}\n\n"
+
+
+def _start(last_event_id: str | None) -> int | None:
+    if last_event_id is None or last_event_id == "":
+        return None
+    if not last_event_id.isascii() or not last_event_id.isdigit() or len(last_event_id) > 18:
+        message = "is not an id that this stream gave"
+        raise validation_failed(f"Last-Event-ID {message}", [{"loc": "Last-Event-ID", "message": message}])
+    return int(last_event_id)

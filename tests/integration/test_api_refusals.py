@@ -1,0 +1,281 @@
+"""What is refused, and how: the right problem, and no row and no wake-up behind it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from fastapi.routing import APIRoute
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from controlplane.api.app import ROUTERS
+from controlplane.api.body_limit import MAX_BODY
+from controlplane.ports import ProviderHealth
+from tests.integration.api_replica import ADMIN, Api, api_on, served, tenant
+
+
+@pytest_asyncio.fixture
+async def api(database_url: str) -> AsyncIterator[Api]:
+    async with api_on(database_url) as api:
+        yield api
+
+
+async def untouched(api: Api) -> bool:
+    return await api.count("tenants") == await api.count("events") == 0 and not api.directory.woken
+
+
+def spec(**values: Any) -> dict[str, Any]:
+    return {"compute": {"provider": "cloud", "config": {"image": "web:1"}}, **values}
+
+
+@pytest.mark.parametrize(
+    ("body", "loc"),
+    [
+        ({}, "name"),
+        (tenant("Bad_Name"), "name"),
+        (tenant("a" * 41), "name"),
+        (tenant("0190c8c6-0000-7000-8000-000000000000"), "name"),
+        (tenant("a190c8c6-0000-7000-8000-000000000000"), "name"),
+        (tenant(extra=1), "extra"),
+        (tenant(labels={"tier": 5}), "labels.tier"),
+        (tenant(labels={"bad key": "x"}), "labels.bad key.[key]"),
+        (tenant(spec={"compute": {"config": {}}}), "spec.compute.provider"),
+        (tenant(spec=spec(heal="maybe")), "spec.heal"),
+        (tenant(spec=spec(surprise=True)), "spec.surprise"),
+        (tenant(spec=spec(health={"interval_seconds": "10"})), "spec.health.interval_seconds"),
+        (tenant(spec=spec(health={"http": {}, "tcp": {}})), "spec.health"),
+        (tenant(spec={"compute": {"provider": "cloud", "config": {"image": 7}}}), "spec.compute.config.image"),
+        (tenant(spec={"compute": {"provider": "cloud", "config": {}}}), "spec.compute.config.image"),
+    ],
+)
+async def test_a_body_that_is_not_valid(api: Api, body: dict[str, Any], loc: str) -> None:
+    answer = await api.client.post("/v1/tenants", json=body)
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (400, "validation_failed"), problem
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert loc in [error["loc"] for error in problem["errors"]], problem
+    assert await untouched(api)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"nonsense",
+        b"[]",
+        b"null",
+        b'"text"',
+        b'{"name": "acme", "name": "acme"}',
+        b'{"name": "\\u0000"}',
+        b'{"name": "\\ud800"}',
+        b'{"name": "\xff"}',
+        b'{"name": NaN}',
+        b'{"name": 1e999}',
+        b'{"name": ' + b"9" * 5000 + b"}",
+        b'{"name": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b"[" * 200_000,
+    ],
+)
+async def test_a_body_that_is_no_good_json(api: Api, body: bytes) -> None:
+    answer = await api.client.post("/v1/tenants", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
+    assert await untouched(api)
+
+
+async def test_providers_that_are_not_enabled(api: Api) -> None:
+    compute = await api.client.post("/v1/tenants", json=tenant(spec={"compute": {"provider": "moon", "config": {}}}))
+    assert (compute.status_code, compute.json()["code"]) == (422, "provider_not_enabled")
+    assert compute.json()["enabled"] == ["cloud", "process"]
+    workflow = await api.client.post("/v1/tenants", json=tenant(spec=spec(workflow={"provider": "moon"})))
+    assert (workflow.status_code, workflow.json()["enabled"]) == (422, ["embedded", "restate"])
+    assert await untouched(api)
+
+
+async def test_a_media_type_that_is_not_json(api: Api) -> None:
+    answer = await api.client.post("/v1/tenants", content=b"a=b", headers={"Content-Type": "text/plain"})
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    merge = {"Content-Type": "application/merge-patch+json"}
+    answer = await api.client.post("/v1/tenants", content=json.dumps(tenant()), headers=merge)
+    assert answer.status_code == 415
+
+
+async def test_bodies_over_the_limit_over_real_http(api: Api) -> None:
+    large = json.dumps(tenant(annotations={"a": "x" * MAX_BODY})).encode()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(large), 8192):
+            yield large[start : start + 8192]
+
+    async with served(api) as client:
+        headers = {"Content-Type": "application/json"}
+        for content in (large, chunks()):
+            answer = await client.post("/v1/tenants", content=content, headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
+        assert await untouched(api)
+        exact = json.dumps(tenant()).encode().ljust(MAX_BODY)
+        assert (await client.post("/v1/tenants", content=exact, headers=headers)).status_code == 202
+
+
+async def test_versions(api: Api) -> None:
+    for path in ("/", "/tenants", "/tenants/acme"):
+        problem = (await api.client.get(path)).json()
+        assert (problem["code"], problem["status"], problem["supported"]) == ("version_required", 404, ["v1"])
+    problem = (await api.client.get("/v2/tenants")).json()
+    assert (problem["code"], problem["status"], problem["supported"]) == ("unsupported_version", 404, ["v1"])
+    for path in ("/v1", "/v1/nothing", "/v1/tenants/"):
+        assert (await api.client.get(path)).json()["code"] == "not_found"
+    wrong = await api.client.put("/v1/tenants/acme", json={})
+    assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
+    assert wrong.headers["allow"]
+
+
+async def test_parameters(api: Api) -> None:
+    for query in (
+        "limit=0",
+        "limit=501",
+        "limit=x",
+        "status=happy",
+        "label=x",
+        "cursor=%00",
+        "cursor=AAAA",
+        "cursor=é",
+    ):
+        answer = await api.client.get(f"/v1/tenants?{query}")
+        assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed"), query
+        assert answer.json()["errors"][0]["loc"].startswith(query.split("=")[0])
+
+
+async def test_every_route_wants_a_token_of_its_role(api: Api) -> None:
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    document = (await api.client.get("/v1/openapi.json", headers={"Authorization": ""})).json()
+    roles = ["viewer", "operator", "admin"]
+    seen = 0
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            seen += 1
+            role = operation.get("x-required-role")
+            url = path.replace("{name}", "nobody").replace("{id}", "nobody")
+            if role is None:
+                assert path in ("/healthz", "/readyz")
+                continue
+            for header in ("", "Basic YTpi", "Bearer", "Bearer wrong", f"Bearer {ADMIN}x", f"bearer  {'x' * 9000}"):
+                refused = await api.client.request(method, url, headers={"Authorization": header})
+                assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized"), (method, path, header)
+                assert refused.headers["www-authenticate"] == "Bearer"
+            for other in roles[: roles.index(role)]:
+                refused = await api.client.request(method, url, headers=await api.bearer(other))
+                assert (refused.status_code, refused.json()["code"]) == (403, "forbidden"), (method, path, other)
+            if not path.endswith("/watch"):
+                allowed = await api.client.request(method, url, headers=await api.bearer(role))
+                assert allowed.status_code not in (401, 403), (method, path)
+    assert seen == len(routes)
+
+
+async def test_process_tenants_take_a_role_of_their_own(database_url: str) -> None:
+    process = tenant(spec={"compute": {"provider": "process", "config": {"command": ["serve"]}}})
+    async with api_on(database_url) as api:
+        operator = await api.bearer("operator")
+        assert (await api.client.post("/v1/tenants", json=process, headers=operator)).status_code == 403
+        assert (await api.client.post("/v1/tenants", json=process)).status_code == 202
+        labels = await api.client.patch("/v1/tenants/acme", json={"labels": {"a": "b"}}, headers=operator)
+        assert labels.status_code == 200
+        patch = {"spec": {"compute": {"config": {"command": ["other"]}}}}
+        assert (await api.client.patch("/v1/tenants/acme", json=patch, headers=operator)).status_code == 403
+    async with api_on(database_url, process_role="operator") as api:
+        api.secrets["operator"] = operator["Authorization"].removeprefix("Bearer ")
+        process["name"] = "other"
+        answer = await api.client.post("/v1/tenants", json=process, headers=await api.bearer("operator"))
+        assert answer.status_code == 202
+
+
+async def test_request_ids(api: Api) -> None:
+    mine = await api.client.get("/v1/tenants/none", headers={"X-Request-ID": "trace-1"})
+    assert mine.headers["x-request-id"] == mine.json()["request_id"] == "trace-1"
+    minted = await api.client.get("/v1/tenants/none", headers={"X-Request-ID": "bad id\t"})
+    assert minted.headers["x-request-id"] == minted.json()["request_id"] != "bad id\t"
+    await api.client.post("/v1/tenants", json=tenant(), headers={"X-Request-ID": "trace-2"})
+    event = (await api.client.get("/v1/events")).json()["items"][0]
+    assert (event["request_id"], event["actor"]) == ("trace-2", "admin")
+
+
+async def test_the_unexpected_says_nothing(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    async with api.engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE tenants RENAME COLUMN spec TO spec_was"))
+    for answer in (await api.client.get("/v1/tenants"), await api.create()):
+        assert answer.status_code == 500
+        assert answer.json()["code"] == "internal_error"
+        assert "spec" not in answer.text
+        assert "SELECT" not in answer.text
+
+    async def explode(_: object) -> None:
+        raise RuntimeError("secret-of-the-house")
+
+    async with api.engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE tenants RENAME COLUMN spec_was TO spec"))
+    api.directory.before_answer = explode
+    answer = await api.create()
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert "secret-of-the-house" not in answer.text
+    assert "secret-of-the-house" in caplog.text
+
+
+async def test_no_database_is_503(api: Api, postgres: str, database_url: str) -> None:
+    await api.beat()
+    name = make_url(database_url).database
+    outside = create_async_engine(postgres, isolation_level="AUTOCOMMIT")
+    async with outside.connect() as connection:
+        await connection.execute(text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false"))
+        others = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
+        await connection.execute(others, {"name": name})
+    await outside.dispose()
+    answer = await api.client.get("/v1/tenants/acme")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), answer.text
+    ready = await api.client.get("/readyz")
+    assert ready.status_code == 503
+    assert ready.json()["checks"]["database"]["ok"] is False
+    assert (await api.client.get("/healthz")).status_code == 200
+
+
+async def test_readiness(api: Api) -> None:
+    not_yet = await api.client.get("/readyz")
+    assert (not_yet.status_code, not_yet.json()["code"]) == (503, "not_ready")
+    assert "supervisor" in not_yet.json()["detail"]
+    assert not_yet.json()["checks"]["database"]["ok"] is True
+    await api.beat()
+    ready = await api.client.get("/readyz", headers={"Authorization": ""})
+    assert (ready.status_code, ready.json()["ready"]) == (200, True)
+    api.cloud.state = ProviderHealth(False, "the sky is closed")
+    informed = (await api.client.get("/readyz")).json()
+    assert (informed["ready"], informed["providers"]["cloud"]) == (True, {"ok": False, "detail": "the sky is closed"})
+    api.directory.ray = ProviderHealth(False, "no head answers")
+    assert "no head answers" in (await api.client.get("/readyz")).json()["detail"]
+    api.directory.ray = ProviderHealth(True)
+    await api.beat(seconds_ago=46)
+    assert (await api.client.get("/readyz")).json()["checks"]["supervisor"]["ok"] is False
+
+
+async def test_too_many_at_once_is_overloaded_and_reads_go_on(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api.replica.mutations, "_room", 5)
+    async with api.engine.begin() as connection:
+        await connection.execute(text("LOCK TABLE tenants IN SHARE ROW EXCLUSIVE MODE"))
+        waiting = [asyncio.create_task(api.create(f"t-{number}")) for number in range(20)]
+        refused = await asyncio.wait_for(_first_done(waiting, 9), 5)
+        assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(503, "overloaded")}
+        assert all(answer.headers["retry-after"] for answer in refused)
+        assert (await api.client.get("/v1/tenants")).status_code == 200
+    statuses = sorted(answer.status_code for answer in await asyncio.gather(*waiting))
+    assert statuses == [202] * 11 + [503] * 9
+
+
+async def _first_done(tasks: list[asyncio.Task[httpx.Response]], count: int) -> list[httpx.Response]:
+    found = []
+    for task in asyncio.as_completed(tasks):
+        found.append(await task)
+        if len(found) == count:
+            break
+    return found

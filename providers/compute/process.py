@@ -47,6 +47,7 @@ class ProcessCompute:
     `user`: whose processes they are, where that is not ours. A command that cannot be found is InvalidConfig."""
 
     name: ClassVar[str] = "process"
+    resource_kind: ClassVar[str] = "process"
     config_model: ClassVar[type[ProcessConfig]] = ProcessConfig
     one_node: ClassVar[bool] = True
 

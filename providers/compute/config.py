@@ -35,7 +35,7 @@ def invalid(errors: list[dict[str, str]]) -> InvalidConfig:
 def difference(model: type[BaseModel], before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
     """The leaves that differ, by path, defaults filled in. Lists are one leaf. Values are shown as they are: a plan is
     for the client who sent them, not for logs. A `before` that this provider cannot read counts as nothing."""
-    return _compare("", _canonical(model, before or {}), _canonical(model, after))
+    return _compare("", {} if before is None else _canonical(model, before), _canonical(model, after))
 
 
 def _canonical(model: type[BaseModel], config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -26,8 +26,8 @@ from providers.compute.redaction import redact
 
 GRACE_SECONDS = 10
 """Between the stop signal and the kill."""
-GONE_SECONDS = 10.0
-"""For a removal that somebody else began."""
+SETTLE_SECONDS = 10.0
+"""For what somebody else began: a create of the same name, a removal."""
 PULL_SECONDS = 600.0
 
 
@@ -81,16 +81,23 @@ class DockerEngine:
                 if not volume.of_host:
                     _provide_volume(api, shared_name(ownership, volume.source), ownership)
             network = _provide_network(api, ownership) if config.network == "tenant" else None
-            try:
-                body = creation_body(config, ownership, network)
-                made = api.create_container_from_config(body, ownership.name)  # type: ignore[no-untyped-call]
-            except APIError as error:
-                if _code(error) == 409:
+            body = creation_body(config, ownership, network)
+            deadline = time.monotonic() + SETTLE_SECONDS
+            while True:
+                try:
+                    made = api.create_container_from_config(body, ownership.name)  # type: ignore[no-untyped-call]
+                except APIError as error:
+                    if _code(error) != 409:
+                        text = redact(_explanation(error), config.env.values())
+                        raise refused_creation(config.image, _code(error), text) from None
+                else:
+                    return str(made["Id"])
+                if _inspect(api, ownership.name) is not None:
                     return None
-                raise refused_creation(
-                    config.image, _code(error), redact(_explanation(error), config.env.values())
-                ) from None
-        return str(made["Id"])
+                # A name is taken before its container can be seen, and free again should that create fail.
+                if time.monotonic() > deadline:
+                    raise Retryable(f"the name {ownership.name} is taken, by nothing that can be seen")
+                time.sleep(0.05)
 
     def start(self, container: str) -> None:
         """Also what was paused. Missing is no error: the next observation tells."""
@@ -218,7 +225,7 @@ def _provide_network(api: docker.APIClient, ownership: Ownership) -> str:
 
 def _await_gone(api: docker.APIClient, container: str) -> None:
     """The engine has no call that waits for a removal which is under way."""
-    deadline = time.monotonic() + GONE_SECONDS
+    deadline = time.monotonic() + SETTLE_SECONDS
     while _inspect(api, container) is not None:
         if time.monotonic() > deadline:
             raise Retryable(f"container {container[:12]} is still being removed")

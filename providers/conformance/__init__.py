@@ -1,1 +1,6 @@
 """The contract tests that any provider must pass; third parties import them."""
+
+import pytest
+
+# Must come before the import of the module itself, so that a failed assert tells its values.
+pytest.register_assert_rewrite("providers.conformance.compute")

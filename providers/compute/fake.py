@@ -1,0 +1,276 @@
+"""An in-memory cloud, for tests and benchmarks of thousands of tenants: latency, failures and health by script.
+
+`FakeCompute` is the provider and holds no state; `FakeCloud` is the platform. Whoever wants one cloud behind many
+processes gives each of them a `Cloud` that passes the calls on (arguments and answers pickle).
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
+from uuid import UUID
+
+from pydantic import Field
+
+from controlplane.errors import EngineUnavailable, InvalidConfig, Retryable
+from controlplane.model import Endpoint, HealthSpec, Strict
+from controlplane.ports import (
+    Change,
+    DesiredResource,
+    ExecutionGate,
+    Ownership,
+    ProviderHealth,
+    Resource,
+    ResourceState,
+)
+from controlplane.settings import Settings
+from providers.compute import config as configs
+from providers.compute.gated import adoptable, apply_gated
+from providers.compute.redaction import redact
+
+Result = TypeVar("Result")
+Verdict = Literal["healthy", "unhealthy", "starting"]
+Verb = Literal["create", "start", "stop", "destroy", "find", "list"]
+Outcome = Literal["works", "fails", "times out"]
+"""`times out` is ExecuteAndTimeout: the effect is done, and the caller is told that the engine does not answer."""
+
+
+class FakeConfig(Strict):
+    """`health`: the platform's verdict at each look, the last one for ever; empty: it gives none. `refuses`: why it
+    never starts. Nothing answers at the endpoint."""
+
+    version: str = "1"
+    env: dict[str, str] = Field(default_factory=dict)
+    health: list[Verdict] = Field(default=["healthy"])
+    refuses: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What the cloud holds."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    config: Mapping[str, Any]
+    state: ResourceState
+    created_at: datetime
+    looks: int = 0
+
+
+class Cloud(Protocol):
+    """The platform's calls. All raise EngineUnavailable by script or by chance. A name is taken once."""
+
+    async def identity(self) -> str: ...
+
+    async def create(self, name: str, labels: Mapping[str, str], config: Mapping[str, Any]) -> str | None: ...
+
+    async def start(self, instance_id: str) -> None: ...
+
+    async def stop(self, instance_id: str) -> None: ...
+
+    async def destroy(self, instance_id: str) -> None: ...
+
+    async def find(self, name_or_id: str) -> Instance | None: ...
+
+    async def list(self, owner: str) -> list[Instance]: ...
+
+
+class FakeCloud:
+    """A Cloud. `latency`: seconds before each answer. `failure_rate`, `timeout_rate`: chances of a call to fail without
+    its effect, or to have it and raise all the same; `rng` makes them repeatable. `script` beats chance."""
+
+    def __init__(
+        self,
+        *,
+        identity: str = "fake-1",
+        latency: float = 0.0,
+        failure_rate: float = 0.0,
+        timeout_rate: float = 0.0,
+        rng: random.Random | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._identity = identity
+        self._latency = latency
+        self._failure_rate = failure_rate
+        self._timeout_rate = timeout_rate
+        self._rng = rng or random.Random()
+        self._sleep = sleep
+        self._by_id: dict[str, Instance] = {}
+        self._ids: dict[str, str] = {}
+        self._numbers = count(1)
+        self._scripts: dict[Verb, list[Outcome]] = {}
+        self.calls: dict[Verb, int] = {}
+        """How often each verb was called."""
+
+    def script(self, verb: Verb, *outcomes: Outcome) -> None:
+        """What the next calls of that verb come to."""
+        self._scripts.setdefault(verb, []).extend(outcomes)
+
+    async def identity(self) -> str:
+        return self._identity
+
+    async def create(self, name: str, labels: Mapping[str, str], config: Mapping[str, Any]) -> str | None:
+        def effect() -> str | None:
+            if name in self._ids:
+                return None
+            made = f"fake-{next(self._numbers):06d}"
+            self._ids[name] = made
+            self._by_id[made] = Instance(
+                made, name, dict(labels), dict(config), ResourceState.CREATED, datetime.now(UTC)
+            )
+            return made
+
+        return await self._do("create", effect)
+
+    async def start(self, instance_id: str) -> None:
+        def effect() -> None:
+            found = self._by_id.get(instance_id)
+            if found is None:
+                return
+            if found.config.get("refuses"):
+                reason = redact(found.config["refuses"], found.config["env"].values())
+                raise InvalidConfig(f"{found.name} cannot start: {reason}")
+            self._by_id[instance_id] = replace(found, state=ResourceState.RUNNING)
+
+        await self._do("start", effect)
+
+    async def stop(self, instance_id: str) -> None:
+        def effect() -> None:
+            found = self._by_id.get(instance_id)
+            if found is not None and found.state is ResourceState.RUNNING:
+                self._by_id[instance_id] = replace(found, state=ResourceState.STOPPED)
+
+        await self._do("stop", effect)
+
+    async def destroy(self, instance_id: str) -> None:
+        def effect() -> None:
+            found = self._by_id.pop(instance_id, None)
+            if found is not None:
+                del self._ids[found.name]
+
+        await self._do("destroy", effect)
+
+    async def find(self, name_or_id: str) -> Instance | None:
+        def effect() -> Instance | None:
+            instance_id = self._ids.get(name_or_id, name_or_id)
+            found = self._by_id.get(instance_id)
+            if found is not None:
+                self._by_id[instance_id] = replace(found, looks=found.looks + 1)
+            return found
+
+        return await self._do("find", effect)
+
+    async def list(self, owner: str) -> "list[Instance]":
+        return await self._do(
+            "list", lambda: [found for found in self._by_id.values() if found.labels.get("landlord.owner") == owner]
+        )
+
+    async def _do(self, verb: Verb, effect: Callable[[], Result]) -> Result:
+        self.calls[verb] = self.calls.get(verb, 0) + 1
+        outcome = self._outcome(verb)
+        if self._latency:
+            await self._sleep(self._latency)
+        if outcome == "fails":
+            raise EngineUnavailable(f"the fake cloud does not answer to {verb}")
+        result = effect()
+        if outcome == "times out":
+            raise EngineUnavailable(f"the fake cloud did not answer to {verb} in time")
+        return result
+
+    def _outcome(self, verb: Verb) -> Outcome:
+        scripted = self._scripts.get(verb)
+        if scripted:
+            return scripted.pop(0)
+        chance = self._rng.random()
+        if chance < self._failure_rate:
+            return "fails"
+        return "times out" if chance < self._failure_rate + self._timeout_rate else "works"
+
+
+class FakeCompute:
+    """A ComputeProvider on a Cloud."""
+
+    name: ClassVar[str] = "fake"
+    config_model: ClassVar[type[FakeConfig]] = FakeConfig
+    one_node: ClassVar[bool] = False
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """On a cloud of this process's own: enough for one process; several are given one by who composes them."""
+        return cls(FakeCloud())
+
+    async def identity(self) -> str:
+        return await self._cloud.identity()
+
+    def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
+        configs.parse(FakeConfig, config)
+
+    def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
+        return configs.difference(FakeConfig, before, after)
+
+    def exclusive(self, config: Mapping[str, Any]) -> bool:
+        return False
+
+    async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
+        self.validate(desired.config, desired.health)
+        return await apply_gated(self, desired, gate)
+
+    async def create(self, desired: DesiredResource) -> str | None:
+        config = configs.parse(FakeConfig, desired.config)
+        return await self._cloud.create(desired.ownership.name, desired.ownership.labels(), config.model_dump())
+
+    async def observe(self, ownership: Ownership) -> Resource | None:
+        found = await self._cloud.find(ownership.name)
+        return None if found is None or not adoptable(found.labels, ownership) else _resource(found)
+
+    async def inspect(self, resource_id: str) -> Resource | None:
+        found = await self._cloud.find(resource_id)
+        return None if found is None else _resource(found)
+
+    async def list_owned(self, owner: str, tenant_id: UUID | None = None) -> list[Resource]:
+        seen = [_resource(found) for found in await self._cloud.list(owner)]
+        return [one for one in seen if one is not None and tenant_id in (None, one.ownership.tenant_id)]
+
+    async def start(self, resource_id: str) -> None:
+        await self._cloud.start(resource_id)
+
+    async def stop(self, resource_id: str) -> None:
+        await self._cloud.stop(resource_id)
+
+    async def destroy(self, resource_id: str) -> None:
+        await self._cloud.destroy(resource_id)
+
+    async def health(self) -> ProviderHealth:
+        try:
+            await self._cloud.identity()
+        except Retryable as error:
+            return ProviderHealth(False, error.message)
+        return ProviderHealth(True)
+
+    async def close(self) -> None:
+        return None
+
+
+def _resource(found: Instance) -> Resource | None:
+    ownership = Ownership.from_labels(found.labels)
+    if ownership is None:
+        return None
+    running = found.state is ResourceState.RUNNING
+    script: list[Verdict] = found.config["health"]
+    return Resource(
+        id=found.id,
+        name=found.name,
+        ownership=ownership,
+        state=found.state,
+        endpoints=(Endpoint("http", f"http://{found.name}.fake.invalid", 80),) if running else (),
+        platform_health=script[min(found.looks, len(script) - 1)] if running and script else None,
+        detail="" if running else f"the instance is {found.state}",
+        created_at=found.created_at,
+    )

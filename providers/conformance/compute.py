@@ -1,0 +1,403 @@
+"""What every compute provider must do, as tests; run them against the real platform.
+
+    class TestMine(ComputeConformance):
+        @pytest_asyncio.fixture
+        async def provider(self): ...
+
+and the other fixtures that `ComputeConformance` names. Needs pytest and pytest-asyncio.
+"""
+
+import asyncio
+import pickle
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import pytest_asyncio
+
+from controlplane.errors import InvalidConfig, LandlordError, NameConflict, NotCurrent, Retryable, Terminal
+from controlplane.model import Action, HealthSpec, execution_id
+from controlplane.ports import (
+    ComputeProvider,
+    DesiredResource,
+    KeepsBelongings,
+    Ownership,
+    ProvidesLogs,
+    Resource,
+    ResourceState,
+)
+
+SECRET = "hunter2-conformance"
+SETTLE_SECONDS = 30.0
+
+
+class Gate:
+    """An ExecutionGate that gives these answers one by one, and the last one for ever. An exception is raised."""
+
+    def __init__(self, *answers: bool | BaseException) -> None:
+        self._answers: Iterator[bool | BaseException] = iter(answers)
+        self._last: bool | BaseException = True
+        self.asked = 0
+
+    async def current(self) -> bool:
+        self.asked += 1
+        self._last = next(self._answers, self._last)
+        if isinstance(self._last, BaseException):
+            raise self._last
+        return self._last
+
+
+class Crash(Exception):
+    """The runner dies here."""
+
+
+@pytest.mark.asyncio
+class ComputeConformance:
+    """Subclass it, and bring these fixtures: `provider`, a ComputeProvider; `another`, one more on the same platform,
+    as another process would have it; `good_config`, which starts and runs; `changed_config`, a good one that differs in
+    a field; `refused_config`, which passes `validate` and cannot be started, and holds SECRET as a value of its `env`,
+    if the provider knows `env`; `invalid_config`, which `validate` refuses.
+
+    `many`: how many resources `list_owned` is tried with."""
+
+    many: int = 50
+
+    @pytest_asyncio.fixture
+    async def owner(self, provider: ComputeProvider) -> AsyncIterator[str]:
+        """An installation id of this test's own; what it owns at the end is removed."""
+        owner = f"test-{uuid4()}"
+        yield owner
+        left = await provider.list_owned(owner)
+        await asyncio.gather(*(provider.destroy(resource.id) for resource in left))
+        if isinstance(provider, KeepsBelongings):
+            for tenant_id in {resource.ownership.tenant_id for resource in left}:
+                await provider.forget(owner, tenant_id)
+
+    @pytest.fixture
+    def desired(self, owner: str, good_config: Mapping[str, Any]) -> DesiredResource:
+        return desire(owner, good_config)
+
+    # --- one resource ---
+
+    async def test_apply_makes_it_run(self, provider: ComputeProvider, desired: DesiredResource) -> None:
+        resource = await provider.apply(desired, Gate(True))
+        assert resource.ownership == desired.ownership
+        assert resource.name == desired.ownership.name
+        assert (await settled(provider, resource)).state is ResourceState.RUNNING
+
+    async def test_apply_asks_the_gate_before_and_after_each_effect(
+        self, provider: ComputeProvider, desired: DesiredResource
+    ) -> None:
+        gate = Gate(True)
+        await provider.apply(desired, gate)
+        assert gate.asked >= 2
+
+    async def test_repeated_apply_adopts(
+        self, provider: ComputeProvider, another: ComputeProvider, desired: DesiredResource
+    ) -> None:
+        first = await provider.apply(desired, Gate(True))
+        assert (await provider.apply(desired, Gate(True))).id == first.id
+        assert (await another.apply(desired, Gate(True))).id == first.id
+        assert ids(await provider.list_owned(desired.ownership.owner)) == [first.id]
+
+    async def test_20_concurrent_applies_make_one(
+        self, provider: ComputeProvider, another: ComputeProvider, desired: DesiredResource
+    ) -> None:
+        applied = await asyncio.gather(
+            *(one.apply(desired, Gate(True)) for one in (provider, another) for _ in range(10))
+        )
+        assert len({resource.id for resource in applied}) == 1
+        assert ids(await provider.list_owned(desired.ownership.owner)) == [applied[0].id]
+        assert (await settled(provider, applied[0])).state is ResourceState.RUNNING
+
+    async def test_observe_and_inspect_see_the_same(self, provider: ComputeProvider, desired: DesiredResource) -> None:
+        resource = await settled(provider, await provider.apply(desired, Gate(True)))
+        observed = await provider.observe(desired.ownership)
+        assert observed is not None
+        assert (observed.id, observed.state, observed.endpoints) == (
+            resource.id,
+            resource.state,
+            resource.endpoints,
+        )
+
+    async def test_the_missing_is_none(self, provider: ComputeProvider, desired: DesiredResource) -> None:
+        assert await provider.observe(desired.ownership) is None
+        resource = await provider.apply(desired, Gate(True))
+        await provider.destroy(resource.id)
+        assert await provider.observe(desired.ownership) is None
+        assert await provider.inspect(resource.id) is None
+        assert await provider.list_owned(desired.ownership.owner) == []
+
+    async def test_destroy_and_stop_of_the_missing_succeed(
+        self, provider: ComputeProvider, desired: DesiredResource
+    ) -> None:
+        resource = await provider.apply(desired, Gate(True))
+        await asyncio.gather(*(provider.destroy(resource.id) for _ in range(3)))
+        await provider.destroy(resource.id)
+        await provider.stop(resource.id)
+        assert await provider.inspect(resource.id) is None
+
+    async def test_stop_and_start_keep_it(self, provider: ComputeProvider, desired: DesiredResource) -> None:
+        resource = await provider.apply(desired, Gate(True))
+        for _ in range(2):
+            await provider.stop(resource.id)
+            stopped = await provider.inspect(resource.id)
+            assert stopped is not None
+            assert stopped.state is ResourceState.STOPPED
+            assert stopped.detail
+        for _ in range(2):
+            await provider.start(resource.id)
+            assert (await settled(provider, resource)).state is ResourceState.RUNNING
+
+    async def test_apply_starts_what_was_stopped(self, provider: ComputeProvider, desired: DesiredResource) -> None:
+        resource = await provider.apply(desired, Gate(True))
+        await provider.stop(resource.id)
+        again = await provider.apply(desired, Gate(True))
+        assert again.id == resource.id
+        assert (await settled(provider, again)).state is ResourceState.RUNNING
+
+    # --- crashes, and others at work ---
+
+    async def test_what_a_crash_left_is_adopted(
+        self, provider: ComputeProvider, another: ComputeProvider, desired: DesiredResource
+    ) -> None:
+        with pytest.raises(Crash):
+            await provider.apply(desired, Gate(True, Crash()))
+        (left,) = await provider.list_owned(desired.ownership.owner)
+        adopted = await another.apply(desired, Gate(True))
+        assert adopted.id == left.id
+        assert (await settled(another, adopted)).state is ResourceState.RUNNING
+
+    async def test_gate_closed_before_create_makes_nothing(
+        self, provider: ComputeProvider, desired: DesiredResource
+    ) -> None:
+        with pytest.raises(NotCurrent) as refused:
+            await provider.apply(desired, Gate(False))
+        assert refused.value.made is None
+        assert await provider.list_owned(desired.ownership.owner) == []
+
+    async def test_gate_closed_after_create_tells_what_was_made(
+        self, provider: ComputeProvider, desired: DesiredResource
+    ) -> None:
+        with pytest.raises(NotCurrent) as refused:
+            await provider.apply(desired, Gate(True, False))
+        assert refused.value.made is not None
+        assert ids(await provider.list_owned(desired.ownership.owner)) == [refused.value.made]
+        await provider.destroy(refused.value.made)
+        assert await provider.list_owned(desired.ownership.owner) == []
+
+    async def test_gate_closed_after_start_tells_what_was_made(
+        self, provider: ComputeProvider, desired: DesiredResource
+    ) -> None:
+        with pytest.raises(NotCurrent) as refused:
+            await provider.apply(desired, Gate(True, True, False))
+        assert refused.value.made is not None
+        await provider.destroy(refused.value.made)
+        assert await provider.list_owned(desired.ownership.owner) == []
+
+    async def test_gate_closed_for_the_one_who_adopts(
+        self, provider: ComputeProvider, desired: DesiredResource
+    ) -> None:
+        resource = await provider.apply(desired, Gate(True))
+        await provider.stop(resource.id)
+        with pytest.raises(NotCurrent) as refused:
+            await provider.apply(desired, Gate(False))
+        assert refused.value.made is None
+        left = await provider.inspect(resource.id)
+        assert left is not None
+        assert left.state is ResourceState.STOPPED
+
+    async def test_a_foreign_owner_is_refused(self, provider: ComputeProvider, desired: DesiredResource) -> None:
+        resource = await provider.apply(desired, Gate(True))
+        of_others = replace(desired, ownership=replace(desired.ownership, owner=f"test-{uuid4()}"))
+        with pytest.raises(NameConflict):
+            await provider.observe(of_others.ownership)
+        with pytest.raises(NameConflict):
+            await provider.apply(of_others, Gate(True))
+        assert ids(await provider.list_owned(desired.ownership.owner)) == [resource.id]
+        assert await provider.list_owned(of_others.ownership.owner) == []
+
+    async def test_a_foreign_tenant_id_is_refused(self, provider: ComputeProvider, desired: DesiredResource) -> None:
+        await provider.apply(desired, Gate(True))
+        same_id8 = UUID(hex=uuid4().hex[:-8] + desired.ownership.tenant_id.hex[-8:])
+        with pytest.raises(NameConflict):
+            await provider.apply(replace(desired, ownership=replace(desired.ownership, tenant_id=same_id8)), Gate(True))
+
+    async def test_another_spec_under_the_name_is_not_ours(
+        self, provider: ComputeProvider, desired: DesiredResource
+    ) -> None:
+        await provider.apply(desired, Gate(True))
+        assert await provider.observe(replace(desired.ownership, spec_hash="0" * 16)) is None
+
+    # --- several resources ---
+
+    async def test_two_generations_side_by_side(
+        self,
+        provider: ComputeProvider,
+        desired: DesiredResource,
+        changed_config: Mapping[str, Any],
+    ) -> None:
+        older = await provider.apply(desired, Gate(True))
+        next_one = desire(desired.ownership.owner, changed_config, tenant_id=desired.ownership.tenant_id, generation=2)
+        if provider.exclusive(changed_config):
+            await provider.stop(older.id)
+        newer = await provider.apply(next_one, Gate(True))
+        assert newer.id != older.id
+        assert ids(await provider.list_owned(desired.ownership.owner, desired.ownership.tenant_id)) == sorted(
+            [older.id, newer.id]
+        )
+        observed = await provider.observe(desired.ownership)
+        assert observed is not None
+        assert observed.id == older.id
+        await provider.destroy(older.id)
+        assert (await settled(provider, newer)).state is ResourceState.RUNNING
+
+    async def test_a_second_run_is_another_resource(self, provider: ComputeProvider, desired: DesiredResource) -> None:
+        first = await provider.apply(desired, Gate(True))
+        if provider.exclusive(desired.config):
+            await provider.stop(first.id)
+        second = await provider.apply(replace(desired, ownership=replace(desired.ownership, run=2)), Gate(True))
+        assert second.id != first.id
+        assert second.ownership.order > first.ownership.order
+
+    async def test_list_owned_is_complete(
+        self, provider: ComputeProvider, owner: str, good_config: Mapping[str, Any]
+    ) -> None:
+        wanted = [desire(owner, good_config, tenant=f"many-{number}") for number in range(self.many)]
+        stranger = desire(f"test-{uuid4()}", good_config)
+        made: list[str] = []
+        for batch in range(0, self.many, 10):
+            # The gate closes after create: that leaves a resource without the cost of starting it.
+            applied = await asyncio.gather(
+                *(provider.apply(one, Gate(True, False)) for one in wanted[batch : batch + 10]), return_exceptions=True
+            )
+            made += [one.made for one in applied if isinstance(one, NotCurrent) and one.made is not None]
+        with pytest.raises(NotCurrent) as of_stranger:
+            await provider.apply(stranger, Gate(True, False))
+        try:
+            assert len(made) == self.many
+            assert ids(await provider.list_owned(owner)) == sorted(made)
+            one_tenant = await provider.list_owned(owner, wanted[-1].ownership.tenant_id)
+            assert [resource.ownership for resource in one_tenant] == [wanted[-1].ownership]
+        finally:
+            await provider.destroy(str(of_stranger.value.made))
+
+    async def test_list_owned_says_what_inspect_says(self, provider: ComputeProvider, desired: DesiredResource) -> None:
+        resource = await settled(provider, await provider.apply(desired, Gate(True)))
+        (listed,) = await provider.list_owned(desired.ownership.owner)
+        assert (listed.id, listed.name, listed.ownership, listed.state, listed.endpoints) == (
+            resource.id,
+            resource.name,
+            resource.ownership,
+            resource.state,
+            resource.endpoints,
+        )
+        await provider.stop(resource.id)
+        (listed,) = await provider.list_owned(desired.ownership.owner)
+        assert listed.state is ResourceState.STOPPED
+
+    # --- configs and errors ---
+
+    async def test_what_cannot_start_is_a_typed_error_without_secrets(
+        self, provider: ComputeProvider, owner: str, refused_config: Mapping[str, Any]
+    ) -> None:
+        desired = desire(owner, refused_config)
+        provider.validate(desired.config, desired.health)
+        with pytest.raises(LandlordError) as refused:
+            await provider.apply(desired, Gate(True))
+        assert isinstance(refused.value, Retryable | Terminal)
+        assert str(refused.value)
+        assert SECRET not in repr((str(refused.value), refused.value.fields))
+        assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)
+        for resource in await provider.list_owned(owner):
+            assert SECRET not in repr(resource)
+
+    async def test_an_invalid_config_names_its_fields(
+        self, provider: ComputeProvider, owner: str, invalid_config: Mapping[str, Any]
+    ) -> None:
+        with pytest.raises(InvalidConfig) as refused:
+            provider.validate(invalid_config, HealthSpec())
+        assert refused.value.errors
+        assert all(error["loc"] and error["message"] for error in refused.value.errors)
+        with pytest.raises(InvalidConfig):
+            await provider.apply(desire(owner, invalid_config), Gate(True))
+        assert await provider.list_owned(owner) == []
+
+    async def test_unknown_fields_are_refused(self, provider: ComputeProvider, good_config: Mapping[str, Any]) -> None:
+        with pytest.raises(InvalidConfig) as refused:
+            provider.validate({**good_config, "no_such_field": SECRET}, HealthSpec())
+        assert [error["loc"] for error in refused.value.errors] == ["no_such_field"]
+        assert SECRET not in str(refused.value)
+
+    async def test_plan_is_a_diff(
+        self, provider: ComputeProvider, good_config: Mapping[str, Any], changed_config: Mapping[str, Any]
+    ) -> None:
+        assert provider.plan(good_config, good_config) == []
+        changes = provider.plan(good_config, changed_config)
+        assert changes
+        assert all(change.path and change.before != change.after for change in changes)
+        assert provider.plan(None, good_config)
+
+    async def test_the_schema_is_an_object(self, provider: ComputeProvider) -> None:
+        schema = provider.config_model.model_json_schema()
+        assert schema["type"] == "object"
+        assert schema["additionalProperties"] is False
+
+    # --- the platform ---
+
+    async def test_identity_is_stable(self, provider: ComputeProvider, another: ComputeProvider) -> None:
+        identity = await provider.identity()
+        assert identity
+        assert await provider.identity() == identity
+        assert await another.identity() == identity
+
+    async def test_it_says_that_it_is_well(self, provider: ComputeProvider) -> None:
+        assert (await provider.health()).healthy
+
+    async def test_logs_are_text(self, provider: ComputeProvider, desired: DesiredResource) -> None:
+        if not isinstance(provider, ProvidesLogs):
+            pytest.skip("no logs")
+        resource = await provider.apply(desired, Gate(True))
+        assert isinstance(await provider.logs(resource.id, 10), str)
+        await provider.destroy(resource.id)
+        assert await provider.logs(resource.id, 10) == ""
+
+
+def desire(
+    owner: str,
+    config: Mapping[str, Any],
+    *,
+    tenant: str = "conform",
+    tenant_id: UUID | None = None,
+    generation: int = 1,
+) -> DesiredResource:
+    """A tenant's resource, owned like one of a real execution."""
+    tenant_id = tenant_id or uuid4()
+    action = Action.PROVISION if generation == 1 else Action.UPDATE
+    ownership = Ownership(
+        owner=owner,
+        tenant=tenant,
+        tenant_id=tenant_id,
+        generation=generation,
+        run=1,
+        execution=execution_id(tenant, action, generation, tenant_id),
+        spec_hash=uuid4().hex[:16],
+    )
+    return DesiredResource(ownership, config, HealthSpec())
+
+
+async def settled(provider: ComputeProvider, resource: Resource) -> Resource:
+    """The resource once its platform has brought it up, or has given up."""
+    async with asyncio.timeout(SETTLE_SECONDS):
+        while True:
+            found = await provider.inspect(resource.id)
+            assert found is not None
+            if found.state is not ResourceState.STARTING:
+                return found
+            await asyncio.sleep(0.2)
+
+
+def ids(resources: Sequence[Resource]) -> list[str]:
+    return sorted(resource.id for resource in resources)

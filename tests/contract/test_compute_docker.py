@@ -1,0 +1,288 @@
+"""The docker provider against a real Docker Engine."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from uuid import uuid4
+
+import docker
+import pytest
+import pytest_asyncio
+
+from controlplane.errors import EngineUnavailable, InvalidConfig, NotAvailableYet, NotCurrent
+from controlplane.model import HealthSpec
+from controlplane.ports import DesiredResource, Resource, ResourceState
+from controlplane.probe import HealthProber
+from providers.compute.docker import DockerCompute
+from providers.conformance.compute import SECRET, ComputeConformance, Gate, desire
+
+pytestmark = pytest.mark.docker
+
+OPEN = Gate(True)
+
+
+@pytest_asyncio.fixture
+async def provider(docker_engine: docker.DockerClient) -> AsyncIterator[DockerCompute]:
+    provider = DockerCompute()
+    yield provider
+    await provider.close()
+
+
+@pytest_asyncio.fixture
+async def owner(provider: DockerCompute) -> AsyncIterator[str]:
+    owner = f"test-{uuid4()}"
+    yield owner
+    for resource in await provider.list_owned(owner):
+        await provider.destroy(resource.id)
+
+
+@pytest_asyncio.fixture
+async def prober() -> AsyncIterator[HealthProber]:
+    prober = HealthProber()
+    yield prober
+    await prober.close()
+
+
+def web(image: str, **changes: Any) -> dict[str, Any]:
+    return {"image": image, "env": {"COLOR": "blue"}, "ports": [{"container_port": 8080}]} | changes
+
+
+async def answer(prober: HealthProber, resource: Resource, **health: Any) -> str:
+    """What the probe says once it is healthy."""
+    async with asyncio.timeout(10):
+        while True:
+            result = await prober.probe(resource, HealthSpec.model_validate(health or {"http": {}}))
+            if result.healthy:
+                return result.detail
+            await asyncio.sleep(0.05)
+
+
+class TestDockerConforms(ComputeConformance):
+    @pytest_asyncio.fixture
+    async def provider(self, docker_engine: docker.DockerClient) -> AsyncIterator[DockerCompute]:
+        provider = DockerCompute()
+        yield provider
+        await provider.close()
+
+    @pytest_asyncio.fixture
+    async def another(self, docker_engine: docker.DockerClient) -> AsyncIterator[DockerCompute]:
+        provider = DockerCompute()
+        yield provider
+        await provider.close()
+
+    @pytest.fixture
+    def good_config(self, web_image: str) -> Mapping[str, Any]:
+        return web(web_image)
+
+    @pytest.fixture
+    def changed_config(self, web_image: str) -> Mapping[str, Any]:
+        return web(web_image, env={"COLOR": "green"})
+
+    @pytest.fixture
+    def refused_config(self, web_image: str) -> Mapping[str, Any]:
+        return web(web_image, env={"TOKEN": SECRET}, command=["no-such-program", SECRET])
+
+    @pytest.fixture
+    def invalid_config(self) -> Mapping[str, Any]:
+        return {"image": "web:1", "env": {"TOKEN": 7}, "ports": [{"container_port": 0}]}
+
+
+async def test_it_serves_on_loopback_and_moves_when_restarted(
+    provider: DockerCompute, owner: str, prober: HealthProber, web_image: str
+) -> None:
+    resource = await provider.apply(desire(owner, web(web_image)), OPEN)
+    (endpoint,) = resource.endpoints
+    assert (endpoint.name, endpoint.port) == ("http", 8080)
+    assert endpoint.url.startswith("http://127.0.0.1:")
+    assert await answer(prober, resource) == f"GET {endpoint.url}/ answered 200"
+    await provider.stop(resource.id)
+    stopped = await provider.inspect(resource.id)
+    assert stopped is not None
+    assert stopped.endpoints == ()
+    await provider.start(resource.id)
+    again = await provider.inspect(resource.id)
+    assert again is not None
+    await answer(prober, again)
+
+
+async def test_a_fixed_port_that_is_taken_is_named_and_may_come_free(
+    provider: DockerCompute, owner: str, web_image: str
+) -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        port = stranger.getsockname()[1]
+        desired = desire(owner, web(web_image, ports=[{"container_port": 8080, "host_port": port}]))
+        for _ in range(2):
+            with pytest.raises(NotAvailableYet, match=f"port {port} on 127.0.0.1 is already in use"):
+                await provider.apply(desired, OPEN)
+        left = await provider.observe(desired.ownership)
+        assert left is not None
+        assert left.state is ResourceState.CREATED
+    resource = await provider.apply(desired, OPEN)
+    assert resource.id == left.id
+    assert [endpoint.url for endpoint in resource.endpoints] == [f"http://127.0.0.1:{port}"]
+
+
+async def test_two_generations_with_one_fixed_port_one_after_the_other(
+    provider: DockerCompute, owner: str, prober: HealthProber, web_image: str
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = web(web_image, ports=[{"container_port": 8080, "host_port": port}])
+    assert provider.exclusive(config)
+    older = desire(owner, config)
+    newer = desire(owner, config, tenant_id=older.ownership.tenant_id, generation=2)
+    first = await provider.apply(older, OPEN)
+    with pytest.raises(NotAvailableYet, match=str(port)):
+        await provider.apply(newer, OPEN)
+    await provider.stop(first.id)
+    second = await provider.apply(newer, OPEN)
+    await answer(prober, second)
+    await provider.stop(second.id)
+    await provider.start(first.id)
+    back = await provider.inspect(first.id)
+    assert back is not None
+    await answer(prober, back)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "text"),
+    [
+        (
+            {"image": "landlord-no-such-image:9", "pull": "never"},
+            NotAvailableYet,
+            "image landlord-no-such-image:9 .*never",
+        ),
+        ({"command": ["no-such-program"]}, InvalidConfig, "'no-such-program' cannot run in image landlord-test-web:1"),
+        ({"command": ["/no/such/program"]}, InvalidConfig, "'/no/such/program' cannot run"),
+        ({"network": "landlordless-net"}, NotAvailableYet, "network landlordless-net does not exist"),
+        ({"resources": {"cpu_millis": 10_000_000}}, InvalidConfig, "landlord-test-web:1.*CPU"),
+    ],
+)
+async def test_refusals_name_what_they_are_about(
+    provider: DockerCompute, owner: str, web_image: str, changes: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        await provider.apply(desire(owner, web(web_image) | changes), OPEN)
+
+
+async def test_limits_and_log_bounds_are_the_engines(
+    provider: DockerCompute, owner: str, web_image: str, docker_engine: docker.DockerClient
+) -> None:
+    config = web(web_image, resources={"cpu_millis": 250, "memory_mib": 64})
+    resource = await provider.apply(desire(owner, config), OPEN)
+    host = docker_engine.api.inspect_container(resource.id)["HostConfig"]
+    assert (host["NanoCpus"], host["Memory"], host["MemorySwap"]) == (250_000_000, 64 << 20, 64 << 20)
+    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
+    assert not host["Privileged"]
+
+
+async def test_what_ended_says_how_and_keeps_its_secrets(provider: DockerCompute, owner: str, web_image: str) -> None:
+    config = web(web_image, env={"TOKEN": SECRET}, command="sh -c 'echo cannot use $TOKEN; exit 3'")
+    resource = await provider.apply(desire(owner, config), OPEN)
+    async with asyncio.timeout(10):
+        while True:
+            seen = await provider.inspect(resource.id)
+            assert seen is not None
+            if seen.state is ResourceState.STOPPED:
+                break
+            await asyncio.sleep(0.05)
+    assert seen.detail == "the container exited with code 3: cannot use ***"
+    assert await provider.logs(resource.id, 1) == f"cannot use {SECRET}\n"
+
+
+async def test_the_images_own_healthcheck_is_the_platforms_verdict(
+    provider: DockerCompute,
+    owner: str,
+    prober: HealthProber,
+    healthcheck_image: str,
+    docker_engine: docker.DockerClient,
+) -> None:
+    resource = await provider.apply(desire(owner, web(healthcheck_image)), OPEN)
+    assert (await prober.probe(resource, HealthSpec())).healthy is None
+    docker_engine.containers.get(resource.id).exec_run(["touch", "/well"])
+    async with asyncio.timeout(15):
+        while True:
+            seen = await provider.inspect(resource.id)
+            assert seen is not None
+            if seen.platform_health == "healthy":
+                break
+            await asyncio.sleep(0.1)
+    assert (await prober.probe(seen, HealthSpec())).healthy
+    (listed,) = await provider.list_owned(owner)
+    assert listed.platform_health == "healthy"
+
+
+async def test_a_tcp_probe_sees_through_dockers_proxy(
+    provider: DockerCompute, owner: str, prober: HealthProber, web_image: str
+) -> None:
+    deaf = await provider.apply(desire(owner, web(web_image, command=["sleep", "60"])), OPEN)
+    assert (await prober.probe(deaf, HealthSpec.model_validate({"tcp": {}}))).healthy is False
+    listening = await provider.apply(desire(owner, web(web_image)), OPEN)
+    assert "accepted a connection" in await answer(prober, listening, tcp={})
+
+
+async def test_volumes_and_the_tenants_network_stay_until_it_is_forgotten(
+    provider: DockerCompute, owner: str, web_image: str, docker_engine: docker.DockerClient
+) -> None:
+    def named(desired: DesiredResource) -> tuple[list[str], list[str]]:
+        labels = {"label": f"landlord.tenant-id={desired.ownership.tenant_id}"}
+        volumes = docker_engine.api.volumes(filters=labels)["Volumes"] or []
+        return [v["Name"] for v in volumes], [n["Name"] for n in docker_engine.api.networks(filters=labels)]
+
+    first = desire(owner, web(web_image, volumes=["data:/data"], network="tenant"))
+    assert provider.exclusive(first.config)
+    applied = await asyncio.gather(*(provider.apply(first, OPEN) for _ in range(10)))
+    docker_engine.containers.get(applied[0].id).exec_run(["touch", "/data/kept"])
+    before = named(first)
+    assert before[0] == [f"landlord-conform-{first.ownership.tenant_id.hex[-8:]}-data"]
+    assert len(before[1]) == 1
+    await provider.destroy(applied[0].id)
+    assert named(first) == before
+    second = await provider.apply(desire(owner, first.config, tenant_id=first.ownership.tenant_id, generation=2), OPEN)
+    assert docker_engine.containers.get(second.id).exec_run(["ls", "/data"]).output == b"kept\n"
+    await provider.destroy(second.id)
+    await provider.forget(owner, first.ownership.tenant_id)
+    assert named(first) == ([], [])
+    await provider.forget(owner, first.ownership.tenant_id)
+
+
+async def test_anonymous_volumes_go_with_the_container(
+    provider: DockerCompute, owner: str, web_image: str, docker_engine: docker.DockerClient
+) -> None:
+    """An image's own VOLUME makes one."""
+    container = docker_engine.containers.create(web_image, ["/entry"])
+    container.commit("landlord-test-volume", "1", changes="VOLUME /data")
+    container.remove()
+    try:
+        before = {volume.name for volume in docker_engine.volumes.list()}
+        resource = await provider.apply(desire(owner, web("landlord-test-volume:1")), OPEN)
+        assert len({volume.name for volume in docker_engine.volumes.list()} - before) == 1
+        await provider.destroy(resource.id)
+        assert {volume.name for volume in docker_engine.volumes.list()} == before
+    finally:
+        docker_engine.images.remove("landlord-test-volume:1", force=True)
+
+
+async def test_a_cancelled_apply_leaves_nothing_in_flight(provider: DockerCompute, owner: str, web_image: str) -> None:
+    desired = desire(owner, web(web_image))
+    work = asyncio.create_task(provider.apply(desired, OPEN))
+    await asyncio.sleep(0)
+    work.cancel()
+    with pytest.raises((asyncio.CancelledError, NotCurrent)):
+        await work
+    before = await provider.observe(desired.ownership)
+    assert (await provider.observe(desired.ownership)) == before
+
+
+async def test_an_engine_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    provider = DockerCompute()
+    with pytest.raises(EngineUnavailable, match="Docker Engine does not answer"):
+        await provider.list_owned("test-nobody")
+    health = await provider.health()
+    assert (health.healthy, "does not answer" in health.detail) == (False, True)
+    await provider.close()

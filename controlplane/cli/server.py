@@ -49,8 +49,8 @@ def status(format: FormatOption = Format.TABLE) -> None:
     """What runs where. Exit code 3 when the control plane does not answer or is not ready."""
     installation = Installation(load_settings(), os.environ, lambda _: None)
     components = installation.components()
-    columns = ("component", "state", "address", "pid")
-    rows = [(part.name, part.state, part.address, part.pid) for part in components]
+    columns = ("component", "state", "address", "pid", "detail")
+    rows = [(part.name, "up" if part.up else "down", part.address, part.pid, part.detail) for part in components]
     show([dict(zip(columns, row, strict=True)) for row in rows], format, columns, rows)
     if not components[0].up:
         raise typer.Exit(Exit.DOWN)
@@ -71,22 +71,23 @@ def _addresses(installation: Installation, settings: Settings, started: Started)
 
 def _purge(settings: Settings) -> None:
     with Client.of(settings) as client:
-        names = [tenant["name"] for tenant in client.iterate_tenants()]
-        if names and sys.stdin.isatty():
-            typer.confirm(f"Delete {len(names)} tenants and their compute?", abort=True, err=True)
-        with progress(f"deleting {len(names)} tenants") as shown:
-            deleting = {name: client.delete_tenant(name)["id"] for name in names if _still_there(client, name)}
-            for number, (name, identity) in enumerate(deleting.items(), start=1):
-                shown.say(f"waiting for {name} ({number} of {len(deleting)})")
-                client.wait_tenant(identity, timeout=PURGE_SECONDS)
-    errors.print(f"{len(names)} tenants deleted")
+        tenants = list(client.iterate_tenants())
+        if tenants and sys.stdin.isatty():
+            typer.confirm(f"Delete {len(tenants)} tenants and their compute?", abort=True, err=True)
+        with progress(f"deleting {len(tenants)} tenants") as shown:
+            # All at once, then one by one: they are deleted side by side.
+            for tenant in tenants:
+                _delete(client, tenant["id"])
+            for number, tenant in enumerate(tenants, start=1):
+                shown.say(f"waiting for {tenant['name']} ({number} of {len(tenants)})")
+                client.wait_tenant(tenant["id"], timeout=PURGE_SECONDS)
+    errors.print(f"{len(tenants)} tenants deleted")
 
 
-def _still_there(client: Client, name: str) -> bool:
+def _delete(client: Client, identity: str) -> None:
     try:
-        client.get_tenant(name)
+        client.delete_tenant(identity)
     except Refused as error:
-        if error.status in (404, 410):
-            return False
-        raise
-    return True
+        # Somebody else deleted it since we listed it.
+        if error.code != "tenant_deleted":
+            raise

@@ -70,6 +70,8 @@ def ray_environment(home: Home, ports: Ports, haproxy: Path) -> dict[str, str]:
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports.proxy_fallback_grpc),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.ingress_first),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.ingress_last),
+        # A killed HAProxy is noticed after three of these; Ray's 10 s would be half a minute without an answer.
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
         # A replica that is replaced waits this long for requests that HAProxy sent it before it heard of the change.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
     }

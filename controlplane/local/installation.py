@@ -37,16 +37,13 @@ class Bootstrap(Protocol):
 
 @dataclass(frozen=True)
 class Component:
-    """One row of `landlord status`. `state`: up, down or the reason why it is not well."""
+    """One row of `landlord status`. `detail` says why it is not up."""
 
     name: str
-    state: str
+    up: bool
     address: str
     pid: int | None = None
-
-    @property
-    def up(self) -> bool:
-        return self.state == "up"
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,22 +113,17 @@ class Installation:
         state = RunState.read(self.home.state)
         pids = {_name(process): process.pid for process in find_processes(self.home.mark, self.home.ray)}
         trouble = self._application.trouble()
-        rows = [Component("api", trouble or "up", self._application.url, pids.get("haproxy"))]
+        rows = [Component("api", trouble is None, self._application.url, pids.get("haproxy"), trouble or "")]
         if state is not None:
-            head = RayHead(self.home, state.ports)
+            wrong = RayHead(self.home, state.ports).trouble()
             rows += [
-                Component("ray head", head.trouble() or "up", f"{HOST}:{state.ports.gcs}", pids.get("raylet")),
+                Component("ray head", wrong is None, f"{HOST}:{state.ports.gcs}", pids.get("raylet"), wrong or ""),
                 _listening("dashboard", state.ports.dashboard, f"http://{HOST}:{state.ports.dashboard}"),
                 _listening("ray client", state.ports.client, f"ray://{HOST}:{state.ports.client}"),
             ]
-        else:
-            rows.append(Component("ray head", "down", ""))
         if self._settings.database_url is None:
             postgres = self.postgres
-            running = "up" if postgres.running else "down"
-            rows.append(Component("postgres", running, str(self.home.sockets), postgres.pid))
-        else:
-            rows.append(Component("postgres", "up" if trouble is None else "unknown", "LANDLORD_DATABASE_URL"))
+            rows.append(Component("postgres", postgres.running, str(self.home.sockets), postgres.pid))
         return rows
 
     def _database(self) -> str:
@@ -214,7 +206,7 @@ class Installation:
 
 
 def _listening(name: str, port: int, address: str) -> Component:
-    return Component(name, "up" if accepts(port) else "down", address, _pid_on(port))
+    return Component(name, accepts(port), address, _pid_on(port))
 
 
 def _pid_on(port: int) -> int | None:

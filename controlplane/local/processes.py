@@ -15,7 +15,7 @@ import psutil
 
 MARK_VARIABLE = "LANDLORD_INTERNAL_HOME_MARK"
 RAY_TITLES = ("ray::", "ray-dashboard-")
-GRACE_SECONDS = 8.0
+GRACE_SECONDS = 3.0
 KILL_SECONDS = 10.0
 POLL_SECONDS = 0.1
 
@@ -40,7 +40,7 @@ def is_ours(process: psutil.Process, mark: str, directory: Path) -> bool:
 
 
 def end_processes(mark: str, directory: Path) -> int:
-    """End them all: SIGTERM, and SIGKILL for what is left after 8 s. Returns how many there were.
+    """End them all: SIGTERM, and SIGKILL for what is left after 3 s. Returns how many there were.
 
     Those that appear meanwhile (a raylet may start a worker while it ends) are ended too. Raises TimeoutError when some
     survive SIGKILL, which only the kernel can do.

@@ -1,0 +1,86 @@
+"""The environment of what `up` starts."""
+
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from controlplane.local.environment import (
+    fingerprint,
+    ray_environment,
+    server_environment,
+    settings_environment,
+)
+from controlplane.local.paths import Home
+from controlplane.local.ports import derive_ports
+from controlplane.settings import Settings, load_settings
+
+URL = "postgresql+asyncpg://landlord@/landlord?host=/run/x"
+
+
+def test_settings_go_to_the_server_and_come_out_the_same(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, port=8123, compute_providers=("process", "fake"), actor_idle_seconds="never")
+    variables = settings_environment(settings, URL, {})
+    again = load_settings(variables)
+    assert again == settings.model_copy(update={"database_url": SecretStr(URL)})
+
+
+def test_the_token_and_the_url_stay_with_the_client(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, token=SecretStr("hush"), url="http://elsewhere")
+    variables = settings_environment(settings, URL, {})
+    assert "LANDLORD_TOKEN" not in variables
+    assert "LANDLORD_URL" not in variables
+
+
+def test_credentials_and_tenants_secrets_are_passed_through_and_nothing_else(tmp_path: Path) -> None:
+    environ = {
+        "AWS_ACCESS_KEY_ID": "a",
+        "DOCKER_HOST": "unix:///d",
+        "LANDLORD_SECRET_DB": "s",
+        "SSH_AUTH_SOCK": "/x",
+        "LANDLORD_PORT": "1",
+        "PYTHONPATH": "/y",
+    }
+    variables = settings_environment(Settings(home=tmp_path), URL, environ)
+    assert variables["AWS_ACCESS_KEY_ID"] == "a"
+    assert variables["DOCKER_HOST"] == "unix:///d"
+    assert variables["LANDLORD_SECRET_DB"] == "s"
+    assert variables["LANDLORD_PORT"] == "8000"
+    assert not {"SSH_AUTH_SOCK", "PYTHONPATH"} & set(variables)
+
+
+def test_the_fingerprint_is_that_of_the_values_not_of_their_order() -> None:
+    assert fingerprint({"a": "1", "b": "2"}) == fingerprint({"b": "2", "a": "1"})
+    assert fingerprint({"a": "1"}) != fingerprint({"a": "2"})
+    assert fingerprint({"a": "1"}, "token") != fingerprint({"a": "1"}, "other")
+
+
+def test_the_head_gets_a_clean_environment_with_our_mark(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    ports = derive_ports(8000, free=lambda port: True)
+    variables = server_environment(
+        settings={"LANDLORD_PORT": "8000"},
+        ray=ray_environment(home, ports, tmp_path / "haproxy"),
+        mark=home.mark,
+        build="1+2",
+        cluster_id="c",
+        installation_id="i",
+        environ={"PATH": "/bin", "HOME": "/root", "TERM": "xterm", "RAY_ADDRESS": "elsewhere"},
+    )
+    assert variables["PATH"] == "/bin"
+    assert variables["LANG"] == "C.UTF-8"
+    assert "TERM" not in variables
+    assert variables["RAY_ADDRESS"] == f"127.0.0.1:{ports.gcs}"
+    assert variables["RAY_AUTH_MODE"] == "token"
+    assert variables["RAY_AUTH_TOKEN_PATH"] == str(tmp_path / "ray-token")
+    assert variables["RAY_SERVE_HAPROXY_BINARY_PATH"] == str(tmp_path / "haproxy")
+    assert variables["LANDLORD_INTERNAL_HOME_MARK"] == home.mark
+    assert variables["LANDLORD_INTERNAL_CLUSTER_ID"] == "c"
+    assert variables["LANDLORD_INTERNAL_INSTALLATION_ID"] == "i"
+    assert variables["LANDLORD_INTERNAL_BUILD"] == "1+2"
+
+
+def test_the_admin_socket_of_haproxy_fits_where_unix_sockets_must(tmp_path: Path) -> None:
+    """Ray puts a directory named by the node's 56 digits in between."""
+    ports = derive_ports(8000, free=lambda port: True)
+    socket = Path(ray_environment(Home(tmp_path), ports, tmp_path)["RAY_SERVE_HAPROXY_SOCKET_PATH"])
+    assert len(str(socket.parent / ("0" * 56) / socket.name)) <= 97

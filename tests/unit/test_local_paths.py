@@ -1,0 +1,61 @@
+"""Where things are, and with which modes they are made."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from controlplane.errors import SettingsError
+from controlplane.local.paths import LONGEST_RAY_DIRECTORY, Home, private_directory, write_private
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_what_is_made_is_private_and_what_was_there_keeps_its_mode(tmp_path: Path) -> None:
+    root = tmp_path / "home"
+    root.mkdir()
+    root.chmod(0o755)
+    home = Home(root)
+    home.ensure()
+    assert mode(root) == 0o755
+    assert mode(home.logs) == mode(home.ray) == mode(home.runtime) == 0o700
+
+
+def test_parents_that_are_missing_are_made(tmp_path: Path) -> None:
+    Home(tmp_path / "a" / "b").ensure()
+    assert mode(tmp_path / "a" / "b") == 0o700
+
+
+def test_a_home_that_cannot_be_made_names_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="LANDLORD_HOME"):
+        Home(tmp_path / "file" / "home").ensure()
+    with pytest.raises(SettingsError, match="LANDLORD_HOME"):
+        private_directory(tmp_path / "file")
+
+
+def test_the_mark_is_the_homes_real_path(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    assert Home(tmp_path / "one").mark == Home(tmp_path / "link").mark
+    assert Home(tmp_path / "one").mark != Home(tmp_path / "two").mark
+
+
+def test_rays_directory_leaves_a_long_home(tmp_path: Path) -> None:
+    assert Home(Path("/srv/landlord")).ray == Path("/srv/landlord/ray")
+    far = Home(tmp_path / ("d" * 60))
+    assert far.ray == far.runtime / "ray"
+    assert len(os.fsencode(far.ray)) <= LONGEST_RAY_DIRECTORY
+
+
+def test_a_private_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    write_private(file, "one")
+    file.chmod(0o644)
+    write_private(file, "two")
+    assert file.read_text() == "two"
+    assert mode(file) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["token"]

@@ -1,0 +1,104 @@
+"""Ours are found by their mark, and by nothing that a stranger may have."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from controlplane.local.processes import MARK_VARIABLE, end_processes, find_processes
+
+Spawn = Callable[..., subprocess.Popen[str]]
+
+STUBBORN = """
+import signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+while True: signal.pause()
+"""
+
+
+@pytest.fixture
+def mark() -> str:
+    return f"test-{os.getpid()}"
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Spawn]:
+    started: list[subprocess.Popen[str]] = []
+
+    def start(
+        *command: str, mark: str | None = None, cwd: Path = tmp_path, program: str | None = None
+    ) -> subprocess.Popen[str]:
+        environment = {"PATH": os.environ["PATH"]} | ({MARK_VARIABLE: mark} if mark else {})
+        process = subprocess.Popen(
+            command, executable=program, env=environment, cwd=cwd, stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def pids(mark: str, directory: Path) -> set[int]:
+    return {process.pid for process in find_processes(mark, directory)}
+
+
+def test_the_mark_in_the_environment_is_what_counts(spawn: Spawn, tmp_path: Path, mark: str) -> None:
+    ours = spawn("sleep", "60", mark=mark)
+    spawn("sleep", "60")
+    spawn("sleep", "60", mark="another")
+    assert pids(mark, tmp_path / "ray") == {ours.pid}
+
+
+def test_a_title_of_rays_counts_only_in_our_directory(spawn: Spawn, tmp_path: Path, mark: str) -> None:
+    ray, elsewhere = tmp_path / "ray", tmp_path / "elsewhere"
+    ray.mkdir()
+    elsewhere.mkdir()
+    sleep = shutil.which("sleep")
+    ours = spawn("ray::DashboardAgent", "60", cwd=ray, program=sleep)
+    spawn("ray::DashboardAgent", "60", cwd=elsewhere, program=sleep)
+    spawn("sleep", "60", cwd=ray)
+    assert pids(mark, ray) == {ours.pid}
+
+
+def test_we_and_our_ancestors_are_never_found(tmp_path: Path, mark: str, spawn: Spawn) -> None:
+    program = (
+        "import sys; from pathlib import Path; from controlplane.local.processes import find_processes;"
+        f"print(len(find_processes({mark!r}, Path('/'))))"
+    )
+    asking = spawn(sys.executable, "-c", program, mark=mark)
+    said, _ = asking.communicate(timeout=30)
+    assert said.strip() == "0"
+
+
+def test_the_dead_are_not_found(spawn: Spawn, tmp_path: Path, mark: str) -> None:
+    ours = spawn("sleep", "60", mark=mark)
+    ours.kill()
+    os.waitid(os.P_PID, ours.pid, os.WEXITED | os.WNOWAIT)
+    assert pids(mark, tmp_path) == set()
+
+
+def test_ending_asks_first_and_then_insists(spawn: Spawn, tmp_path: Path, mark: str) -> None:
+    polite = spawn("sleep", "60", mark=mark)
+    stubborn = spawn(sys.executable, "-c", STUBBORN, mark=mark)
+    stranger = spawn("sleep", "60")
+    assert stubborn.stdout is not None
+    assert stubborn.stdout.readline() == "ready\n"
+
+    assert end_processes(mark, tmp_path) == 2
+
+    assert polite.wait(5) == -signal.SIGTERM
+    assert stubborn.wait(5) == -signal.SIGKILL
+    assert stranger.poll() is None
+
+
+def test_nothing_to_end_is_success(tmp_path: Path, mark: str) -> None:
+    assert end_processes(mark, tmp_path) == 0

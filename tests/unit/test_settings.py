@@ -1,0 +1,73 @@
+"""Environment beats file beats default, and what is wrong is named in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from controlplane.errors import SettingsError
+from controlplane.settings import load_settings
+
+
+def environ(home: Path, **variables: str) -> dict[str, str]:
+    return {"LANDLORD_HOME": str(home), **variables}
+
+
+def test_defaults(tmp_path: Path) -> None:
+    settings = load_settings(environ(tmp_path))
+    assert settings.home == tmp_path
+    assert settings.port == 8000
+    assert settings.base_url == "http://127.0.0.1:8000"
+    assert settings.idle_seconds == 60
+
+
+def test_environment_beats_file_beats_default(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("port: 8100\nsweep_seconds: 3\n")
+    settings = load_settings(environ(tmp_path, LANDLORD_PORT="8200"))
+    assert (settings.port, settings.sweep_seconds) == (8200, 3)
+
+
+def test_an_empty_variable_is_no_variable(tmp_path: Path) -> None:
+    assert load_settings(environ(tmp_path, LANDLORD_PORT="")).port == 8000
+
+
+def test_lists_and_words(tmp_path: Path) -> None:
+    given = environ(tmp_path, LANDLORD_COMPUTE_PROVIDERS=" process, docker ,", LANDLORD_ACTOR_IDLE_SECONDS="never")
+    settings = load_settings(given)
+    assert settings.compute_providers == ("process", "docker")
+    assert settings.idle_seconds is None
+
+
+def test_secrets_of_tenants_and_our_own_variables_are_no_settings(tmp_path: Path) -> None:
+    load_settings(environ(tmp_path, LANDLORD_SECRET_X="1", LANDLORD_INTERNAL_Y="2"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LANDLORD_PORTT", "1"),
+        ("LANDLORD_PORT", "many"),
+        ("LANDLORD_PORT", "0"),
+        ("LANDLORD_SWEEP_SECONDS", "-1"),
+        ("LANDLORD_PROCESS_ROLE", "viewer"),
+    ],
+)
+def test_a_wrong_variable_is_named_in_one_line(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name) as caught:
+        load_settings(environ(tmp_path, **{name: value}))
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("content", ["porrt: 1", "port: many", "home: /x", "- 1", "a: [", "port"])
+def test_a_wrong_file_is_named_in_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(SettingsError, match=r"config\.yaml") as caught:
+        load_settings(environ(tmp_path))
+    assert "\n" not in caught.value.message
+
+
+def test_secrets_are_masked(tmp_path: Path) -> None:
+    given = environ(tmp_path, LANDLORD_TOKEN="hush", LANDLORD_DATABASE_URL="postgresql://u:hush@h/d")
+    settings = load_settings(given)
+    assert "hush" not in repr(settings)
+    assert "hush" not in str(settings.masked())
+    assert settings.masked()["token"] == "**********"

@@ -38,29 +38,43 @@ CMD ["/entry"]
 """
 
 
-@pytest.fixture(scope="session")
-def docker_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[docker.DockerClient]:
-    """A client of the Docker Engine that runs here; where none answers, one is started, and stopped at the end."""
+@contextlib.contextmanager
+def running_docker(directory: Path) -> Iterator[docker.DockerClient]:
+    """A client of the Docker Engine that runs here; where none answers, one is started, and stopped at the end.
+
+    `directory`: for the pid file and the output of one that is started."""
     client = _connect()
     started = None
     if client is None:
-        started, client = _start(tmp_path_factory.mktemp("dockerd"))
-    yield client
-    _remove_leftovers(client)
-    client.close()
-    if started is not None:
-        started.terminate()
-        try:
-            started.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            started.kill()
-            started.wait()
+        started, client = _start(directory)
+    try:
+        yield client
+        _remove_leftovers(client)
+    finally:
+        client.close()
+        if started is not None:
+            started.terminate()
+            try:
+                started.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                started.kill()
+                started.wait()
+
+
+def build_web_image(client: docker.DockerClient) -> str:
+    """Serves the value of COLOR on the port PORT, or 8080."""
+    return _build(client, WEB_IMAGE, DOCKERFILE)
+
+
+@pytest.fixture(scope="session")
+def docker_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[docker.DockerClient]:
+    with running_docker(tmp_path_factory.mktemp("dockerd")) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
 def web_image(docker_engine: docker.DockerClient) -> str:
-    """Serves the value of COLOR on the port PORT, or 8080."""
-    return _build(docker_engine, WEB_IMAGE, DOCKERFILE)
+    return build_web_image(docker_engine)
 
 
 @pytest.fixture(scope="session")

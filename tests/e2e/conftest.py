@@ -1,117 +1,13 @@
-"""A whole installation for the e2e tests: `landlord up` in a home and on a port of its own, real everything."""
+"""The installation that the e2e tests share."""
 
-import asyncio
-import os
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
-import psutil
 import pytest
 
-LANDLORD = str(Path(sys.executable).with_name("landlord"))
-UP_SECONDS = 180
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Installation:
-    """One control plane: its command line, its API, its processes."""
-
-    def __init__(self, home: Path, port: int, **settings: str) -> None:
-        self.home = home
-        self.port = port
-        self.failpoints = home / "failpoints"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LANDLORD_")}
-        self.environ = {
-            **inherited,
-            "LANDLORD_HOME": str(home),
-            "LANDLORD_PORT": str(port),
-            "LANDLORD_PROCESS_ROLE": "operator",
-            "LANDLORD_FAILPOINTS": str(self.failpoints),
-            "LANDLORD_SWEEP_SECONDS": "2",
-            **settings,
-        }
-
-    def run(self, *words: str, timeout: float = UP_SECONDS, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        """`landlord …`; its output is in the failure."""
-        done = subprocess.run(
-            [LANDLORD, *words],
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        if check and done.returncode != 0:
-            raise AssertionError(f"landlord {' '.join(words)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done
-
-    def up(self) -> None:
-        self.failpoints.mkdir(parents=True, exist_ok=True)
-        self.run("up")
-
-    def down(self) -> None:
-        self.run("down")
-
-    @property
-    def token(self) -> str:
-        return (self.home / "token").read_text().strip()
-
-    def http(self, token: str | None = None) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{self.port}/v1",
-            headers={"Authorization": f"Bearer {token or self.token}"},
-            timeout=30,
-            trust_env=False,
-        )
-
-    def processes(self) -> list[psutil.Process]:
-        """All that bear this home in their environment: Ray, Serve, actors, HAProxy."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("LANDLORD_HOME") == str(self.home) and process.pid != os.getpid():
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
-
-    def postgres_processes(self) -> list[psutil.Process]:
-        """The embedded Postgres of this home: its processes name or stand in its data directory."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.name() == "postgres" and process.cwd().startswith(str(self.home)):
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
-
-    def ray_environment(self) -> dict[str, str]:
-        """What an operator's script needs to reach this home's Ray, read off its own supervisor process."""
-        for process in self.processes():
-            if "ray::" in " ".join(process.cmdline()):
-                found = process.environ()
-                return {
-                    **self.environ,
-                    "RAY_ADDRESS": found["RAY_ADDRESS"],
-                    "RAY_AUTH_MODE": found["RAY_AUTH_MODE"],
-                    "RAY_AUTH_TOKEN_PATH": found["RAY_AUTH_TOKEN_PATH"],
-                }
-        raise AssertionError("no Ray worker runs")
+from tests.e2e.installation import Installation, free_port
 
 
 @pytest.fixture(scope="session")
@@ -123,33 +19,3 @@ def installation(docker_engine: object) -> Iterator[Installation]:
     yield there
     there.run("down", "--purge", timeout=300)
     shutil.rmtree(home, ignore_errors=True)
-
-
-async def until(
-    client: httpx.AsyncClient, name: str, condition: Callable[[dict[str, Any]], bool], seconds: float = 60
-) -> dict[str, Any]:
-    """Polls GET until `condition` holds; what was seen last is in the failure."""
-    give_up = time.monotonic() + seconds
-    while True:
-        answer = await client.get(f"/tenants/{name}")
-        body: dict[str, Any] = answer.json()
-        if condition(body):
-            return body
-        assert time.monotonic() < give_up, f"not in {seconds} s: {body}"
-        await asyncio.sleep(0.05)
-
-
-async def ready(client: httpx.AsyncClient, name: str, seconds: float = 60) -> dict[str, Any]:
-    return await until(
-        client,
-        name,
-        lambda t: t.get("status") == "ready" and t["generation"] == t["observed_generation"],
-        seconds,
-    )
-
-
-async def gone(client: httpx.AsyncClient, name: str, seconds: float = 60) -> None:
-    give_up = time.monotonic() + seconds
-    while (answer := await client.get(f"/tenants/{name}")).status_code != 410:
-        assert time.monotonic() < give_up, answer.json()
-        await asyncio.sleep(0.05)

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.conftest import Installation, gone, ready, until
+from tests.e2e.installation import Installation, gone, ready, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -224,10 +224,15 @@ async def test_an_operator_script_sees_steps_in_ray(installation: Installation, 
     async with installation.http() as client:
         await client.post("/tenants", json={"name": "visible", "spec": docker_spec(web_image)})
         await ready(client, "visible")
-        state = installation.ray_environment()
         script = "from ray.util.state import list_tasks; print(sorted({t.name for t in list_tasks(limit=1000)}))"
-        listed = subprocess.run(
-            [sys.executable, "-c", script], env=state, capture_output=True, text=True, timeout=60, check=True
+        listed = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", script],
+            env=installation.ray_environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
         )
         for step in ("plan", "apply_compute", "wait_healthy", "retire_previous"):
             assert f"visible/provision/{step}" in listed.stdout

@@ -1,0 +1,1 @@
+"""Benchmarks. Each prints JSON lines and appends them to `benchmarks/results/`; floors are measured in the same run."""

@@ -1,0 +1,169 @@
+"""How long the whole path takes, beside its floor in the same run: `python -m benchmarks.path [--rounds N]`.
+
+Milliseconds. `post_202_cold`: POST of a new tenant, whose actor must be activated; `patch_202_live`: PATCH of a tenant
+whose actor lives. `docker_floor`: `docker run` and the first good probe, done directly with the SDK. `*_ready`: from
+the request until GET says ready at the newest generation. What counts is the ratio and the difference within one run.
+"""
+
+import argparse
+import asyncio
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx
+
+from tests.e2e.installation import Installation, free_port, gone, ready
+from tests.engines import WEB_IMAGE, build_web_image, running_docker
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def docker_spec(color: str = "blue") -> dict[str, Any]:
+    return {
+        "compute": {
+            "provider": "docker",
+            "config": {"image": WEB_IMAGE, "env": {"COLOR": color}, "ports": [{"container_port": 8080}]},
+        },
+        "health": {"http": {"path": "/"}, "interval_seconds": 1},
+    }
+
+
+def process_spec(color: str = "blue") -> dict[str, Any]:
+    command = ["python3", "-m", "http.server", "{port}", "--bind", "127.0.0.1"]
+    return {
+        "compute": {"provider": "process", "config": {"command": command, "env": {"COLOR": color}}},
+        "health": {"http": {"path": "/"}, "interval_seconds": 1},
+    }
+
+
+async def timed(work: Callable[[], Awaitable[Any]]) -> float:
+    began = time.perf_counter()
+    await work()
+    return (time.perf_counter() - began) * 1000
+
+
+async def floor(engine: docker.DockerClient, rounds: int) -> list[float]:
+    """Directly: run a container, probe until the first good answer."""
+    samples = []
+    async with httpx.AsyncClient(trust_env=False) as client:
+        for _ in range(rounds):
+            began = time.perf_counter()
+            container = await asyncio.to_thread(
+                engine.containers.run, WEB_IMAGE, detach=True, ports={"8080/tcp": ("127.0.0.1", None)}
+            )
+            try:
+                await asyncio.to_thread(container.reload)
+                url = f"http://127.0.0.1:{container.ports['8080/tcp'][0]['HostPort']}/"
+                while not await answers(client, url):
+                    await asyncio.sleep(0.01)
+                samples.append((time.perf_counter() - began) * 1000)
+            finally:
+                await asyncio.to_thread(container.remove, force=True, v=True)
+    return samples
+
+
+async def answers(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await client.get(url)).status_code < 400
+    except httpx.TransportError:
+        return False
+
+
+async def measure(client: httpx.AsyncClient, provider: str, rounds: int) -> dict[str, list[float]]:
+    """Cold creates, then updates of one live tenant."""
+    spec = docker_spec if provider == "docker" else process_spec
+    samples: dict[str, list[float]] = {
+        "post_202_cold": [],
+        f"{provider}_post_ready_cold": [],
+        "patch_202_live": [],
+        f"{provider}_patch_ready_live": [],
+    }
+    for number in range(rounds):
+        name = f"bench-{provider}-{number}"
+        began = time.perf_counter()
+        (await client.post("/tenants", json={"name": name, "spec": spec()})).raise_for_status()
+        samples["post_202_cold"].append((time.perf_counter() - began) * 1000)
+        await ready(client, name, pause=0.005)
+        samples[f"{provider}_post_ready_cold"].append((time.perf_counter() - began) * 1000)
+    for number in range(rounds * 2):
+        patch = {"spec": {"compute": {"config": {"env": {"COLOR": f"red-{number}"}}}}}
+        began = time.perf_counter()
+        (await client.patch(f"/tenants/bench-{provider}-0", json=patch)).raise_for_status()
+        samples["patch_202_live"].append((time.perf_counter() - began) * 1000)
+        await ready(client, f"bench-{provider}-0", pause=0.005)
+        samples[f"{provider}_patch_ready_live"].append((time.perf_counter() - began) * 1000)
+    for number in range(rounds):
+        (await client.delete(f"/tenants/bench-{provider}-{number}")).raise_for_status()
+    for number in range(rounds):
+        await gone(client, f"bench-{provider}-{number}")
+    return samples
+
+
+async def run(installation: Installation, engine: docker.DockerClient, rounds: int) -> list[dict[str, Any]]:
+    floors = await floor(engine, rounds)
+    reference = statistics.median(floors)
+    lines = [line("docker_floor", floors, None)]
+    async with installation.http() as client:
+        name = "bench-get"
+        await client.post("/tenants", json={"name": name, "spec": process_spec()})
+        await ready(client, name)
+        lines.append(line("get", [await timed(lambda: client.get(f"/tenants/{name}")) for _ in range(100)], None))
+        await client.delete(f"/tenants/{name}")
+        await gone(client, name)
+        for provider in ("process", "docker"):
+            for metric, samples in (await measure(client, provider, rounds)).items():
+                of_docker = metric.startswith("docker")
+                lines.append(line(metric, samples, reference if of_docker else None, provider=provider))
+    return lines
+
+
+def line(metric: str, samples: list[float], floor: float | None, **more: Any) -> dict[str, Any]:
+    ordered = sorted(samples)
+    p50 = statistics.median(ordered)
+    found: dict[str, Any] = {
+        "metric": metric,
+        "unit": "ms",
+        "n": len(ordered),
+        "p50": round(p50, 1),
+        "p99": round(ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))], 1),
+        **more,
+    }
+    if floor is not None:
+        found |= {"floor_p50": round(floor, 1), "ratio": round(p50 / floor, 2), "above_floor": round(p50 - floor, 1)}
+    return found
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    arguments.add_argument("--rounds", type=int, default=10)
+    rounds = arguments.parse_args().rounds
+    home = Path(tempfile.mkdtemp(prefix="ll-bench-"))
+    installation = Installation(home, free_port(), LANDLORD_ACTOR_IDLE_SECONDS="never")
+    with running_docker(home) as engine:
+        build_web_image(engine)
+        installation.up()
+        try:
+            lines = asyncio.run(run(installation, engine, rounds))
+        finally:
+            installation.run("down", "--purge", check=False)
+    shutil.rmtree(home, ignore_errors=True)
+    RESULTS.mkdir(exist_ok=True)
+    at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    with (RESULTS / f"path-{at}.jsonl").open("w") as out:
+        for found in lines:
+            print(json.dumps(found))
+            print(json.dumps(found), file=out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -76,7 +76,7 @@ async def _tcp(endpoint: Endpoint, timeout_seconds: float) -> ProbeResult:
     except TimeoutError:
         return ProbeResult(False, f"{where} accepted no connection within {timeout_seconds:g} s")
     except OSError as error:
-        return ProbeResult(False, _reason(error, where))
+        return ProbeResult(False, f"no connection to {where}: {_reason(error, where)}")
     try:
         async with asyncio.timeout(min(timeout_seconds, LISTEN_SECONDS)):
             closed = not await reader.read(1)
@@ -117,4 +117,4 @@ def _reason(error: BaseException, where: str) -> str:
         if isinstance(cause, OSError) and cause.strerror:
             reason = cause.strerror
         cause = cause.__cause__ or cause.__context__
-    return f"{where}: {reason}"
+    return reason

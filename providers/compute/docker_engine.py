@@ -5,6 +5,7 @@ apart. Texts of the engine are redacted of the tenant's environment before they 
 """
 
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from providers.compute.docker_container import creation_body, environment, share
 from providers.compute.docker_refusals import refused_creation, refused_image, refused_start
 from providers.compute.redaction import redact
 
+DEFAULT_HOST = "unix:///var/run/docker.sock"
 GRACE_SECONDS = 10
 """Between the stop signal and the kill."""
 SETTLE_SECONDS = 10.0
@@ -160,10 +162,24 @@ class DockerEngine:
     def _connected(self) -> docker.APIClient:
         with self._connecting:
             if self._api is None:
+                found = kwargs_from_env()
+                _knock(found.get("base_url", DEFAULT_HOST), self._timeout)
                 self._api = docker.APIClient(
-                    **kwargs_from_env(), version="auto", timeout=self._timeout, max_pool_size=self._connections
+                    **found, version="auto", timeout=self._timeout, max_pool_size=self._connections
                 )
             return self._api
+
+
+def _knock(host: str, timeout: float) -> None:
+    """Raises EngineUnavailable where nobody listens on a local socket: the SDK would leave its own one open."""
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.settimeout(timeout)
+            try:
+                knocking.connect(host.removeprefix("unix://"))
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise EngineUnavailable(f"Docker Engine does not answer on its local socket: {reason}") from None
 
 
 def _inspect(api: docker.APIClient, name_or_id: str) -> Mapping[str, Any] | None:

@@ -1,0 +1,306 @@
+"""What a docker config may say, what the engine is told, and how its words are read."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from controlplane.errors import InvalidConfig, LandlordError, NotAvailableYet, Retryable
+from controlplane.model import HealthSpec
+from controlplane.ports import Ownership, ResourceState
+from providers.compute.docker import DockerCompute
+from providers.compute.docker_config import DockerConfig
+from providers.compute.docker_container import PORTS_LABEL, creation_body, from_inspection, from_summary
+from providers.compute.docker_refusals import refused_creation, refused_start
+
+SECRET = "hunter2-unit"
+OWNERSHIP = Ownership(
+    owner="test", tenant="acme", tenant_id=UUID(int=0xABCDEF12), generation=3, run=1, execution="e", spec_hash="0" * 16
+)
+
+
+def refusals(config: dict[str, Any], health: dict[str, Any] | None = None, *, host: bool = False) -> dict[str, str]:
+    """loc → message; empty where it is accepted."""
+    try:
+        DockerCompute(allow_host_access=host).validate(config, HealthSpec.model_validate(health or {}))
+    except InvalidConfig as error:
+        return {item["loc"]: item["message"] for item in error.errors}
+    return {}
+
+
+def test_all_of_it_is_accepted() -> None:
+    config = {
+        "image": "registry.local:5000/team/web@sha256:" + "a" * 64,
+        "command": "server --port 8080",
+        "env": {"COLOR": "blue", "EMPTY": ""},
+        "ports": [
+            {"container_port": 8080},
+            {"container_port": 53, "host_port": 5353, "protocol": "udp", "host_ip": "::1"},
+        ],
+        "resources": {"cpu_millis": 250, "memory_mib": 64},
+        "volumes": ["data:/data", {"source": "config", "target": "/etc/app", "read_only": True}],
+        "network": "tenant",
+        "restart_policy": "on-failure",
+        "pull": "never",
+    }
+    assert refusals(config, {"http": {"port": 8080}}) == {}
+
+
+@pytest.mark.parametrize(
+    ("config", "loc", "message"),
+    [
+        ({}, "image", "Field required"),
+        ({"image": ""}, "image", "'' is not the name of an image"),
+        ({"image": "two words"}, "image", "'two words' is not the name of an image"),
+        ({"image": "web", "imag": "web"}, "imag", "not permitted"),
+        ({"image": "web", "env": {"TOKEN": 7}}, "env.TOKEN", "valid string"),
+        ({"image": "web", "env": {"A=B": SECRET}}, "env.A=B.[key]", "pattern"),
+        ({"image": "web", "command": "a 'b"}, "command", "cannot be split"),
+        ({"image": "web", "ports": [{"container_port": 0}]}, "ports.0.container_port", "greater than or equal to 1"),
+        ({"image": "web", "ports": [{"container_port": "80"}]}, "ports.0.container_port", "valid integer"),
+        ({"image": "web", "ports": [{"container_port": 1, "host_ip": "here"}]}, "ports.0.host_ip", "IP address"),
+        ({"image": "web", "ports": [{"container_port": 1}, {"container_port": 1}]}, "ports", "given twice"),
+        (
+            {"image": "web", "ports": [{"container_port": p, "host_port": 8080} for p in (1, 2)]},
+            "ports",
+            "a host port is given twice",
+        ),
+        ({"image": "web", "resources": {"memory_mib": 1}}, "resources.memory_mib", "greater than or equal to 6"),
+        ({"image": "web", "volumes": ["data"]}, "volumes.0", "NAME:/PATH"),
+        ({"image": "web", "volumes": ["../up:/data"]}, "volumes.0.source", "name of a volume"),
+        ({"image": "web", "volumes": ["a:/data", "b:/data"]}, "volumes", "a target is given twice"),
+        ({"image": "web", "network": "container:other"}, "network", "pattern"),
+        ({"image": "web", "network": "landlord-other-12345678"}, "network", "tenant's own"),
+        ({"image": "web", "network": "none", "ports": [{"container_port": 1}]}, "network", "publishes no ports"),
+        ({"image": "web", "pull": "sometimes"}, "pull", "'missing', 'always' or 'never'"),
+    ],
+)
+def test_what_can_never_work_names_its_field(config: dict[str, Any], loc: str, message: str) -> None:
+    found = refusals(config)
+    assert list(found) == [loc]
+    assert message in " ".join(found.values())
+    assert SECRET not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("change", "loc"),
+    [
+        ({"privileged": True}, "privileged"),
+        ({"network": "host"}, "network"),
+        ({"volumes": ["/etc:/host"]}, "volumes.0.source"),
+    ],
+)
+def test_the_host_is_out_of_reach_unless_a_setting_allows_it(change: dict[str, Any], loc: str) -> None:
+    config = {"image": "web", **change}
+    assert list(refusals(config)) == [loc]
+    assert "LANDLORD_DOCKER_ALLOW_HOST_ACCESS" in refusals(config)[loc]
+    assert refusals(config, host=True) == {}
+
+
+@pytest.mark.parametrize(
+    ("ports", "health", "loc"),
+    [
+        ([], {"http": {}}, "health.http.port"),
+        ([{"container_port": 1}, {"container_port": 2}], {"http": {}}, "health.http.port"),
+        ([{"container_port": 1}], {"tcp": {"port": 2}}, "health.tcp.port"),
+        ([{"container_port": 1, "protocol": "udp"}], {"tcp": {"port": 1}}, "health.tcp.port"),
+        ([{"container_port": 1}], {"tcp": {}}, None),
+        ([{"container_port": 1}, {"container_port": 2}], {"http": {"port": 2}}, None),
+        ([], {}, None),
+    ],
+)
+def test_a_probe_needs_a_published_port(ports: list[Any], health: dict[str, Any], loc: str | None) -> None:
+    assert list(refusals({"image": "web", "ports": ports}, health)) == ([] if loc is None else [loc])
+
+
+@pytest.mark.parametrize(
+    ("change", "exclusive"),
+    [
+        ({}, False),
+        ({"ports": [{"container_port": 80}]}, False),
+        ({"ports": [{"container_port": 80, "host_port": 80}]}, True),
+        ({"volumes": ["data:/data"]}, True),
+        ({"network": "tenant"}, False),
+    ],
+)
+def test_exclusive_is_what_two_generations_cannot_share(change: dict[str, Any], exclusive: bool) -> None:
+    assert DockerCompute().exclusive({"image": "web", **change}) is exclusive
+
+
+def test_the_engine_is_told_loopback_limits_and_labels() -> None:
+    config = DockerConfig.model_validate(
+        {
+            "image": "web:1",
+            "env": {"COLOR": "blue"},
+            "ports": [{"container_port": 9090}, {"container_port": 80, "host_port": 8080, "host_ip": "0.0.0.0"}],
+            "resources": {"cpu_millis": 250, "memory_mib": 64},
+            "volumes": ["data:/data:ro"],
+        }
+    )
+    body = creation_body(config, OWNERSHIP, None)
+    host = body["HostConfig"]
+    assert host["PortBindings"] == {
+        "9090/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}],
+        "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}],
+    }
+    assert (host["NanoCpus"], host["Memory"], host["MemorySwap"]) == (250_000_000, 64 << 20, 64 << 20)
+    assert host["Mounts"] == [
+        {"Type": "volume", "Source": "landlord-acme-abcdef12-data", "Target": "/data", "ReadOnly": True}
+    ]
+    assert body["Labels"] == {**OWNERSHIP.labels(), PORTS_LABEL: "9090/tcp,80/tcp"}
+    assert "Cmd" not in body
+
+
+def inspection(**state: Any) -> dict[str, Any]:
+    return {
+        "Id": "3f1c",
+        "Name": f"/{OWNERSHIP.name}",
+        "Created": "2026-11-22T22:10:58.847157123Z",
+        "Config": {
+            "Labels": {**OWNERSHIP.labels(), PORTS_LABEL: "9090/tcp,80/tcp,53/udp"},
+            "Env": [f"TOKEN={SECRET}", "PATH=/bin"],
+        },
+        "HostConfig": {"NetworkMode": "default"},
+        "NetworkSettings": {
+            "Ports": {
+                "53/udp": [{"HostIp": "127.0.0.1", "HostPort": "32770"}],
+                "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "32769"}],
+                "9090/tcp": [{"HostIp": "127.0.0.1", "HostPort": "32768"}],
+                "7/tcp": None,
+            }
+        },
+        "State": {"Status": "running", "ExitCode": 0, **state},
+    }
+
+
+def test_endpoints_keep_the_configs_order() -> None:
+    seen = from_inspection(inspection())
+    assert seen is not None
+    assert [(e.name, e.url, e.port) for e in seen.endpoints] == [
+        ("http", "http://127.0.0.1:32768", 9090),
+        ("port-80", "http://127.0.0.1:32769", 80),
+        ("port-53", "udp://127.0.0.1:32770", 53),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "expected", "detail"),
+    [
+        ({"Status": "created"}, ResourceState.CREATED, "the container was never started"),
+        (
+            {"Status": "restarting", "ExitCode": 1},
+            ResourceState.STARTING,
+            "the container is restarting after exit code 1: no ***",
+        ),
+        ({"Status": "paused"}, ResourceState.STOPPED, "the container is paused: no ***"),
+        ({"Status": "exited", "ExitCode": 3}, ResourceState.STOPPED, "the container exited with code 3: no ***"),
+        (
+            {"Status": "exited", "ExitCode": 137, "OOMKilled": True},
+            ResourceState.STOPPED,
+            "the container was killed for its memory limit (exit code 137): no ***",
+        ),
+    ],
+)
+def test_what_does_not_run_says_why_without_secrets(
+    state: dict[str, Any], expected: ResourceState, detail: str
+) -> None:
+    seen = from_inspection(inspection(**state), f"no {SECRET}")
+    assert seen is not None
+    assert (seen.state, seen.detail, seen.endpoints) == (expected, detail, ())
+
+
+@pytest.mark.parametrize(
+    ("words", "verdict"),
+    [
+        ("Up 5 seconds", None),
+        ("Up 5 seconds (healthy)", "healthy"),
+        ("Up 5 seconds (unhealthy)", "unhealthy"),
+        ("Up Less than a second (health: starting)", "starting"),
+    ],
+)
+def test_the_list_tells_the_healthcheck_by_its_status_text(words: str, verdict: str | None) -> None:
+    row = {
+        "Id": "3f1c",
+        "Names": [f"/{OWNERSHIP.name}"],
+        "Labels": {**OWNERSHIP.labels(), PORTS_LABEL: "80/tcp"},
+        "State": "running",
+        "Status": words,
+        "Created": 1795385820,
+        "Ports": [
+            {"PrivatePort": 81, "Type": "tcp"},
+            {"IP": "127.0.0.1", "PrivatePort": 80, "PublicPort": 32768, "Type": "tcp"},
+        ],
+        "HostConfig": {"NetworkMode": "default"},
+    }
+    seen = from_summary(row)
+    assert seen is not None
+    assert seen.platform_health == verdict
+    assert [endpoint.url for endpoint in seen.endpoints] == ["http://127.0.0.1:32768"]
+
+
+def test_what_is_not_ours_is_nobodys() -> None:
+    foreign = inspection()
+    foreign["Config"]["Labels"] = {"landlord.owner": "test"}
+    assert from_inspection(foreign) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        (
+            "driver failed programming external connectivity on endpoint x (3f): Bind for 127.0.0.1:8080 failed: "
+            "port is already allocated",
+            NotAvailableYet,
+            "port 8080 on 127.0.0.1 is already in use",
+        ),
+        (
+            "driver failed programming external connectivity on endpoint x (3f): Error starting userland proxy: "
+            "listen tcp4 127.0.0.1:8081: bind: address already in use",
+            NotAvailableYet,
+            "port 8081 on 127.0.0.1 is already in use",
+        ),
+        (
+            "failed to set up container networking: driver failed programming external connectivity on endpoint x: "
+            "failed to bind host port for 0.0.0.0:8082:172.17.0.2:80/tcp: address already in use",
+            NotAvailableYet,
+            "port 8082 on 0.0.0.0 is already in use",
+        ),
+        ("network own not found", NotAvailableYet, "network own does not exist"),
+        (
+            'exec: "serve": executable file not found in $PATH',
+            InvalidConfig,
+            "the command 'serve' cannot run in image web:1",
+        ),
+        ("something else", Retryable, "web:1 could not be started: something else"),
+    ],
+)
+def test_refused_starts_name_port_network_or_command(text: str, error: type[LandlordError], message: str) -> None:
+    found = refused_start("web:1", ["serve"], 500, text)
+    assert isinstance(found, error)
+    assert message in str(found)
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "error"),
+    [
+        (400, "Range of CPUs is from 0.01 to 2.00", InvalidConfig),
+        (404, "No such image: web:1", NotAvailableYet),
+        (500, "no space left on device", Retryable),
+    ],
+)
+def test_refused_creations_name_the_image(status: int, text: str, error: type[LandlordError]) -> None:
+    found = refused_creation("web:1", status, text)
+    assert isinstance(found, error)
+    assert "web:1" in str(found)
+
+
+def test_a_plan_names_paths() -> None:
+    provider = DockerCompute()
+    before = {"image": "web:1", "env": {"COLOR": "blue", "OLD": "x"}}
+    after = {"image": "web:2", "env": {"COLOR": "blue"}, "resources": {"memory_mib": 64}}
+    assert [(c.path, c.before, c.after) for c in provider.plan(before, after)] == [
+        ("env.OLD", "x", None),
+        ("image", "web:1", "web:2"),
+        ("resources.memory_mib", None, 64),
+    ]
+    assert provider.plan(before, {**before, "pull": "missing"}) == []

@@ -1,0 +1,94 @@
+"""Providers by name: what a setting enables, and what an unknown name is answered."""
+
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controlplane.errors import ProviderNotEnabled, SettingsError
+from controlplane.settings import Settings, load_settings
+from providers import registry
+from providers.compute.docker import DockerCompute
+from providers.compute.fake import FakeCompute
+from providers.compute.process import ProcessCompute
+
+POINTS = {
+    registry.COMPUTE: {
+        "docker": "providers.compute.docker:DockerCompute",
+        "fake": "providers.compute.fake:FakeCompute",
+        "process": "providers.compute.process:ProcessCompute",
+        "broken": "providers.compute.no_such_module:Nothing",
+    },
+    registry.WORKFLOW: {"embedded": "providers.compute.fake:FakeCloud", "other": "providers.compute.fake:FakeCloud"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    def installed(group: str) -> EntryPoints:
+        return EntryPoints(EntryPoint(name, value, group) for name, value in POINTS[group].items())
+
+    monkeypatch.setattr(registry, "entry_points", installed)
+
+
+def settings(home: Path, **given: str) -> Settings:
+    return load_settings({"LANDLORD_HOME": str(home), **given})
+
+
+def test_the_setting_says_which_and_in_which_order(tmp_path: Path) -> None:
+    enabled = registry.enabled_compute(settings(tmp_path, LANDLORD_COMPUTE_PROVIDERS="fake, process"))
+    assert list(enabled) == ["fake", "process"]
+    assert isinstance(enabled["fake"], FakeCompute)
+    assert enabled["fake"] is enabled["fake"]
+
+
+def test_a_provider_is_loaded_when_it_is_looked_up(tmp_path: Path) -> None:
+    enabled = registry.enabled_compute(settings(tmp_path, LANDLORD_COMPUTE_PROVIDERS="process,broken"))
+    assert isinstance(enabled["process"], ProcessCompute)
+    assert list(enabled.built) == [enabled["process"]]
+    with pytest.raises(SettingsError, match=r"'broken'.*cannot be loaded"):
+        enabled["broken"]
+
+
+@pytest.mark.parametrize(("answers", "names"), [(True, ("process", "docker")), (False, ("process",))])
+def test_without_the_setting_docker_is_enabled_where_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: bool, names: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(DockerCompute, "available", classmethod(lambda cls, settings: answers))
+    assert registry.enabled_names(settings(tmp_path)) == names
+
+
+def test_docker_is_not_available_where_nothing_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
+    assert not DockerCompute.available(settings(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["nope", "process,nope"])
+def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path: Path, name: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"LANDLORD_COMPUTE_PROVIDERS.*'nope'; known: broken, docker, fake, process"
+    ):
+        registry.enabled_compute(settings(tmp_path, LANDLORD_COMPUTE_PROVIDERS=name))
+
+
+def test_none_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="LANDLORD_COMPUTE_PROVIDERS"):
+        registry.enabled_names(settings(tmp_path, LANDLORD_COMPUTE_PROVIDERS=","))
+
+
+def test_what_is_not_enabled_is_named_with_what_is(tmp_path: Path) -> None:
+    enabled: Any = registry.enabled_compute(settings(tmp_path, LANDLORD_COMPUTE_PROVIDERS="process,fake"))
+    with pytest.raises(ProviderNotEnabled, match="'docker' is not enabled here; enabled: process, fake") as refused:
+        enabled["docker"]
+    assert refused.value.enabled == ["process", "fake"]
+    assert "docker" not in enabled
+    assert enabled.get("docker") is None
+
+
+def test_the_default_engine_comes_first_and_embedded_always(tmp_path: Path) -> None:
+    assert registry.enabled_workflow_names(settings(tmp_path)) == ("embedded",)
+    other = settings(tmp_path, LANDLORD_WORKFLOW_PROVIDER="other")
+    assert registry.enabled_workflow_names(other) == ("other", "embedded")
+    with pytest.raises(SettingsError, match=r"LANDLORD_WORKFLOW_PROVIDER.*'nope'; known: embedded, other"):
+        registry.enabled_workflow_names(settings(tmp_path, LANDLORD_WORKFLOW_PROVIDER="nope"))

@@ -8,10 +8,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from uuid import UUID
 
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.responses import StreamingResponse
 
 from controlplane.api.failures import validation_failed
 from controlplane.api.replica import Replica
+from controlplane.api.request_id import log
 from controlplane.api.schemas import WatchEvent
 from controlplane.errors import Refused
 from controlplane.model import Event, Status
@@ -52,16 +55,18 @@ async def has_after(here: Replica, tenant_id: UUID, last_event_id: str | None) -
 
 
 async def _stream(here: Replica, tenant_id: UUID | None, start: int) -> AsyncIterator[str]:
-    async with here.watchers.take():
-        yield _HEARTBEAT
-        async with aclosing(_events(here, tenant_id, start)) as found:
+    async with here.watchers.take(), aclosing(_events(here, tenant_id, start)) as found:
+        try:
             async for event in found:
                 yield _HEARTBEAT if event is None else _frame(event)
+        except (DBAPIError, PoolTimeout, OSError) as error:
+            # The answer has begun: all that can be said is its end, and the client comes back with its last id.
+            log.warning("a watch ends: the database does not answer (%s)", type(error).__name__)
 
 
 async def _events(here: Replica, tenant_id: UUID | None, last: int) -> AsyncGenerator[Event | None, None]:
-    """In order, each once; None for each while without one. What the table holds comes first, page by page; then the
-    client is subscribed, and the table read once more: so nothing falls between."""
+    """In order, each once. What the table holds comes first, page by page; then the client is subscribed, and the
+    table read once more: so nothing falls between. None: subscribed, and later for each while without an event."""
     ended = False
     while len(page := await _after(here, tenant_id, last, limit=PAGE)) == PAGE:
         for event in page:
@@ -69,6 +74,7 @@ async def _events(here: Replica, tenant_id: UUID | None, last: int) -> AsyncGene
             yield event
     with here.feed.subscribe(tenant_id) as coming:
         page += await _after(here, tenant_id, page[-1].id if page else last, limit=PAGE)
+        yield None
         while True:
             for event in page:
                 if event.id > last:

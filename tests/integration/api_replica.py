@@ -2,9 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -79,7 +79,7 @@ class Api:
             if status is Status.DELETED:
                 values["deleted_at"] = now
             await tx.connection.execute(update(tenants_table).where(tenants_table.c.id == tenant.id).values(**values))
-            tx.event("execution.ended", tenant)
+            tx.event("execution.ended", replace(tenant, status=status))
 
     async def beat(self, seconds_ago: float = 0) -> None:
         """The supervisor's heartbeat."""
@@ -88,9 +88,38 @@ class Api:
             await connection.execute(delete(heartbeats).where(heartbeats.c.name == SUPERVISOR))
             await connection.execute(insert(heartbeats).values(name=SUPERVISOR, cluster_id="c", at=at))
 
+    async def woken(self, count: int = 1) -> None:
+        """Until so many wake-ups came: their intents are committed then."""
+
+        async def enough() -> bool:
+            return len(self.directory.woken) >= count
+
+        await until(enough)
+
+    async def blocked(self) -> None:
+        """Until a session of this database waits for a lock."""
+        query = (
+            "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
+            "WHERE NOT granted AND datname = current_database()"
+        )
+
+        async def waits() -> bool:
+            async with self.engine.connect() as connection:
+                return int((await connection.execute(text(query))).scalar_one()) > 0
+
+        await until(waits)
+
     async def count(self, table: str) -> int:
         async with self.engine.connect() as connection:
             return int((await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Ask again and again until it holds; the test's own time limit ends it otherwise."""
+    while True:
+        if await condition():
+            return
+        await asyncio.sleep(0.005)
 
 
 def tenant(name: str = "acme", **values: Any) -> dict[str, Any]:

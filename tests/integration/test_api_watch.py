@@ -1,0 +1,225 @@
+"""The audit trail, and Server-Sent Events from it, over real HTTP."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from sqlalchemy import text
+
+from controlplane.api import feed, watch
+from controlplane.model import Status
+from controlplane.persistence import events
+from tests.integration.api_replica import Api, api_on, served, tenant, until
+
+
+@pytest_asyncio.fixture
+async def api(database_url: str) -> AsyncIterator[Api]:
+    async with api_on(database_url) as api:
+        yield api
+
+
+@pytest_asyncio.fixture
+async def client(api: Api) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(api) as client:
+        yield client
+
+
+async def stream(client: httpx.AsyncClient, path: str, last: int | None = None) -> AsyncIterator[dict[str, Any]]:
+    """Events as a client reads them; the first value is None: the stream is open."""
+    headers = {} if last is None else {"Last-Event-ID": str(last)}
+    async with client.stream("GET", path, headers=headers) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        id = None
+        async for line in answer.aiter_lines():
+            if line.startswith(":"):
+                yield {}
+            elif line.startswith("id: "):
+                id = int(line[4:])
+            elif line.startswith("data: "):
+                data = json.loads(line[6:])
+                assert data["id"] == id
+                yield data
+
+
+async def test_the_trail_says_who_what_and_why(api: Api) -> None:
+    await api.create()
+    await api.client.patch("/v1/tenants/acme", json={"spec": {"compute": {"config": {"env": {"COLOR": "green"}}}}})
+    other = await api.bearer("operator")
+    await api.client.delete("/v1/tenants/acme", headers=other)
+
+    items = (await api.client.get("/v1/tenants/acme/events")).json()["items"]
+
+    told = [(item["type"], item["actor"], item["trigger_source"]) for item in items]
+    assert ("tenant.deletion_requested", "the-operator", "api") in told
+    assert told[-1] == ("tenant.created", "admin", "api")
+    [update] = [item for item in items if item["type"] == "tenant.updated"]
+    assert update["data"]["changes"] == [
+        {"path": "spec.compute.config.env", "before": {"COLOR": "blue"}, "after": {"COLOR": "green"}}
+    ]
+    assert update["execution_id"].startswith("tenant-acme-provision-2-")
+    ids = [item["id"] for item in items]
+    assert ids == sorted(ids, reverse=True)
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = (await api.client.get(f"/v1/events?limit=2{cursor and '&cursor=' + cursor}")).json()
+        pages += [item["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+    assert pages == ids
+
+
+async def test_a_watch_starts_at_now_and_tells_every_change(api: Api, client: httpx.AsyncClient) -> None:
+    await api.create("before")
+    async with aclosing(stream(client, "/v1/watch")) as found:
+        assert await anext(found) == {}
+        await api.create()
+        await api.end("acme")
+        first, second = await anext(found), await anext(found)
+    assert (first["type"], first["tenant"], first["status"]) == ("tenant.created", "acme", "requested")
+    assert set(first) == {"id", "type", "tenant", "generation", "status", "execution_id", "at"}
+    assert (second["status"], second["id"] > first["id"]) == ("ready", True)
+
+
+async def test_a_tenants_watch_tells_of_it_only_and_ends_with_it(api: Api, client: httpx.AsyncClient) -> None:
+    await api.create()
+    await api.create("other")
+    seen = []
+    async with aclosing(stream(client, "/v1/tenants/acme/watch")) as found:
+        assert await anext(found) == {}
+        await api.client.patch("/v1/tenants/other", json={"labels": {"a": "b"}})
+        await api.client.delete("/v1/tenants/acme")
+        await api.end("acme", status=Status.DELETED)
+        seen = [event async for event in found if event]
+    assert {event["tenant"] for event in seen} == {"acme"}
+    assert seen[-1]["status"] == "deleted"
+    # Cut off before the end, a client may still fetch it; after it there is nothing.
+    rest = [event async for event in stream(client, "/v1/tenants/acme/watch", seen[0]["id"]) if event]
+    assert rest == seen[1:]
+    gone = await client.get("/v1/tenants/acme/watch", headers={"Last-Event-ID": str(seen[-1]["id"])})
+    assert (gone.status_code, gone.json()["code"]) == (410, "tenant_deleted")
+    assert (await client.get("/v1/tenants/acme/watch")).status_code == 410
+
+
+async def test_cut_off_and_resumed_each_change_is_seen_once_and_in_order(
+    api: Api, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "PAGE", 3)
+    await api.create()
+    last = (await api.client.get("/v1/events?limit=1")).json()["items"][0]["id"]
+
+    async def change() -> None:
+        for number in range(0, 200, 4):
+            labels = ({"n": str(number + offset)} for offset in range(4))
+            await asyncio.gather(*(api.client.patch("/v1/tenants/acme", json={"labels": value}) for value in labels))
+
+    changing = asyncio.create_task(change())
+    seen: list[int] = []
+    for cut in range(21):
+        async with aclosing(stream(client, "/v1/tenants/acme/watch", seen[-1] if seen else last)) as found:
+            async for event in found:
+                if event:
+                    seen.append(event["id"])
+                if len(seen) >= min(200, (cut + 1) * 10):
+                    break
+    await changing
+    async with api.engine.connect() as connection:
+        rows = await connection.execute(text("SELECT id FROM events WHERE id > :last ORDER BY id"), {"last": last})
+        assert seen == [row.id for row in rows]
+    assert len(seen) == 200
+
+
+async def test_watchers_hear_what_another_replica_commits(
+    api: Api, client: httpx.AsyncClient, database_url: str
+) -> None:
+    async with api_on(database_url) as other, aclosing(stream(client, "/v1/watch")) as found:
+        assert await anext(found) == {}
+        await other.create()
+        assert (await asyncio.wait_for(anext(found), 5))["tenant"] == "acme"
+
+
+async def test_heartbeats(api: Api, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert watch.HEARTBEAT_SECONDS <= 15
+    monkeypatch.setattr(watch, "HEARTBEAT_SECONDS", 0.05)
+    async with aclosing(stream(client, "/v1/watch")) as found:
+        assert [await anext(found) for _ in range(3)] == [{}, {}, {}]
+
+
+async def test_ids_that_are_not_kept_or_never_were(api: Api, client: httpx.AsyncClient) -> None:
+    for number in range(3):
+        await api.create(f"t-{number}")
+    ids = [item["id"] for item in (await client.get("/v1/events")).json()["items"]]
+    assert await events.prune(api.engine, older_than_seconds=3600) == 0
+    async with api.engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE events SET at = at - interval '2 hours' WHERE id <= :middle"), {"middle": ids[1]}
+        )
+    assert await events.prune(api.engine, older_than_seconds=3600) == 2
+    for last, status in ((ids[2], 410), (ids[1] - 1, 410), (ids[0] + 1, 410), ("x", 400), ("-1", 400), ("9" * 30, 400)):
+        answer = await client.get("/v1/watch", headers={"Last-Event-ID": str(last)})
+        assert answer.status_code == status, (last, answer.text)
+        assert status == 400 or answer.json()["code"] == "events_expired"
+    async with aclosing(stream(client, "/v1/watch", ids[1])) as found:
+        assert [(await anext(found)).get("id") for _ in range(2)] == [None, ids[0]]
+
+
+async def test_a_slow_consumer_is_dropped_and_resumes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "BACKLOG", 3)
+    await api.create()
+    with api.replica.feed.subscribe() as slow:
+        for number in range(6):
+            await api.client.patch("/v1/tenants/acme", json={"labels": {"n": str(number)}})
+
+        async def dropped() -> bool:
+            return slow.dropped
+
+        await until(dropped)
+        assert await slow.next(1) is None
+
+
+async def test_the_feed_survives_the_loss_of_its_connections(api: Api, client: httpx.AsyncClient) -> None:
+    async with aclosing(stream(client, "/v1/watch")) as found:
+        assert await anext(found) == {}
+        async with api.engine.begin() as connection:
+            await connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND application_name = 'landlord api'"
+                )
+            )
+            await connection.execute(text("INSERT INTO events (type, tenant_name) VALUES ('test.event', 'acme')"))
+        assert (await asyncio.wait_for(anext(found), 10))["type"] == "test.event"
+
+
+async def test_too_many_watchers(api: Api, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    while not api.replica.watchers.full:
+        await api.replica.watchers._free.acquire()
+    answer = await client.get("/v1/watch")
+    assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+
+
+async def test_five_hundred_watchers(api: Api, client: httpx.AsyncClient) -> None:
+    async def one() -> str:
+        async with aclosing(_stream_of(api)) as found:
+            await anext(found)
+            ready.release()
+            return str(await anext(found))
+
+    ready = asyncio.Semaphore(0)
+    watching = [asyncio.create_task(one()) for _ in range(500)]
+    for _ in watching:
+        await ready.acquire()
+    await api.client.post("/v1/tenants", json=tenant())
+    frames = set(await asyncio.wait_for(asyncio.gather(*watching), 10))
+    assert len(frames) == 1
+    assert "tenant.created" in frames.pop()
+
+
+async def _stream_of(api: Api) -> AsyncIterator[str]:
+    answer = await watch.watch(api.replica, tenant_id=None, last_event_id=None)
+    async for frame in answer.body_iterator:
+        yield str(frame)

@@ -30,6 +30,9 @@ from controlplane.persistence.transaction import WAKE_CHANNEL
 
 logger = logging.getLogger(__name__)
 
+SIGNAL_GRACE_SECONDS = 0.25
+"""The API wakes the actor itself in the same moment: the net is held a little later, off the path of a 202."""
+
 WAKES_AT_ONCE = 8
 """Wake-ups under way at once: cold ones start processes, and a machine has few cores."""
 
@@ -103,7 +106,11 @@ class Supervisor:
 
     def _heard(self, payload: str) -> None:
         signal = json.loads(payload)
-        self._begin(self._nominate(TenantKey(UUID(signal["tenant_id"]), signal["name"])), "heard")
+        self._begin(self._after_grace(TenantKey(UUID(signal["tenant_id"]), signal["name"])), "heard")
+
+    async def _after_grace(self, tenant: TenantKey) -> None:
+        await asyncio.sleep(SIGNAL_GRACE_SECONDS)
+        await self._nominate(tenant)
 
     # --- sweeps ---
 

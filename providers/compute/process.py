@@ -44,7 +44,8 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class ProcessCompute:
     """A ComputeProvider, also `ProvidesLogs`. Several may work on one `root`, in one process or in many.
 
-    `user`: whose processes they are, where that is not ours. A command that cannot be found is InvalidConfig."""
+    `user`: whose processes they are, where that is not ours. A command that cannot be found is InvalidConfig. What a
+    command puts into a session of its own (a daemon) escapes stop and destroy: commands stay in the foreground."""
 
     name: ClassVar[str] = "process"
     resource_kind: ClassVar[str] = "process"

@@ -10,7 +10,7 @@ import docker
 import pytest
 import pytest_asyncio
 
-from controlplane.errors import EngineUnavailable, InvalidConfig, NotAvailableYet, NotCurrent
+from controlplane.errors import EngineUnavailable, InvalidConfig, NotAvailableYet
 from controlplane.model import HealthSpec
 from controlplane.ports import DesiredResource, Resource, ResourceState
 from controlplane.probe import HealthProber
@@ -265,17 +265,6 @@ async def test_anonymous_volumes_go_with_the_container(
         assert {volume.name for volume in docker_engine.volumes.list()} == before
     finally:
         docker_engine.images.remove("landlord-test-volume:1", force=True)
-
-
-async def test_a_cancelled_apply_leaves_nothing_in_flight(provider: DockerCompute, owner: str, web_image: str) -> None:
-    desired = desire(owner, web(web_image))
-    work = asyncio.create_task(provider.apply(desired, OPEN))
-    await asyncio.sleep(0)
-    work.cancel()
-    with pytest.raises((asyncio.CancelledError, NotCurrent)):
-        await work
-    before = await provider.observe(desired.ownership)
-    assert (await provider.observe(desired.ownership)) == before
 
 
 async def test_an_engine_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,20 @@ class FakeCloud:
         """What the next calls of that verb come to."""
         self._scripts.setdefault(verb, []).extend(outcomes)
 
+    def instances(self) -> "tuple[Instance, ...]":
+        """All that there is, whoever owns it; never fails, for whoever looks from outside."""
+        return tuple(self._by_id.values())
+
+    def lose(self, instance_id: str) -> None:
+        """It vanishes behind everybody's back."""
+        found = self._by_id.pop(instance_id)
+        del self._ids[found.name]
+
+    def alter(self, instance_id: str, **config: Any) -> None:
+        """Its config changes behind everybody's back, `health` say."""
+        found = self._by_id[instance_id]
+        self._by_id[instance_id] = replace(found, config={**found.config, **config}, looks=0)
+
     async def identity(self) -> str:
         return self._identity
 
@@ -195,6 +209,7 @@ class FakeCompute:
     """A ComputeProvider on a Cloud."""
 
     name: ClassVar[str] = "fake"
+    resource_kind: ClassVar[str] = "instance"
     config_model: ClassVar[type[FakeConfig]] = FakeConfig
     one_node: ClassVar[bool] = False
 

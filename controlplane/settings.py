@@ -47,6 +47,8 @@ class Settings(BaseModel):
     trigger_timeout_seconds: Seconds = 2.0
     step_max_attempts: int = Field(default=5, ge=1, le=100)
     provision_deadline_seconds: Seconds = 600.0
+    rate_limit_per_minute: int | None = Field(default=None, ge=1)
+    """Requests of one token at one replica of the API in a minute, with bursts of a sixth of that; None: no limit."""
     process_role: Literal["admin", "operator"] = "admin"
     """The smallest role that may create tenants on the `process` provider: their commands run on this machine."""
     process_user: str | None = None

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.types import Lifespan
 
 from controlplane.api import failures, openapi
 from controlplane.api.body_limit import BodyLimit
@@ -51,6 +52,11 @@ def create_app(
             app.state.replica = made
             yield
 
+    return bare_app(lifespan)
+
+
+def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """Routes and layers without anything behind them: enough to be asked for its OpenAPI document."""
     app = FastAPI(
         title="Landlord",
         version=version("landlord"),

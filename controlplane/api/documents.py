@@ -10,7 +10,7 @@ from controlplane.api.schemas import PlanOut, WatchEvent
 
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 
-_ANYWHERE = ("unauthorized", "internal_error", "overloaded", "unavailable")
+_ANYWHERE = ("unauthorized", "rate_limited", "internal_error", "overloaded", "unavailable")
 _MUTATION = (
     "validation_failed",
     "forbidden",

@@ -41,6 +41,8 @@ class Edge:
                 headers.setdefault("Cache-Control", "no-store")
                 for name, value in _SECURITY.items():
                     headers[name] = value
+                if (allowance := scope.get("state", {}).get("allowance")) is not None:
+                    headers.update(allowance.headers())
                 if not scope["path"].startswith(_PAGES):
                     headers["Content-Security-Policy"] = _NO_PAGE
             await send(message)

@@ -33,6 +33,25 @@ from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import Wake
 
 JSON = "application/json"
+
+IfMatch = Annotated[
+    str | None,
+    Header(alias="If-Match", description="The `ETag` that the change is meant for; stale is 412."),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="At most 255 characters; the same request again gets the same answer, for 24 hours.",
+    ),
+]
+Prefer = Annotated[
+    str | None,
+    Header(
+        alias="Prefer",
+        description="`wait=N`: up to 60 seconds for the end of the execution (200 instead of 202).",
+    ),
+]
 _RETRY_AFTER = "5"
 
 
@@ -168,16 +187,9 @@ async def mutation(
     request: Request,
     here: Here,
     token: Operator,
-    if_match: Annotated[
-        str | None, Header(description="The `ETag` that the change is meant for; stale is 412.")
-    ] = None,
-    idempotency_key: Annotated[
-        str | None,
-        Header(description="At most 255 characters; the same request again gets the same answer, for 24 hours."),
-    ] = None,
-    prefer: Annotated[
-        str | None, Header(description="`wait=N`: up to 60 seconds for the end of the execution (200 instead of 202).")
-    ] = None,
+    if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
     dry_run: Annotated[bool, Query(description="Answer with the plan (200) and store nothing.")] = False,
 ) -> Mutation:
     """The dependency of every route that changes a tenant."""

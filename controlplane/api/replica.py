@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.api.background import Background
 from controlplane.api.feed import EventFeed
+from controlplane.api.rate_limit import RateLimit
 from controlplane.api.slots import Slots
 from controlplane.api.token_cache import TokenCache
 from controlplane.errors import ProviderNotEnabled
@@ -46,6 +47,7 @@ class Replica:
     engine: AsyncEngine
     tokens: TokenCache
     feed: EventFeed
+    rates: RateLimit
     background: Background = field(default_factory=Background)
     mutations: Slots = field(default_factory=lambda: Slots(MUTATIONS, queue=MUTATION_QUEUE, patience=MUTATION_PATIENCE))
     waiters: Slots = field(default_factory=lambda: Slots(WAITERS, queue=0, patience=0))
@@ -87,7 +89,7 @@ async def replica(parts: Parts) -> AsyncIterator[Replica]:
     engine = create_engine(parts.database_url, pool=POOL + 1, application="landlord api")
     tokens = TokenCache(engine)
     feed = EventFeed(engine, on_event=tokens.hear)
-    made = Replica(parts, engine, tokens, feed)
+    made = Replica(parts, engine, tokens, feed, RateLimit(parts.settings.rate_limit_per_minute))
     try:
         async with feed.running():
             yield made

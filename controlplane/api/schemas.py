@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
 
 from controlplane.api.masking import mask
 from controlplane.model import (
@@ -34,6 +34,19 @@ LabelPair = Annotated[
 WorkflowState = Literal["pending", "running", "stopping", "succeeded", "failed", "cancelled", "superseded"]
 
 
+_EXAMPLE: dict[str, JsonValue] = {
+    "name": "acme",
+    "labels": {"tier": "gold"},
+    "spec": {
+        "compute": {
+            "provider": "docker",
+            "config": {"image": "tenant-web:1", "env": {"COLOR": "blue"}, "ports": [{"container_port": 8080}]},
+        },
+        "health": {"http": {"path": "/"}, "interval_seconds": 1},
+    },
+}
+
+
 # --- requests --------------------------------------------------------------------------------------------------------
 
 
@@ -47,6 +60,8 @@ class TenantDocument(Strict):
 
 class TenantCreate(TenantDocument):
     """A new tenant. The name can never be changed."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     name: TenantName = Field(examples=["acme"])
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from controlplane.api.replica import Here
+from controlplane.api.replica import Here, Replica
 from controlplane.errors import Refused
 from controlplane.persistence.tokens import Role, Token
 
@@ -18,7 +18,8 @@ _bearer = HTTPBearer(
 
 
 class Requires:
-    """A dependency: the caller's token, at least of `role`. Raises Refused unauthorized (401), forbidden (403)."""
+    """A dependency: the caller's token, at least of `role`. Raises Refused unauthorized (401), forbidden (403), and
+    rate_limited (429) where a limit is set."""
 
     def __init__(self, role: Role) -> None:
         self.role = role
@@ -38,8 +39,23 @@ class Requires:
                 status=401,
                 headers={"WWW-Authenticate": "Bearer"},
             )
+        self._count(request, here, token)
         require_role(token, self.role)
         return token
+
+    def _count(self, request: Request, here: Replica, token: Token) -> None:
+        """The outermost layer puts the allowance on the answer. Raises Refused rate_limited (429)."""
+        if not here.rates.on:
+            return
+        allowed, allowance = here.rates.take(token.id)
+        request.state.allowance = allowance
+        if not allowed:
+            raise Refused(
+                f"token {token.name!r} asks too often; try again in {allowance.reset} s",
+                code="rate_limited",
+                status=429,
+                headers={"Retry-After": str(allowance.reset)},
+            )
 
 
 def require_role(token: Token, role: Role, why: str = "this request") -> None:

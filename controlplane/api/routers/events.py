@@ -20,7 +20,11 @@ from controlplane.persistence import events, tenants
 router = APIRouter(prefix="/v1", tags=["events"])
 
 LastEventId = Annotated[
-    str | None, Header(description="Go on after this event, without a gap; without it the stream starts at now.")
+    str | None,
+    Header(
+        alias="Last-Event-ID",
+        description="Go on after this event, without a gap; without it the stream starts at now.",
+    ),
 ]
 
 

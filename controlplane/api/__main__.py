@@ -1,0 +1,7 @@
+"""`python -m controlplane.api > docs/openapi.json`: the OpenAPI document as it is committed."""
+
+import json
+
+from controlplane.api.app import bare_app
+
+print(json.dumps(bare_app().openapi(), indent=2, ensure_ascii=False))

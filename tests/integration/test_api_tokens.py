@@ -1,0 +1,188 @@
+"""Tokens: made, listed, revoked, expired; secrets of tenants that never leave; pause, logs, providers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import insert, text
+
+from controlplane.persistence.tables import placements
+from tests.integration.api_replica import Api, api_on, tenant, until
+
+STARS = "********"
+
+
+@pytest_asyncio.fixture
+async def api(database_url: str) -> AsyncIterator[Api]:
+    async with api_on(database_url) as api:
+        yield api
+
+
+async def make(api: Api, name: str = "ci", **values: Any) -> dict[str, Any]:
+    answer = await api.client.post("/v1/tokens", json={"name": name, "role": "viewer", **values})
+    assert answer.status_code == 201, answer.text
+    found = answer.json()
+    assert isinstance(found, dict)
+    return found
+
+
+async def works(api: Api, token: dict[str, Any]) -> int:
+    headers = {"Authorization": f"Bearer {token['token']}"}
+    return (await api.client.get("/v1/tenants", headers=headers)).status_code
+
+
+async def test_a_secret_is_shown_once_and_only_its_hash_is_stored(api: Api) -> None:
+    made = await make(api)
+    assert await works(api, made) == 200
+    listed = await api.client.get("/v1/tokens")
+    assert [(item["name"], item["role"]) for item in listed.json()["items"]] == [("admin", "admin"), ("ci", "viewer")]
+    assert made["token"] not in listed.text
+    for table in ("tokens", "events"):
+        async with api.engine.connect() as connection:
+            rows = (await connection.execute(text(f"SELECT * FROM {table}"))).all()
+        assert made["token"] not in str(rows)
+    again = await api.client.post("/v1/tokens", json={"name": "ci", "role": "admin"})
+    assert (again.status_code, again.json()["code"]) == (409, "token_exists")
+    told = [item["type"] for item in (await api.client.get("/v1/events")).json()["items"]]
+    assert told == ["token.created"]
+
+
+async def test_a_revoked_token_opens_nothing_at_any_replica(api: Api, database_url: str) -> None:
+    made = await make(api)
+    async with api_on(database_url) as other:
+        assert (await works(api, made), await works(other, made)) == (200, 200)
+        revoked = await api.client.delete("/v1/tokens/ci")
+        assert revoked.json()["revoked_at"]
+        assert await works(api, made) == 401
+
+        async def refused() -> bool:
+            return await works(other, made) == 401
+
+        # Well before the cache would have forgotten it.
+        await asyncio.wait_for(until(refused), 3)
+    assert (await api.client.delete("/v1/tokens/ci")).json() == revoked.json()
+    assert await works(api, await make(api)) == 200
+
+
+async def test_an_expired_token_opens_nothing(api: Api) -> None:
+    made = await make(api, expires_in_seconds=1)
+
+    async def refused() -> bool:
+        return await works(api, made) == 401
+
+    assert await works(api, made) == 200
+    await asyncio.wait_for(until(refused), 3)
+
+
+async def test_what_cannot_be_revoked(api: Api) -> None:
+    assert (await api.client.delete("/v1/tokens/admin")).json()["code"] == "invalid_transition"
+    for name in ("none", "%00"):
+        assert (await api.client.delete(f"/v1/tokens/{name}")).json()["code"] == "token_not_found"
+
+
+@pytest.mark.parametrize("body", [{"name": "a b", "role": "viewer"}, {"name": "a", "role": "root"}, {"name": "a"}])
+async def test_bad_tokens(api: Api, body: dict[str, Any]) -> None:
+    assert (await api.client.post("/v1/tokens", json=body)).status_code == 400
+
+
+async def test_values_that_look_secret_never_leave(api: Api) -> None:
+    config = {"image": "web:1", "env": {"COLOR": "blue", "DB_PASSWORD": "hunter2", "API_TOKEN": "t0p"}}
+    body = tenant(spec={"compute": {"provider": "cloud", "config": config}})
+    planned = await api.client.post("/v1/tenants?dry_run=true", json=body)
+    created = await api.client.post("/v1/tenants", json=body)
+    shown = created.json()["spec"]["compute"]["config"]["env"]
+    assert shown == {"COLOR": "blue", "DB_PASSWORD": STARS, "API_TOKEN": STARS}
+
+    # Read, change, write: the stars stand for what is stored.
+    document = {"spec": created.json()["spec"]}
+    document["spec"]["compute"]["config"]["env"] |= {"COLOR": "green"}
+    patched = await api.client.patch("/v1/tenants/acme", json=document)
+    assert patched.status_code == 202
+    assert await stored_env(api) == {"COLOR": "green", "DB_PASSWORD": "hunter2", "API_TOKEN": "t0p"}
+    unchanged = await api.client.patch("/v1/tenants/acme", json={"spec": patched.json()["spec"]})
+    assert unchanged.status_code == 200
+    changed = await api.client.patch(
+        "/v1/tenants/acme", json={"spec": {"compute": {"config": {"env": {"DB_PASSWORD": "hunter3"}}}}}
+    )
+    assert (await stored_env(api))["DB_PASSWORD"] == "hunter3"
+
+    trail = await api.client.get("/v1/events")
+    listed = await api.client.get("/v1/tenants")
+    for answer in (planned, created, patched, changed, trail, listed):
+        assert "hunter" not in answer.text
+        assert "t0p" not in answer.text
+
+
+async def test_stars_without_anything_behind_them_are_refused(api: Api) -> None:
+    config = {"image": "web:1", "env": {"DB_PASSWORD": STARS}}
+    body = tenant(spec={"compute": {"provider": "cloud", "config": config}})
+    answer = await api.client.post("/v1/tenants", json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (400, "spec.compute.config.env.DB_PASSWORD")
+    await api.create()
+    answer = await api.client.patch("/v1/tenants/acme", json={"spec": {"compute": {"config": config}}})
+    assert answer.status_code == 400
+
+
+async def test_pause_and_resume(api: Api) -> None:
+    await api.create()
+    await api.end("acme")
+    api.directory.woken.clear()
+    paused = (await api.client.post("/v1/tenants/acme/pause")).json()
+    [condition] = paused["conditions"]
+    assert (paused["paused"], paused["version"]) == (True, 1)
+    assert (condition["type"], condition["status"], condition["reason"]) == ("Synced", "false", "Paused")
+    patched = await api.client.patch("/v1/tenants/acme", json={"spec": {"heal": "none"}})
+    assert patched.status_code == 202
+    resumed = (await api.client.post("/v1/tenants/acme/resume")).json()
+    assert (resumed["paused"], resumed["conditions"][0]["reason"]) == (False, "Resumed")
+    # None of the three waited for a start that a pause forbids.
+    assert [woken.execution_id for woken in api.directory.woken] == [None, None, None]
+    told = [item["type"] for item in (await api.client.get("/v1/tenants/acme/events")).json()["items"]]
+    assert {"tenant.paused", "tenant.resumed"} <= set(told)
+    assert (await api.client.post("/v1/tenants/acme/resume")).status_code == 202
+
+
+async def test_logs_of_the_newest_resource(api: Api) -> None:
+    created = (await api.create()).json()
+    assert (await api.client.get("/v1/tenants/acme/logs")).text == ""
+    async with api.engine.begin() as connection:
+        await connection.execute(
+            insert(placements).values(
+                execution_id=created["workflow_execution_id"],
+                tenant_id=UUID(created["id"]),
+                provider="cloud",
+                engine_identity="cloud-1",
+                generation=1,
+                run=1,
+                name="landlord-acme",
+                resource_id="r-1",
+                state="placed",
+            )
+        )
+    api.cloud.text = {"r-1": "one\ntwo\nthree"}
+    answer = await api.client.get("/v1/tenants/acme/logs?tail=2")
+    assert (answer.text, answer.headers["content-type"]) == ("two\nthree", "text/plain; charset=utf-8")
+    assert (await api.client.get("/v1/tenants/acme/logs?tail=0")).status_code == 400
+
+
+async def test_providers_and_their_schemas(api: Api) -> None:
+    found = (await api.client.get("/v1/providers")).json()
+    assert [(item["name"], item["healthy"], item["one_node"]) for item in found["compute"]] == [
+        ("cloud", True, False),
+        ("process", True, True),
+    ]
+    assert found["workflow"] == [{"name": "embedded", "default": True}, {"name": "restate", "default": False}]
+    schema = (await api.client.get("/v1/providers/compute/cloud/schema")).json()
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["properties"]["replicas"]["default"] == 1
+    unknown = await api.client.get("/v1/providers/compute/moon/schema")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "provider_not_found")
+
+
+async def stored_env(api: Api) -> dict[str, str]:
+    async with api.engine.connect() as connection:
+        found = await connection.execute(text("SELECT spec #> '{compute,config,env}' AS env FROM tenants"))
+    return dict(found.scalar_one())

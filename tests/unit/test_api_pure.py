@@ -1,0 +1,128 @@
+"""The small pure parts of the API."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from controlplane.api import cursors, masking
+from controlplane.api.merge_patch import merge
+from controlplane.api.strict_json import parse
+from controlplane.api.waiting import wait_seconds
+from controlplane.errors import Refused
+from controlplane.persistence.idempotency import KeyScope
+
+
+@pytest.mark.parametrize(
+    ("target", "patch", "result"),
+    [
+        # RFC 7396, appendix A.
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b"}, {"a": None}, {}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+        (["a", "b"], ["c", "d"], ["c", "d"]),
+        ({"a": "b"}, ["c"], ["c"]),
+        ({"a": "foo"}, None, None),
+        ({"a": "foo"}, "bar", "bar"),
+        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    ],
+)
+def test_merge_patch(target: Any, patch: Any, result: Any) -> None:
+    before = json.dumps(target)
+    assert merge(target, patch) == result
+    assert json.dumps(target) == before
+
+
+def test_cursors() -> None:
+    cursor = cursors.encode("tenants", "acme")
+    assert cursors.decode(cursor, "tenants", str) == ("acme",)
+    assert cursors.decode(None, "tenants", str) is None
+    for foreign in (
+        cursor[:-2],
+        "x",
+        "é",
+        "====",
+        cursors.encode("events", 1),
+        cursors.encode("tenants", 1),
+        "W10",
+        "",
+    ):
+        with pytest.raises(Refused):
+            cursors.decode(foreign, "tenants", str)
+    with pytest.raises(Refused):
+        cursors.decode(cursors.encode("tenants", "a\x00"), "tenants", str)
+    with pytest.raises(Refused):
+        cursors.decode(cursors.encode("events", 2**70), "events", int)
+
+
+@pytest.mark.parametrize(
+    ("prefer", "seconds"),
+    [
+        (None, 0),
+        ("", 0),
+        ("wait=5", 5),
+        ("respond-async, wait=10", 10),
+        ('WAIT="7"; x=1', 7),
+        ("wait=9999", 60),
+        ("wait=-1", 0),
+        ("wait=x", 0),
+        ("handling=strict", 0),
+    ],
+)
+def test_prefer(prefer: str | None, seconds: float) -> None:
+    assert wait_seconds(prefer) == seconds
+
+
+@pytest.mark.parametrize("name", ["DB_PASSWORD", "secret", "apiKey", "GITHUB_TOKEN", "AWS_CREDENTIALS", "SENTRY_DSN"])
+def test_names_that_look_secret(name: str) -> None:
+    assert masking.looks_secret(name)
+
+
+@pytest.mark.parametrize("name", ["COLOR", "PORT", "LOG_LEVEL", "AUTHOR"])
+def test_names_that_do_not(name: str) -> None:
+    assert not masking.looks_secret(name)
+
+
+def test_masks_wherever_variables_are() -> None:
+    config = {
+        "env": {"A": "1", "KEY": "k", "TOKEN": {"secret": "env:X"}, "EMPTY_KEY": ""},
+        "containers": [{"environment": [{"name": "PASSWORD", "value": "p"}, {"name": "A", "value": "1"}]}],
+        "key": "not a variable",
+    }
+    masked = masking.mask(config)
+    assert masked == {
+        "env": {"A": "1", "KEY": masking.MASK, "TOKEN": {"secret": "env:X"}, "EMPTY_KEY": ""},
+        "containers": [{"environment": [{"name": "PASSWORD", "value": masking.MASK}, {"name": "A", "value": "1"}]}],
+        "key": "not a variable",
+    }
+    assert masking.restore(masked, config) == (config, [])
+    assert masking.restore(masked, None)[1] == ["env.KEY", "containers.0.environment.0.value"]
+    assert masking.restore({"title": masking.MASK}, None) == ({"title": masking.MASK}, [])
+
+
+def test_masks_lines_of_plans() -> None:
+    assert masking.mask_change("env.DB_PASSWORD", "p") == masking.MASK
+    assert masking.mask_change("env.COLOR", "blue") == "blue"
+    assert masking.mask_change("env", {"KEY": "k"}) == {"KEY": masking.MASK}
+    assert masking.mask_change("image", "web:1") == "web:1"
+    assert masking.mask_change("containers", [{"env": {"KEY": "k"}}]) == [{"env": {"KEY": masking.MASK}}]
+    assert masking.mask_change("env.KEY", None) is None
+
+
+def test_json_values_that_are_good() -> None:
+    text = '{"a": [1, -2.5, true, null, "é \\ud83d\\ude00 \\t"], "b": 9223372036854775807}'
+    assert parse(text.encode()) == json.loads(text)
+
+
+def test_the_lock_of_a_key_fits_postgres() -> None:
+    ids = {KeyScope(UUID(int=1), "POST", "/v1/tenants", f"k-{number}").lock_id for number in range(1000)}
+    assert len(ids) == 1000
+    assert all(-(2**63) <= id < 2**63 for id in ids)

@@ -133,13 +133,17 @@ class Runner:
             case rules.RestoreServing(execution):
                 await self._chore("restore", self._restore(execution, rows.now))
             case rules.MarkUnhealthy(message):
-                observed = replace(rows.tenant.observed, healthy=False, checked_at=rows.now)
-                await own.observed(rows.tenant.epoch, observed, cause=Cause.UNHEALTHY, message=message)
+                await self._mark(rows, Cause.UNHEALTHY, message, "ProbeFailed")
+            case rules.MarkBudgetSpent(message):
+                await self._mark(rows, Cause.UNHEALTHY, message, rules.HEAL_BUDGET)
             case rules.MarkRecovered():
-                observed = replace(rows.tenant.observed, healthy=True, checked_at=rows.now)
-                await own.observed(rows.tenant.epoch, observed, cause=Cause.RECOVERED)
+                await self._mark(rows, Cause.RECOVERED, "", "")
             case rules.Heal(reason):
                 await own.heal(rows.tenant.epoch, reason, default_workflow=self._runtime.settings.workflow_provider)
+
+    async def _mark(self, rows: Lifecycle, cause: Cause, message: str, reason: str) -> None:
+        observed = replace(rows.tenant.observed, healthy=cause is Cause.RECOVERED, checked_at=rows.now)
+        await self._ownership.observed(rows.tenant.epoch, observed, cause=cause, message=message, reason=reason)
 
     # --- chores ---
 

@@ -24,6 +24,9 @@ from controlplane.ports import ExecutionStatus
 STOP_SECONDS = 30.0
 """A stopping execution whose engine does not answer is ended after this; the gate, not the wait, is the guarantee."""
 
+HEAL_BUDGET = "HealBudget"
+"""Reason of the condition Healthy when a tenant is not healed any more."""
+
 
 # --- what is known beside the rows ------------------------------------------------------------------------------------
 
@@ -164,6 +167,13 @@ class Heal:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class MarkBudgetSpent:
+    """Healed too often of late: it stays degraded until the budget's window has moved on."""
+
+    message: str
+
+
 Act = (
     Leave
     | Passivate
@@ -180,6 +190,7 @@ Act = (
     | MarkUnhealthy
     | MarkRecovered
     | Heal
+    | MarkBudgetSpent
 )
 
 
@@ -332,6 +343,8 @@ def _keep(rows: Lifecycle, serving: Execution, view: View, policy: Policy) -> De
         may_heal = rows.tenant.status is Status.DEGRADED and settled and rows.tenant.spec.heal == "restart"
         if may_heal and view.heals < policy.heal_budget and not view.draining:
             return Decision(Heal(finding.detail))
+        if may_heal and view.heals >= policy.heal_budget and not _says(rows, "Healthy", HEAL_BUDGET):
+            return Decision(MarkBudgetSpent(f"{policy.heal_budget} heals did not last: {finding.detail}"))
     elif finding.healthy and rows.tenant.status is Status.DEGRADED:
         return Decision(MarkRecovered())
     if _is_due(view.finding_due, rows.now):
@@ -349,6 +362,10 @@ def _rest(rows: Lifecycle, view: View, policy: Policy, wait: float | None = None
     if idle_left <= 0:
         return Decision(Passivate())
     return Decision(None, idle_left if wait is None else min(idle_left, wait))
+
+
+def _says(rows: Lifecycle, type: str, reason: str) -> bool:
+    return any(condition.type == type and condition.reason == reason for condition in rows.tenant.conditions)
 
 
 def _planned(rows: Lifecycle) -> bool:

@@ -267,7 +267,15 @@ class Ownership:
             conditions=with_condition(tenant.conditions, "Provisioned", "unknown", "DeleteFailed", held.now, message),
         )
 
-    async def observed(self, epoch: int, observed: Observed, *, cause: Cause | None = None, message: str = "") -> bool:
+    async def observed(
+        self,
+        epoch: int,
+        observed: Observed,
+        *,
+        cause: Cause | None = None,
+        message: str = "",
+        reason: str = "ProbeFailed",
+    ) -> bool:
         """Record a look at the resting tenant; with `cause` (UNHEALTHY, RECOVERED) move the status by it.
 
         False: void, since an execution was queued, promoted or ended after the look began (`epoch` moved)."""
@@ -284,7 +292,7 @@ class Ownership:
                 cause,
                 now=held.now,
                 message=message,
-                condition=("Healthy", "true" if healthy else "false", "Probe" if healthy else "ProbeFailed"),
+                condition=("Healthy", "true" if healthy else "false", "Probe" if healthy else reason),
                 observed=observed,
             )
         return True

@@ -1,7 +1,9 @@
-"""A tenant's owner without Ray: the real runner, engine and rows in this process. What an actor is made of."""
+"""Tenants' owners without Ray: the real runner, engine and rows in this process, on a fake cloud that all share."""
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -10,86 +12,163 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.mailbox import Mailbox
 from actors.runner import Runner
 from actors.runtime import Runtime, build_runtime
-from controlplane.model import Execution, StepName, Tenant, TenantSpec
+from controlplane.backoff import Backoff
+from controlplane.clock import SystemClock
+from controlplane.failpoints import Failpoints
+from controlplane.model import ComputeSpec, Execution, HealthSpec, StepName, Tenant, TenantSpec
 from controlplane.persistence import intents, leases, tenants
 from controlplane.persistence.ownership import Ownership
 from controlplane.persistence.tenants import TenantView
 from controlplane.persistence.transaction import transaction
-from controlplane.ports import ExecutionInput
+from controlplane.ports import ComputeProvider, ExecutionInput, WorkflowProvider
+from controlplane.steps import Steps
+from providers.compute.fake import FakeCloud, FakeCompute
+from providers.registry import Enabled
 from providers.workflow.embedded import EmbeddedWorkflow
 
+SECONDS = 20.0
 
-def runtime(database_url: str, home: Any, **settings: str) -> Runtime:
-    """As in an actor, but steps run where they are called."""
 
-    async def run_step(order: ExecutionInput, step: StepName) -> None:
-        engine = built.workflow["embedded"]
-        assert isinstance(engine, EmbeddedWorkflow)
-        await built.steps.run(order.execution_id, step, engine.signals(order.execution_id))
-
-    environ = {
-        "LANDLORD_HOME": str(home),
-        "LANDLORD_DATABASE_URL": database_url,
-        "LANDLORD_ACTOR_IDLE_SECONDS": "never",
-        "LANDLORD_INTERNAL_CLUSTER_ID": "test",
-        "LANDLORD_INTERNAL_BUILD": "test",
-        **settings,
-    }
-    built = build_runtime(actor="test", run_step=run_step, pool=3, environ=environ)
-    return built
+def spec(
+    version: str = "1", *, probe: dict[str, Any] | None = None, heal: str = "restart", **config: Any
+) -> TenantSpec:
+    """A tenant on the fake cloud that is looked at often."""
+    return TenantSpec(
+        compute=ComputeSpec(provider="fake", config={"version": version, **config}),
+        health=HealthSpec.model_validate({"interval_seconds": 0.05, **(probe or {})}),
+        heal=heal,  # type: ignore[arg-type]
+    )
 
 
 class Owner:
-    """Takes the lease of a tenant and drives it until `leave` or `die`."""
+    """What an actor is made of: takes the lease of a tenant and drives it until it is left, or dies."""
 
-    def __init__(self, runtime: Runtime, tenant: Tenant) -> None:
-        self.runtime = runtime
+    def __init__(self, database_url: str, home: Path, cloud: FakeCloud, tenant: Tenant, max_attempts: int) -> None:
         self.tenant = tenant
         self.mailbox = Mailbox()
-        self.task: asyncio.Task[str] | None = None
+        self._embedded: EmbeddedWorkflow | None = None
+        self._runtime = self._build(database_url, home, cloud, max_attempts)
+        self._life: asyncio.Task[str] | None = None
 
     async def __aenter__(self) -> "Owner":
-        fence = await leases.acquire(self.runtime.engine, self.tenant.id, cluster_id="test", actor_id=uuid4().hex[:8])
+        fence = await leases.acquire(self._runtime.engine, self.tenant.id, cluster_id="test", actor_id=uuid4().hex[:8])
         assert fence is not None
-        ownership = Ownership(self.runtime.engine, self.tenant.id, fence, owner="test")
-        self.task = asyncio.create_task(Runner(ownership, self.runtime, self.mailbox).run())
+        ownership = Ownership(self._runtime.engine, self.tenant.id, fence, owner="test")
+        self._life = asyncio.create_task(Runner(ownership, self._runtime, self.mailbox).run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self.task is not None
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
+        await self.die()
+        await self._runtime.close()
 
-    async def until(self, condition: Callable[[TenantView], bool], seconds: float = 20) -> TenantView:
+    async def die(self) -> None:
+        """As by SIGKILL: nothing is given back, and what was under way is cut off where it stood."""
+        assert self._life is not None
+        assert self._embedded is not None
+        tasks = [self._life, *(run.task for run in self._embedded._runs.values() if run.task)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def ended(self) -> str:
+        """Why the runner ended by itself."""
+        assert self._life is not None
+        return await asyncio.wait_for(self._life, SECONDS)
+
+    def _build(self, database_url: str, home: Path, cloud: FakeCloud, max_attempts: int) -> Runtime:
+        environ = {
+            "LANDLORD_HOME": str(home),
+            "LANDLORD_DATABASE_URL": database_url,
+            "LANDLORD_ACTOR_IDLE_SECONDS": "never",
+            "LANDLORD_COMPUTE_PROVIDERS": "fake",
+            "LANDLORD_INTERNAL_CLUSTER_ID": "test",
+            "LANDLORD_INTERNAL_BUILD": "test",
+        }
+        built = build_runtime(actor="test", run_step=self._run_step, pool=3, environ=environ)
+        compute: Enabled[ComputeProvider] = Enabled({"fake": lambda: FakeCompute(cloud)})
+        self._steps = Steps(built.store, compute, built.prober, SystemClock(), Failpoints(None))
+        self._embedded = embedded = EmbeddedWorkflow(
+            built.store,
+            self._run_step,
+            SystemClock(),
+            max_attempts=max_attempts,
+            backoff=Backoff(base=0.02, ceiling=0.1),
+        )
+        workflow: Enabled[WorkflowProvider] = Enabled({"embedded": lambda: embedded})
+        return replace(built, compute=compute, steps=self._steps, workflow=workflow)
+
+    async def _run_step(self, order: ExecutionInput, step: StepName) -> None:
+        assert self._embedded is not None
+        await self._steps.run(order.execution_id, step, self._embedded.signals(order.execution_id))
+
+
+class World:
+    """A database, a cloud, and the client's side of one tenant named `acme`."""
+
+    def __init__(self, engine: AsyncEngine, database_url: str, home: Path, cloud: FakeCloud) -> None:
+        self.engine = engine
+        self.cloud = cloud
+        self._database_url = database_url
+        self._home = home
+
+    def owner(self, tenant: Tenant, max_attempts: int = 3) -> Owner:
+        return Owner(self._database_url, self._home, self.cloud, tenant, max_attempts)
+
+    async def create(self, wanted: TenantSpec) -> Tenant:
+        return (await create(self.engine, "acme", wanted))[0]
+
+    async def patch(self, wanted: TenantSpec) -> Execution:
+        return await patch(self.engine, "acme", wanted)
+
+    async def delete(self) -> Execution:
+        return await delete(self.engine, "acme")
+
+    async def until(
+        self, tenant: Tenant, condition: Callable[[TenantView], bool], seconds: float = SECONDS
+    ) -> TenantView:
         """Polls the rows until `condition`; what they were last is in the failure."""
-        return await until(self.runtime.engine, self.tenant, condition, seconds)
+        give_up = asyncio.get_running_loop().time() + seconds
+        while True:
+            view = await tenants.get(self.engine, str(tenant.id))
+            assert view is not None
+            if condition(view):
+                return view
+            assert asyncio.get_running_loop().time() < give_up, f"not in {seconds} s: {view}"
+            await asyncio.sleep(0.01)
+
+    async def settled(self, tenant: Tenant, status: str, generation: int | None = None) -> TenantView:
+        """Until it has that status, with the newest execution over."""
+        return await self.until(
+            tenant,
+            lambda v: (
+                v.tenant.status == status
+                and v.execution.state.terminal
+                and generation in (None, v.tenant.observed_generation)
+            ),
+        )
+
+    async def instances(self) -> list[tuple[int, int, str]]:
+        """(generation, run, state) of all that the cloud holds for anybody."""
+        found = self.cloud.instances()
+        return sorted(
+            (int(i.labels["landlord.generation"]), int(i.labels["landlord.run"]), i.state.value) for i in found
+        )
 
 
-async def until(
-    engine: AsyncEngine, tenant: Tenant, condition: Callable[[TenantView], bool], seconds: float = 20
-) -> TenantView:
-    give_up = asyncio.get_running_loop().time() + seconds
-    while True:
-        view = await tenants.get(engine, str(tenant.id))
-        assert view is not None
-        if condition(view):
-            return view
-        assert asyncio.get_running_loop().time() < give_up, f"not in {seconds} s: {view}"
-        await asyncio.sleep(0.02)
-
-
-async def create(engine: AsyncEngine, name: str, spec: TenantSpec) -> tuple[Tenant, Execution]:
+async def create(engine: AsyncEngine, name: str, wanted: TenantSpec) -> tuple[Tenant, Execution]:
     async with transaction(engine, actor="test") as tx:
-        intent = await intents.create(tx, name=name, labels={}, annotations={}, spec=spec, default_workflow="embedded")
+        intent = await intents.create(
+            tx, name=name, labels={}, annotations={}, spec=wanted, default_workflow="embedded"
+        )
     return intent.tenant, intent.execution
 
 
-async def patch(engine: AsyncEngine, name: str, spec: TenantSpec) -> Execution:
+async def patch(engine: AsyncEngine, name: str, wanted: TenantSpec) -> Execution:
     async with transaction(engine, actor="test") as tx:
         tenant = await tenants.lock_by_name(tx.connection, name)
         assert tenant is not None
         intent = await intents.patch(
-            tx, tenant, spec=spec, labels=tenant.labels, annotations=tenant.annotations, default_workflow="embedded"
+            tx, tenant, spec=wanted, labels=tenant.labels, annotations=tenant.annotations, default_workflow="embedded"
         )
     return intent.execution
 

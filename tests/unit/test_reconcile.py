@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from controlplane import reconcile as rules
+from controlplane.conditions import with_condition
 from controlplane.model import Action, ExecutionState, Status, Step, StepName, StepState, StopCause, SubState
 from controlplane.ports import ExecutionStatus
 from controlplane.reconcile import Finding, Policy, View, reconcile
@@ -203,7 +204,9 @@ class TestKeeping:
     def test_the_heal_budget_ends_healing(self) -> None:
         owner, first = served(Status.DEGRADED)
         view = View(finding=replace(FINE, healthy=False), finding_due=NOW + seconds(9), heals=5, worked_at=NOW)
-        assert reconcile(rows(owner, first), view, POLICY).act is None
+        assert isinstance(reconcile(rows(owner, first), view, POLICY).act, rules.MarkBudgetSpent)
+        said = with_condition((), "Healthy", "false", rules.HEAL_BUDGET, NOW)
+        assert reconcile(rows(replace(owner, conditions=said), first), view, POLICY).act is None
 
     def test_a_failed_update_is_never_healed(self) -> None:
         first = execution(ExecutionState.SUCCEEDED)

@@ -1,0 +1,212 @@
+"""A tenant's whole life under the real runner, engine and rows: overlap, failure, death of owners, healing."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.model import ExecutionState, Status, SubState
+from controlplane.persistence import executions
+from providers.compute.fake import FakeCloud
+from tests.integration.owner import World, spec
+
+SICK = {"health": ["unhealthy"]}
+
+
+@pytest_asyncio.fixture
+async def world(engine: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[World]:
+    yield World(engine, database_url, tmp_path, FakeCloud(identity="cloud"))
+
+
+async def states(world: World, view_tenant_id: object) -> list[str]:
+    return [e.state.value for e in await executions.page(world.engine, view_tenant_id, limit=50)]  # type: ignore[arg-type]
+
+
+async def test_create_update_delete(world: World) -> None:
+    tenant = await world.create(spec("1"))
+    async with world.owner(tenant) as owner:
+        view = await world.settled(tenant, Status.READY, 1)
+        assert view.tenant.observed.endpoints
+        assert await world.instances() == [(1, 1, "running")]
+        await world.patch(spec("2"))
+        owner.mailbox.mark()
+        await world.settled(tenant, Status.READY, 2)
+        assert await world.instances() == [(2, 1, "running")]
+        await world.delete()
+        owner.mailbox.mark()
+        await world.settled(tenant, Status.DELETED)
+        assert await world.instances() == []
+    assert await states(world, tenant.id) == ["succeeded"] * 3
+
+
+class TestOverlap:
+    async def test_what_runs_healthily_is_let_finish_and_the_newest_follows(self, world: World) -> None:
+        tenant = await world.create(spec("1", probe={"start_period_seconds": 60}, **SICK))
+        async with world.owner(tenant) as owner:
+            first = (await world.until(tenant, lambda v: bool(world.cloud.instances()))).execution
+            second = await world.patch(spec("2"))
+            third = await world.patch(spec("3"))
+            owner.mailbox.mark()
+            running = await executions.get(world.engine, first.id)
+            assert running is not None
+            assert running[0].state is ExecutionState.RUNNING, "not disturbed"
+            (instance,) = world.cloud.instances()
+            world.cloud.alter(instance.id, health=["healthy"])
+            await world.settled(tenant, Status.READY, 3)
+        assert await states(world, tenant.id) == ["succeeded", "superseded", "succeeded"]
+        overtaken = await executions.get(world.engine, second.id)
+        assert overtaken is not None
+        assert overtaken[0].superseded_by == third.id
+        assert await world.instances() == [(3, 1, "running")]
+
+    async def test_what_backs_off_is_restarted_with_the_newest(self, world: World) -> None:
+        tenant = await world.create(spec("1", **SICK))
+        async with world.owner(tenant) as owner:
+            failing = await world.until(tenant, lambda v: v.execution.sub_state is SubState.BACKING_OFF)
+            assert failing.execution.error
+            newest = await world.patch(spec("2"))
+            owner.mailbox.mark()
+            view = await world.settled(tenant, Status.READY, 2)
+            assert view.execution.retry_count == 0
+        overtaken = await executions.get(world.engine, failing.execution.id)
+        assert overtaken is not None
+        assert overtaken[0].state is ExecutionState.SUPERSEDED
+        assert overtaken[0].stop_reason == "Configuration updated"
+        assert overtaken[0].superseded_by == newest.id
+        assert await world.instances() == [(2, 1, "running")]
+
+    async def test_a_delete_supersedes_whatever_runs(self, world: World) -> None:
+        tenant = await world.create(spec("1", probe={"start_period_seconds": 60}, **SICK))
+        async with world.owner(tenant) as owner:
+            await world.until(tenant, lambda v: bool(world.cloud.instances()))
+            await world.delete()
+            owner.mailbox.mark()
+            await world.settled(tenant, Status.DELETED)
+        assert await states(world, tenant.id) == ["succeeded", "superseded"]
+        assert await world.instances() == []
+
+
+class TestFailure:
+    async def test_a_failed_first_provision_leaves_nothing(self, world: World) -> None:
+        tenant = await world.create(spec("1", refuses="there is no such image"))
+        async with world.owner(tenant):
+            view = await world.settled(tenant, Status.FAILED)
+            assert "there is no such image" in view.tenant.status_message
+            await world.until(tenant, lambda v: not world.cloud.instances())
+
+    async def test_a_failed_update_keeps_the_old_one_serving_and_a_patch_back_is_ready(self, world: World) -> None:
+        tenant = await world.create(spec("1"))
+        async with world.owner(tenant) as owner:
+            served = await world.settled(tenant, Status.READY, 1)
+            await world.patch(spec("2", probe={"deadline_seconds": 0.3}, **SICK))
+            owner.mailbox.mark()
+            view = await world.settled(tenant, Status.FAILED)
+            assert "not healthy after 0.3 s" in view.tenant.status_message
+            assert view.tenant.observed.endpoints == served.tenant.observed.endpoints
+            await world.until(tenant, lambda v: len(world.cloud.instances()) == 1)
+            assert await world.instances() == [(1, 1, "running")]
+            await world.patch(spec("1"))
+            owner.mailbox.mark()
+            await world.settled(tenant, Status.READY, 3)
+            assert await world.instances() == [(3, 1, "running")]
+
+    async def test_execute_and_timeout_makes_one_resource(self, world: World) -> None:
+        world.cloud.script("create", "times out")
+        world.cloud.script("start", "times out")
+        tenant = await world.create(spec("1"))
+        async with world.owner(tenant):
+            await world.settled(tenant, Status.READY, 1)
+        assert world.cloud.calls["create"] == 1
+        assert await world.instances() == [(1, 1, "running")]
+
+    async def test_a_platform_that_is_away_only_delays_a_delete(self, world: World) -> None:
+        tenant = await world.create(spec("1"))
+        async with world.owner(tenant, max_attempts=1) as owner:
+            await world.settled(tenant, Status.READY, 1)
+            world.cloud.script("destroy", "fails", "fails")
+            await world.delete()
+            owner.mailbox.mark()
+            view = await world.settled(tenant, Status.DELETED)
+            assert view.execution.run > 1
+        assert await world.instances() == []
+
+
+class TestDeath:
+    """An owner that dies at any moment: the next one finishes, one resource, no execution twice."""
+
+    @pytest.mark.parametrize("moment", range(12))
+    async def test_at_any_moment_of_a_provision(self, world: World, moment: int) -> None:
+        world.cloud = FakeCloud(identity="cloud", latency=0.01)
+        tenant = await world.create(spec("1"))
+        async with world.owner(tenant) as first:
+            for _ in range(moment):
+                await world.until(tenant, lambda v: True)
+            await first.die()
+            async with world.owner(tenant):
+                await world.settled(tenant, Status.READY, 1)
+        assert await world.instances() == [(1, 1, "running")]
+        assert await states(world, tenant.id) == ["succeeded"]
+
+    async def test_a_zombie_writes_nothing_once_another_owns_the_tenant(self, world: World) -> None:
+        tenant = await world.create(spec("1", probe={"start_period_seconds": 60}, **SICK))
+        async with world.owner(tenant) as zombie:
+            await world.until(tenant, lambda v: bool(world.cloud.instances()))
+            async with world.owner(tenant):
+                zombie.mailbox.mark()
+                assert await zombie.ended() == "lost"
+                (instance,) = world.cloud.instances()
+                world.cloud.alter(instance.id, health=["healthy"])
+                await world.settled(tenant, Status.READY, 1)
+        assert await world.instances() == [(1, 1, "running")]
+
+
+class TestKeeping:
+    async def test_gone_behind_its_back_is_healed_by_the_next_run(self, world: World) -> None:
+        tenant = await world.create(spec("1"))
+        async with world.owner(tenant):
+            await world.settled(tenant, Status.READY, 1)
+            (instance,) = world.cloud.instances()
+            world.cloud.lose(instance.id)
+            view = await world.until(tenant, lambda v: v.execution.run == 2 and v.tenant.status is Status.READY)
+            assert view.execution.trigger_source == "supervisor"
+            assert view.tenant.generation == 1
+            await world.until(tenant, lambda v: v.tenant.observed.healthy is True)
+        assert await world.instances() == [(1, 2, "running")]
+
+    async def test_what_was_stopped_is_started_again(self, world: World) -> None:
+        tenant = await world.create(spec("1"))
+        async with world.owner(tenant):
+            await world.settled(tenant, Status.READY, 1)
+            (instance,) = world.cloud.instances()
+            await world.cloud.stop(instance.id)
+            await world.until(tenant, lambda v: world.cloud.instances()[0].state == "running")
+        assert await states(world, tenant.id) == ["succeeded"]
+
+    async def test_an_unhealthy_tenant_that_is_not_to_be_healed_is_degraded_and_recovers(self, world: World) -> None:
+        tenant = await world.create(spec("1", heal="none"))
+        async with world.owner(tenant):
+            await world.settled(tenant, Status.READY, 1)
+            (instance,) = world.cloud.instances()
+            world.cloud.alter(instance.id, health=["unhealthy"])
+            await world.until(tenant, lambda v: v.tenant.status is Status.DEGRADED)
+            world.cloud.alter(instance.id, health=["healthy"])
+            view = await world.until(tenant, lambda v: v.tenant.status is Status.READY)
+            assert {c.type: c.status for c in view.tenant.conditions}["Healthy"] == "true"
+        assert await states(world, tenant.id) == ["succeeded"]
+
+    async def test_the_heal_budget_is_five_in_ten_minutes(self, world: World) -> None:
+        tenant = await world.create(spec("1", probe={"unhealthy_threshold": 1}))
+        async with world.owner(tenant):
+            for run in range(2, 7):
+                await world.until(tenant, lambda v: v.tenant.status is Status.READY and v.execution.state.terminal)
+                (instance,) = world.cloud.instances()
+                world.cloud.lose(instance.id)
+                await world.until(tenant, lambda v, run=run: v.execution.run == run)
+            await world.settled(tenant, Status.READY, 1)
+            (instance,) = world.cloud.instances()
+            world.cloud.lose(instance.id)
+            view = await world.until(tenant, lambda v: any(c.reason == "HealBudget" for c in v.tenant.conditions))
+            assert view.tenant.status is Status.DEGRADED
+            assert view.execution.run == 6

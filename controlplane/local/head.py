@@ -45,7 +45,7 @@ class RayHead:
         options = {
             "node-ip-address": HOST,
             "port": ports.gcs,
-            "temp-dir": self.home.ray,
+            "temp-dir": self.home.ray_sessions,
             "dashboard-host": HOST,
             "dashboard-port": ports.dashboard,
             "ray-client-server-port": ports.client,
@@ -86,7 +86,7 @@ class RayHead:
             write_private(self.home.ray_token, secrets.token_hex(32))
         write_private(self.haproxy, launcher(sys.executable, real_haproxy()))
         self.haproxy.chmod(0o700)
-        sessions = sorted(path for path in self.home.ray.glob("session_2*") if path.is_dir())
+        sessions = sorted(path for path in self.home.ray_sessions.glob("session_2*") if path.is_dir())
         for session in sessions[: -KEPT_SESSIONS + 1]:
             shutil.rmtree(session, ignore_errors=True)
         # What HAProxy left, one directory per Ray node: sockets that nobody answers.

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from controlplane.errors import SettingsError
 
-LONGEST_RAY_DIRECTORY = 40
-"""Ray appends up to 64 bytes (`/session_<time>_<pid>/sockets/plasma_store`) and must stay under 107."""
+LONGEST_RAY_DIRECTORY = 38
+"""Ray appends up to 66 bytes (`/t/session_<time>_<pid>/sockets/plasma_store`) and must stay under 107."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,14 @@ class Home:
 
     @property
     def ray(self) -> Path:
-        """Ray's --temp-dir: sessions, their logs and sockets. In the home where its path is short enough."""
+        """What Ray's processes work in. In the home where its path is short enough."""
         inside = self.root / "ray"
         return inside if len(os.fsencode(inside)) <= LONGEST_RAY_DIRECTORY else self.runtime / "ray"
+
+    @property
+    def ray_sessions(self) -> Path:
+        """Ray's --temp-dir: sessions, their logs and sockets. Ray opens it to everybody, so it is inside `ray`."""
+        return self.ray / "t"
 
     def ensure(self) -> None:
         """Make the directories that are missing, 0700 each. Raises SettingsError where that cannot be done."""

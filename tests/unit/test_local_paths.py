@@ -1,13 +1,23 @@
 """Where things are, and with which modes they are made."""
 
 import os
+import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from controlplane.errors import SettingsError
 from controlplane.local.paths import LONGEST_RAY_DIRECTORY, Home, private_directory, write_private
+
+
+@pytest.fixture(autouse=True)
+def _no_runtime_left(tmp_path: Path) -> Iterator[None]:
+    """The runtime directory is outside of the home."""
+    yield
+    for root in (tmp_path / "home", tmp_path / "a" / "b"):
+        shutil.rmtree(Home(root).runtime, ignore_errors=True)
 
 
 def mode(path: Path) -> int:

@@ -1,0 +1,69 @@
+# Landlord on Ray. `make` alone says what there is.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run down test suite-tools lint format lock bench
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv ## start the control plane and a demo tenant; safe to run twice
+	@$(BIN)/landlord up
+	@$(BIN)/landlord demo
+
+down: .venv ## stop the control plane; tenants keep running
+	@$(BIN)/landlord down
+
+test: .venv suite-tools lint ## everything that is checked before a merge
+	$(BIN)/python -m pytest --cov=controlplane --cov=actors --cov=providers --cov-report=term:skip-covered
+
+lint: .venv ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: .venv ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: .venv suite-tools ## the benchmarks; results in benchmarks/results/
+	$(BIN)/python -m benchmarks
+
+lock: .venv ## requirements.lock from pyproject.toml, with hashes and without addresses
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-build \
+		--no-header --no-annotate --upgrade -o requirements.lock
+
+# The stamp is made last, so that an installation that was cut off is done again.
+.venv: .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Landlord needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Try make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(call install,python3-venv) }
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes --no-deps --only-binary :all: -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What the suite runs against, for real: Docker Engine, and a static busybox to build its image from.
+suite-tools:
+	@missing=""; \
+	PATH="$$PATH:/usr/sbin:/sbin"; \
+	command -v dockerd >/dev/null || missing="$$missing docker.io"; \
+	command -v busybox >/dev/null || missing="$$missing busybox-static"; \
+	if [ -n "$$missing" ]; then $(call install,$$missing) fi
+
+# $(call install,PACKAGES): with apt where we may, else say what is missing.
+define install
+if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends $(1) >/dev/null || exit 1; \
+else \
+	echo "This needs packages that are not installed and that only root can install, by their Debian names: $(1)"; \
+	exit 1; \
+fi;
+endef

@@ -47,6 +47,8 @@ class Settings(BaseModel):
     trigger_timeout_seconds: Seconds = 2.0
     step_max_attempts: int = Field(default=5, ge=1, le=100)
     provision_deadline_seconds: Seconds = 600.0
+    event_retention_days: float = Field(default=90, gt=0)
+    """So long the audit trail is kept; a watcher that wants to resume from before that is told so (410)."""
     rate_limit_per_minute: int | None = Field(default=None, ge=1)
     """Requests of one token at one replica of the API in a minute, with bursts of a sixth of that; None: no limit."""
     process_role: Literal["admin", "operator"] = "admin"

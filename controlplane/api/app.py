@@ -69,7 +69,7 @@ def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
     )
     for router in ROUTERS:
         app.include_router(router)
-    failures.install(app)
+    failures.install(app, ROUTERS)
     app.add_middleware(BodyLimit)
     app.add_middleware(Edge)
     app.openapi = lambda: openapi.document(app, ROUTERS)  # type: ignore[method-assign]

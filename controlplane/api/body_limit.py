@@ -32,9 +32,7 @@ class BodyLimit:
             await response(scope, receive, send)
             return
         if body is None:
-            response = problem_response(
-                "payload_too_large", f"a body may have {MAX_BODY} bytes at most", headers={"Connection": "close"}
-            )
+            response = problem_response("payload_too_large", f"a body may have {MAX_BODY} bytes at most")
             await response(scope, receive, send)
             return
         await self._app(scope, _replayed(body, receive), send)

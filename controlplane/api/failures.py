@@ -1,10 +1,11 @@
 """Errors of the layers below, as problems. What is not foreseen here is a 500 without a word about its cause."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -22,14 +23,31 @@ _LATER = frozenset({"55P03", "57014", "40001", "40P01", "53300", "53200"})
 """SQLSTATEs that another try may not meet: lock or statement timeout, serialisation, deadlock, too many clients."""
 
 
-def install(app: FastAPI) -> None:
-    """Answer these errors with problems."""
+def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
+    """Answer these errors with problems. `routers`: to tell which methods a path has."""
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+
+    async def http(request: Request, error: Exception) -> Response:
+        """What the framework itself refuses."""
+        assert isinstance(error, HTTPException)
+        path = request.url.path
+        if error.status_code == 404:
+            return _unknown_path(path)
+        if error.status_code == 405:
+            methods = sorted(
+                {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+            )
+            detail = f"{path} has {', '.join(methods)}, not {request.method}"
+            return problem_response("method_not_allowed", detail, headers={"Allow": ", ".join(methods)})
+        log.warning("the framework answered %s: %s", error.status_code, error.detail)
+        return problem_response("internal_error", "the request could not be answered")
+
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid_parameters)
     app.add_exception_handler(InvalidConfig, _invalid_config)
     app.add_exception_handler(ProviderNotEnabled, _provider_not_enabled)
     app.add_exception_handler(InvalidTransition, _invalid_transition)
-    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(PoolTimeout, _overloaded)
     app.add_exception_handler(DBAPIError, _database)
     app.add_exception_handler(OSError, _unavailable)
@@ -89,19 +107,6 @@ async def _provider_not_enabled(_: Request, error: Exception) -> Response:
 
 async def _invalid_transition(_: Request, error: Exception) -> Response:
     return problem_response("invalid_transition", str(error))
-
-
-async def _http(request: Request, error: Exception) -> Response:
-    """What the router itself refuses."""
-    assert isinstance(error, HTTPException)
-    if error.status_code == 404:
-        return _unknown_path(request.url.path)
-    if error.status_code == 405:
-        return problem_response(
-            "method_not_allowed", f"{request.url.path} does not have {request.method}", headers=error.headers
-        )
-    log.warning("the framework answered %s: %s", error.status_code, error.detail)
-    return problem_response("internal_error", "the request could not be answered")
 
 
 def _unknown_path(path: str) -> Response:

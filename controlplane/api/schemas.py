@@ -80,7 +80,7 @@ class TenantPatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    spec: dict[str, Any] | None = Field(default=None, examples=[{"compute": {"config": {"env": {"COLOR": "green"}}}}])
+    spec: dict[str, Any] = Field(default_factory=dict, examples=[{"compute": {"config": {"env": {"COLOR": "green"}}}}])
     labels: dict[str, str | None] | None = None
     annotations: dict[str, str | None] | None = None
 

@@ -52,6 +52,14 @@ async def test_an_actor_that_does_not_answer_in_time_is_still_202(api: Api) -> N
     assert (await api.create()).status_code == 202
 
 
+async def test_a_wake_up_that_fails_is_still_202(api: Api) -> None:
+    async def explode(_: object) -> None:
+        raise RuntimeError("the actor is no more")
+
+    api.directory.before_answer = explode
+    assert (await api.create()).status_code == 202
+
+
 async def test_a_refused_trigger_is_503_and_the_tenant_is_kept(api: Api) -> None:
     api.directory.outcome = Wake("refused", "restate at 127.0.0.1:9 refuses connections")
 

@@ -44,7 +44,8 @@ def fingerprint(variables: Mapping[str, str], *others: str) -> str:
 def ray_environment(home: Home, ports: Ports, haproxy: Path) -> dict[str, str]:
     """How Ray and Serve are set up: everything on loopback, every port given, a token between the processes.
 
-    `haproxy` is the launcher that Serve starts instead of the binary.
+    `haproxy` is the launcher that Serve starts instead of the binary. The names of its sockets are short because Ray
+    puts the node's 56 digits before them, and HAProxy takes 97 characters at most.
     """
     proxy = home.runtime
     return {
@@ -62,8 +63,8 @@ def ray_environment(home: Home, ports: Ports, haproxy: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.proxy_metrics),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.proxy_stats),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(proxy / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "a.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(proxy / "m.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(proxy),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(proxy / "server-state"),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.proxy_fallback),

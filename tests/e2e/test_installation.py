@@ -129,7 +129,7 @@ def test_what_is_made_is_private_and_what_was_there_keeps_its_mode(machine: Mach
     assert mode(home.root) == 0o755
     assert {mode(path) for path in (home.token, home.ray_token, home.state)} == {0o600}
     assert {mode(path) for path in (home.logs, home.ray, home.runtime, home.postgres)} == {0o700}
-    (admin,) = home.runtime.glob("*/admin.sock")
+    (admin,) = home.runtime.glob("*/a.sock")
     assert mode(admin) == 0o600
 
 

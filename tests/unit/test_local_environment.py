@@ -1,7 +1,9 @@
 """The environment of what `up` starts."""
 
+import os
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 
 from controlplane.local.environment import (
@@ -79,8 +81,13 @@ def test_the_head_gets_a_clean_environment_with_our_mark(tmp_path: Path) -> None
     assert variables["LANDLORD_INTERNAL_BUILD"] == "1+2"
 
 
-def test_the_admin_socket_of_haproxy_fits_where_unix_sockets_must(tmp_path: Path) -> None:
+@pytest.mark.parametrize("uid", [0, 1000, 65534, 4294967294])
+def test_the_sockets_of_haproxy_fit_where_unix_sockets_must(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int
+) -> None:
     """Ray puts a directory named by the node's 56 digits in between."""
-    ports = derive_ports(8000, free=lambda port: True)
-    socket = Path(ray_environment(Home(tmp_path), ports, tmp_path)["RAY_SERVE_HAPROXY_SOCKET_PATH"])
-    assert len(str(socket.parent / ("0" * 56) / socket.name)) <= 97
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    variables = ray_environment(Home(tmp_path), derive_ports(8000, free=lambda port: True), tmp_path)
+    for name in ("RAY_SERVE_HAPROXY_SOCKET_PATH", "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH"):
+        socket = Path(variables[name])
+        assert len(str(socket.parent / ("0" * 56) / socket.name)) <= 97

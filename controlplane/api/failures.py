@@ -136,7 +136,8 @@ async def _database(_: Request, error: Exception) -> Response:
         return problem_response(
             "overloaded", "too much at once on the same rows; try again", headers={"Retry-After": "1"}
         )
-    if error.connection_invalidated or state is None or str(state).startswith(("08", "57P")):
+    # Without a statement it is connecting that failed; without a SQLSTATE the driver met a connection that broke.
+    if error.statement is None or state is None or error.connection_invalidated or state.startswith(("08", "57P")):
         log.error("the database does not answer", exc_info=error)
         return problem_response("unavailable", "the database does not answer; try again", headers={"Retry-After": "2"})
     log.error("the database refused a statement (%s)", state, exc_info=error)

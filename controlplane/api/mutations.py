@@ -9,11 +9,10 @@ acknowledged depends on the wake: the supervisor reads rows.
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
-from sqlalchemy.exc import IntegrityError
 from starlette.responses import Response
 
 from controlplane.api import plans, request_id
@@ -24,7 +23,6 @@ from controlplane.api.request_id import log
 from controlplane.api.schemas import PlanOut, TenantOut
 from controlplane.api.security import Operator
 from controlplane.api.waiting import final_tenant, wait_seconds
-from controlplane.errors import Refused
 from controlplane.model import Execution, Tenant
 from controlplane.persistence import idempotency
 from controlplane.persistence.idempotency import KeyScope, StoredAnswer
@@ -105,12 +103,12 @@ class Mutation:
     key: str | None
     dry_run: bool
     wait: float
-    significant: dict[str, Any] = field(default_factory=dict)
-    """Query parameters that belong to the request's meaning: part of what a key was used with."""
 
-    async def perform(self, operation: Operation) -> Response:
-        """Run the operation and answer. Raises Refused and what else the operation raises."""
-        outcome = await self.here.background.shielded(self._commit_and_wake(operation, await self.request.body()))
+    async def perform(self, operation: Operation, *, variant: str = "") -> Response:
+        """Run the operation and answer. `variant`: what the query says of the request's meaning; a key that was used
+        with another one was used with another request. Raises Refused and what else the operation raises."""
+        body_hash = hashlib.sha256(f"{variant}\n".encode() + await self.request.body()).hexdigest()
+        outcome = await self.here.background.shielded(self._commit_and_wake(operation, body_hash))
         answer = outcome.answer
         headers = dict(answer.headers)
         if outcome.replayed:
@@ -125,9 +123,9 @@ class Mutation:
                 return Response(TenantOut.of_view(view).model_dump_json(), 200, headers, JSON)
         return Response(answer.body, answer.status, headers, JSON)
 
-    async def _commit_and_wake(self, operation: Operation, body: bytes) -> _Outcome:
+    async def _commit_and_wake(self, operation: Operation, body_hash: str) -> _Outcome:
         async with self.here.mutations.take():
-            answer, accepted = await self._commit(operation, body)
+            answer, accepted = await self._commit(operation, body_hash)
         if accepted is None:
             return _Outcome(answer, replayed=not self.dry_run)
         if not accepted.wake:
@@ -148,10 +146,9 @@ class Mutation:
             log.exception("waking tenant %s failed; the supervisor will see its rows", accepted.tenant.name)
             return Wake("pending")
 
-    async def _commit(self, operation: Operation, body: bytes) -> tuple[StoredAnswer, Accepted | None]:
+    async def _commit(self, operation: Operation, body_hash: str) -> tuple[StoredAnswer, Accepted | None]:
         """The answer, and what was accepted; None for a replay and a dry run."""
         scope = self._scope()
-        body_hash = self._hash(body)
         try:
             async with transaction(self.here.engine, actor=self.token.name, request_id=request_id.current()) as tx:
                 if scope is not None:
@@ -166,20 +163,12 @@ class Mutation:
                     await idempotency.store(tx.connection, scope, body_hash, answer)
         except _DryRun as dry_run:
             return dry_run.answer, None
-        except IntegrityError as error:
-            raise _lost_race(error) from None
         return answer, accepted
 
     def _scope(self) -> KeyScope | None:
         if self.key is None or self.dry_run:
             return None
         return KeyScope(self.token.id, self.request.method, self.request.url.path, self.key)
-
-    def _hash(self, body: bytes) -> str:
-        digest = hashlib.sha256(body)
-        for name, value in sorted(self.significant.items()):
-            digest.update(f"\n{name}={value}".encode())
-        return digest.hexdigest()
 
     def _plan(self, accepted: Accepted) -> StoredAnswer:
         plan = PlanOut.model_validate(
@@ -224,10 +213,3 @@ def _trigger_failed(refusal: Wake, answer: StoredAnswer, headers: dict[str, str]
         headers={**headers, "Retry-After": _RETRY_AFTER},
         members={"tenant": json.loads(answer.body), "workflow_execution_id": answer.execution_id},
     )
-
-
-def _lost_race(error: IntegrityError) -> Exception:
-    """Two of the same key met although their locks did not: the primary key stopped the second."""
-    if "idempotency_keys" not in str(error.orig):
-        return error
-    return Refused("a request with this Idempotency-Key was just answered", code="idempotency_in_progress", status=409)

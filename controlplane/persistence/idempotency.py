@@ -1,7 +1,7 @@
 """Idempotency keys: the key and its answer are written in the transaction of the intent that they answer for.
 
 So a key exists exactly when what it answers for does. While that transaction is open, an advisory lock on the key tells
-others so without making them wait; the primary key would stop what a collision of the lock's hash could let through.
+others so without making them wait. (Two keys whose hashes collide would only be told `in progress` once in a while.)
 """
 
 import hashlib

@@ -261,6 +261,25 @@ async def test_readiness(api: Api) -> None:
     assert (await api.client.get("/readyz")).json()["checks"]["supervisor"]["ok"] is False
 
 
+async def test_rate_limits(database_url: str) -> None:
+    async with api_on(database_url, rate_limit_per_minute=12) as api:
+        answers = [await api.client.get("/v1/tenants/none") for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [404, 404, 429]
+        assert [answer.headers["ratelimit-remaining"] for answer in answers] == ["1", "0", "0"]
+        assert answers[2].json()["code"] == "rate_limited"
+        assert 0 < int(answers[2].headers["retry-after"]) <= 5
+        assert (await api.client.get("/healthz")).status_code == 200
+
+
+async def test_security_headers(api: Api) -> None:
+    for path in ("/v1/tenants", "/v1/nothing"):
+        headers = (await api.client.get(path, headers={"Origin": "https://elsewhere.example"})).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert not [name for name in headers if name.startswith("access-control")]
+    assert (await api.client.get("/docs")).status_code == 200
+
+
 async def test_too_many_at_once_is_overloaded_and_reads_go_on(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api.replica.mutations, "_room", 5)
     async with api.engine.begin() as connection:

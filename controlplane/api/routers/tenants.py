@@ -177,7 +177,6 @@ async def delete_tenant(
     """Delete the tenant and its compute. Asked again, the newest delete run answers."""
     if force:
         require_role(change.token, "admin", "deleting by force")
-    change.significant["force"] = force
 
     async def operation(tx: Transaction) -> Accepted:
         before = await tenant_rows.lock(tx, name)
@@ -189,7 +188,7 @@ async def delete_tenant(
         intent = await intents.delete(tx, before, default_workflow=change.here.settings.workflow_provider)
         return _accepted(before, intent, unchanged_status=202)
 
-    return await change.perform(operation)
+    return await change.perform(operation, variant="force" if force else "")
 
 
 @router.post(

@@ -1,0 +1,85 @@
+"""Rows against actors against resources: every difference named. Work in flight is none.
+
+What a restart, a sweep or the next step of a running execution is about to mend is not reported: a tenant with
+unfinished executions is judged by nothing but the liveness of its owner.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.errors import LandlordError
+from controlplane.model import Status
+from controlplane.persistence import bootstrap, census
+from controlplane.persistence.census import ExecutionFact, Serving, TenantFact
+from controlplane.ports import ComputeProvider, Resource, ResourceState, TenantDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`kind`: missing_resource, stopped_resource, leftover, orphan, not_serving, unowned_work, actor_without_tenant,
+    other_engine or unchecked (the provider did not answer)."""
+
+    kind: str
+    tenant: str | None
+    resource: str | None
+    detail: str
+
+
+async def differences(
+    engine: AsyncEngine, compute: Mapping[str, ComputeProvider], directory: TenantDirectory
+) -> list[Difference]:
+    """All of them now. Raises EngineUnavailable where the cluster does not answer."""
+    owner = await bootstrap.installation_id(engine)
+    found: list[Difference] = []
+    for name, provider in compute.items():
+        try:
+            identity = await provider.identity()
+            listed = await provider.list_owned(owner)  # before the rows
+        except LandlordError as error:
+            found.append(Difference("unchecked", None, None, f"{name}: {error.message}"))
+            continue
+        known = await census.facts(engine, {resource.ownership.execution for resource in listed})
+        found += _unwanted(name, listed, known)
+        serving = [one for one in await census.resting(engine) if one.provider == name]
+        found += _missing(identity, serving, listed)
+    live = set(await directory.live())
+    found += _misplaced(await census.tenant_facts(engine), live)
+    return found
+
+
+def _unwanted(provider: str, listed: Iterable[Resource], known: Mapping[str, ExecutionFact]) -> Iterable[Difference]:
+    for resource in listed:
+        tenant, execution = resource.ownership.tenant, resource.ownership.execution
+        fact = known.get(execution)
+        if fact is None:
+            yield Difference("orphan", tenant, resource.id, f"{provider} {resource.name}: no row knows {execution}")
+        elif fact.leftover and not fact.busy:
+            yield Difference("leftover", tenant, resource.id, f"{provider} {resource.name}: {execution} is over")
+
+
+def _missing(identity: str, resting: Iterable[Serving], listed: Iterable[Resource]) -> Iterable[Difference]:
+    by_execution = {resource.ownership.execution: resource for resource in listed}
+    for serving in resting:
+        tenant = serving.tenant.name
+        resource = by_execution.get(serving.execution_id)
+        if serving.engine_identity != identity:
+            detail = f"placed on engine {serving.engine_identity}; {serving.provider} is {identity} now"
+            yield Difference("other_engine", tenant, serving.resource_id, detail)
+        elif resource is None:
+            yield Difference("missing_resource", tenant, serving.resource_id, f"{serving.execution_id} made it; gone")
+        elif resource.state is ResourceState.STOPPED:
+            yield Difference("stopped_resource", tenant, resource.id, resource.detail)
+
+
+def _misplaced(tenants: Iterable[TenantFact], live: set[str]) -> Iterable[Difference]:
+    named = set()
+    for fact in tenants:
+        named.add(fact.key.name)
+        if fact.unfinished and not fact.waiting and fact.key.name not in live and not fact.leased:
+            yield Difference("unowned_work", fact.key.name, None, "has due work and no live owner")
+        if fact.status in (Status.READY, Status.DEGRADED) and not fact.serving and not fact.unfinished:
+            yield Difference("not_serving", fact.key.name, None, f"is {fact.status} and nothing serves it")
+    for name in sorted(live - named):
+        yield Difference("actor_without_tenant", name, None, "an actor lives for a tenant that does not")

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
 from actors.naming import NAMESPACE, SUPERVISOR, tenant_actor
 from actors.tenant import as_wake
+from controlplane.errors import EngineUnavailable
 from controlplane.ports import ProviderHealth, Wake
 
 ACTIVATIONS = 3
@@ -74,6 +76,21 @@ class RayDirectory:
         except ValueError:
             return False
         return bool(await supervisor.activate.remote(name))
+
+    async def make_room(self, name: str) -> None:
+        """Ask a live actor to leave if it is at rest; nothing where there is none."""
+        handle = self._find(name)
+        if handle is not None:
+            with suppress(RayError):
+                await handle.make_room.remote()
+
+    async def live(self) -> list[str]:
+        """Names of the tenants whose actors live in this cluster. Raises EngineUnavailable."""
+        try:
+            supervisor = ray.get_actor(SUPERVISOR, namespace=NAMESPACE)
+            return list(await supervisor.live.remote())
+        except (ValueError, RayError) as error:
+            raise EngineUnavailable(f"the supervisor does not answer ({type(error).__name__})") from None
 
     async def ray_health(self) -> ProviderHealth:
         try:

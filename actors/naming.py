@@ -4,5 +4,13 @@ NAMESPACE = "landlord"
 SUPERVISOR = "supervisor"
 
 
+_TENANT = "tenant:"
+
+
 def tenant_actor(name: str) -> str:
-    return f"tenant:{name}"
+    return f"{_TENANT}{name}"
+
+
+def name_of_tenant(actor: str) -> str | None:
+    """The inverse; None for an actor that is no tenant's."""
+    return actor.removeprefix(_TENANT) if actor.startswith(_TENANT) else None

@@ -51,6 +51,7 @@ class Runner:
         self._mailbox = mailbox
         self._tracker = HealthTracker()
         self._view = rules.View()
+        self._policy = runtime.policy
         self._follower: Follower | None = None
         self._chores: dict[str, asyncio.Task[None]] = {}
         self._trigger_failures = 0
@@ -60,6 +61,16 @@ class Runner:
     def doing(self) -> list[str]:
         """Names of the chores that run now, for people."""
         return sorted(self._chores)
+
+    def hurry(self) -> None:
+        """Passivate as soon as there is nothing to do."""
+        self._policy = replace(self._policy, idle=0.0)
+        self._mailbox.mark()
+
+    def drain(self) -> None:
+        """The cluster is to end: finish what is on, begin nothing, leave."""
+        self._view = replace(self._view, draining=True)
+        self._mailbox.mark()
 
     async def run(self) -> str:
         """Until the tenant is deleted, rests for long, or is lost. Children are stopped on return."""
@@ -90,7 +101,7 @@ class Runner:
             engine=followed.status if followed else None,
             worked_at=self._view.worked_at or rows.now,
         )
-        decision = rules.reconcile(rows, self._view, self._runtime.policy)
+        decision = rules.reconcile(rows, self._view, self._policy)
         self._mailbox.publish(rows)
         match decision.act:
             case rules.Leave():
@@ -247,7 +258,7 @@ class Runner:
             await self._ownership.observed(tenant.epoch, observed)
         heals = self._view.heals
         if finding.healthy is False or not finding.present:
-            heals = await self._ownership.heals_since(self._runtime.policy.heal_window)
+            heals = await self._ownership.heals_since(self._policy.heal_window)
         self._view = replace(self._view, finding=finding, heals=heals)
 
     async def _restore(self, execution: Execution, now: datetime) -> None:

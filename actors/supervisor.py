@@ -9,21 +9,24 @@ import json
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
 import ray
 from ray.exceptions import RayError
+from ray.util import list_named_actors
 
+from actors.admission import ceiling
 from actors.directory import RayDirectory
 from actors.execution import VisibleStepRunner
-from actors.naming import SUPERVISOR
+from actors.naming import NAMESPACE, SUPERVISOR, name_of_tenant
 from actors.options import for_supervisor, for_tenant
+from actors.queue import Priority, WakeQueue
 from actors.runtime import Runtime, build_runtime
 from actors.sweep import Sweep
 from actors.tenant import TenantActor
-from controlplane.persistence import census
+from controlplane.persistence import census, leases
 from controlplane.persistence.census import TenantKey
 from controlplane.persistence.listen import listen
 from controlplane.persistence.transaction import WAKE_CHANNEL
@@ -36,26 +39,33 @@ SIGNAL_GRACE_SECONDS = 0.25
 WAKES_AT_ONCE = 8
 """Wake-ups under way at once: cold ones start processes, and a machine has few cores."""
 
+WAKE_SECONDS = 30.0
+
 
 class Supervisor:
     """Brings back what the API could not start or what drifted.
 
-    Promises: each stage of a sweep is caught, timed and counted; a tenant that is due is woken within one sweep; two
-    wake-ups of one tenant under way are one. What breaks it: nothing lasting; a new one starts from the rows.
+    Promises: each stage of a sweep is caught, timed and counted; a tenant that is due is woken within one sweep, in
+    the order of priority with ageing; two wake-ups of one tenant under way are one; no more actors live than the
+    ceiling says. What breaks it: nothing lasting; a new one starts from the rows and from Ray's list of names.
     """
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Ray awaits it
         self._runtime: Runtime = build_runtime(actor=SUPERVISOR, run_step=VisibleStepRunner(), pool=3)
         self._directory = RayDirectory()
         self._live: dict[str, asyncio.Task[None]] = {}
+        self._queue = WakeQueue()
         self._waking: set[UUID] = set()
-        self._wakes = asyncio.Semaphore(WAKES_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._again = asyncio.Event()
         self._report: dict[str, Any] = {}
-        self._sweep = Sweep(self._runtime, self._nominate)
-        self._begin(self._loop(), "sweeps")
+        self._ceiling = 0
+        self._draining = False
+        self._sweep = Sweep(self._runtime, self._nominate, self._live)
+        self._begin(self._sweeps(), "sweeps")
         self._begin(listen(self._runtime.engine, WAKE_CHANNEL, self._heard, self._again.set), "listener")
+        for number in range(WAKES_AT_ONCE):
+            self._begin(self._wakes(), f"waker {number}")
 
     def __repr__(self) -> str:
         return SUPERVISOR
@@ -64,26 +74,50 @@ class Supervisor:
         return "pong"
 
     async def activate(self, name: str) -> bool:
-        """Create the tenant's actor, or find it. False: no more are admitted now; the intent is durable and waits."""
-        if name not in self._live:
-            actor = TenantActor.options(**for_tenant(name)).remote(name)
-            self._live[name] = self._begin(self._watch(name, actor), f"watch {name}")
+        """Create the tenant's actor, or find it. False: not now (the ceiling is reached, this cluster drains, another
+        one owns the tenant); the intent is durable and waits."""
+        if name in self._live:
+            return True
+        if self._draining or await census.owned_elsewhere(self._runtime.engine, name, self._cluster_id):
+            return False
+        if len(self._live) >= await self._admitted():
+            await self._make_room()
+            return False
+        self._hold(name)
         return True
 
+    async def live(self) -> list[str]:
+        """Names of the tenants whose actors live in this cluster."""
+        return sorted(self._live)
+
     async def describe(self) -> dict[str, Any]:
-        """For operators: live tenants, the last sweep's stages (seconds, count, error), build and pid."""
+        """For operators: live tenants, the queue, the last sweep's stages (seconds, count, error), build and pid."""
         return {
             "pid": os.getpid(),
             "build": self._runtime.identity.build,
-            "cluster_id": self._runtime.identity.cluster_id,
+            "cluster_id": self._cluster_id,
+            "draining": self._draining,
             "live": sorted(self._live),
+            "ceiling": self._ceiling,
+            "queued": len(self._queue),
+            "orphans": sorted(self._sweep.orphans),
             "sweep": self._report,
         }
 
+    @property
+    def _cluster_id(self) -> str:
+        return self._runtime.identity.cluster_id
+
     # --- live actors ---
 
+    def _hold(self, name: str) -> None:
+        """Create or find the actor, and keep a call open on it."""
+        if name not in self._live:
+            actor = TenantActor.options(**for_tenant(name)).remote(name)
+            self._live[name] = self._begin(self._watch(name, actor), f"watch {name}")
+
     async def _watch(self, name: str, actor: Any) -> None:
-        """A call held open on a live actor: it returns when the actor leaves and raises when it dies."""
+        """Returns when the actor leaves; its death is noticed at once and calls for a sweep."""
         try:
             await actor.until_leaving.remote()
         except RayError:
@@ -91,18 +125,36 @@ class Supervisor:
         finally:
             self._live.pop(name, None)
 
-    async def _nominate(self, tenant: TenantKey) -> None:
-        """Wake it in the background; once while a wake-up of it is under way."""
-        if tenant.id not in self._waking:
-            self._waking.add(tenant.id)
-            self._begin(self._wake(tenant), f"wake {tenant.name}")
+    async def _admitted(self) -> int:
+        """The ceiling; read once, when the first actor asks."""
+        if self._ceiling == 0:
+            self._ceiling = ceiling(await census.max_connections(self._runtime.engine))
+        return self._ceiling
 
-    async def _wake(self, tenant: TenantKey) -> None:
-        try:
-            async with self._wakes:
-                await self._directory.wake(tenant.name, tenant.id, timeout=30)
-        finally:
-            self._waking.discard(tenant.id)
+    async def _make_room(self) -> None:
+        """Back-pressure: live actors at rest leave now, not after their idle time."""
+        for name in list(self._live):
+            self._begin(self._directory.make_room(name), f"make room: {name}")
+
+    # --- waking ---
+
+    def _nominate(self, tenant: TenantKey, priority: Priority) -> None:
+        if tenant.id not in self._waking:
+            self._queue.put(tenant, priority, time.monotonic())
+
+    async def _wakes(self) -> None:
+        """One of the wakers: the next in line, again and again; cannot die."""
+        while True:
+            tenant = await self._queue.get()
+            if tenant.id in self._waking:
+                continue
+            self._waking.add(tenant.id)
+            try:
+                await self._directory.wake(tenant.name, tenant.id, timeout=WAKE_SECONDS)
+            except Exception:
+                logger.exception("waking %s failed", tenant.name)
+            finally:
+                self._waking.discard(tenant.id)
 
     def _heard(self, payload: str) -> None:
         signal = json.loads(payload)
@@ -110,17 +162,24 @@ class Supervisor:
 
     async def _after_grace(self, tenant: TenantKey) -> None:
         await asyncio.sleep(SIGNAL_GRACE_SECONDS)
-        await self._nominate(tenant)
+        self._nominate(tenant, Priority.CLIENT)
 
     # --- sweeps ---
 
-    async def _loop(self) -> None:
+    async def _sweeps(self) -> None:
         """One sweep after the other, at most `sweep_seconds` apart; cannot die."""
+        stages: dict[str, Callable[[], Awaitable[int]]] = {
+            "heartbeat": self._beat,
+            "actors": self._adopt,
+            "due": self._sweep.due,
+            "resources": self._sweep.resources,
+            "probes": self._sweep.probes,
+            "retention": self._sweep.retention,
+        }
         while True:
             self._again.clear()
-            await self._stage("heartbeat", self._beat)
-            await self._stage("due", self._sweep.due)
-            await self._stage("resources", self._sweep.resources)
+            for name, stage in stages.items():
+                await self._stage(name, stage)
             try:
                 await asyncio.wait_for(self._again.wait(), self._runtime.settings.sweep_seconds)
             except TimeoutError:
@@ -138,17 +197,25 @@ class Supervisor:
         self._report[name] = outcome
 
     async def _beat(self) -> int:
-        await census.beat(
-            self._runtime.engine,
-            SUPERVISOR,
-            self._runtime.identity.cluster_id,
-            {"live": len(self._live), "build": self._runtime.identity.build, "pid": os.getpid()},
-        )
+        detail = {"live": len(self._live), "build": self._runtime.identity.build, "pid": os.getpid()}
+        await census.beat(self._runtime.engine, SUPERVISOR, self._cluster_id, detail)
+        self._draining = await leases.draining(self._runtime.engine, self._cluster_id)
         return 1
 
-    def _begin(self, work: Any, name: str) -> "asyncio.Task[None]":
+    async def _adopt(self) -> int:
+        """Actors that live and that this supervisor, having been restarted, does not know yet. One without a tenant
+        leaves by itself."""
+        known = 0
+        for actor in list_named_actors(all_namespaces=True):
+            tenant = name_of_tenant(actor["name"]) if actor["namespace"] == NAMESPACE else None
+            if tenant is not None:
+                self._hold(tenant)
+                known += 1
+        return known
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         """A background task that is kept until it is done."""
-        task: asyncio.Task[None] = asyncio.create_task(work, name=name)
+        task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

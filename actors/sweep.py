@@ -2,49 +2,90 @@
 never stops the rest. Bulk observation only nominates; the tenant's own actor decides, under its lease.
 """
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from actors.breaker import Breaker
+from actors.queue import Priority
 from actors.runtime import Runtime
 from controlplane.errors import LandlordError
-from controlplane.persistence import bootstrap, census
-from controlplane.persistence.census import Serving, TenantKey
+from controlplane.persistence import bootstrap, census, events, idempotency
+from controlplane.persistence.census import ExecutionFact, Serving, TenantKey
 from controlplane.ports import ComputeProvider, Resource, ResourceState
 
 logger = logging.getLogger(__name__)
 
-Nominate = Callable[[TenantKey], Awaitable[None]]
+Nominate = Callable[[TenantKey, Priority], None]
+PROBES_AT_ONCE = 50
 
 
 @dataclass(slots=True)
 class Sweep:
-    """What one supervisor keeps between sweeps."""
+    """What one supervisor keeps between sweeps. `live`: names of the tenants whose actors live in this cluster."""
 
     runtime: Runtime
     nominate: Nominate
-    nominated: dict[str, str] = field(default_factory=dict)
-    """Serving execution → the finding it was nominated for: an unchanged finding wakes a tenant once."""
+    live: Collection[str]
+    breakers: dict[str, Breaker] = field(default_factory=dict)
     orphans: set[str] = field(default_factory=set)
     """Resource ids already reported."""
+    resting: dict[str, tuple[Serving, Resource]] = field(default_factory=dict)
+    """Serving execution → what the last sweep listed for it, for the probes."""
+    _nominated: dict[str, str] = field(default_factory=dict)
+    _probed: dict[str, float] = field(default_factory=dict)
 
     async def due(self) -> int:
-        """Wake every tenant that has work."""
-        tenants = await census.due(self.runtime.engine)
-        for tenant in tenants:
-            await self.nominate(tenant)
-        return len(tenants)
+        """Wake every tenant that has work and no live owner elsewhere."""
+        found = await census.due(self.runtime.engine, self.runtime.identity.cluster_id)
+        for tenant in found:
+            self.nominate(tenant.key, Priority.RETRY if tenant.retried else Priority.BACKLOG)
+        return len(found)
 
     async def resources(self) -> int:
-        """Each provider's list against the rows: leftovers removed, orphans reported, drift nominated."""
+        """Each provider's list against the rows: leftovers removed, orphans reported, drift nominated. The count is of
+        resources removed."""
         removed = 0
+        self.resting = {}
         for name, provider in self.runtime.compute.items():
+            breaker = self.breakers.setdefault(name, Breaker())
+            if not breaker.allows(time.monotonic()):
+                continue
             try:
                 removed += await self._provider(name, provider)
             except LandlordError as error:
                 # A failed or partial list nominates nothing and removes nothing.
+                breaker.failed(time.monotonic())
                 logger.warning("sweep of %s: %s", name, error)
+            else:
+                breaker.succeeded()
         return removed
+
+    async def probes(self) -> int:
+        """Look at resting tenants without a live actor, each at most every max(its interval, the setting) seconds."""
+        now = time.monotonic()
+        slowest = self.runtime.settings.rest_probe_seconds
+        at_once = asyncio.Semaphore(PROBES_AT_ONCE)
+        wanted = []
+        for execution_id, (serving, resource) in self.resting.items():
+            interval = max(serving.health.interval_seconds, slowest)
+            if serving.tenant.name in self.live or now - self._probed.get(execution_id, -interval) < interval:
+                continue
+            self._probed[execution_id] = now
+            wanted.append(self._probe(serving, resource, at_once))
+        await asyncio.gather(*wanted)
+        self._probed = {id: at for id, at in self._probed.items() if id in self.resting}
+        return len(wanted)
+
+    async def retention(self) -> int:
+        """Old events and idempotency keys go. The count is of rows."""
+        days = self.runtime.settings.event_retention_days
+        pruned = await events.prune(self.runtime.engine, older_than_seconds=days * 86400)
+        return pruned + await idempotency.prune(self.runtime.engine)
+
+    # --- one provider ---
 
     async def _provider(self, name: str, provider: ComputeProvider) -> int:
         identity = await provider.identity()
@@ -58,21 +99,14 @@ class Sweep:
                 self._report_orphan(name, resource)
             elif fact.leftover and await self._remove(provider, resource):
                 removed += 1
-        by_execution = {resource.ownership.execution: resource for resource in listed}
-        for serving in await census.resting(self.runtime.engine):
-            if serving.provider == name and serving.engine_identity == identity:
-                await self._compare(serving, by_execution.get(serving.execution_id))
+        await self._compare(name, identity, listed, known)
         return removed
 
     def _report_orphan(self, provider: str, resource: Resource) -> None:
         if resource.id not in self.orphans:
             self.orphans.add(resource.id)
-            logger.warning(
-                "orphan: %s %s bears our label, but no execution %s is known",
-                provider,
-                resource.name,
-                resource.ownership.execution,
-            )
+            execution = resource.ownership.execution
+            logger.warning("orphan: %s %s bears our label; no row knows %s", provider, resource.name, execution)
 
     async def _remove(self, provider: ComputeProvider, resource: Resource) -> bool:
         """After one re-check, by immutable id."""
@@ -85,12 +119,35 @@ class Sweep:
         await self.runtime.store.removed(resource.ownership.execution)
         return True
 
-    async def _compare(self, serving: Serving, resource: Resource | None) -> None:
-        """Nominate once for each change of what is seen."""
-        if resource is not None and resource.state is not ResourceState.STOPPED:
-            self.nominated.pop(serving.execution_id, None)
-            return
-        finding = f"{serving.epoch}:{'gone' if resource is None else 'stopped'}"
-        if self.nominated.get(serving.execution_id) != finding:
-            self.nominated[serving.execution_id] = finding
-            await self.nominate(serving.tenant)
+    async def _compare(
+        self, name: str, identity: str, listed: Collection[Resource], known: Mapping[str, ExecutionFact]
+    ) -> None:
+        """What should run against what does. Another engine's placements are not ours to judge."""
+        by_execution = {resource.ownership.execution: resource for resource in listed}
+        for serving in await census.resting(self.runtime.engine):
+            if serving.provider != name or serving.engine_identity != identity:
+                continue
+            resource = by_execution.get(serving.execution_id)
+            if resource is None or resource.state is ResourceState.STOPPED:
+                self._nominate_once(serving, "gone" if resource is None else "stopped")
+            else:
+                self.resting[serving.execution_id] = (serving, resource)
+                if self._nominated.get(serving.execution_id, "").endswith(("gone", "stopped")):
+                    del self._nominated[serving.execution_id]
+
+    async def _probe(self, serving: Serving, resource: Resource, at_once: asyncio.Semaphore) -> None:
+        async with at_once:
+            result = await self.runtime.prober.probe(resource, serving.health)
+        if result.healthy is False:
+            self._nominate_once(serving, "unhealthy")
+        elif result.healthy and self._nominated.get(serving.execution_id, "").endswith("unhealthy"):
+            del self._nominated[serving.execution_id]
+            if serving.degraded:
+                self.nominate(serving.tenant, Priority.DRIFT)  # it is well again: its actor says so
+
+    def _nominate_once(self, serving: Serving, finding: str) -> None:
+        """An unchanged finding wakes a tenant once; after an execution it is a new one."""
+        finding = f"{serving.epoch}:{finding}"
+        if self._nominated.get(serving.execution_id) != finding:
+            self._nominated[serving.execution_id] = finding
+            self.nominate(serving.tenant, Priority.DRIFT)

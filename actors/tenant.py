@@ -7,6 +7,7 @@ Called by the directory (Serve replicas) and the supervisor with wake-ups, by it
 import asyncio
 import logging
 import os
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,8 @@ from controlplane.ports import Wake
 from providers.workflow.embedded import EmbeddedWorkflow
 
 logger = logging.getLogger(__name__)
+
+LONELY_SECONDS = 30.0
 
 LEAVING = "leaving"
 """Answer of a wake-up that came too late: the directory activates the tenant anew."""
@@ -71,10 +74,21 @@ class Tenant:
 
     async def until_leaving(self) -> str:
         """Held open by the supervisor, which so notices at once when this actor leaves or dies."""
-        if self._left is None:
-            self._left = asyncio.Event()
-        await self._left.wait()
+        left = self._leaving()
+        if self._life is None:
+            # Created, and the wake-up that was to follow never came: its caller died.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(left.wait(), LONELY_SECONDS)
+            if self._life is None and not left.is_set():
+                left.set()
+                self._exit()
+        await left.wait()
         return self._name
+
+    async def make_room(self) -> None:
+        """Leave now if at rest: others wait for a place."""
+        if self._runner is not None:
+            self._runner.hurry()
 
     async def describe(self) -> dict[str, Any]:
         """For operators: who it is and what it does now."""
@@ -94,9 +108,7 @@ class Tenant:
 
     def _live(self, tenant_id: UUID) -> Mailbox | None:
         """The mailbox of a living runner for that tenant, begun now if this is the first call. None: it leaves."""
-        if self._left is None:
-            self._left = asyncio.Event()
-        if self._left.is_set():
+        if self._leaving().is_set():
             return None
         if self._life is None:
             self._tenant_id, self._mailbox = tenant_id, Mailbox()
@@ -116,12 +128,21 @@ class Tenant:
             logger.exception("%r cannot live", self)
         finally:
             logger.info("%r leaves: %s", self, reason)
-            assert self._left is not None, "set before the first life"
-            self._left.set()
+            self._leaving().set()
             mailbox.abandon(f"the tenant's actor left ({reason})")
             if self._runtime is not None:
                 await self._runtime.close()
-            ray.get_runtime_context().current_actor.leave.remote()
+            self._exit()
+
+    def _leaving(self) -> asyncio.Event:
+        """Set once this actor goes. Made on the actor's own loop, which the constructor does not run on."""
+        if self._left is None:
+            self._left = asyncio.Event()
+        return self._left
+
+    @staticmethod
+    def _exit() -> None:
+        ray.get_runtime_context().current_actor.leave.remote()
 
     async def _own(self, tenant_id: UUID, mailbox: Mailbox) -> str:
         """Take the lease, run under it, give it back."""
@@ -134,7 +155,8 @@ class Tenant:
         ownership = Ownership(runtime.engine, tenant_id, fence, owner=repr(self))
         self._runner = Runner(ownership, runtime, mailbox)
         running = asyncio.create_task(self._runner.run(), name=f"runner of {self!r}")
-        beating = asyncio.create_task(self._keep_lease(runtime, tenant_id, fence), name=f"heartbeat of {self!r}")
+        heartbeat = self._keep_lease(runtime, self._runner, tenant_id, fence)
+        beating = asyncio.create_task(heartbeat, name=f"heartbeat of {self!r}")
         done, _ = await asyncio.wait({running, beating}, return_when=asyncio.FIRST_COMPLETED)
         for task in (running, beating):
             task.cancel()
@@ -143,7 +165,7 @@ class Tenant:
             await leases.release(runtime.engine, tenant_id, fence)
         return reason
 
-    async def _keep_lease(self, runtime: Runtime, tenant_id: UUID, fence: int) -> None:
+    async def _keep_lease(self, runtime: Runtime, runner: Runner, tenant_id: UUID, fence: int) -> None:
         """Renews until another owner took it. A database that does not answer is no reason to stop: nobody can take
         the lease there either, and every write is fenced."""
         while True:
@@ -151,6 +173,8 @@ class Tenant:
             try:
                 if not await leases.renew(runtime.engine, tenant_id, fence):
                     return
+                if await leases.draining(runtime.engine, runtime.identity.cluster_id):
+                    runner.drain()
             except Exception:
                 logger.warning("%r could not renew its lease", self, exc_info=True)
 

@@ -277,6 +277,7 @@ class Tenant:
     serving_execution: str | None
     version: int
     paused: bool
+    """Itself; where rows are read to decide or to show, also by a freeze of its provider or of all."""
     epoch: int
     """+1 whenever one of its executions is queued, promoted or ended: an observation begun before that is void."""
     fence: int

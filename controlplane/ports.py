@@ -401,6 +401,10 @@ class ExecutionStore(Protocol):
         """The gate: its row is starting or running."""
         ...
 
+    async def providers_used(self, execution_id: str) -> list[str]:
+        """Compute providers that ever held a resource of the execution's tenant, removed ones included."""
+        ...
+
     async def removable(self, execution_id: str) -> bool:
         """True once its resource may go: it is not serving, and its row is stopping or terminal. A stable fact."""
         ...
@@ -469,6 +473,10 @@ class TenantDirectory(Protocol):
     ) -> Wake:
         """Mark the tenant's actor dirty; with `execution_id` wait up to `timeout` seconds until that execution has
         left `queued`. Never raises for an actor that is missing, dying or slow: that is `pending`."""
+        ...
+
+    async def live(self) -> list[str]:
+        """Names of the tenants whose actors live in this cluster. Raises EngineUnavailable."""
         ...
 
     async def ray_health(self) -> ProviderHealth:

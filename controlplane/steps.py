@@ -7,6 +7,7 @@ observe before they act, so a crash between an effect and its record heals by ad
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from controlplane.errors import (
@@ -33,6 +34,21 @@ from controlplane.ports import (
 
 FIRST_PROBE_SECONDS = 0.05
 """wait_healthy looks again after this, doubling up to the spec's interval: most tenants are up in a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What wait_healthy knows between two looks. Plain values, so that an engine can keep them durably."""
+
+    attempt: int = 0
+    """Of this attempt at the step. A later one counts anew, and starts again what has exited."""
+    good: int = 0
+    bad: int = 0
+    pause: float = FIRST_PROBE_SECONDS
+    failing: str | None = None
+    """How the probe fails after its start period."""
+    again: float | None = 0.0
+    """Not yet: look again in so many seconds. None: healthy, and the switch is done."""
 
 
 class StepSignals(Protocol):
@@ -75,6 +91,11 @@ class Steps:
     async def run(self, execution_id: str, step: StepName, signals: StepSignals) -> None:
         """Do one step. Raises NotCurrent (stop, report), Retryable or Terminal."""
         await self._verbs[step](execution_id, signals)
+
+    async def probe_once(self, execution_id: str, before: Probes) -> Probes:
+        """One round of wait_healthy, for engines that sleep durably between two looks: begin with `Probes()`, hand in
+        what came back, end when `again` is None. Raises NotCurrent, Retryable or Terminal."""
+        return await self._probe_round(await self._current_context(execution_id), before)
 
     # --- provision and update ---
 
@@ -121,33 +142,46 @@ class Steps:
     async def _wait_healthy(self, execution_id: str, signals: StepSignals) -> None:
         """Probe until healthy `healthy_threshold` times in a row, then the switch. Durable deadline: the step's row."""
         context = await self._current_context(execution_id)
+        probes = Probes()
+        while True:
+            probes = await self._probe_round(context, probes)
+            signals.failing(probes.failing)
+            if probes.again is None:
+                return
+            await signals.wait(probes.again)
+
+    async def _probe_round(self, context: RunContext, before: Probes) -> Probes:
         if context.serving:
-            return
+            return Probes(again=None)
         health = context.execution.spec.health
         step = next((s for s in context.steps if s.name is StepName.WAIT_HEALTHY), None)
         begun = step.started_at if step and step.started_at else self._clock.now()
-        if step is not None and step.attempts > 1:
-            await self._start_again(context)
-        good = bad = 0
-        pause = FIRST_PROBE_SECONDS
-        while True:
-            resource, result = await self._probe(context)
-            good, bad = (good + 1, 0) if result.healthy else (0, bad + 1)
-            if good >= health.healthy_threshold:
-                break
-            waited = (self._clock.now() - begun).total_seconds()
-            if waited >= health.deadline_seconds:
-                raise DeadlineExceeded(f"not healthy after {health.deadline_seconds:g} s: {result.detail}")
-            if result.healthy is False and resource.state is ResourceState.STOPPED:
-                raise Retryable(result.detail)
-            failing = bad >= health.unhealthy_threshold and waited > health.start_period_seconds
-            signals.failing(result.detail if failing else None)
-            await signals.wait(min(pause, health.interval_seconds, health.deadline_seconds - waited))
-            pause = min(pause * 2, health.interval_seconds)
-        signals.failing(None)
-        if not await self._store.switch(execution_id, self._observed(context, resource)):
-            raise self._not_current(execution_id)
-        await self._failpoints.reach("wait_healthy.after_switch")
+        attempt = step.attempts if step else 1
+        if before.attempt != attempt:
+            before = Probes(attempt=attempt)
+            if attempt > 1:
+                await self._start_again(context)
+        resource, result = await self._probe(context)
+        good, bad = (before.good + 1, 0) if result.healthy else (0, before.bad + 1)
+        if good >= health.healthy_threshold:
+            if not await self._store.switch(context.execution.id, self._observed(context, resource)):
+                raise self._not_current(context.execution.id)
+            await self._failpoints.reach("wait_healthy.after_switch")
+            return Probes(attempt, good, bad, again=None)
+        waited = (self._clock.now() - begun).total_seconds()
+        if waited >= health.deadline_seconds:
+            raise DeadlineExceeded(f"not healthy after {health.deadline_seconds:g} s: {result.detail}")
+        if result.healthy is False and resource.state is ResourceState.STOPPED:
+            raise Retryable(result.detail)
+        failing = bad >= health.unhealthy_threshold and waited > health.start_period_seconds
+        return Probes(
+            attempt,
+            good,
+            bad,
+            pause=min(before.pause * 2, health.interval_seconds),
+            failing=result.detail if failing else None,
+            again=min(before.pause, health.interval_seconds, health.deadline_seconds - waited),
+        )
 
     async def _probe(self, context: RunContext) -> tuple[Resource, ProbeResult]:
         """One look through the gate. What vanished is applied again."""
@@ -198,8 +232,8 @@ class Steps:
         if left:
             names = ", ".join(sorted(resource.name for resource, _ in left))
             raise Retryable(f"still there after it was destroyed: {names}")
-        for name in sorted({placement.provider for placement in context.placements}):
-            provider = self._provider(name)
+        for name in await self._store.providers_used(execution_id):
+            provider = self._compute.get(name)
             if isinstance(provider, KeepsBelongings):
                 await provider.forget(context.owner, context.tenant.id)
         for placement in context.placements:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.model import ACTIVE, CURRENT, ExecutionState, PlacementState, Status
+from controlplane.model import ACTIVE, CURRENT, ExecutionState, HealthSpec, PlacementState, Status
 from controlplane.persistence.tables import clusters, executions, heartbeats, placements, tenants
 
 
@@ -19,28 +19,66 @@ class TenantKey:
     name: str
 
 
-async def due(engine: AsyncEngine) -> list[TenantKey]:
-    """Tenants with an execution that is queued or active and not waiting for its next attempt, oldest first.
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A tenant with work. `retried`: it is a later run of its generation, a retry or a heal."""
 
-    An active one may have a live owner, for whom one more wake-up is harmless."""
+    key: TenantKey
+    retried: bool
+
+
+def _unfinished() -> ColumnElement[bool]:
+    """The tenant has a queued or active execution."""
+    other = executions.alias("unfinished")
+    return exists().where(other.c.tenant_id == tenants.c.id, other.c.state.in_((ExecutionState.QUEUED, *ACTIVE)))
+
+
+def _owned_elsewhere(cluster_id: str) -> ColumnElement[bool]:
+    """Another live cluster holds a lease that has not expired."""
+    ended = exists().where(clusters.c.id == func.split_part(tenants.c.lease_owner, "/", 1), clusters.c.state == "ended")
+    return and_(
+        tenants.c.lease_owner.is_not(None),
+        ~tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True),
+        tenants.c.lease_expires_at >= func.clock_timestamp(),
+        ~ended,
+    )
+
+
+async def due(engine: AsyncEngine, cluster_id: str) -> list[Due]:
+    """Tenants with an execution that is queued or active and not waiting for its next attempt, oldest first; without
+    those that another live cluster owns. An active one may have a live owner, for whom a wake-up is harmless."""
+    waiting = and_(executions.c.next_attempt_at.is_not(None), executions.c.next_attempt_at > func.clock_timestamp())
     query = (
-        select(tenants.c.id, tenants.c.name)
+        select(tenants.c.id, tenants.c.name, func.max(executions.c.run).label("run"))
         .join(executions, executions.c.tenant_id == tenants.c.id)
         .where(
             tenants.c.deleted_at.is_(None),
             or_(
-                and_(
-                    executions.c.state == ExecutionState.QUEUED,
-                    or_(executions.c.next_attempt_at.is_(None), executions.c.next_attempt_at <= func.clock_timestamp()),
-                ),
+                and_(executions.c.state == ExecutionState.QUEUED, ~waiting),
                 executions.c.state.in_(ACTIVE),
             ),
+            ~_owned_elsewhere(cluster_id),
         )
         .group_by(tenants.c.id, tenants.c.name)
         .order_by(func.min(executions.c.created_at))
     )
     async with engine.connect() as connection:
-        return [TenantKey(row.id, row.name) for row in await connection.execute(query)]
+        return [Due(TenantKey(row.id, row.name), row.run > 1) for row in await connection.execute(query)]
+
+
+async def owned_elsewhere(engine: AsyncEngine, name: str, cluster_id: str) -> bool:
+    """True: another live cluster owns the tenant; nobody here needs to wake for it."""
+    query = select(tenants.c.id).where(
+        tenants.c.name == name, tenants.c.deleted_at.is_(None), _owned_elsewhere(cluster_id)
+    )
+    async with engine.connect() as connection:
+        return (await connection.execute(query)).first() is not None
+
+
+async def max_connections(engine: AsyncEngine) -> int:
+    """What the database allows in all."""
+    async with engine.connect() as connection:
+        return int((await connection.execute(text("SHOW max_connections"))).scalar_one())
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +89,8 @@ class ExecutionFact:
     state: ExecutionState
     serving: bool
     tenant_deleted: bool
+    busy: bool
+    """Its tenant has a queued or active execution, which may be about to remove it."""
 
     @property
     def leftover(self) -> bool:
@@ -73,6 +113,7 @@ async def facts(engine: AsyncEngine, execution_ids: Collection[str]) -> Mapping[
             tenants.c.name,
             tenants.c.serving_execution,
             tenants.c.deleted_at,
+            _unfinished().label("busy"),
         )
         .join(tenants, tenants.c.id == executions.c.tenant_id)
         .where(executions.c.id.in_(execution_ids))
@@ -84,6 +125,7 @@ async def facts(engine: AsyncEngine, execution_ids: Collection[str]) -> Mapping[
                 state=ExecutionState(row.state),
                 serving=row.serving_execution == row.id,
                 tenant_deleted=row.deleted_at is not None,
+                busy=row.busy,
             )
             for row in await connection.execute(query)
         }
@@ -99,32 +141,33 @@ class Serving:
     engine_identity: str
     resource_id: str | None
     epoch: int
+    health: HealthSpec
+    degraded: bool
 
 
 async def resting(engine: AsyncEngine) -> list[Serving]:
     """Tenants with a serving execution, nothing queued or active, and no deletion asked for."""
-    unfinished = (
-        select(executions.c.id)
-        .where(executions.c.tenant_id == tenants.c.id, executions.c.state.in_((ExecutionState.QUEUED, *ACTIVE)))
-        .exists()
-    )
+    serving = executions.alias("serving")
     query = (
         select(
             tenants.c.id,
             tenants.c.name,
             tenants.c.epoch,
+            tenants.c.status,
             tenants.c.serving_execution,
+            serving.c.spec["health"].label("health"),
             placements.c.provider,
             placements.c.engine_identity,
             placements.c.resource_id,
         )
         .join(placements, placements.c.execution_id == tenants.c.serving_execution)
+        .join(serving, serving.c.id == tenants.c.serving_execution)
         .where(
             tenants.c.deletion_requested_at.is_(None),
             tenants.c.status != Status.DELETED,
             tenants.c.paused.is_(False),
             placements.c.state.in_((PlacementState.INTENDED, PlacementState.PLACED)),
-            ~unfinished,
+            ~_unfinished(),
         )
     )
     async with engine.connect() as connection:
@@ -136,6 +179,47 @@ async def resting(engine: AsyncEngine) -> list[Serving]:
                 engine_identity=row.engine_identity,
                 resource_id=row.resource_id,
                 epoch=row.epoch,
+                health=HealthSpec.model_validate(row.health),
+                degraded=row.status == Status.DEGRADED,
+            )
+            for row in await connection.execute(query)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFact:
+    """What the rows say of a live tenant. `waiting`: its work is not due yet, or it is paused; `leased`: an owner
+    holds a lease that has not expired."""
+
+    key: TenantKey
+    status: Status
+    unfinished: bool
+    waiting: bool
+    leased: bool
+    serving: bool
+
+
+async def tenant_facts(engine: AsyncEngine) -> list[TenantFact]:
+    """Of all tenants that are not deleted."""
+    later = executions.alias("later")
+    waiting = exists().where(
+        later.c.tenant_id == tenants.c.id,
+        later.c.state == ExecutionState.QUEUED,
+        later.c.next_attempt_at > func.clock_timestamp(),
+    )
+    query = select(
+        tenants.c.id,
+        tenants.c.name,
+        tenants.c.status,
+        _unfinished().label("unfinished"),
+        or_(waiting, tenants.c.paused).label("waiting"),
+        func.coalesce(tenants.c.lease_expires_at >= func.clock_timestamp(), false()).label("leased"),
+        tenants.c.serving_execution.is_not(None).label("serving"),
+    ).where(tenants.c.deleted_at.is_(None))
+    async with engine.connect() as connection:
+        return [
+            TenantFact(
+                TenantKey(row.id, row.name), Status(row.status), row.unfinished, row.waiting, row.leased, row.serving
             )
             for row in await connection.execute(query)
         ]

@@ -45,7 +45,7 @@ def tenant(row: RowMapping) -> Tenant:
         current_execution=row["current_execution"],
         serving_execution=row["serving_execution"],
         version=row["version"],
-        paused=row["paused"],
+        paused=row.get("frozen", row["paused"]),
         epoch=row["epoch"],
         fence=row["fence"],
         lease_owner=row["lease_owner"],

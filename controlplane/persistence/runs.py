@@ -86,6 +86,12 @@ class PostgresExecutionStore:
         async with self._engine.connect() as connection:
             return ExecutionState((await connection.execute(query)).scalar_one())
 
+    async def providers_used(self, execution_id: str) -> list[str]:
+        of_tenant = select(executions_table.c.tenant_id).where(executions_table.c.id == execution_id)
+        query = select(placements.c.provider).where(placements.c.tenant_id == of_tenant.scalar_subquery()).distinct()
+        async with self._engine.connect() as connection:
+            return sorted((await connection.execute(query)).scalars())
+
     async def removable(self, execution_id: str) -> bool:
         query = (
             select(executions_table.c.state, tenants_table.c.serving_execution)

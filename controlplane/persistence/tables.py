@@ -202,3 +202,10 @@ heartbeats = Table(
     Column("detail", JSONB, nullable=False, server_default=text("'{}'")),
     _timestamp("at", default=True),
 )
+
+freezes = Table(
+    "freezes",
+    metadata,
+    Column("scope", Text, primary_key=True),  # all | provider:<name>, of compute or workflow
+    _timestamp("at", default=True),
+)

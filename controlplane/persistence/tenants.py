@@ -6,16 +6,28 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.conditions import with_condition
 from controlplane.errors import LeaseLost
 from controlplane.model import ACTIVE, Execution, ExecutionState, Lifecycle, PlacementState, Status, Step, Tenant
 from controlplane.persistence import rows
-from controlplane.persistence.tables import executions, placements, steps, tenants
+from controlplane.persistence.tables import executions, freezes, placements, steps, tenants
 from controlplane.persistence.transaction import Transaction
 from controlplane.transitions import Cause, move
+
+
+def _frozen() -> ColumnElement[bool]:
+    """Paused itself, or all are, or the compute or workflow provider of its spec is."""
+    spec = tenants.c.spec
+    of_provider = [
+        func.concat("provider:", spec["compute"]["provider"].astext),
+        func.concat("provider:", spec["workflow"]["provider"].astext),
+    ]
+    frozen = exists().where(or_(freezes.c.scope == "all", freezes.c.scope.in_(of_provider)))
+    return or_(tenants.c.paused, frozen).label("frozen")
+
 
 UNFINISHED = (ExecutionState.QUEUED, *ACTIVE)
 LIVE_PLACEMENTS = (PlacementState.INTENDED, PlacementState.PLACED)
@@ -96,7 +108,7 @@ async def load_lifecycle(connection: AsyncConnection, tenant_id: UUID) -> Lifecy
     found = (
         (
             await connection.execute(
-                select(tenants, func.clock_timestamp().label("db_now")).where(tenants.c.id == tenant_id)
+                select(tenants, _frozen(), func.clock_timestamp().label("db_now")).where(tenants.c.id == tenant_id)
             )
         )
         .mappings()
@@ -152,7 +164,7 @@ class TenantView:
 def _views() -> Select[Any]:
     """Tenants joined with their current executions, the latter's columns prefixed `x_`."""
     prefixed = [column.label(f"x_{column.name}") for column in executions.c]
-    return select(tenants, *prefixed).join(executions, executions.c.id == tenants.c.current_execution)
+    return select(tenants, _frozen(), *prefixed).join(executions, executions.c.id == tenants.c.current_execution)
 
 
 def _view(row: Mapping[str, Any]) -> TenantView:

@@ -11,7 +11,7 @@ from controlplane.api import failures, openapi
 from controlplane.api.body_limit import BodyLimit
 from controlplane.api.edge import Edge
 from controlplane.api.replica import Parts, replica
-from controlplane.api.routers import events, executions, freeze, health, logs, providers, tenants, tokens
+from controlplane.api.routers import admin, events, executions, freeze, health, logs, providers, tenants, tokens
 from controlplane.ports import ComputeProvider, TenantDirectory
 from controlplane.settings import Settings
 
@@ -23,6 +23,7 @@ ROUTERS = (
     events.router,
     providers.router,
     tokens.router,
+    admin.router,
     health.router,
 )
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator, model_validator
 
 from controlplane.api.masking import mask
 from controlplane.model import (
@@ -83,6 +83,21 @@ class TenantPatch(BaseModel):
     spec: dict[str, Any] = Field(default_factory=dict, examples=[{"compute": {"config": {"env": {"COLOR": "green"}}}}])
     labels: dict[str, str | None] | None = None
     annotations: dict[str, str | None] | None = None
+
+
+class FreezeScope(Strict):
+    """What to pause or resume: one provider (compute or workflow), or all."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"provider": "docker"}, {"all": True}]})
+
+    provider: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[-A-Za-z0-9_.]+$")
+    all: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "FreezeScope":
+        if (self.provider is None) == (self.all is None):
+            raise ValueError('give either {"provider": …} or {"all": true}')
+        return self
 
 
 class TokenCreate(Strict):
@@ -412,6 +427,13 @@ class WorkflowProviderOut(BaseModel):
 class ProvidersOut(BaseModel):
     compute: list[ComputeProviderOut]
     workflow: list[WorkflowProviderOut]
+
+
+class Freezes(BaseModel):
+    """What is paused beside single tenants."""
+
+    all: bool
+    providers: list[str]
 
 
 class CheckOut(BaseModel):

@@ -145,6 +145,26 @@ async def test_pause_and_resume(api: Api) -> None:
     assert (await api.client.post("/v1/tenants/acme/resume")).status_code == 202
 
 
+async def test_a_provider_or_all_are_paused(api: Api) -> None:
+    async def paused(method: str, path: str, **body: Any) -> Any:
+        return (await api.client.request(method, f"/v1/admin/{path}", json=body)).json()
+
+    await api.create()
+    assert await paused("POST", "pause", provider="cloud") == {"all": False, "providers": ["cloud"]}
+    assert (await api.client.get("/v1/tenants/acme")).json()["paused"] is True
+    assert await paused("POST", "pause", provider="restate") == {"all": False, "providers": ["cloud", "restate"]}
+    assert await paused("POST", "pause", all=True) == {"all": True, "providers": ["cloud", "restate"]}
+    assert (await paused("POST", "pause", provider="moon"))["code"] == "provider_not_enabled"
+    for body in ({}, {"all": False}, {"all": True, "provider": "cloud"}):
+        assert (await paused("POST", "pause", **body))["code"] == "validation_failed"
+    for body in ({"all": True}, {"provider": "restate"}, {"provider": "cloud"}, {"provider": "cloud"}):
+        await paused("POST", "resume", **body)
+    assert (await api.client.get("/v1/admin/pause")).json() == {"all": False, "providers": []}
+    assert (await api.client.get("/v1/tenants/acme")).json()["paused"] is False
+    told = [(item["type"], item["actor"]) for item in (await api.client.get("/v1/events")).json()["items"]]
+    assert ("freeze.set", "admin") in told
+
+
 async def test_logs_of_the_newest_resource(api: Api) -> None:
     created = (await api.create()).json()
     assert (await api.client.get("/v1/tenants/acme/logs")).text == ""

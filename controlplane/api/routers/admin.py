@@ -1,0 +1,72 @@
+"""Freezing a provider, or all: intents are accepted, nothing acts. One tenant is paused at its own path."""
+
+from fastapi import APIRouter, Request
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from controlplane.api.documents import answers, body_of
+from controlplane.api.failures import invalid_body
+from controlplane.api.mutations import JSON
+from controlplane.api.replica import Here, Replica
+from controlplane.api.schemas import Freezes, FreezeScope
+from controlplane.api.security import Admin
+from controlplane.api.strict_json import read_object
+from controlplane.persistence import freeze
+
+router = APIRouter(prefix="/v1/admin", tags=["admin"])
+
+_ALL = "all"
+
+
+@router.post(
+    "/pause",
+    operation_id="pause",
+    response_model=Freezes,
+    responses=answers(Freezes, "forbidden", "provider_not_enabled", status=200, body=True),
+    openapi_extra=body_of(FreezeScope),
+)
+async def pause(request: Request, here: Here, caller: Admin) -> Response:
+    """Begin nothing new, for tenants on one provider or for all, until resumed. Paused again is success."""
+    scope = await _scope(request)
+    if scope.provider is not None and scope.provider not in here.workflows:
+        here.compute_provider(scope.provider)
+    await freeze.freeze(here.engine, _name(scope), actor=caller.name)
+    return await _frozen(here)
+
+
+@router.post(
+    "/resume",
+    operation_id="resume",
+    response_model=Freezes,
+    responses=answers(Freezes, "forbidden", status=200, body=True),
+    openapi_extra=body_of(FreezeScope),
+)
+async def resume(request: Request, here: Here, caller: Admin) -> Response:
+    """Go on. What each tenant or the other scopes are paused by stays."""
+    await freeze.thaw(here.engine, _name(await _scope(request)), actor=caller.name)
+    return await _frozen(here)
+
+
+@router.get(
+    "/pause", operation_id="list_pauses", response_model=Freezes, responses=answers(Freezes, "forbidden", status=200)
+)
+async def list_pauses(here: Here, _: Admin) -> Response:
+    """What is paused beside single tenants."""
+    return await _frozen(here)
+
+
+async def _scope(request: Request) -> FreezeScope:
+    try:
+        return FreezeScope.model_validate(await read_object(request))
+    except ValidationError as error:
+        raise invalid_body(error) from None
+
+
+def _name(scope: FreezeScope) -> str:
+    return _ALL if scope.provider is None else f"provider:{scope.provider}"
+
+
+async def _frozen(here: Replica) -> Response:
+    scopes = await freeze.scopes(here.engine)
+    providers = [name.removeprefix("provider:") for name in scopes if name != _ALL]
+    return Response(Freezes(all=_ALL in scopes, providers=providers).model_dump_json(), media_type=JSON)

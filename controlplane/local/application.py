@@ -14,6 +14,8 @@ from controlplane.local.head import end_of, run_logged
 
 DEPLOY_SECONDS = 240.0
 READY_SECONDS = 120.0
+RENEWED_SECONDS = 45.0
+"""On a head that ran before: after that it is quicker to start anew."""
 POLL_SECONDS = 0.1
 SETTLED_SECONDS = 10.0
 """How long a system that was ready before may need to be so again, its database having restarted, say."""

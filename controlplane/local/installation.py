@@ -10,13 +10,13 @@ from typing import Protocol
 import psutil
 
 from controlplane.errors import EngineUnavailable, SettingsError
-from controlplane.local.application import READY_SECONDS, SETTLED_SECONDS, Application
+from controlplane.local.application import READY_SECONDS, RENEWED_SECONDS, SETTLED_SECONDS, Application
 from controlplane.local.build import build_id
 from controlplane.local.environment import fingerprint, ray_environment, server_environment, settings_environment
 from controlplane.local.head import HOST, RayHead, accepts
 from controlplane.local.lock import file_lock
 from controlplane.local.paths import Home, write_private
-from controlplane.local.ports import derive_ports, is_free
+from controlplane.local.ports import Ports, derive_ports, is_free
 from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.local.processes import end_processes, find_processes
 from controlplane.local.state import RunState
@@ -77,14 +77,13 @@ class Installation:
             url = self._database()
             token = self._token()
             decisive = settings_environment(self._settings, url, self._environ)
-            mark = fingerprint(decisive, token, sys.executable, version("ray"))
             state = RunState.read(self.home.state)
-            if state is not None and self._keeps(state, mark):
+            if state is not None and self._keeps(state, self._fingerprint(decisive, token, state.ports)):
                 try:
                     return self._renew(state, decisive, url, bootstrap)
                 except EngineUnavailable as error:
                     self._say(f"starting anew: {error}")
-            return self._start(decisive, mark, url, token, bootstrap)
+            return self._start(decisive, url, token, bootstrap)
 
     def down(self) -> int:
         """End everything but tenants' compute. Returns how many processes there were; nothing running is success."""
@@ -103,10 +102,6 @@ class Installation:
     @property
     def postgres(self) -> EmbeddedPostgres:
         return EmbeddedPostgres(self.home.postgres, self.home.sockets, self.home.logs / "postgres.log")
-
-    @property
-    def ready(self) -> bool:
-        return self._application.trouble() is None
 
     def components(self) -> list[Component]:
         """What runs where, now."""
@@ -166,10 +161,10 @@ class Installation:
         else:
             bootstrap.migrate(url)
         renewed = RunState(build, state.fingerprint, state.cluster_id, state.installation_id, state.ports)
-        self._deploy(renewed, decisive)
+        self._deploy(renewed, decisive, RENEWED_SECONDS)
         return Started(renewed, fresh=True)
 
-    def _start(self, decisive: Mapping[str, str], mark: str, url: str, token: str, bootstrap: Bootstrap) -> Started:
+    def _start(self, decisive: Mapping[str, str], url: str, token: str, bootstrap: Bootstrap) -> Started:
         ended = end_processes(self.home.mark, self.home.ray)
         if ended:
             self._say(f"ended {ended} processes of an earlier start")
@@ -178,31 +173,39 @@ class Installation:
             raise SettingsError(f"LANDLORD_PORT: {port} is in use by {_listener(port)}; set LANDLORD_PORT to another")
         build = build_id()
         cluster_id, installation_id = bootstrap.register(url, home=str(self.home.root), build=build, admin_token=token)
-        state = RunState(build, mark, cluster_id, installation_id, derive_ports(port))
+        ports = derive_ports(port)
+        state = RunState(build, self._fingerprint(decisive, token, ports), cluster_id, installation_id, ports)
         state.write(self.home.state)
         self._say("starting Ray")
         head = RayHead(self.home, state.ports)
         head.start(self._environment(state, decisive), self.home.logs / "ray.log")
-        self._deploy(state, decisive)
+        self._deploy(state, decisive, READY_SECONDS)
         return Started(state, fresh=True)
 
-    def _deploy(self, state: RunState, decisive: Mapping[str, str]) -> None:
+    def _deploy(self, state: RunState, decisive: Mapping[str, str], seconds: float) -> None:
         self._say("deploying the application")
         environment = self._environment(state, decisive)
         self._application.deploy(environment, cwd=self.home.ray, log=self.home.logs / "deploy.log")
-        self._application.await_ready(READY_SECONDS, self._say)
+        self._application.await_ready(seconds, self._say)
         state.write(self.home.state)
 
     def _environment(self, state: RunState, decisive: Mapping[str, str]) -> dict[str, str]:
         return server_environment(
             settings=decisive,
-            ray=ray_environment(self.home, state.ports, RayHead(self.home, state.ports).haproxy),
+            ray=self._ray(state.ports),
             mark=self.home.mark,
             build=state.build,
             cluster_id=state.cluster_id,
             installation_id=state.installation_id,
             environ=self._environ,
         )
+
+    def _ray(self, ports: Ports) -> dict[str, str]:
+        return ray_environment(self.home, ports, RayHead(self.home, ports).haproxy)
+
+    def _fingerprint(self, decisive: Mapping[str, str], token: str, ports: Ports) -> str:
+        """Over all that a running head cannot be told any more, since its processes inherited it."""
+        return fingerprint({**self._ray(ports), **decisive}, token, sys.executable, version("ray"))
 
 
 def _listening(name: str, port: int, address: str) -> Component:

@@ -5,11 +5,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from controlplane.errors import SettingsError
+
 
 @contextmanager
 def file_lock(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold `path` exclusively; blocks while another process does, after calling `waiting` once."""
-    with path.open("a") as file:
+    """Hold `path` exclusively; blocks while another process does, after calling `waiting` once.
+
+    Raises SettingsError where the file cannot be written: the home is somebody else's.
+    """
+    try:
+        file = path.open("a")
+    except OSError as error:
+        raise SettingsError(f"LANDLORD_HOME: {path} cannot be written: {error.strerror}") from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

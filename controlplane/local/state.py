@@ -25,9 +25,9 @@ class RunState:
 
     @classmethod
     def read(cls, path: Path) -> "RunState | None":
-        """None: nothing was started, or another release wrote the file; then nothing in it is needed."""
+        """None: nothing was started, or what is there is not ours to read (another user's, another release's)."""
         try:
             content: dict[str, Any] = json.loads(path.read_text())
             return cls(**{**content, "ports": Ports(**content["ports"])})
-        except (FileNotFoundError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError):
             return None

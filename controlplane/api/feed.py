@@ -87,12 +87,12 @@ class EventFeed:
         finally:
             self._subscriptions.discard(subscription)
 
-    async def position(self, timeout: float) -> int | None:
-        """Up to which id events have been handed out. None: it has not begun in this time (no database)."""
+    async def begun(self, timeout: float) -> bool:
+        """From now on every event is handed out. False: it has not begun in this time (no database)."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._begun.wait()
-        return self._position
+        return self._begun.is_set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

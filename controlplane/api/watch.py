@@ -22,6 +22,7 @@ from controlplane.persistence import events
 
 HEARTBEAT_SECONDS = 10.0
 PAGE = 200
+_BEGIN_SECONDS = 5.0
 _LAST_WORDS_SECONDS = 1.0
 _HEARTBEAT = ": heartbeat\n\n"
 
@@ -31,19 +32,17 @@ async def watch(here: Replica, *, tenant_id: UUID | None, last_event_id: str | N
     start = _start(last_event_id)
     if here.watchers.full:
         raise Refused("too many watch this replica", code="overloaded", status=503, headers={"Retry-After": "5"})
-    position = await here.feed.position(5.0)
-    if position is None:
+    if not await here.feed.begun(_BEGIN_SECONDS):
         raise Refused("the event feed does not run yet", code="unavailable", status=503, headers={"Retry-After": "1"})
-    if start is not None:
-        async with here.engine.connect() as connection:
-            extent = await events.extent(connection)
-        if not extent.pruned <= start <= extent.newest:
-            raise Refused(
-                "the events after this id are not kept; read the tenants again, then watch from now",
-                code="events_expired",
-                status=410,
-            )
-    stream = _stream(here, tenant_id, position if start is None else start)
+    async with here.engine.connect() as connection:
+        extent = await events.extent(connection)
+    if start is not None and not extent.pruned <= start <= extent.newest:
+        raise Refused(
+            "the events after this id are not kept; read the tenants again, then watch from now",
+            code="events_expired",
+            status=410,
+        )
+    stream = _stream(here, tenant_id, extent.newest if start is None else start)
     headers = {"X-Accel-Buffering": "no"}
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 

@@ -16,7 +16,7 @@ from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.persistence import bootstrap
 from controlplane.persistence.engine import create_engine
 
-pytest_plugins = ["tests.engines"]
+pytest_plugins = ["tests.engines", "tests.aws"]
 TEMPLATE = "landlord_template"
 
 

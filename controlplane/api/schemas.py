@@ -436,6 +436,31 @@ class Freezes(BaseModel):
     providers: list[str]
 
 
+class DifferenceOut(BaseModel):
+    """One thing that is not as the rows say."""
+
+    kind: Literal[
+        "missing_resource",
+        "stopped_resource",
+        "leftover",
+        "orphan",
+        "not_serving",
+        "unowned_work",
+        "actor_without_tenant",
+        "other_engine",
+        "unchecked",
+    ]
+    tenant: str | None
+    resource: str | None
+    detail: str
+
+
+class ConsistencyOut(BaseModel):
+    """Rows against actors against resources. Work in flight is no difference."""
+
+    differences: list[DifferenceOut]
+
+
 class CheckOut(BaseModel):
     ok: bool
     detail: str

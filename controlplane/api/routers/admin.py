@@ -1,14 +1,17 @@
-"""Freezing a provider, or all: intents are accepted, nothing acts. One tenant is paused at its own path."""
+"""For admins: freezing a provider or all (one tenant is paused at its own path), and what `landlord doctor` finds."""
+
+from dataclasses import asdict
 
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
+from controlplane.api.consistency import differences
 from controlplane.api.documents import answers, body_of
 from controlplane.api.failures import invalid_body
 from controlplane.api.mutations import JSON
 from controlplane.api.replica import Here, Replica
-from controlplane.api.schemas import Freezes, FreezeScope
+from controlplane.api.schemas import ConsistencyOut, DifferenceOut, Freezes, FreezeScope
 from controlplane.api.security import Admin
 from controlplane.api.strict_json import read_object
 from controlplane.persistence import freeze
@@ -53,6 +56,19 @@ async def resume(request: Request, here: Here, caller: Admin) -> Response:
 async def list_pauses(here: Here, _: Admin) -> Response:
     """What is paused beside single tenants."""
     return await _frozen(here)
+
+
+@router.get(
+    "/consistency",
+    operation_id="get_consistency",
+    response_model=ConsistencyOut,
+    responses=answers(ConsistencyOut, "forbidden", status=200),
+)
+async def get_consistency(here: Here, _: Admin) -> Response:
+    """Rows against actors against resources, now: every difference named."""
+    found = await differences(here.engine, here.compute, here.directory)
+    listed = [DifferenceOut.model_validate(asdict(difference)) for difference in found]
+    return Response(ConsistencyOut(differences=listed).model_dump_json(), media_type=JSON)
 
 
 async def _scope(request: Request) -> FreezeScope:

@@ -97,6 +97,7 @@ class Installation:
                 postgres.stop()
                 ended += 1
             self.home.state.unlink(missing_ok=True)
+            self.home.clear_runtime()
             return ended
 
     @property

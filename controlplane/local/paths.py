@@ -3,8 +3,10 @@
 Unix sockets live in the runtime directory because their paths are short by law (107 bytes), and a home may be anywhere.
 """
 
+import contextlib
 import hashlib
 import os
+import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +86,18 @@ class Home:
             private_directory(directory)
         if self.runtime.parent.is_symlink() or self.runtime.parent.stat().st_uid != os.geteuid():
             raise SettingsError(f"LANDLORD_HOME: {self.runtime.parent} was made by somebody else")
+
+    def clear_runtime(self) -> None:
+        """Remove the runtime directory once nothing runs, but for Ray's logs where they had to be in it."""
+        for path in self.runtime.glob("*"):
+            if path == self.ray:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.runtime.rmdir()
 
 
 def private_directory(path: Path) -> None:

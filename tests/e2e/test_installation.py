@@ -230,6 +230,7 @@ def test_down_leaves_tenants_and_nothing_else(machine: Machine) -> None:
 
     assert machine.processes() == []
     assert not machine.postgres.running
+    assert not machine.home.runtime.exists()
     assert machine.run("status").returncode == 3
     assert machine.run("tenant", "list").returncode == 3
     assert "Hello" in httpx.get(endpoint).text

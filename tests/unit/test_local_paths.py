@@ -61,6 +61,25 @@ def test_rays_directory_leaves_a_long_home(tmp_path: Path) -> None:
     assert len(os.fsencode(far.ray)) <= LONGEST_RAY_DIRECTORY
 
 
+def test_nothing_is_left_outside_of_the_home(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.ensure()
+    home.sockets.mkdir()
+    (home.runtime / "haproxy").touch()
+    home.clear_runtime()
+    assert not home.runtime.exists()
+    home.clear_runtime()
+
+
+def test_rays_logs_stay_where_they_had_to_be(tmp_path: Path) -> None:
+    home = Home(tmp_path / ("d" * 60))
+    home.ensure()
+    home.sockets.mkdir()
+    home.clear_runtime()
+    assert list(home.runtime.iterdir()) == [home.ray]
+    shutil.rmtree(home.runtime)
+
+
 def test_a_private_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     file = tmp_path / "token"
     write_private(file, "one")

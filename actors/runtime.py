@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from controlplane.clock import SystemClock
 from controlplane.errors import SettingsError
 from controlplane.failpoints import Failpoints
+from controlplane.local.build import build_id
 from controlplane.persistence.engine import create_engine
 from controlplane.persistence.runs import PostgresExecutionStore
 from controlplane.ports import ComputeProvider, StepRunner, WorkflowEnvironment, WorkflowProvider
@@ -24,7 +25,8 @@ INTERNAL = "LANDLORD_INTERNAL_"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which start of which cluster this process belongs to. `up` hands it down by the environment."""
+    """Which start of which cluster this process belongs to, handed down by `up`, and which code it runs: its own, since
+    workers outlive upgrades of the environment that they inherit."""
 
     cluster_id: str
     build: str
@@ -33,7 +35,7 @@ class Identity:
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Identity":
         environ = os.environ if environ is None else environ
         try:
-            return cls(environ[f"{INTERNAL}CLUSTER_ID"], environ[f"{INTERNAL}BUILD"])
+            return cls(environ[f"{INTERNAL}CLUSTER_ID"], build_id())
         except KeyError as missing:
             raise SettingsError(f"{missing.args[0]} is not set: start the control plane with `landlord up`") from None
 

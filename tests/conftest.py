@@ -1,4 +1,4 @@
-"""Fixtures for the whole suite: a real Postgres, and in it a fresh, migrated database for whoever asks."""
+"""Fixtures for the whole suite: a real Postgres with fresh, migrated databases in it, and a whole installation."""
 
 import shutil
 import tempfile
@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.persistence import bootstrap
 from controlplane.persistence.engine import create_engine
+from tests.e2e.installation import Installation, free_port
 
-pytest_plugins = ["tests.engines", "tests.aws"]
+pytest_plugins = ["tests.engines", "tests.aws", "tests.restate"]
 TEMPLATE = "landlord_template"
 
 
@@ -26,6 +27,17 @@ def short_dir() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="ll-"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def installation(docker_engine: object) -> Iterator[Installation]:
+    """Running, shared by the tests of the session; each test uses tenant names of its own."""
+    home = Path(tempfile.mkdtemp(prefix="ll-e2e-"))
+    there = Installation(home, free_port())
+    there.up()
+    yield there
+    there.run("down", "--purge", timeout=300)
+    shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,50 @@
+"""`python -m tests.chaos --runs 200 [--seed N]`: the long fault suite. Prints a line a run and a summary; exit 1 when
+an invariant did not hold. Each seed gives its faults and its load."""
+
+import argparse
+import asyncio
+import random
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos.faults import LARGE, SMALL
+from tests.chaos.run import run
+from tests.e2e.installation import Installation, free_port
+from tests.engines import build_web_image, running_docker
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description="The long fault suite.")
+    arguments.add_argument("--runs", type=int, default=200)
+    arguments.add_argument("--seed", type=int, default=1000, help="of the first run; the others follow")
+    arguments.add_argument("--load-seconds", type=float, default=10)
+    given = arguments.parse_args()
+    home = Path(tempfile.mkdtemp(prefix="ll-chaos-"))
+    installation = Installation(home, free_port())
+    failed = acknowledged = during = 0
+    with running_docker(home) as engine:
+        image = build_web_image(engine)
+        installation.up()
+        try:
+            for seed in range(given.seed, given.seed + given.runs):
+                rng = random.Random(seed)
+                faults = rng.sample(SMALL, rng.randint(1, 3)) + (rng.sample(LARGE, 1) if rng.random() < 0.25 else [])
+                try:
+                    report = asyncio.run(run(installation, seed, faults, image=image, load_seconds=given.load_seconds))
+                except AssertionError as error:
+                    failed += 1
+                    print(f"FAILED {error}", flush=True)
+                else:
+                    acknowledged, during = acknowledged + report.acknowledged, during + report.during
+                    print(report, flush=True)
+        finally:
+            installation.run("down", "--purge", check=False, timeout=600)
+    shutil.rmtree(home, ignore_errors=True)
+    print(f"{given.runs} runs, {failed} failed, {acknowledged} requests acknowledged, {during} of them during faults")
+    return 1 if failed or not during else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from controlplane.errors import InvalidConfig
+from controlplane.errors import EngineUnavailable, InvalidConfig
 from controlplane.model import HealthSpec
 from controlplane.ports import (
     Change,
@@ -36,6 +36,8 @@ class FakeDirectory:
     ray: ProviderHealth = field(default_factory=lambda: ProviderHealth(True))
     woken: list[Woken] = field(default_factory=list)
     before_answer: Any = None
+    actors: list[str] | None = field(default_factory=list)
+    """Names of live ones; None: nobody can tell."""
 
     async def wake(
         self, name: str, tenant_id: UUID, execution_id: str | None = None, *, timeout: float | None = None
@@ -45,6 +47,11 @@ class FakeDirectory:
         if self.before_answer is not None:
             await self.before_answer(woken)
         return self.outcome
+
+    async def live(self) -> list[str]:
+        if self.actors is None:
+            raise EngineUnavailable("the supervisor does not answer")
+        return self.actors
 
     async def ray_health(self) -> ProviderHealth:
         return self.ray
@@ -74,6 +81,7 @@ class FakeCloud:
 
     def __init__(self) -> None:
         self.state = ProviderHealth(True, "fine")
+        self.resources: list[Resource] = []
         self.text: Mapping[str, str] = {}
 
     async def identity(self) -> str:
@@ -109,7 +117,9 @@ class FakeCloud:
         raise AssertionError("the API never inspects")
 
     async def list_owned(self, owner: str, tenant_id: UUID | None = None) -> list[Resource]:
-        raise AssertionError("the API never lists resources")
+        if not self.state.healthy:
+            raise EngineUnavailable(self.state.detail)
+        return self.resources
 
     async def start(self, resource_id: str) -> None:
         raise AssertionError("the API never starts a resource")

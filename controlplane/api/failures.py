@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from controlplane.api.problem import problem_response
 from controlplane.api.request_id import log
-from controlplane.errors import InvalidConfig, InvalidTransition, ProviderNotEnabled, Refused
+from controlplane.errors import EngineUnavailable, InvalidConfig, InvalidTransition, ProviderNotEnabled, Refused
 
 VERSIONS = ("v1",)
 _UNVERSIONED = ("healthz", "readyz", "docs")
@@ -47,6 +47,7 @@ def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
     app.add_exception_handler(InvalidConfig, _invalid_config)
     app.add_exception_handler(ProviderNotEnabled, _provider_not_enabled)
     app.add_exception_handler(InvalidTransition, _invalid_transition)
+    app.add_exception_handler(EngineUnavailable, _engine_unavailable)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(PoolTimeout, _overloaded)
     app.add_exception_handler(DBAPIError, _database)
@@ -121,6 +122,10 @@ def _unknown_path(path: str) -> Response:
     return problem_response(
         "version_required", f"the path must begin with a version: /{VERSIONS[0]}/…", members=supported
     )
+
+
+async def _engine_unavailable(_: Request, error: Exception) -> Response:
+    return problem_response("unavailable", str(error), headers={"Retry-After": "2"})
 
 
 async def _overloaded(_: Request, error: Exception) -> Response:

@@ -1,0 +1,99 @@
+"""What `landlord doctor` tells, from rows, live actors and resources."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest_asyncio
+from sqlalchemy import insert, text
+
+from controlplane.persistence import bootstrap
+from controlplane.persistence.tables import placements
+from controlplane.ports import Ownership, ProviderHealth, Resource, ResourceState
+from tests.integration.api_replica import Api, api_on
+
+
+@pytest_asyncio.fixture
+async def api(database_url: str) -> AsyncIterator[Api]:
+    async with api_on(database_url) as api:
+        yield api
+
+
+async def serve(api: Api, name: str = "acme", *, identity: str = "cloud-1") -> Resource:
+    """As its owner: the tenant is ready, and this resource serves it."""
+    created = (await api.create(name)).json()
+    execution = created["workflow_execution_id"]
+    await api.end(name)
+    async with api.engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE tenants SET serving_execution = :execution WHERE name = :name"),
+            {"execution": execution, "name": name},
+        )
+        await connection.execute(
+            insert(placements).values(
+                execution_id=execution,
+                tenant_id=UUID(created["id"]),
+                provider="cloud",
+                engine_identity=identity,
+                generation=1,
+                run=1,
+                name=f"landlord-{name}",
+                resource_id=f"r-{name}",
+                state="placed",
+            )
+        )
+    return await resource(api, name, UUID(created["id"]), execution)
+
+
+async def resource(api: Api, name: str, tenant_id: UUID, execution: str) -> Resource:
+    owner = await bootstrap.installation_id(api.engine)
+    ownership = Ownership(owner, name, tenant_id, 1, 1, execution, "hash")
+    return Resource(f"r-{name}", f"landlord-{name}", ownership, ResourceState.RUNNING, detail="exit code 1")
+
+
+async def found(api: Api) -> list[tuple[str, Any, Any]]:
+    answer = await api.client.get("/v1/admin/consistency")
+    assert answer.status_code == 200, answer.text
+    return [(item["kind"], item["tenant"], item["resource"]) for item in answer.json()["differences"]]
+
+
+async def test_an_installation_as_it_should_be(api: Api) -> None:
+    assert await found(api) == []
+    api.cloud.resources = [await serve(api)]
+    api.directory.actors = ["acme"]
+    assert await found(api) == []
+
+
+async def test_resources_that_should_not_be_there(api: Api) -> None:
+    serving = await serve(api)
+    stranger = await resource(api, "nobody", uuid4(), "tenant-nobody-provision-1-00000000")
+    api.cloud.resources = [serving, stranger]
+    assert await found(api) == [("orphan", "nobody", "r-nobody")]
+    async with api.engine.begin() as connection:
+        await connection.execute(text("UPDATE tenants SET serving_execution = NULL, status = 'failed'"))
+    assert await found(api) == [("leftover", "acme", "r-acme"), ("orphan", "nobody", "r-nobody")]
+
+
+async def test_resources_that_should_be_there(api: Api) -> None:
+    serving = await serve(api)
+    assert await found(api) == [("missing_resource", "acme", "r-acme")]
+    api.cloud.resources = [replace(serving, state=ResourceState.STOPPED)]
+    assert await found(api) == [("stopped_resource", "acme", "r-acme")]
+    api.cloud.state = ProviderHealth(False, "the sky is closed")
+    assert await found(api) == [("unchecked", None, None)]
+
+
+async def test_another_engine_is_reported_and_not_judged(api: Api) -> None:
+    await serve(api, identity="cloud-2")
+    assert await found(api) == [("other_engine", "acme", "r-acme")]
+
+
+async def test_work_and_owners(api: Api) -> None:
+    await api.create()
+    assert await found(api) == [("unowned_work", "acme", None)]
+    api.directory.actors = ["acme", "ghost"]
+    assert await found(api) == [("actor_without_tenant", "ghost", None)]
+    api.directory.actors = None
+    answer = await api.client.get("/v1/admin/consistency")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")

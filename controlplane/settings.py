@@ -40,6 +40,12 @@ class Settings(BaseModel):
     """None: `process`, and `docker` where its socket answers."""
     restate_ingress_url: str | None = None
     restate_admin_url: str | None = None
+    restate_endpoint_url: str | None = None
+    """Where Restate reaches the control plane's `/restate`; None: on this machine, at `port`."""
+    restate_identity_key: str | None = None
+    """`publickeyv1_…`: only a server that signs with it may call our endpoint."""
+    restate_token: SecretStr | None = None
+    """Bearer for both of Restate's doors, where they ask for one."""
     aws_endpoint_url: str | None = None
     actor_idle_seconds: Seconds | Literal["never"] = 60.0
     sweep_seconds: Seconds = 10.0

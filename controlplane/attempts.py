@@ -1,0 +1,131 @@
+"""One attempt at one step, recorded: what runners outside the tenant's actor do (Restate's handler, step workers).
+
+The engine owns order, pauses and repetition; the rows own the count. So an outcome is a value that an engine's adapter
+turns into that engine's words, and only a store that does not answer is an exception: then nothing is known, and the
+engine tries again by its own policy.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from random import Random
+from typing import Protocol
+
+from controlplane.backoff import Backoff
+from controlplane.errors import LandlordError, NotCurrent, Retryable, Terminal
+from controlplane.model import StepName
+from controlplane.ports import Clock, ExecutionStore
+from controlplane.steps import Probes, StepSignals
+
+logger = logging.getLogger(__name__)
+
+
+class Verdict(StrEnum):
+    DONE = "done"
+    AGAIN = "again"
+    """Not yet: the same attempt goes on after `delay`, with `probes`."""
+    RETRY = "retry"
+    """The attempt failed; another one after `delay`."""
+    FAILED = "failed"
+    """For good."""
+    STOPPED = "stopped"
+    """The execution is no longer current: report and touch nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt went. `delay` in seconds; `message` for people, without secrets."""
+
+    verdict: Verdict
+    message: str = ""
+    delay: float = 0.0
+    attempts: int = 0
+    probes: Probes = field(default_factory=Probes)
+
+
+class StepVerbs(Protocol):
+    """What `controlplane.steps.Steps` offers to runners."""
+
+    async def run(self, execution_id: str, step: StepName, signals: StepSignals) -> None: ...
+
+    async def probe_once(self, execution_id: str, before: Probes) -> Probes: ...
+
+
+class Attempts:
+    """Makes attempts. Promises: at most `max_attempts` that fail for each step of an execution, whichever runners make
+    them; none is counted whose runner died; an error that is not ours shows its type and no text."""
+
+    def __init__(
+        self,
+        store: ExecutionStore,
+        steps: StepVerbs,
+        clock: Clock,
+        *,
+        max_attempts: int,
+        backoff: Backoff | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self._store = store
+        self._steps = steps
+        self._clock = clock
+        self._max_attempts = max_attempts
+        self._backoff = backoff or Backoff()
+        self._random = random or Random()
+
+    async def make(self, execution_id: str, step: StepName, before: Probes) -> Outcome:
+        """Raises what the store raises when the rows cannot be read or written."""
+        attempt = await self._store.step_started(execution_id, step)
+        if attempt is None:
+            return self._stopped(execution_id)
+        try:
+            probes = await self._do(execution_id, step, before)
+        except NotCurrent:
+            return self._stopped(execution_id)
+        except Terminal as error:
+            return await self._failed(execution_id, step, error.message, attempt.attempts)
+        except Exception as error:
+            if not isinstance(error, LandlordError):
+                logger.exception("%s of %s failed in an unexpected way", step, execution_id)
+            message = error.message if isinstance(error, LandlordError) else f"unexpected: {type(error).__name__}"
+            if attempt.attempts >= self._max_attempts:
+                return await self._failed(execution_id, step, message, attempt.attempts)
+            return await self._retry(execution_id, step, error, message, attempt.attempts)
+        if probes.again is not None:
+            return Outcome(Verdict.AGAIN, probes.failing or "", probes.again, attempt.attempts, probes)
+        await self._store.step_succeeded(execution_id, step)
+        return Outcome(Verdict.DONE, attempts=attempt.attempts)
+
+    async def _do(self, execution_id: str, step: StepName, before: Probes) -> Probes:
+        if step is StepName.WAIT_HEALTHY:
+            return await self._steps.probe_once(execution_id, before)
+        await self._steps.run(execution_id, step, _Alone(self._clock))
+        return Probes(again=None)
+
+    async def _failed(self, execution_id: str, step: StepName, message: str, attempts: int) -> Outcome:
+        await self._store.step_failed(execution_id, step, message, None)
+        return Outcome(Verdict.FAILED, message, attempts=attempts)
+
+    async def _retry(self, execution_id: str, step: StepName, error: Exception, message: str, attempts: int) -> Outcome:
+        delay = self._backoff.pause(attempts, self._random)
+        if isinstance(error, Retryable) and error.delay is not None:
+            delay = max(delay, error.delay)
+        await self._store.step_failed(execution_id, step, message, self._clock.now() + timedelta(seconds=delay))
+        return Outcome(Verdict.RETRY, message, delay, attempts)
+
+    @staticmethod
+    def _stopped(execution_id: str) -> Outcome:
+        return Outcome(Verdict.STOPPED, f"{execution_id} is no longer current")
+
+
+class _Alone:
+    """`StepSignals` of a step that nobody interrupts: the gate stops it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def wait(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+
+    def failing(self, detail: str | None) -> None:
+        """Said in the outcome."""

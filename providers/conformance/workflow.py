@@ -1,0 +1,202 @@
+"""What every workflow engine must do, as tests over the port; run them against the real engine.
+
+    class TestMine(WorkflowConformance):
+        @pytest_asyncio.fixture
+        async def provider(self, bench): ...
+
+and the other fixtures that `WorkflowConformance` names. Needs pytest and pytest-asyncio. The engine runs scripted steps
+on rows in memory (`workflow_bench`): what steps really do is shown elsewhere, here it is what an engine does with them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from controlplane.errors import Retryable, Terminal
+from controlplane.model import STEPS, Action, ExecutionState, StepName, SubState, TriggerSource
+from controlplane.ports import WorkflowProvider
+from providers.conformance.workflow_bench import MAX_ATTEMPTS, Bench, end, until
+
+PROVISION = list(STEPS[Action.PROVISION])
+CountAtEngine = Callable[[str], Awaitable[int]]
+
+
+@pytest.mark.asyncio
+class WorkflowConformance:
+    """Subclass it, and bring these fixtures: `provider`, a WorkflowProvider that is set up and whose runners make
+    `bench.attempts` (or, inside an actor, run `bench.script`); `another`, one more of the same engine, as another
+    process would have it; `count_at_engine`, which asks the engine how many executions of an id it knows."""
+
+    @pytest.fixture
+    def action(self) -> Action:
+        return Action.PROVISION
+
+    @pytest.fixture
+    def bench(self, action: Action) -> Bench:
+        return Bench(action)
+
+    # --- start ---
+
+    async def test_the_steps_run_in_order_once(self, provider: WorkflowProvider, bench: Bench) -> None:
+        started = await provider.start(bench.order)
+        assert not started.already
+        assert started.ref
+        ended = await end(provider, bench, started.ref)
+        assert (ended.sub_state, ended.retry_count, ended.error) == (SubState.SUCCEEDED, 0, None)
+        assert bench.script.calls == PROVISION
+
+    @pytest.mark.parametrize("action", [Action.DELETE])
+    async def test_a_delete_has_its_own_steps(self, provider: WorkflowProvider, bench: Bench) -> None:
+        started = await provider.start(bench.order)
+        assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
+        assert bench.script.calls == list(STEPS[Action.DELETE])
+
+    async def test_20_concurrent_starts_from_two_sources_are_one(
+        self,
+        provider: WorkflowProvider,
+        another: WorkflowProvider,
+        bench: Bench,
+        count_at_engine: CountAtEngine,
+    ) -> None:
+        later = replace(bench.order, trigger_source=TriggerSource.SUPERVISOR)
+        answers = await asyncio.gather(
+            *(one.start(order) for one, order in ((provider, bench.order), (another, later)) for _ in range(10))
+        )
+        assert sorted(answer.already for answer in answers) == [False] + [True] * 19
+        assert len({answer.ref for answer in answers}) == 1
+        assert (await end(provider, bench, answers[0].ref)).sub_state is SubState.SUCCEEDED
+        assert await count_at_engine(bench.id) == 1
+        assert bench.script.calls == PROVISION
+
+    async def test_one_that_has_ended_is_not_started_again(
+        self, provider: WorkflowProvider, bench: Bench, count_at_engine: CountAtEngine
+    ) -> None:
+        started = await provider.start(bench.order)
+        await end(provider, bench, started.ref)
+        again = await provider.start(replace(bench.order, trigger_source=TriggerSource.SUPERVISOR))
+        assert (again.already, again.ref) == (True, started.ref)
+        assert (await provider.status(bench.id, again.ref)).sub_state is SubState.SUCCEEDED
+        assert await count_at_engine(bench.id) == 1
+        assert bench.script.calls == PROVISION
+
+    # --- retries ---
+
+    async def test_a_retryable_step_backs_off_in_sight(self, provider: WorkflowProvider, bench: Bench) -> None:
+        bench.script.errors[StepName.APPLY_COMPUTE] = [Retryable("no such image: x:1", delay=1.0)] * 2
+        started = await provider.start(bench.order)
+        first = await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF)
+        assert (first.retry_count, first.error) == (1, "no such image: x:1")
+        assert first.next_attempt_at is not None
+        second = await until(
+            provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF and s.retry_count == 2
+        )
+        assert second.error == "no such image: x:1"
+        assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
+        assert bench.script.calls.count(StepName.APPLY_COMPUTE) == 3
+
+    async def test_attempts_are_bounded(self, provider: WorkflowProvider, bench: Bench) -> None:
+        bench.script.errors[StepName.APPLY_COMPUTE] = [Retryable(f"no {n}") for n in range(1, 9)]
+        started = await provider.start(bench.order)
+        ended = await end(provider, bench, started.ref)
+        assert (ended.sub_state, ended.error) == (SubState.FAILED, f"no {MAX_ATTEMPTS}")
+        assert bench.script.calls.count(StepName.APPLY_COMPUTE) == MAX_ATTEMPTS
+
+    async def test_a_terminal_error_ends_it_at_once(self, provider: WorkflowProvider, bench: Bench) -> None:
+        bench.script.errors[StepName.PLAN] = [Terminal("this can never work")]
+        started = await provider.start(bench.order)
+        ended = await end(provider, bench, started.ref)
+        assert (ended.sub_state, ended.error) == (SubState.FAILED, "this can never work")
+        assert bench.script.calls == [StepName.PLAN]
+
+    async def test_an_unexpected_error_tells_its_type_and_no_text(
+        self, provider: WorkflowProvider, bench: Bench
+    ) -> None:
+        bench.script.errors[StepName.PLAN] = [ValueError("password=hunter2")] * MAX_ATTEMPTS
+        started = await provider.start(bench.order)
+        assert (await end(provider, bench, started.ref)).error == "unexpected: ValueError"
+        assert "hunter2" not in str(await provider.history(bench.id, started.ref))
+
+    async def test_a_failing_probe_counts_as_backing_off(self, provider: WorkflowProvider, bench: Bench) -> None:
+        well = asyncio.Event()
+        bench.script.probes = lambda look: None if well.is_set() else "GET / is 500"
+        started = await provider.start(bench.order)
+        seen = await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF)
+        assert seen.error == "GET / is 500"
+        well.set()
+        assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
+        assert bench.script.calls == PROVISION
+
+    # --- stopping ---
+
+    async def test_a_cancel_ends_a_backoff(self, provider: WorkflowProvider, bench: Bench) -> None:
+        bench.script.errors[StepName.APPLY_COMPUTE] = [Retryable("away", delay=3600)]
+        started = await provider.start(bench.order)
+        await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF)
+        bench.store.state = ExecutionState.STOPPING
+        await provider.cancel(bench.id, started.ref, "Deletion requested")
+        assert (await end(provider, bench, started.ref)).sub_state is SubState.CANCELLED
+        assert bench.script.calls == [StepName.PLAN, StepName.APPLY_COMPUTE]
+
+    async def test_a_cancel_ends_the_probing(self, provider: WorkflowProvider, bench: Bench) -> None:
+        bench.script.probes = lambda look: "GET / is 500"
+        started = await provider.start(bench.order)
+        await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF)
+        bench.store.state = ExecutionState.STOPPING
+        await provider.cancel(bench.id, started.ref, "Configuration updated")
+        assert (await end(provider, bench, started.ref)).sub_state is SubState.CANCELLED
+
+    async def test_after_a_stop_in_a_slow_step_no_other_begins(self, provider: WorkflowProvider, bench: Bench) -> None:
+        hold = bench.script.holds[StepName.APPLY_COMPUTE] = asyncio.Event()
+        started = await provider.start(bench.order)
+        await bench.script.reached[StepName.APPLY_COMPUTE].wait()
+        bench.store.state = ExecutionState.STOPPING
+        await provider.cancel(bench.id, started.ref, "Deletion requested")
+        hold.set()
+        assert (await end(provider, bench, started.ref)).sub_state is SubState.CANCELLED
+        assert bench.script.calls == [StepName.PLAN, StepName.APPLY_COMPUTE]
+
+    async def test_the_gate_alone_stops_it(self, provider: WorkflowProvider, bench: Bench) -> None:
+        hold = bench.script.holds[StepName.APPLY_COMPUTE] = asyncio.Event()
+        started = await provider.start(bench.order)
+        await bench.script.reached[StepName.APPLY_COMPUTE].wait()
+        bench.store.state = ExecutionState.SUPERSEDED
+        hold.set()
+        assert (await end(provider, bench, started.ref)).sub_state is SubState.CANCELLED
+        assert bench.script.calls == [StepName.PLAN, StepName.APPLY_COMPUTE]
+
+    async def test_what_is_unknown_or_over_is_cancelled_already(self, provider: WorkflowProvider, bench: Bench) -> None:
+        unknown = f"tenant-nobody-provision-1-{uuid4().hex[:8]}"
+        await provider.cancel(unknown, None, "")
+        await provider.cancel(unknown, None, "", kill=True)
+        assert (await provider.status(unknown, None)).sub_state is SubState.UNKNOWN
+        started = await provider.start(bench.order)
+        await end(provider, bench, started.ref)
+        await provider.cancel(bench.id, started.ref, "", kill=True)
+        assert (await provider.status(bench.id, started.ref)).sub_state is SubState.SUCCEEDED
+
+    # --- the rest of the port ---
+
+    async def test_status_needs_no_ref(
+        self, provider: WorkflowProvider, another: WorkflowProvider, bench: Bench
+    ) -> None:
+        """An owner that died between the start and its record knows the id only."""
+        await provider.start(bench.order)
+        assert (await end(provider, bench, None)).sub_state is SubState.SUCCEEDED
+
+    async def test_setup_may_be_repeated(self, provider: WorkflowProvider, bench: Bench) -> None:
+        await provider.setup()
+        started = await provider.start(bench.order)
+        await provider.setup()
+        assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
+
+    async def test_it_says_that_it_is_healthy(self, provider: WorkflowProvider) -> None:
+        assert (await provider.health()).healthy
+
+    async def test_its_history_names_the_steps(self, provider: WorkflowProvider, bench: Bench) -> None:
+        started = await provider.start(bench.order)
+        await end(provider, bench, started.ref)
+        history = str(await provider.history(bench.id, started.ref))
+        assert all(step.value in history for step in PROVISION)

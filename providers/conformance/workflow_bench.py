@@ -1,0 +1,244 @@
+"""What the workflow conformance runs an engine on: rows in memory, and steps that play a script."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from controlplane.attempts import Attempts
+from controlplane.backoff import Backoff
+from controlplane.clock import SystemClock
+from controlplane.errors import NotCurrent, Terminal
+from controlplane.model import (
+    CURRENT,
+    Action,
+    ComputeSpec,
+    Execution,
+    ExecutionState,
+    Observed,
+    Status,
+    Step,
+    StepName,
+    StepState,
+    SubState,
+    Tenant,
+    TenantSpec,
+    TriggerSource,
+    execution_id,
+)
+from controlplane.ports import ExecutionInput, ExecutionStatus, RunContext, WorkflowProvider
+from controlplane.steps import Probes, StepSignals
+
+MAX_ATTEMPTS = 3
+PROBE_SECONDS = 0.1
+UNTIL_SECONDS = 60.0
+SPEC = TenantSpec(compute=ComputeSpec(provider="scripted"))
+
+
+class MemoryStore:
+    """`ports.ExecutionStore` of one execution, with the guards of the real one."""
+
+    def __init__(self, order: ExecutionInput) -> None:
+        self._order = order
+        self._steps: dict[StepName, Step] = {}
+        self._activations = 0
+        self.state = ExecutionState.RUNNING
+
+    def _check(self, id: str) -> None:
+        if id != self._order.execution_id:
+            raise Terminal(f"there is no execution {id!r}", execution_id=id)
+
+    async def context(self, execution_id: str) -> RunContext:
+        self._check(execution_id)
+        return RunContext(
+            owner="conformance",
+            tenant=_tenant(self._order),
+            execution=_execution(self._order, self.state),
+            previous=None,
+            steps=tuple(self._steps.values()),
+            placements=(),
+        )
+
+    async def current(self, execution_id: str) -> bool:
+        return self.state in CURRENT
+
+    async def removable(self, execution_id: str) -> bool:
+        return self.state not in CURRENT
+
+    async def intend(self, context: RunContext, provider: str, engine_identity: str, name: str) -> bool:
+        return self.state in CURRENT
+
+    async def placed(self, execution_id: str, resource_id: str) -> None:
+        """The script places nothing."""
+
+    async def removed(self, execution_id: str) -> None:
+        """The script places nothing."""
+
+    async def providers_used(self, execution_id: str) -> list[str]:
+        return []
+
+    async def switch(self, execution_id: str, observed: Observed) -> bool:
+        return self.state in CURRENT
+
+    async def step_started(self, execution_id: str, step: StepName) -> Step | None:
+        self._check(execution_id)
+        if self.state not in CURRENT:
+            return None
+        before = self._steps.get(step) or Step(execution_id, step, StepState.PENDING)
+        attempts = before.attempts + (before.state is not StepState.RUNNING)
+        self._steps[step] = replace(before, state=StepState.RUNNING, attempts=attempts, next_attempt_at=None)
+        return self._steps[step]
+
+    async def step_succeeded(self, execution_id: str, step: StepName) -> None:
+        self._steps[step] = replace(self._steps[step], state=StepState.SUCCEEDED, error=None)
+        self._activations = 0
+
+    async def step_failed(
+        self, execution_id: str, step: StepName, error: str, next_attempt_at: datetime | None
+    ) -> None:
+        state = StepState.BACKING_OFF if next_attempt_at else StepState.FAILED
+        self._steps[step] = replace(self._steps[step], state=state, error=error, next_attempt_at=next_attempt_at)
+
+    async def activated(self, execution_id: str) -> int:
+        self._activations += 1
+        return self._activations
+
+
+class Script:
+    """Steps that do what they are told: `errors` to raise in turn, `holds` to wait for, `probes` to answer."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.calls: list[StepName] = []
+        self.errors: dict[StepName, list[Exception]] = {}
+        self.holds: dict[StepName, asyncio.Event] = {}
+        self.reached: dict[StepName, asyncio.Event] = {step: asyncio.Event() for step in StepName}
+        self.probes: Callable[[int], str | None] = lambda look: None
+        """The detail with which look 1, 2, … fails; None: it is healthy."""
+        self.looks = 0
+
+    async def run(self, execution_id: str, step: StepName, signals: StepSignals) -> None:
+        if step is not StepName.WAIT_HEALTHY:
+            await self._play(step)
+            return
+        probes = Probes()
+        while True:
+            probes = await self.probe_once(execution_id, probes)
+            signals.failing(probes.failing)
+            if probes.again is None:
+                return
+            await signals.wait(probes.again)
+
+    async def probe_once(self, execution_id: str, before: Probes) -> Probes:
+        if before == Probes():
+            await self._play(StepName.WAIT_HEALTHY)
+        self._gate(execution_id)
+        self.looks += 1
+        detail = self.probes(self.looks)
+        if detail is None:
+            return Probes(attempt=1, good=1, again=None)
+        return Probes(attempt=1, bad=before.bad + 1, failing=detail, again=PROBE_SECONDS)
+
+    async def _play(self, step: StepName) -> None:
+        self.calls.append(step)
+        self.reached[step].set()
+        if step in self.holds:
+            await self.holds[step].wait()
+        if self.errors.get(step):
+            raise self.errors[step].pop(0)
+
+    def _gate(self, execution_id: str) -> None:
+        if self._store.state not in CURRENT:
+            raise NotCurrent(f"{execution_id} is no longer current", execution_id=execution_id)
+
+
+class Bench:
+    """One execution, its rows, its steps, and the attempts that an engine's runners are to make."""
+
+    def __init__(self, action: Action = Action.PROVISION) -> None:
+        tenant_id = uuid4()
+        self.order = ExecutionInput(
+            execution_id=execution_id("conformance", action, 1, tenant_id),
+            tenant_id=tenant_id,
+            tenant="conformance",
+            action=action,
+            generation=1,
+            run=1,
+            trigger_source=TriggerSource.API,
+        )
+        self.store = MemoryStore(self.order)
+        self.script = Script(self.store)
+        self.backoff = Backoff(base=1.0, ceiling=1.5)
+        self.attempts = Attempts(
+            self.store, self.script, SystemClock(), max_attempts=MAX_ATTEMPTS, backoff=self.backoff
+        )
+
+    @property
+    def id(self) -> str:
+        return self.order.execution_id
+
+
+async def until(
+    provider: WorkflowProvider, bench: Bench, ref: str | None, condition: Callable[[ExecutionStatus], bool]
+) -> ExecutionStatus:
+    """Follows it as an owner does. What was seen is in the failure."""
+    seen: list[ExecutionStatus] = []
+    try:
+        async with asyncio.timeout(UNTIL_SECONDS):
+            while not seen or not condition(seen[-1]):
+                seen.append(await provider.next_status(bench.id, ref, seen[-1] if seen else None))
+    except TimeoutError:
+        raise AssertionError(f"not in {UNTIL_SECONDS:g} s; seen: {seen}") from None
+    return seen[-1]
+
+
+async def end(provider: WorkflowProvider, bench: Bench, ref: str | None) -> ExecutionStatus:
+    return await until(provider, bench, ref, lambda status: status.sub_state.terminal)
+
+
+def _tenant(order: ExecutionInput) -> Tenant:
+    now = datetime.now(UTC)
+    return Tenant(
+        id=order.tenant_id,
+        name=order.tenant,
+        labels={},
+        annotations={},
+        spec=SPEC,
+        generation=order.generation,
+        observed_generation=0,
+        status=Status.PLANNING,
+        status_message="",
+        conditions=(),
+        observed=Observed(),
+        current_execution=order.execution_id,
+        serving_execution=None,
+        version=1,
+        paused=False,
+        epoch=1,
+        fence=1,
+        lease_owner=None,
+        lease_expires_at=None,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _execution(order: ExecutionInput, state: ExecutionState) -> Execution:
+    return Execution(
+        id=order.execution_id,
+        tenant_id=order.tenant_id,
+        tenant_name=order.tenant,
+        action=order.action,
+        generation=order.generation,
+        run=order.run,
+        state=state,
+        sub_state=SubState.RUNNING,
+        provider="conformance",
+        provider_ref=None,
+        spec=SPEC,
+        trigger_source=order.trigger_source,
+        retry_count=0,
+        error=None,
+        created_at=datetime.now(UTC),
+    )

@@ -1,10 +1,10 @@
-"""What crosses HTTP, in API.md's shapes. Requests are strict: unknown fields are refused, types are not guessed."""
+"""What the API answers, in API.md's shapes, made from rows. Secrets are stars here already."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, Field
 
 from controlplane.api.masking import mask
 from controlplane.model import (
@@ -13,102 +13,14 @@ from controlplane.model import (
     ExecutionState,
     Observed,
     Step,
-    Strict,
     SubState,
     Tenant,
-    TenantName,
     TenantSpec,
 )
 from controlplane.persistence.tenants import TenantView
 from controlplane.persistence.tokens import Role, TokenRecord
 
-LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_./]{0,126}[A-Za-z0-9])?$")]
-LabelValue = Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=256)]
-Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
-Annotations = Annotated[dict[LabelKey, Annotated[str, StringConstraints(max_length=16384)]], Field(max_length=64)]
-
-LabelPair = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_./]{0,126}[A-Za-z0-9])?=[ -~]*$", max_length=400)
-]
-
 WorkflowState = Literal["pending", "running", "stopping", "succeeded", "failed", "cancelled", "superseded"]
-
-
-_EXAMPLE: dict[str, JsonValue] = {
-    "name": "acme",
-    "labels": {"tier": "gold"},
-    "spec": {
-        "compute": {
-            "provider": "docker",
-            "config": {"image": "tenant-web:1", "env": {"COLOR": "blue"}, "ports": [{"container_port": 8080}]},
-        },
-        "health": {"http": {"path": "/"}, "interval_seconds": 1},
-    },
-}
-
-
-# --- requests --------------------------------------------------------------------------------------------------------
-
-
-class TenantDocument(Strict):
-    """What a client may say of a tenant that exists; a merge patch is validated as the document that it results in."""
-
-    labels: Labels = Field(default_factory=dict)
-    annotations: Annotations = Field(default_factory=dict)
-    spec: TenantSpec
-
-
-class TenantCreate(TenantDocument):
-    """A new tenant. The name can never be changed."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
-
-    name: TenantName = Field(examples=["acme"])
-
-    @field_validator("name", mode="after")
-    @classmethod
-    def _not_a_uuid(cls, name: str) -> str:
-        try:
-            UUID(name)
-        except ValueError:
-            return name
-        raise ValueError("a name must not look like a UUID")
-
-
-class TenantPatch(BaseModel):
-    """JSON Merge Patch (RFC 7396) of a tenant: members that are null are removed, all others are merged."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    spec: dict[str, Any] = Field(default_factory=dict, examples=[{"compute": {"config": {"env": {"COLOR": "green"}}}}])
-    labels: dict[str, str | None] | None = None
-    annotations: dict[str, str | None] | None = None
-
-
-class FreezeScope(Strict):
-    """What to pause or resume: one provider (compute or workflow), or all."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"provider": "docker"}, {"all": True}]})
-
-    provider: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[-A-Za-z0-9_.]+$")
-    all: Literal[True] | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> "FreezeScope":
-        if (self.provider is None) == (self.all is None):
-            raise ValueError('give either {"provider": …} or {"all": true}')
-        return self
-
-
-class TokenCreate(Strict):
-    """A new bearer token."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,62}[A-Za-z0-9])?$", examples=["ci"])
-    role: Role
-    expires_in_seconds: int | None = Field(default=None, ge=1, le=10 * 365 * 86400)
-
-
-# --- answers ---------------------------------------------------------------------------------------------------------
 
 
 class EndpointOut(BaseModel):

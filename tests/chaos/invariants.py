@@ -21,7 +21,7 @@ async def settle(client: Client) -> dict[str, Any] | None:
     give_up = loop.time() + SETTLE_SECONDS
     while True:
         answer = await client.http.get(f"/tenants/{client.name}")
-        body: dict[str, Any] = answer.json()
+        body: dict[str, Any] = answer.json() if "json" in answer.headers["content-type"] else {}
         if client.color is None and answer.status_code in (404, 410):
             return None
         at_rest = body.get("status") == "ready" and body["generation"] == body["observed_generation"]

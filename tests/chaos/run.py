@@ -15,7 +15,7 @@ from tests.e2e.installation import Installation
 
 @dataclass
 class Report:
-    """What a run did. `during`: acknowledgements while faults were under way."""
+    """What a run did. `during`: acknowledgements from the first fault on."""
 
     seed: int
     faults: list[str] = field(default_factory=list)
@@ -40,13 +40,15 @@ async def run(
         ]
         try:
             loads = [asyncio.create_task(_drive(client, load_seconds)) for client in clients]
+            before = None
             for fault in faults:
                 await asyncio.sleep(rng.uniform(0.3, load_seconds / (len(faults) + 1)))
-                before = sum(client.acknowledged for client in clients)
+                before = _acknowledged(clients) if before is None else before
                 report.faults.append(f"{fault.__name__}: {await fault(installation, rng)}")
-                report.during += sum(client.acknowledged for client in clients) - before
             await asyncio.gather(*loads)
-            report.acknowledged = sum(client.acknowledged for client in clients)
+            report.acknowledged = _acknowledged(clients)
+            report.during = report.acknowledged - (before or 0)
+            assert report.during > 0, "nothing was acknowledged during the faults"
             await check(installation, clients, http)
             await _delete_all(clients)
             await check(installation, clients, http)
@@ -54,6 +56,10 @@ async def run(
             raise AssertionError(f"seed {seed}, after {report.faults}: {error}") from error
     report.seconds = time.monotonic() - began
     return report
+
+
+def _acknowledged(clients: Sequence[Client]) -> int:
+    return sum(client.acknowledged for client in clients)
 
 
 async def _drive(client: Client, seconds: float) -> None:

@@ -9,15 +9,16 @@ import sys
 from typing import Any
 
 import ray
-from controlplane.api.app import create_app
 from fastapi import FastAPI
 from ray import serve
 from ray.serve.config import HTTPOptions
 
+from actors import restate_endpoint
 from actors.directory import RayDirectory
 from actors.naming import NAMESPACE, SUPERVISOR
 from actors.runtime import Identity, database_url
 from actors.supervisor import ensure_supervisor
+from controlplane.api.app import create_app
 from controlplane.settings import load_settings
 from providers import registry
 
@@ -62,6 +63,7 @@ def deploy() -> None:
     ensure_supervisor()
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=settings.port))
     serve.run(Api.bind(), name=APPLICATION, route_prefix="/", blocking=False)
+    restate_endpoint.deploy(settings)
 
 
 def _replace_old_supervisor(build: str) -> None:

@@ -19,6 +19,7 @@ from ray.util import list_named_actors
 
 from actors.admission import ceiling
 from actors.directory import RayDirectory
+from actors.engines import Engines
 from actors.execution import VisibleStepRunner
 from actors.naming import NAMESPACE, SUPERVISOR, name_of_tenant
 from actors.options import for_supervisor, for_tenant
@@ -175,6 +176,7 @@ class Supervisor:
             "resources": self._sweep.resources,
             "probes": self._sweep.probes,
             "retention": self._sweep.retention,
+            "engines": Engines(self._runtime).look,
         }
         while True:
             self._again.clear()

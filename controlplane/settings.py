@@ -46,6 +46,14 @@ class Settings(BaseModel):
     """`publickeyv1_…`: only a server that signs with it may call our endpoint."""
     restate_token: SecretStr | None = None
     """Bearer for both of Restate's doors, where they ask for one."""
+    stepfunctions_queue_url: str | None = None
+    """The SQS queue from which step workers take their work."""
+    stepfunctions_role_arn: str | None = None
+    """The role that the state machines run as: it may send to that queue."""
+    stepfunctions_prefix: str = Field(default="landlord", pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    """State machines are named `<prefix>-<action>`: two installations in one account have two prefixes."""
+    stepfunctions_assume_role_arn: str | None = None
+    """A role that the control plane takes for its calls; None: the standard credential chain alone."""
     aws_endpoint_url: str | None = None
     actor_idle_seconds: Seconds | Literal["never"] = 60.0
     sweep_seconds: Seconds = 10.0

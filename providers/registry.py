@@ -2,7 +2,8 @@
 
 A compute provider's class has `from_settings(settings)`; one that depends on something on this machine may also have
 `available(settings)`, which decides whether it is enabled where the setting does not say. A workflow provider's class
-has `build(environment)`. A provider's module, and with it its SDK, is imported when the provider is first looked up.
+has `build(environment)`, and `available(settings)` where it can be used beside the default engine once the settings
+that it needs are given. A provider's module, and with it its SDK, is imported when the provider is first looked up.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,12 +79,15 @@ def enabled_compute(settings: Settings) -> Enabled[ComputeProvider]:
 
 
 def enabled_workflow_names(settings: Settings) -> tuple[str, ...]:
-    """The installation's default engine first; `embedded` always, since deletes fall back to it.
+    """The installation's default engine first; `embedded` always, since deletes fall back to it; then those that are
+    set up, so that tenants may choose them.
 
     Raises SettingsError: an unknown name, which is answered with the known ones."""
     known = _known(WORKFLOW)
     _entry_point(known, settings.workflow_provider, "LANDLORD_WORKFLOW_PROVIDER")
-    return tuple(dict.fromkeys((settings.workflow_provider, *(name for name in ALWAYS if name in known))))
+    always = (settings.workflow_provider, *(name for name in ALWAYS if name in known))
+    others = (name for name in known if name not in always and _is_set_up(known[name], settings))
+    return tuple(dict.fromkeys((*always, *others)))
 
 
 def enabled_workflow(environment: WorkflowEnvironment) -> Enabled[WorkflowProvider]:
@@ -106,6 +110,15 @@ def _entry_point(known: Mapping[str, EntryPoint], name: str, setting: str) -> En
 def _available(point: EntryPoint, settings: Settings) -> bool:
     asked: Callable[[Settings], bool] | None = getattr(_load(point), "available", None)
     return asked is None or asked(settings)
+
+
+def _is_set_up(point: EntryPoint, settings: Settings) -> bool:
+    """Engine `x` with settings `x_…`, none of which is given, is not even imported: actors start on this path."""
+    own = {name: field for name, field in Settings.model_fields.items() if name.startswith(f"{point.name}_")}
+    if own and all(getattr(settings, name) == field.default for name, field in own.items()):
+        return False
+    asked: Callable[[Settings], bool] | None = getattr(_load(point), "available", None)
+    return asked is not None and asked(settings)
 
 
 def _compute_factory(point: EntryPoint, settings: Settings) -> Callable[[], ComputeProvider]:

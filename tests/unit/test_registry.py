@@ -20,7 +20,12 @@ POINTS = {
         "process": "providers.compute.process:ProcessCompute",
         "broken": "providers.compute.no_such_module:Nothing",
     },
-    registry.WORKFLOW: {"embedded": "providers.compute.fake:FakeCloud", "other": "providers.compute.fake:FakeCloud"},
+    registry.WORKFLOW: {
+        "embedded": "providers.compute.fake:FakeCloud",
+        "other": "providers.compute.fake:FakeCloud",
+        "restate": "providers.workflow.restate:RestateWorkflow",
+        "stepfunctions": "providers.compute.no_such_module:Nothing",
+    },
 }
 
 
@@ -90,5 +95,17 @@ def test_the_default_engine_comes_first_and_embedded_always(tmp_path: Path) -> N
     assert registry.enabled_workflow_names(settings(tmp_path)) == ("embedded",)
     other = settings(tmp_path, LANDLORD_WORKFLOW_PROVIDER="other")
     assert registry.enabled_workflow_names(other) == ("other", "embedded")
-    with pytest.raises(SettingsError, match=r"LANDLORD_WORKFLOW_PROVIDER.*'nope'; known: embedded, other"):
+    with pytest.raises(
+        SettingsError, match=r"LANDLORD_WORKFLOW_PROVIDER.*'nope'; known: embedded, other, restate, stepfunctions"
+    ):
         registry.enabled_workflow_names(settings(tmp_path, LANDLORD_WORKFLOW_PROVIDER="nope"))
+
+
+def test_an_engine_whose_settings_are_given_may_be_chosen(tmp_path: Path) -> None:
+    """The others are not even imported."""
+    half = settings(tmp_path, LANDLORD_RESTATE_INGRESS_URL="http://127.0.0.1:1")
+    assert registry.enabled_workflow_names(half) == ("embedded",)
+    both = settings(
+        tmp_path, LANDLORD_RESTATE_INGRESS_URL="http://127.0.0.1:1", LANDLORD_RESTATE_ADMIN_URL="http://127.0.0.1:2"
+    )
+    assert registry.enabled_workflow_names(both) == ("embedded", "restate")

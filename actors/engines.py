@@ -1,0 +1,38 @@
+"""Keeping workflow engines set up: a stage of the supervisor's sweep."""
+
+import logging
+
+from actors.runtime import Runtime
+from controlplane.errors import LandlordError
+
+logger = logging.getLogger(__name__)
+
+
+class Engines:
+    """Registers what each engine must know, at the first sweep and again after an engine was away: it may have come
+    back without its memory. Engines are independent: one that is away does not keep the others from being set up."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._set_up: set[str] = set()
+
+    async def look(self) -> int:
+        """One round over the enabled engines; how many were set up in it."""
+        count = 0
+        for name, engine in self._runtime.workflow.items():
+            try:
+                health = await engine.health()
+                if not health.healthy:
+                    self._away(name, health.detail)
+                elif name not in self._set_up:
+                    await engine.setup()
+                    self._set_up.add(name)
+                    count += 1
+                    logger.info("workflow engine %s is set up", name)
+            except LandlordError as error:
+                self._away(name, error.message)
+        return count
+
+    def _away(self, name: str, why: str) -> None:
+        self._set_up.discard(name)
+        logger.warning("workflow engine %s is not ready: %s", name, why)

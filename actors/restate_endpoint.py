@@ -1,0 +1,67 @@
+"""What Restate calls: the lifecycle's handler as a Serve deployment of its own, under `/restate`.
+
+Deployed where Restate is set up. Its replicas hold no state; a request lasts as long as one step, so a redeploy waits
+for steps and not for executions. `/restate/v1` is the endpoint that is registered: journals in flight fit that number.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from ray import serve
+
+from actors.execution import VisibleStepRunner
+from actors.runtime import Runtime, build_runtime
+from controlplane.attempts import Attempts
+from controlplane.clock import SystemClock
+from controlplane.settings import Settings
+from providers import registry
+from providers.workflow.restate import RestateWorkflow
+from providers.workflow.restate_app import build_app
+from providers.workflow.restate_status import JOURNAL
+
+APPLICATION = "restate"
+ROUTE = "/restate"
+MAX_ONGOING_REQUESTS = 200
+CONNECTIONS = 5
+
+
+@serve.deployment(
+    name="restate-endpoint",
+    num_replicas=1,
+    max_ongoing_requests=MAX_ONGOING_REQUESTS,
+    ray_actor_options={"num_cpus": 0},
+    graceful_shutdown_timeout_s=30,
+)
+@serve.ingress()
+class RestateEndpoint:
+    """One replica. What Restate asks is safe to ask twice: attempts are recorded, effects pass the gate."""
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        runtime = build_runtime(actor="restate-endpoint", run_step=VisibleStepRunner(), pool=CONNECTIONS)
+        return endpoint(runtime)
+
+
+def endpoint(runtime: Runtime) -> FastAPI:
+    """The SDK's application refuses the ASGI lifespan, so it is mounted in one that has it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await runtime.close()
+
+    settings = runtime.settings
+    attempts = Attempts(runtime.store, runtime.steps, SystemClock(), max_attempts=settings.step_max_attempts)
+    keys = [settings.restate_identity_key] if settings.restate_identity_key else []
+    app = FastAPI(lifespan=lifespan, openapi_url=None)
+    app.mount(f"/{JOURNAL}", build_app(attempts, identity_keys=keys))
+    return app
+
+
+def deploy(settings: Settings) -> None:
+    """Where Restate is set up; taken away where it no longer is. Idempotent."""
+    if RestateWorkflow.name in registry.enabled_workflow_names(settings):
+        bound = RestateEndpoint.bind()  # type: ignore[attr-defined]  # the decorator made a Deployment of it
+        serve.run(bound, name=APPLICATION, route_prefix=ROUTE, blocking=False)
+    elif APPLICATION in serve.status().applications:
+        serve.delete(APPLICATION)

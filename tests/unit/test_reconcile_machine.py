@@ -1,0 +1,287 @@
+"""A state machine over the real `reconcile` and `transitions`: any order of client requests, engine answers, findings
+and deaths of owners. The rows are a small in-memory stand-in that does what `persistence.ownership` does.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from controlplane import reconcile as rules
+from controlplane.conditions import with_condition
+from controlplane.model import (
+    CURRENT,
+    Action,
+    Execution,
+    ExecutionState,
+    Lifecycle,
+    Placement,
+    Status,
+    StopCause,
+    SubState,
+    execution_id,
+)
+from controlplane.ports import ExecutionStatus
+from controlplane.reconcile import Finding, Policy, View, reconcile
+from controlplane.transitions import STARTED, Cause, move
+from tests.unit.builders import NOW, TENANT_ID, execution, placement, tenant
+
+POLICY = Policy(idle=60, deadline=600)
+TURNS = 50
+"""So many actions in a row without news from outside would be a loop."""
+
+
+class Machine(RuleBasedStateMachine):
+    """One tenant. `turn` is what an owner does until it waits."""
+
+    @initialize()
+    def create(self) -> None:
+        first = execution()
+        self.tenant = tenant(current_execution=first.id)
+        self.executions: list[Execution] = [first]
+        self.placements: list[Placement] = []
+        self.view = View(worked_at=NOW)
+        self.now = NOW
+        self.left = False
+        self.ended: list[str] = []
+
+    # --- the world ---
+
+    @precondition(lambda self: self.tenant.deletion_requested_at is None)
+    @rule()
+    def patch(self) -> None:
+        action = Action.UPDATE if self.tenant.observed_generation else Action.PROVISION
+        self._new_generation(action, Cause.SPEC_ACCEPTED)
+
+    @precondition(lambda self: self.tenant.deletion_requested_at is None)
+    @rule()
+    def delete(self) -> None:
+        self._new_generation(Action.DELETE, Cause.DELETE_ACCEPTED)
+        self.tenant = replace(self.tenant, deletion_requested_at=self.now)
+
+    @precondition(lambda self: self.tenant.status is Status.FAILED and self._queued is None)
+    @rule()
+    def retry(self) -> None:
+        action = Action.UPDATE if self.tenant.observed_generation else Action.PROVISION
+        self._add(action, self._next_run())
+        self._move(Cause.RETRY_ACCEPTED)
+
+    @precondition(lambda self: self._unfinished and self.tenant.deletion_requested_at is None)
+    @rule()
+    def cancel(self) -> None:
+        target = (self._active or self._queued) if self._unfinished else None
+        assert target is not None
+        if self.tenant.serving_execution != target.id:
+            self._save(target, cancel_requested_at=self.now)
+
+    @rule(seconds=st.sampled_from([1, 31, 700]))
+    def time_passes(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @precondition(lambda self: self._active is not None)
+    @rule(said=st.sampled_from(SubState), error=st.sampled_from([None, "no"]))
+    def the_engine_says(self, said: SubState, error: str | None) -> None:
+        assert self._active is not None
+        if said is SubState.SUCCEEDED and self._active.action is not Action.DELETE:
+            said = SubState.SUCCEEDED if self.tenant.serving_execution == self._active.id else SubState.RUNNING
+        self.view = replace(self.view, followed=self._active.id, engine=ExecutionStatus(said, error=error))
+
+    @precondition(lambda self: self._active is not None and self._active.action is not Action.DELETE)
+    @rule()
+    def a_runner_places(self) -> None:
+        assert self._active is not None
+        if self._active.state in CURRENT and all(p.execution_id != self._active.id for p in self.placements):
+            self.placements.append(placement(self._active))
+
+    @precondition(lambda self: self._active is not None and self._active.action is not Action.DELETE)
+    @rule()
+    def a_runner_switches(self) -> None:
+        assert self._active is not None
+        placed = any(p.execution_id == self._active.id for p in self.placements)
+        if self._active.state in CURRENT and placed:
+            self.tenant = replace(self.tenant, serving_execution=self._active.id)
+
+    @rule(
+        present=st.booleans(), running=st.booleans(), healthy=st.sampled_from([True, False, None]), stale=st.booleans()
+    )
+    def a_look_finds(self, present: bool, running: bool, healthy: bool | None, stale: bool) -> None:
+        epoch = self.tenant.epoch - 1 if stale else self.tenant.epoch
+        found = Finding(epoch, present, running and present, present, healthy, "seen")
+        self.view = replace(self.view, finding=found, finding_due=self.now + timedelta(seconds=5))
+
+    @rule()
+    def the_owner_dies(self) -> None:
+        self.view, self.left = View(worked_at=self.now), False
+
+    # --- the owner ---
+
+    @rule()
+    def turn(self) -> None:
+        for _ in range(TURNS):
+            if self.left:
+                return
+            decision = reconcile(self._rows(), self.view, POLICY)
+            assert decision.look_again is None or decision.look_again >= 0
+            if decision.act is None:
+                return
+            if not self._do(decision.act):
+                return
+        raise AssertionError(f"the owner does not come to rest: {decision}")
+
+    def _do(self, act: rules.Act) -> bool:
+        """False: the action is a child's, whose answer is a rule of its own."""
+        match act:
+            case rules.Leave() | rules.Passivate():
+                self.left = True
+            case rules.Promote(one):
+                assert self._active is None, "one active execution"
+                self._save(one, state=ExecutionState.STARTING, started_at=self.now, next_attempt_at=None)
+                self._move(STARTED[one.action])
+                self._bump()
+            case rules.Start(one) | rules.Follow(one):
+                assert not one.state.terminal, "a terminal execution is never started again"
+                if one.state is ExecutionState.STARTING:
+                    self._save(one, state=ExecutionState.RUNNING)
+                status = self.view.engine if self.view.followed == one.id else None
+                if status is None or status.sub_state is SubState.UNKNOWN:
+                    status = ExecutionStatus(SubState.RUNNING)
+                self.view = replace(self.view, followed=one.id, engine=status)
+            case rules.AdvancePlanned():
+                self._move(Cause.PLANNED)
+            case rules.RecordProgress(one, status):
+                self._save(
+                    one,
+                    sub_state=status.sub_state,
+                    retry_count=status.retry_count,
+                    error=status.error,
+                    next_attempt_at=status.next_attempt_at,
+                )
+            case rules.Stop(one, cause, reason):
+                assert self.tenant.serving_execution != one.id, "what serves is not stopped"
+                self._save(
+                    one,
+                    state=ExecutionState.STOPPING,
+                    stop_cause=cause,
+                    stop_reason=reason,
+                    stop_requested_at=self.now,
+                )
+                assert cause in StopCause
+            case rules.Finish(one, outcome, _):
+                self._finish(one, outcome)
+            case rules.Clean(placements):
+                for one in placements:
+                    assert one.execution_id != self.tenant.serving_execution, "what serves is not removed"
+                    assert self._find(one.execution_id).state.terminal
+                    self.placements.remove(one)
+            case rules.MarkUnhealthy() | rules.MarkBudgetSpent():
+                self._move(Cause.UNHEALTHY)
+                said = with_condition(self.tenant.conditions, "Healthy", "false", rules.HEAL_BUDGET, self.now)
+                if isinstance(act, rules.MarkBudgetSpent):
+                    self.tenant = replace(self.tenant, conditions=said)
+            case rules.MarkRecovered():
+                self._move(Cause.RECOVERED)
+            case rules.Heal():
+                assert not self._unfinished, "a heal begins when nothing else is on"
+                self._add(Action.UPDATE, self._next_run())
+                self._move(Cause.UNHEALTHY)
+            case rules.Look() | rules.RestoreServing():
+                return False
+        return True
+
+    def _finish(self, one: Execution, outcome: ExecutionState) -> None:
+        assert one.id not in self.ended, "an execution ends once"
+        self.ended.append(one.id)
+        if self.tenant.serving_execution == one.id:
+            assert outcome is ExecutionState.SUCCEEDED, "after the switch it can only succeed"
+        self._save(one, state=outcome)
+        self._bump()
+        self.view = replace(self.view, followed=None, engine=None)
+        if one.action is Action.DELETE:
+            if outcome is ExecutionState.SUCCEEDED:
+                self.placements.clear()
+                self._move(Cause.GONE)
+            else:
+                self._add(Action.DELETE, one.run + 1)
+        elif outcome is ExecutionState.SUCCEEDED:
+            assert self.tenant.serving_execution == one.id, "success means that it serves"
+            self.placements = [p for p in self.placements if p.execution_id == one.id]
+            self.tenant = replace(self.tenant, observed_generation=max(self.tenant.observed_generation, one.generation))
+            if one.generation == self.tenant.generation and self.tenant.deletion_requested_at is None:
+                self._move(Cause.SUCCEEDED)
+        elif outcome is not ExecutionState.SUPERSEDED and one.generation == self.tenant.generation:
+            self._move(Cause.FAILED)
+
+    # --- what holds at any time ---
+
+    @invariant()
+    def one_active_and_one_queued(self) -> None:
+        states = [one.state for one in self.executions]
+        assert sum(state.active for state in states) <= 1
+        assert states.count(ExecutionState.QUEUED) <= 1
+
+    @invariant()
+    def ready_means_served_at_the_newest_generation(self) -> None:
+        if self.tenant.status is Status.READY:
+            assert self.tenant.observed_generation == self.tenant.generation
+            assert self._find(self.tenant.serving_execution).generation == self.tenant.generation
+
+    @invariant()
+    def deleted_means_that_nothing_is_left(self) -> None:
+        if self.tenant.status is Status.DELETED:
+            assert not self.placements
+            assert not self._unfinished
+
+    # --- rows ---
+
+    def _rows(self) -> Lifecycle:
+        return Lifecycle(self.tenant, tuple(self.executions), (), tuple(self.placements), self.now)
+
+    @property
+    def _active(self) -> Execution | None:
+        return next((one for one in self.executions if one.state.active), None)
+
+    @property
+    def _queued(self) -> Execution | None:
+        return next((one for one in self.executions if one.state is ExecutionState.QUEUED), None)
+
+    @property
+    def _unfinished(self) -> bool:
+        return self._active is not None or self._queued is not None
+
+    def _find(self, id: str | None) -> Execution:
+        return next(one for one in self.executions if one.id == id)
+
+    def _save(self, one: Execution, **values: object) -> None:
+        place = next(number for number, other in enumerate(self.executions) if other.id == one.id)
+        self.executions[place] = replace(self.executions[place], **values)  # type: ignore[arg-type]
+
+    def _move(self, cause: Cause) -> None:
+        self.tenant = replace(self.tenant, status=move(self.tenant.status, cause))
+
+    def _bump(self) -> None:
+        self.tenant = replace(self.tenant, epoch=self.tenant.epoch + 1)
+
+    def _next_run(self) -> int:
+        return max(one.run for one in self.executions if one.generation == self.tenant.generation) + 1
+
+    def _new_generation(self, action: Action, cause: Cause) -> None:
+        self.tenant = replace(self.tenant, generation=self.tenant.generation + 1)
+        queued = self._queued
+        if queued is not None:
+            self._save(queued, state=ExecutionState.SUPERSEDED)
+            self.ended.append(queued.id)
+        self._add(action, 1)
+        self._move(cause)
+
+    def _add(self, action: Action, run: int) -> None:
+        id = execution_id("acme", action, self.tenant.generation, TENANT_ID, run)
+        self.executions.append(
+            execution(action=action, generation=self.tenant.generation, run=run, created_at=self.now)
+        )
+        self.tenant = replace(self.tenant, current_execution=id, epoch=self.tenant.epoch + 1)
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)

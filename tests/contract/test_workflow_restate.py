@@ -14,13 +14,15 @@ import restate
 import uvicorn
 from restate.server_types import RestateAppT
 
+from controlplane.attempts import Attempts
 from controlplane.clock import SystemClock
 from controlplane.errors import EngineUnavailable
-from controlplane.model import Action, StepName, SubState
+from controlplane.model import Action, ExecutionState, Status, StepName, SubState
 from providers.conformance.workflow import PROVISION, CountAtEngine, WorkflowConformance
 from providers.conformance.workflow_bench import Bench, end, until
 from providers.workflow.restate import RestateWorkflow
 from providers.workflow.restate_app import build_app
+from tests.contract.lifecycle import EngineOf, EngineWorld, ProviderFactory, WorkflowLifecycle
 from tests.restate import RestateServer
 
 
@@ -113,6 +115,47 @@ def mortal_server(restate_program: Path, tmp_path: Path) -> Iterator[RestateServ
     server.start()
     yield server
     server.kill()
+
+
+class TestLifeOnRestate(WorkflowLifecycle):
+    @pytest_asyncio.fixture
+    async def engine_of(self, mortal_server: RestateServer) -> AsyncIterator[EngineOf]:
+        serving: list[Endpoint] = []
+
+        async def set_up(attempts: Attempts) -> ProviderFactory:
+            endpoint = Endpoint(build_app(attempts))
+            serving.append(endpoint)
+            await endpoint.start()
+            return lambda: restate_at(mortal_server, endpoint)
+
+        yield set_up
+        await serving[0].stop()
+
+    async def test_the_server_killed_in_the_middle_of_a_provision(
+        self, world: EngineWorld, mortal_server: RestateServer
+    ) -> None:
+        world.platform.may_create.clear()
+        tenant = await world.create(world.spec("1"))
+        async with world.owned(tenant):
+            await asyncio.wait_for(world.platform.creating.wait(), 30)
+            mortal_server.kill()
+            world.platform.may_create.set()
+            mortal_server.start()
+            await world.settled(tenant, Status.READY, 1)
+        assert await world.instances() == [(1, 1, "running")]
+        assert await world.states(tenant) == ["succeeded"]
+
+    async def test_the_server_down_at_the_start_is_triggered_again(
+        self, world: EngineWorld, mortal_server: RestateServer
+    ) -> None:
+        mortal_server.kill()
+        tenant = await world.create(world.spec("1"))
+        async with world.owned(tenant):
+            view = await world.until(tenant, lambda v: v.execution.error is not None)
+            assert view.execution.state is ExecutionState.STARTING
+            mortal_server.start()
+            await world.settled(tenant, Status.READY, 1)
+        assert await world.states(tenant) == ["succeeded"]
 
 
 class TestDeath:

@@ -66,6 +66,8 @@ def _what_became_of(id: str, rows: Lifecycle) -> Wake | None:
     if execution is None:
         # Neither queued, active, current nor serving: it is over, and was overtaken.
         return Wake("started")
+    if execution.state is ExecutionState.QUEUED and rows.tenant.paused:
+        return Wake("pending", "paused: it is begun when the tenant is resumed")
     if execution.state is ExecutionState.QUEUED:
         active = rows.active
         waits_its_turn = active is not None and active.state is not ExecutionState.STOPPING

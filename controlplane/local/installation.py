@@ -1,9 +1,10 @@
 """What runs on this machine for one home: `up` makes it so, `down` ends it, `components` says where things are."""
 
 import secrets
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Protocol
 
@@ -83,7 +84,7 @@ class Installation:
                     return self._renew(state, decisive, url, bootstrap)
                 except EngineUnavailable as error:
                     self._say(f"starting anew: {error}")
-            return self._start(decisive, url, token, bootstrap)
+            return self._start(decisive, url, token, bootstrap, state)
 
     def down(self) -> int:
         """End everything but tenants' compute. Returns how many processes there were; nothing running is success."""
@@ -161,27 +162,49 @@ class Installation:
                 self._say(str(error))
         else:
             bootstrap.migrate(url)
-        renewed = RunState(build, state.fingerprint, state.cluster_id, state.installation_id, state.ports)
+        renewed = replace(state, build=build)
         self._deploy(renewed, decisive, RENEWED_SECONDS)
         return Started(renewed, fresh=True)
 
-    def _start(self, decisive: Mapping[str, str], url: str, token: str, bootstrap: Bootstrap) -> Started:
+    def _start(
+        self, decisive: Mapping[str, str], url: str, token: str, bootstrap: Bootstrap, before: RunState | None
+    ) -> Started:
         ended = end_processes(self.home.mark, self.home.ray)
         if ended:
             self._say(f"ended {ended} processes of an earlier start")
         port = self._settings.port
         if not is_free(port):
             raise SettingsError(f"LANDLORD_PORT: {port} is in use by {_listener(port)}; set LANDLORD_PORT to another")
+        compute = self._compute_providers(decisive, before)
         build = build_id()
         cluster_id, installation_id = bootstrap.register(url, home=str(self.home.root), build=build, admin_token=token)
         ports = derive_ports(port)
-        state = RunState(build, self._fingerprint(decisive, token, ports), cluster_id, installation_id, ports)
+        mark = self._fingerprint(decisive, token, ports)
+        state = RunState(build, mark, cluster_id, installation_id, ports, compute)
         state.write(self.home.state)
         self._say("starting Ray")
         head = RayHead(self.home, state.ports)
         head.start(self._environment(state, decisive), self.home.logs / "ray.log")
         self._deploy(state, decisive, READY_SECONDS)
         return Started(state, fresh=True)
+
+    def _compute_providers(self, decisive: Mapping[str, str], before: RunState | None) -> str:
+        """Those of the setting; without one, those of the last start (until `down`), else those available now.
+
+        Raises SettingsError: an unknown one."""
+        if before is not None and self._settings.compute_providers is None:
+            return before.compute_providers
+        asked = subprocess.run(
+            [sys.executable, "-m", "providers"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env={**self._environ, **decisive},
+            check=False,
+        )
+        if asked.returncode != 0:
+            raise SettingsError(asked.stderr.strip().splitlines()[-1])
+        return asked.stdout.strip()
 
     def _deploy(self, state: RunState, decisive: Mapping[str, str], seconds: float) -> None:
         self._say("deploying the application")
@@ -192,7 +215,7 @@ class Installation:
 
     def _environment(self, state: RunState, decisive: Mapping[str, str]) -> dict[str, str]:
         return server_environment(
-            settings=decisive,
+            settings={**decisive, "LANDLORD_COMPUTE_PROVIDERS": state.compute_providers},
             ray=self._ray(state.ports),
             mark=self.home.mark,
             build=state.build,

@@ -12,13 +12,15 @@ from controlplane.local.ports import Ports
 
 @dataclass(frozen=True)
 class RunState:
-    """`fingerprint` is over the effective settings (secrets included), `build` over the code."""
+    """`fingerprint` is over the effective settings (secrets included), `build` over the code. `compute_providers`: those
+    enabled, comma-separated, resolved once, so that an engine that is away for a moment is not disabled."""
 
     build: str
     fingerprint: str
     cluster_id: str
     installation_id: str
     ports: Ports
+    compute_providers: str
 
     def write(self, path: Path) -> None:
         write_private(path, json.dumps(dataclasses.asdict(self), indent=2) + "\n")

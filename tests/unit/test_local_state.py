@@ -7,7 +7,7 @@ from pathlib import Path
 from controlplane.local.ports import derive_ports
 from controlplane.local.state import RunState
 
-STATE = RunState("1+abc", "f", "cluster", "installation", derive_ports(8000, free=lambda port: True))
+STATE = RunState("1+abc", "f", "cluster", "installation", derive_ports(8000, free=lambda port: True), "process")
 
 
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from controlplane.cli.console import output
-from controlplane.cli.output import Format, FormatOption, show, table
+from controlplane.cli.output import Format, FormatOption, instant, show, table
 from controlplane.client import Client, ExecutionDocument
 from controlplane.settings import load_settings
 
-app = typer.Typer(help="Look at executions, cancel them.", no_args_is_help=True)
+app = typer.Typer(help="Look at executions, cancel them, run failed ones again.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(help="As in workflow_execution_id.")]
 COLUMNS = ("execution", "state", "run", "retries", "trigger", "started", "ended", "error")
@@ -57,7 +57,7 @@ def _row(execution: ExecutionDocument) -> tuple[object, ...]:
         execution["run"],
         execution["retry_count"],
         execution["trigger_source"],
-        execution["started_at"],
-        execution["ended_at"],
+        instant(execution["started_at"]),
+        instant(execution["ended_at"]),
         execution["error"],
     )

@@ -2,7 +2,22 @@
 
 import typer
 
-from controlplane.cli import config, demo, execution, server, tenant
+from controlplane.cli import (
+    config,
+    demo,
+    doctor,
+    drain,
+    events,
+    execution,
+    freeze,
+    logs,
+    plan,
+    providers,
+    restore,
+    server,
+    tenant,
+    token,
+)
 from controlplane.cli.exits import HELP, Commands
 
 app = typer.Typer(
@@ -12,10 +27,26 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command()(server.up)
-app.command()(server.down)
-app.command()(server.status)
-app.command()(demo.demo)
-app.add_typer(tenant.app, name="tenant")
-app.add_typer(execution.app, name="execution")
-app.add_typer(config.app, name="config")
+
+app.command(rich_help_panel="This machine")(server.up)
+app.command(rich_help_panel="This machine")(server.down)
+app.command(rich_help_panel="This machine")(server.status)
+app.command(rich_help_panel="This machine")(drain.drain)
+app.command(rich_help_panel="This machine")(restore.restore)
+app.add_typer(config.app, name="config", rich_help_panel="This machine")
+
+app.add_typer(tenant.app, name="tenant", rich_help_panel="Tenants")
+app.add_typer(execution.app, name="execution", rich_help_panel="Tenants")
+app.command(rich_help_panel="Tenants")(demo.demo)
+
+app.command(rich_help_panel="Operations")(events.events)
+app.command(rich_help_panel="Operations")(providers.providers)
+app.command(rich_help_panel="Operations")(freeze.pause)
+app.command(rich_help_panel="Operations")(freeze.resume)
+app.command(rich_help_panel="Operations")(doctor.doctor)
+app.add_typer(token.app, name="token", rich_help_panel="Operations")
+
+tenant.app.command()(plan.plan)
+tenant.app.command()(events.watch)
+tenant.app.command()(logs.logs)
+execution.app.command("retry")(tenant.retry)

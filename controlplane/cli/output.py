@@ -1,6 +1,7 @@
 """How documents are shown: a table for people, JSON or YAML as the API gave them."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
@@ -26,10 +27,17 @@ COLOURS = {
     "ready": "green",
     "succeeded": "green",
     "up": "green",
+    "healthy": "green",
+    "active": "green",
     "failed": "red",
     "down": "red",
+    "unhealthy": "red",
     "degraded": "yellow",
+    "draining": "yellow",
     "backing-off": "yellow",
+    "expired": "yellow",
+    "revoked": "dim",
+    "superseded": "dim",
 }
 
 
@@ -58,6 +66,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     for row in [titles, *cells]:
         line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
         output.print(line.rstrip(), markup=False)
+
+
+def instant(text: str | None) -> str | None:
+    """A time of the API for a table: to the second."""
+    return None if text is None else re.sub(r"\.\d+", "", text)
 
 
 def fields(values: Mapping[str, object]) -> None:

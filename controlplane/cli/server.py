@@ -7,30 +7,36 @@ from typing import Annotated
 import typer
 
 from controlplane.cli.bootstrap import PostgresBootstrap
+from controlplane.cli.cluster import Cluster
 from controlplane.cli.console import errors, output, progress
 from controlplane.cli.exits import Exit
 from controlplane.cli.output import Format, FormatOption, fields, show
 from controlplane.client import Client
-from controlplane.errors import Refused
+from controlplane.errors import EngineUnavailable, Refused
 from controlplane.local.head import HOST
 from controlplane.local.installation import Installation, Started
+from controlplane.local.paths import Home
 from controlplane.settings import Settings, load_settings
 
 PURGE_SECONDS = 600.0
 
 
 def up() -> None:
-    """Start the control plane, or make what runs right again. Returns once it answers."""
-    start(load_settings())
-
-
-def start(settings: Settings) -> None:
-    """Bring the control plane up and print where everything is."""
-    with progress("starting the control plane") as shown:
-        installation = Installation(settings, os.environ, shown.say)
-        started = installation.up(PostgresBootstrap())
+    """Start the control plane, or make what runs right again, and end a drain. Returns once it answers."""
+    settings = load_settings()
+    started = bring_up(settings)
     output.print("[green]Landlord is up[/green]" if started.fresh else "Landlord is already running")
-    fields(_addresses(installation, settings, started))
+    fields(_addresses(Home(settings.home), settings, started))
+
+
+def bring_up(settings: Settings) -> Started:
+    """What `up` does, without a word about where everything is."""
+    with progress("starting the control plane") as shown:
+        started = Installation(settings, os.environ, shown.say).up(PostgresBootstrap())
+        # The cluster of another start is new; one that was kept may drain since.
+        if Cluster.of(settings).undrain("landlord up"):
+            errors.print("the drain is over: tenants are taken up again")
+    return started
 
 
 def down(
@@ -47,17 +53,30 @@ def down(
 
 def status(format: FormatOption = Format.TABLE) -> None:
     """What runs where. Exit code 3 when the control plane does not answer or is not ready."""
-    installation = Installation(load_settings(), os.environ, lambda _: None)
-    components = installation.components()
+    settings = load_settings()
+    components = Installation(settings, os.environ, lambda _: None).components()
     columns = ("component", "state", "address", "pid", "detail")
     rows = [(part.name, "up" if part.up else "down", part.address, part.pid, part.detail) for part in components]
+    if components[0].up:
+        rows += _draining(settings)
     show([dict(zip(columns, row, strict=True)) for row in rows], format, columns, rows)
     if not components[0].up:
         raise typer.Exit(Exit.DOWN)
 
 
-def _addresses(installation: Installation, settings: Settings, started: Started) -> dict[str, object]:
-    ports, home = started.state.ports, installation.home
+def _draining(settings: Settings) -> list[tuple[str, str, str, int | None, str]]:
+    """A row that is there only while it explains why nothing begins."""
+    try:
+        cluster = Cluster.of(settings)
+        draining = cluster.draining
+    except EngineUnavailable:
+        # The other rows say what is wrong.
+        return []
+    return [("cluster", "draining", cluster.id, None, "begins nothing; `landlord drain --undo`")] if draining else []
+
+
+def _addresses(home: Home, settings: Settings, started: Started) -> dict[str, object]:
+    ports = started.state.ports
     return {
         "API": f"http://{HOST}:{settings.port}/v1",
         "API docs": f"http://{HOST}:{settings.port}/docs",

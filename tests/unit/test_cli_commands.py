@@ -26,7 +26,8 @@ def tenant(status: str = "ready", state: str = "succeeded", error: str | None = 
         "spec": {"compute": {"provider": "docker", "config": {}}},
         "observed": {"endpoints": [{"name": "http", "url": "http://127.0.0.1:32768"}]},
         "workflow_execution_id": "tenant-acme-update-2-9f8e7d6c",
-        "workflow": {"state": state, "error": error},
+        "workflow": {"provider": "embedded", "state": state, "error": error},
+        "paused": False,
     }
 
 
@@ -35,6 +36,7 @@ class Server:
 
     def __init__(self) -> None:
         self.answers: dict[tuple[str, str], httpx.Response] = {}
+        """A path may be asked again: the answer stays."""
         self.asked: list[httpx.Request] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:

@@ -175,3 +175,95 @@ def test_the_token_of_the_home_is_the_default(tmp_path: Path) -> None:
     with Client.of(Settings(home=tmp_path, url="http://x:1/", token=SecretStr("given"))) as found:
         assert found.url == "http://x:1"
         assert found._http.headers["Authorization"] == "Bearer given"
+
+
+def events_of(*lines: str) -> httpx.Response:
+    return httpx.Response(200, text="".join(f"{line}\n\n" for line in lines))
+
+
+def event(id: int, status: str = "ready") -> str:
+    return f"id: {id}\ndata: " + json.dumps({"id": id, "type": "tenant.status", "status": status})
+
+
+def test_a_watch_begins_at_the_newest_event_and_goes_on_after_a_break_without_a_gap() -> None:
+    handle, seen = answering(
+        httpx.Response(200, json={"items": [{"id": 7}], "next_cursor": None}),
+        events_of(": heartbeat", event(8), event(9)),
+        httpx.ConnectError("restarting"),
+        httpx.Response(503, text="no server"),
+        httpx.Response(503, json={"code": "overloaded"}),
+        events_of(event(10, "deleted"), event(11, "deleted")),
+    )
+    assert [found["id"] for found in client(handle).watch("0190-id")] == [8, 9, 10, 11]
+    assert [request.headers.get("Last-Event-ID") for request in seen] == [None, "7", "9", "9", "9", "9"]
+    assert seen[1].url.path == "/v1/tenants/0190-id/watch"
+
+
+def test_a_watch_of_all_outlives_the_end_of_a_tenant() -> None:
+    handle, seen = answering(events_of(event(4, "deleted")), events_of(event(5)))
+    watching = client(handle).watch(after=3)
+    assert [next(watching)["id"], next(watching)["id"]] == [4, 5]
+    assert [request.headers["Last-Event-ID"] for request in seen] == ["3", "4"]
+
+
+def test_a_watch_that_never_began_is_refused_at_once() -> None:
+    handle, _ = answering(httpx.Response(404, json={"code": "tenant_not_found", "detail": "no"}))
+    with pytest.raises(Refused, match="no"):
+        next(client(handle).watch("acme", after=1))
+    handle, _ = answering(httpx.ConnectError("refused"))
+    with pytest.raises(Unreachable, match="landlord up"):
+        next(client(handle).watch(after=1))
+
+
+def test_a_watch_gives_up_when_no_server_comes_back() -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.headers["Last-Event-ID"] == "1":
+            return events_of(event(2))
+        raise httpx.ConnectError("refused")
+
+    watching = client(handle).watch(after=1)
+    assert next(watching)["id"] == 2
+    with pytest.raises(Unreachable, match="landlord up"):
+        next(watching)
+
+
+def test_a_plan_is_a_dry_run() -> None:
+    handle, seen = answering(httpx.Response(200, json={"action": "none"}), httpx.Response(200, json={"action": "none"}))
+    with client(handle) as there:
+        there.plan_create({"name": "acme"})
+        there.plan_update("acme", {"labels": {}})
+    assert [(request.method, request.url.params["dry_run"]) for request in seen] == [
+        ("POST", "true"),
+        ("PATCH", "true"),
+    ]
+
+
+def test_logs_are_text_and_their_refusal_is_a_problem() -> None:
+    handle, seen = answering(
+        httpx.Response(200, text="one\ntwo\n"), httpx.Response(422, json={"code": "logs_not_supported"})
+    )
+    with client(handle) as there:
+        assert there.tenant_logs("acme", tail=2) == "one\ntwo\n"
+        with pytest.raises(Refused) as caught:
+            there.tenant_logs("acme")
+    assert seen[0].url.params["tail"] == "2"
+    assert caught.value.code == "logs_not_supported"
+
+
+def test_a_token_is_never_asked_for_twice() -> None:
+    handle, seen = answering(httpx.ReadError("gone"))
+    with pytest.raises(Unreachable):
+        client(handle).create_token("ci", "viewer")
+    assert len(seen) == 1
+
+
+def test_a_pause_is_of_a_provider_or_of_all() -> None:
+    none = {"all": False, "providers": []}
+    handle, seen = answering(httpx.Response(200, json=none), httpx.Response(200, json=none))
+    with client(handle) as there:
+        there.pause("docker")
+        there.resume(None)
+    assert [(request.url.path, json.loads(request.content)) for request in seen] == [
+        ("/v1/admin/pause", {"provider": "docker"}),
+        ("/v1/admin/resume", {"all": True}),
+    ]

@@ -1,0 +1,58 @@
+"""This home's cluster in its database: what `drain` marks, `up` clears and `status` shows."""
+
+import os
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.cli.database import ask
+from controlplane.client import Unreachable
+from controlplane.local.installation import Installation
+from controlplane.local.state import RunState
+from controlplane.persistence import clusters
+from controlplane.settings import Settings
+
+T = TypeVar("T")
+
+
+class Cluster:
+    """What the last `up` of this home started. Every call blocks, and raises EngineUnavailable where the database does
+    not answer."""
+
+    def __init__(self, id: str, database_url: str) -> None:
+        self.id = id
+        self._database_url = database_url
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Cluster":
+        """Raises Unreachable where nothing was started."""
+        installation = Installation(settings, os.environ, lambda _: None)
+        state = RunState.read(installation.home.state)
+        if state is None:
+            raise Unreachable(f"no control plane runs in {installation.home.root}; start it with `landlord up`")
+        given = settings.database_url
+        return cls(state.cluster_id, given.get_secret_value() if given is not None else installation.postgres.url)
+
+    def drain(self) -> datetime:
+        """Mark it; the database's now. Raises Unreachable where it has ended."""
+        since = self._ask(lambda engine: clusters.drain(engine, self.id, actor="landlord drain"))
+        if since is None:
+            raise Unreachable(f"the cluster {self.id} has ended; start another with `landlord up`")
+        return since
+
+    def undrain(self, actor: str) -> bool:
+        """False: it did not drain."""
+        return self._ask(lambda engine: clusters.undrain(engine, self.id, actor=actor))
+
+    @property
+    def draining(self) -> bool:
+        return self._ask(lambda engine: clusters.state(engine, self.id)) == clusters.DRAINING
+
+    def left(self, since: datetime) -> int | None:
+        """How many tenants it still owns; None: its supervisor has not seen the mark of `since` yet."""
+        return self._ask(lambda engine: clusters.left(engine, self.id, since=since))
+
+    def _ask(self, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
+        return ask(self._database_url, work, application="landlord command")

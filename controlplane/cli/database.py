@@ -1,0 +1,36 @@
+"""The home's database, for what the command does there by itself: the control plane may not run."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.errors import EngineUnavailable
+from controlplane.persistence.engine import create_engine
+
+T = TypeVar("T")
+
+
+def ask(database_url: str, work: Callable[[AsyncEngine], Awaitable[T]], *, application: str) -> T:
+    """`work` on an engine of its own. Blocks. Raises EngineUnavailable where the database does not answer."""
+    return run(_ask(database_url, work, application))
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """In an event loop of its own; what a driver raises becomes EngineUnavailable, in one line."""
+    try:
+        return asyncio.run(work)
+    except (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        raise EngineUnavailable(f"the database does not do its part: {' '.join(str(cause).split())}") from None
+
+
+async def _ask(database_url: str, work: Callable[[AsyncEngine], Awaitable[T]], application: str) -> T:
+    engine = create_engine(database_url, pool=1, application=application)
+    try:
+        return await work(engine)
+    finally:
+        await engine.dispose()

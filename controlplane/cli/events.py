@@ -1,0 +1,87 @@
+"""`landlord events` and `landlord tenant watch`: what happened, and what happens."""
+
+import json
+from typing import Annotated
+
+import typer
+import yaml
+from rich.text import Text
+
+from controlplane.cli.console import errors, output
+from controlplane.cli.output import COLOURS, Format, FormatOption, instant, show
+from controlplane.client import Client, WatchDocument
+from controlplane.settings import load_settings
+
+COLUMNS = ("id", "at", "tenant", "type", "status", "trigger", "by", "execution", "message")
+
+
+def events(
+    tenant: Annotated[str | None, typer.Argument(help="Only this one's; of a deleted one by its id.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="The newest so many.")] = 50,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """The audit trail, newest first: who did what, when and why. As it grows: `landlord tenant watch`."""
+    with Client.of(load_settings()) as client:
+        found = client.list_events(tenant, limit=limit)["items"]
+    if format is Format.TABLE and not found:
+        output.print("no events")
+        return
+    rows = [
+        (
+            event["id"],
+            instant(event["at"]),
+            event["tenant"],
+            event["type"],
+            event["status"],
+            event["trigger_source"],
+            event["actor"],
+            event["execution_id"],
+            event["message"],
+        )
+        for event in found
+    ]
+    show(found, format, COLUMNS, rows)
+
+
+def watch(
+    name: Annotated[str | None, typer.Argument(help="The tenant's name or id; without it all tenants.")] = None,
+    after: Annotated[int | None, typer.Option(help="Go on after the event of this id, instead of from now.")] = None,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """Events as they happen, one a line; with -o json an object a line. Ctrl-C ends it.
+
+    A watch of one tenant ends by itself once the tenant is deleted. It survives a restart of the control plane and
+    misses nothing meanwhile.
+    """
+    with Client.of(load_settings()) as client:
+        identity = None
+        if name is not None:
+            # By id: the name may be free, and somebody else's, before the watch is over.
+            tenant = client.get_tenant(name)
+            identity = tenant["id"]
+            errors.print(f"{tenant['name']}: {tenant['status']}; watching, Ctrl-C ends", markup=False)
+        else:
+            errors.print("watching all tenants, Ctrl-C ends")
+        try:
+            for event in client.watch(identity, after=after):
+                _tell(event, format)
+        except KeyboardInterrupt:
+            return
+
+
+def _tell(event: WatchDocument, format: Format) -> None:
+    match format:
+        case Format.JSON:
+            output.print(json.dumps(event), markup=False)
+        case Format.YAML:
+            output.print(f"---\n{yaml.safe_dump(event, sort_keys=False).rstrip()}", markup=False)
+        case Format.TABLE:
+            status = event["status"] or ""
+            parts = (
+                f"{instant(event['at'])}  {event['tenant'] or '':<20}  ",
+                (f"{status:<12}", COLOURS.get(status, "")),
+                f"  {event['type']:<26}  {event['execution_id'] or ''}",
+            )
+            output.print(Text.assemble(*parts))
+    # Somebody may read it line by line.
+    output.file.flush()

@@ -1,0 +1,91 @@
+"""`landlord pause` and `resume`: of a tenant, of all that is on a provider, or of everything."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from controlplane.cli.console import output
+from controlplane.cli.output import Format, FormatOption, show
+from controlplane.client import Client, FreezesDocument, TenantDocument
+from controlplane.settings import load_settings
+
+Tenant = Annotated[str | None, typer.Argument(help="The tenant's name, or its id.")]
+Provider = Annotated[str | None, typer.Option(help="All tenants on this compute or workflow provider (admin).")]
+All = Annotated[bool, typer.Option("--all", help="All tenants (admin).")]
+
+
+def pause(
+    tenant: Tenant = None, provider: Provider = None, everything: All = False, format: FormatOption = Format.TABLE
+) -> None:
+    """Begin nothing new, until `landlord resume` of the same; without an argument say what is paused.
+
+    Changes are accepted and stored meanwhile, what is under way ends, nothing is healed. Compute keeps running.
+    """
+    with Client.of(load_settings()) as client:
+        if tenant is None and provider is None and not everything:
+            _list(client, format)
+            return
+        _only_one(tenant, provider, everything)
+        if tenant is not None:
+            found: Mapping[str, Any] = client.pause_tenant(tenant)
+        else:
+            found = client.pause(provider)
+    _say(found, f"{_named(tenant, provider)}: paused", format)
+
+
+def resume(
+    tenant: Tenant = None, provider: Provider = None, everything: All = False, format: FormatOption = Format.TABLE
+) -> None:
+    """End a pause: what was asked for meanwhile is done now. What is paused by something wider stays paused."""
+    _only_one(tenant, provider, everything)
+    with Client.of(load_settings()) as client:
+        if tenant is not None:
+            document = client.resume_tenant(tenant)
+            still = "; it is still paused, with its provider or with all" if document["paused"] else ""
+            _say(document, f"{tenant}: resumed{still}", format)
+        else:
+            freezes = client.resume(provider)
+            left = ", ".join(_scopes(freezes))
+            still = f"; still paused: {left}" if left else ""
+            _say(freezes, f"{_named(None, provider)}: resumed{still}", format)
+
+
+def _only_one(tenant: str | None, provider: str | None, everything: bool) -> None:
+    if (tenant is not None) + (provider is not None) + everything != 1:
+        raise typer.BadParameter("give one of: a tenant, --provider, --all", param_hint="TENANT")
+
+
+def _list(client: Client, format: Format) -> None:
+    freezes = client.list_pauses()
+    if format is not Format.TABLE:
+        show(freezes, format, (), ())
+        return
+    scopes = _scopes(freezes)
+    alone = [
+        f"tenant {one['name']}" for one in client.iterate_tenants() if one["paused"] and not _covered(one, freezes)
+    ]
+    output.print("\n".join([*scopes, *alone]) or "nothing is paused", markup=False)
+
+
+def _scopes(freezes: FreezesDocument) -> list[str]:
+    return [*(["all"] if freezes["all"] else []), *(f"provider {name}" for name in freezes["providers"])]
+
+
+def _covered(tenant: TenantDocument, freezes: FreezesDocument) -> bool:
+    """It is paused by something wider, whether or not also by itself."""
+    used = {tenant["spec"]["compute"]["provider"], tenant["workflow"]["provider"]}
+    return freezes["all"] or not used.isdisjoint(freezes["providers"])
+
+
+def _named(tenant: str | None, provider: str | None) -> str:
+    if tenant is not None:
+        return tenant
+    return "all" if provider is None else f"provider {provider}"
+
+
+def _say(document: Mapping[str, Any], sentence: str, format: Format) -> None:
+    if format is Format.TABLE:
+        output.print(sentence, markup=False)
+    else:
+        show(document, format, (), ())

@@ -1,0 +1,23 @@
+"""`landlord tenant logs`: what a tenant's compute wrote."""
+
+from typing import Annotated
+
+import typer
+
+from controlplane.cli.console import errors
+from controlplane.cli.options import Name
+from controlplane.client import Client
+from controlplane.settings import load_settings
+
+
+def logs(
+    name: Name,
+    tail: Annotated[int, typer.Option(min=1, max=10_000, help="So many lines from the end.")] = 100,
+) -> None:
+    """The last lines that a tenant's compute wrote, as it wrote them; where its provider keeps them."""
+    with Client.of(load_settings()) as client:
+        text = client.tenant_logs(name, tail=tail)
+    if text:
+        typer.echo(text.rstrip("\n"))
+    else:
+        errors.print(f"{name} has written nothing", markup=False)

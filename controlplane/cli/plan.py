@@ -1,0 +1,74 @@
+"""`landlord tenant plan`: what a change would do, as a diff."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from controlplane.cli.console import output
+from controlplane.cli.documents import read_document
+from controlplane.cli.options import Assignments, File
+from controlplane.cli.output import Format, FormatOption, show
+from controlplane.client import ChangeDocument, Client, PlanDocument
+from controlplane.errors import Refused
+from controlplane.settings import load_settings
+
+COLOURS = {"+": "green", "-": "red", "~": "yellow"}
+
+
+def plan(
+    name: Annotated[str | None, typer.Argument(help="May be in the file instead.")] = None,
+    file: File = None,
+    assignments: Assignments = None,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """What `tenant create` or, where there is such a tenant, `tenant update` would do with the same arguments.
+
+    Nothing is stored and nothing is started. Refused is what the change itself would be refused for.
+    """
+    document = read_document(file, assignments or [])
+    if not document:
+        raise typer.BadParameter("give -f or --set", param_hint="-f")
+    named = document.setdefault("name", name)
+    if named is None or (name is not None and named != name):
+        raise typer.BadParameter("which tenant? give its name once, here or in the file", param_hint="NAME")
+    with Client.of(load_settings()) as client:
+        found = _plan(client, document)
+    if format is not Format.TABLE:
+        show(found, format, (), ())
+        return
+    output.print(f"{named}: {_summary(found)}", markup=False)
+    for change in found["changes"]:
+        sign, line = _line(change)
+        output.print(f"  {sign} {line}", style=COLOURS[sign], markup=False)
+
+
+def _plan(client: Client, document: dict[str, Any]) -> PlanDocument:
+    name = document["name"]
+    try:
+        client.get_tenant(name)
+    except Refused as error:
+        if error.code not in ("tenant_not_found", "tenant_deleted"):
+            raise
+        return client.plan_create(document)
+    return client.plan_update(name, {key: value for key, value in document.items() if key != "name"})
+
+
+def _summary(found: PlanDocument) -> str:
+    if found["action"] != "none":
+        return f"{found['action']}, generation {found['generation']}, as {found['workflow_execution_id']}"
+    return "no execution, only what is stored changes" if found["changes"] else "nothing would change"
+
+
+def _line(change: ChangeDocument) -> tuple[str, str]:
+    path, before, after = change["path"], change["before"], change["after"]
+    if before is None:
+        return "+", f"{path}: {_value(after)}"
+    if after is None:
+        return "-", f"{path}: {_value(before)}"
+    return "~", f"{path}: {_value(before)} -> {_value(after)}"
+
+
+def _value(value: object) -> str:
+    """As JSON, so that \"1\" is not taken for 1."""
+    return json.dumps(value, ensure_ascii=False)

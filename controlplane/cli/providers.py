@@ -1,0 +1,46 @@
+"""`landlord providers`: what tenants can run on here."""
+
+from typing import Annotated
+
+import typer
+
+from controlplane.cli.output import Format, FormatOption, show
+from controlplane.client import Client, ProvidersDocument
+from controlplane.settings import load_settings
+
+COLUMNS = ("kind", "name", "state", "capabilities", "detail")
+
+
+def providers(
+    schema: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Instead, the JSON Schema of this compute provider's config.")
+    ] = None,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """The enabled providers: compute with its health now, workflow with the one that is the default."""
+    with Client.of(load_settings()) as client:
+        if schema is not None:
+            # A schema has no rows.
+            shown = Format.YAML if format is Format.YAML else Format.JSON
+            show(client.provider_schema(schema), shown, (), ())
+            return
+        found = client.list_providers()
+    show(found, format, COLUMNS, _rows(found))
+
+
+def _rows(found: ProvidersDocument) -> list[tuple[object, ...]]:
+    compute = [
+        (
+            "compute",
+            provider["name"],
+            "healthy" if provider["healthy"] else "unhealthy",
+            ",".join([*provider["capabilities"], *(["one-node"] if provider["one_node"] else [])]),
+            provider["detail"],
+        )
+        for provider in found["compute"]
+    ]
+    workflow = [
+        ("workflow", provider["name"], "default" if provider["default"] else "", "", "")
+        for provider in found["workflow"]
+    ]
+    return [*compute, *workflow]

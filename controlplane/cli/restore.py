@@ -1,0 +1,73 @@
+"""`landlord restore`: a home comes back from its database, after the loss of everything else."""
+
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from controlplane.cli.console import progress
+from controlplane.cli.doctor import report
+from controlplane.cli.output import Format, FormatOption
+from controlplane.cli.server import bring_up
+from controlplane.client import Client, ConsistencyDocument, settled
+from controlplane.errors import Refused
+from controlplane.settings import load_settings
+
+POLL_SECONDS = 1.0
+GONE = ("tenant_not_found", "tenant_deleted")
+
+
+def restore(
+    timeout: Annotated[float, typer.Option(help="Seconds that tenants have to come back.")] = 600.0,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """Bring a home back from its database, after the loss of everything else: machine, home, actors or compute.
+
+    First bring the database itself back with Postgres's own tools, and set LANDLORD_DATABASE_URL to it (an embedded
+    one is the directory `postgres` of the home). This starts the control plane as `up` does, compares every tenant
+    with reality, waits while what is missing is made again (not for tenants with `heal: none`), and ends as `doctor`
+    does: exit 1 with what could not be mended. A lost admin token is replaced; settings from a lost config.yaml must
+    be given again.
+    """
+    settings = load_settings()
+    bring_up(settings)
+    with Client.of(settings) as client, progress("comparing every tenant with reality") as shown:
+        wake_all(client)
+        found = mend(client, shown.say, timeout, patience=settings.sweep_seconds + settings.rest_probe_seconds)
+    report(found, format)
+
+
+def wake_all(client: Client) -> None:
+    """Have every tenant look at its compute now; by themselves they would within `rest_probe_seconds`."""
+    for tenant in client.iterate_tenants():
+        try:
+            client.reconcile_tenant(tenant["id"])
+        except Refused as error:
+            # Deleted since we listed it.
+            if error.code not in GONE:
+                raise
+
+
+def mend(
+    client: Client,
+    say: Callable[[str], None],
+    timeout: float,
+    *,
+    patience: float,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> ConsistencyDocument:
+    """What still differs once it is nothing, or has stayed the same for `patience` seconds with nothing under way, or
+    after `timeout` seconds. The last two are for tests."""
+    deadline, steady, seen = clock() + timeout, clock(), None
+    while True:
+        found = client.consistency()
+        working = sum(1 for tenant in client.iterate_tenants() if not settled(tenant))
+        now = clock()
+        if (found, working) != seen or working:
+            seen, steady = (found, working), now
+        if now > deadline or (not working and (not found["differences"] or now - steady > patience)):
+            return found
+        say(f"{len(found['differences'])} differences, {working} tenants at work")
+        sleep(POLL_SECONDS)

@@ -1,0 +1,90 @@
+"""`landlord token`: who may do what."""
+
+import re
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from controlplane.cli.console import errors, output
+from controlplane.cli.output import Format, FormatOption, instant, show
+from controlplane.client import Client, TokenDocument
+from controlplane.settings import load_settings
+
+app = typer.Typer(help="Make, list and revoke bearer tokens. Only admins may.", no_args_is_help=True)
+
+COLUMNS = ("name", "role", "state", "created", "expires", "revoked")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Role(StrEnum):
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+def _seconds(text: str) -> int:
+    found = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is not a number with s, m, h or d, as 90d")
+    return int(found[1]) * SECONDS[found[2]]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Shown in the audit trail; never used twice.")],
+    role: Annotated[
+        Role, typer.Option(help="viewer reads, operator changes tenants and executions, admin does everything.")
+    ],
+    expires_in: Annotated[
+        int | None, typer.Option(parser=_seconds, metavar="90d", help="So long it works (s, m, h, d); else for ever.")
+    ] = None,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """Make a token and print its secret, which is shown now and never again.
+
+    The secret alone is on stdout: LANDLORD_TOKEN=$(landlord token create ci --role operator)
+    """
+    with Client.of(load_settings()) as client:
+        made = client.create_token(name, role.value, expires_in_seconds=expires_in)
+    if format is not Format.TABLE:
+        show(made, format, (), ())
+        return
+    until = f"until {instant(made['expires_at'])}" if made["expires_at"] else "until it is revoked"
+    errors.print(f"{name}: {made['role']} {until}; keep the secret, it is not shown again", markup=False)
+    output.print(made["token"], markup=False)
+
+
+@app.command("list")
+def list_tokens(format: FormatOption = Format.TABLE) -> None:
+    """All tokens by name, revoked and expired ones too; never their secrets."""
+    with Client.of(load_settings()) as client:
+        found = list(client.iterate_tokens())
+    rows = [
+        (
+            token["name"],
+            token["role"],
+            _state(token, datetime.now(UTC)),
+            instant(token["created_at"]),
+            instant(token["expires_at"]),
+            instant(token["revoked_at"]),
+        )
+        for token in found
+    ]
+    show(found, format, COLUMNS, rows)
+
+
+@app.command()
+def revoke(name: Annotated[str, typer.Argument(help="As in `landlord token list`.")]) -> None:
+    """From now on it opens nothing. There is no way back: make another, under another name."""
+    with Client.of(load_settings()) as client:
+        revoked = client.revoke_token(name)
+    output.print(f"{name}: revoked {instant(revoked['revoked_at'])}", markup=False)
+
+
+def _state(token: TokenDocument, now: datetime) -> str:
+    if token["revoked_at"] is not None:
+        return "revoked"
+    expires = token["expires_at"]
+    return "expired" if expires is not None and datetime.fromisoformat(expires) <= now else "active"

@@ -1,0 +1,59 @@
+"""Clusters: the starts of a head, of which a home has at most one that is not `ended`. A draining one ends what it
+does, gives its tenants up and takes no other.
+
+Called by the command on the cluster's own machine; supervisor and actors see the mark within a sweep and a heartbeat.
+"""
+
+from datetime import datetime
+from typing import cast
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.persistence.tables import clusters, tenants
+from controlplane.persistence.transaction import transaction
+
+ACTIVE = "active"
+DRAINING = "draining"
+
+
+async def state(engine: AsyncEngine, cluster_id: str) -> str | None:
+    """`active`, `draining` or `ended`; None where nobody knows it."""
+    async with engine.connect() as connection:
+        found = (await connection.execute(select(clusters.c.state).where(clusters.c.id == cluster_id))).scalar()
+    return None if found is None else str(found)
+
+
+async def drain(engine: AsyncEngine, cluster_id: str, *, actor: str) -> datetime | None:
+    """Mark it; the database's now. Marked again is success. None: it has ended, or there is none."""
+    return await _mark(engine, cluster_id, DRAINING, "cluster.draining", actor)
+
+
+async def undrain(engine: AsyncEngine, cluster_id: str, *, actor: str) -> bool:
+    """Take the mark away. False: it does not drain."""
+    if await state(engine, cluster_id) != DRAINING:
+        return False
+    return await _mark(engine, cluster_id, ACTIVE, "cluster.active", actor) is not None
+
+
+async def left(engine: AsyncEngine, cluster_id: str, *, since: datetime) -> int | None:
+    """How many tenants it still owns. None: its supervisor has not looked at the mark since then, and may still
+    admit tenants."""
+    owned = select(func.count()).where(tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True))
+    seen = select(clusters.c.heartbeat_at > since).where(clusters.c.id == cluster_id)
+    async with engine.connect() as connection:
+        if not (await connection.execute(seen)).scalar():
+            return None
+        return int((await connection.execute(owned)).scalar_one())
+
+
+async def _mark(engine: AsyncEngine, cluster_id: str, to: str, event: str, actor: str) -> datetime | None:
+    async with transaction(engine, actor=actor) as tx:
+        query = select(clusters.c.state, func.clock_timestamp().label("now")).where(clusters.c.id == cluster_id)
+        row = (await tx.connection.execute(query.with_for_update())).one_or_none()
+        if row is None or row.state not in (ACTIVE, DRAINING):
+            return None
+        if row.state != to:
+            await tx.connection.execute(update(clusters).where(clusters.c.id == cluster_id).values(state=to))
+            tx.record(event, message=cluster_id)
+    return cast(datetime, row.now)

@@ -13,9 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
+from xml.sax.saxutils import escape
 
 import boto3
 import httpx
@@ -53,9 +56,7 @@ class AwsEmulator:
 
     def client(self, service: str) -> Any:
         """A client for the test's own eyes and hands; close it."""
-        return boto3.session.Session("testing", "testing-secret", region_name=REGION).client(
-            service, endpoint_url=self.url
-        )
+        return _session().client(service, endpoint_url=self.url)
 
 
 @contextlib.contextmanager
@@ -106,7 +107,8 @@ def aws_environment(aws_emulator: AwsEmulator, monkeypatch: pytest.MonkeyPatch) 
 class AwsFront:
     """An HTTP server that passes everything on to the emulator, but for operations that a rule answers.
 
-    Rules are by operation (`CreateService`); they and the emulator speak JSON bodies. `calls` counts what came in."""
+    Rules are by operation (`CreateService`) and speak JSON; of a service that speaks XML (`AssumeRole` of STS) they can
+    only refuse. `calls` counts what came in."""
 
     def __init__(self, emulator: AwsEmulator) -> None:
         self.rules: dict[str, Rule] = {}
@@ -167,7 +169,8 @@ class AwsFront:
         return Handler
 
     def _answer(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
-        operation = headers.get("X-Amz-Target", "").rpartition(".")[2]
+        form = dict(parse_qsl(body.decode())) if "X-Amz-Target" not in headers else {}
+        operation = form.get("Action") or headers.get("X-Amz-Target", "").rpartition(".")[2]
         with self._lock:
             self.calls[operation] = self.calls.get(operation, 0) + 1
             rule = self.rules.get(operation)
@@ -179,7 +182,9 @@ class AwsFront:
             passed = self._pass_on(path, headers, body)
             return passed.status_code, passed.json()
 
-        status, answer = rule(json.loads(body), forward)
+        status, answer = rule(form or json.loads(body), forward)
+        if form:
+            return status, "text/xml", _in_xml(answer).encode()
         return status, "application/x-amz-json-1.1", json.dumps(answer).encode()
 
     def _pass_on(self, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
@@ -191,6 +196,20 @@ class AwsFront:
 def refusal(code: str, message: str, status: int = 400) -> Answer:
     """As AWS's JSON protocols word an error."""
     return status, {"__type": code, "message": message}
+
+
+@cache
+def _session() -> boto3.session.Session:
+    """One for all: each would read the models of its services anew."""
+    return boto3.session.Session("testing", "testing-secret", region_name=REGION)
+
+
+def _in_xml(answer: Mapping[str, Any]) -> str:
+    return (
+        "<ErrorResponse><Error><Type>Sender</Type>"
+        f"<Code>{escape(answer['__type'])}</Code><Message>{escape(answer['message'])}</Message>"
+        "</Error><RequestId>1</RequestId></ErrorResponse>"
+    )
 
 
 def _without_aws(environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,168 @@
+"""What an ecs config may say, and what ECS is told of it."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from controlplane.errors import InvalidConfig, Terminal
+from controlplane.model import HealthSpec
+from controlplane.ports import Ownership
+from providers.compute.ecs import EcsCompute
+from providers.compute.ecs_config import EcsConfig, environment
+from providers.compute.ecs_service import (
+    DESIRED_TAG,
+    Place,
+    ServiceId,
+    definition_request,
+    service_request,
+)
+
+SECRET = "hunter2-unit"
+WEB = {"containerDefinitions": [{"name": "web", "image": "web:1", "memory": 64}]}
+ARN = "arn:aws:ecs:eu-central-1:123456789012"
+ROLE = "arn:aws:iam::210987654321:role/tenants/landlord"
+OWNERSHIP = Ownership(
+    owner="test", tenant="acme", tenant_id=UUID(int=0xABCDEF12), generation=3, run=2, execution="e", spec_hash="0" * 16
+)
+
+
+def refusals(config: dict[str, Any], health: dict[str, Any] | None = None) -> dict[str, str]:
+    """loc → message; empty where it is accepted."""
+    try:
+        EcsCompute().validate(config, HealthSpec.model_validate(health or {}))
+    except InvalidConfig as error:
+        return {item["loc"]: item["message"] for item in error.errors}
+    return {}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"task_definition": "web"},
+        {"task_definition": f"{ARN}:task-definition/web:7", "cluster": f"{ARN}:cluster/tenants"},
+        {"task_definition": WEB, "desired_count": 3, "launch_type": "EC2", "assume_role_arn": ROLE},
+        {"task_definition": {**WEB, "family": "web", "tags": [{"key": "team", "value": "blue"}]}},
+        {
+            "task_definition": {
+                **WEB,
+                "cpu": "256",
+                "memory": "512",
+                "networkMode": "awsvpc",
+                "requiresCompatibilities": ["FARGATE"],
+            },
+            "launch_type": "FARGATE",
+            "network_configuration": {"awsvpcConfiguration": {"subnets": ["subnet-1"], "assignPublicIp": "ENABLED"}},
+        },
+    ],
+)
+def test_what_is_accepted(config: dict[str, Any]) -> None:
+    assert refusals(config, {"interval_seconds": 5}) == {}
+
+
+@pytest.mark.parametrize(
+    ("config", "loc", "message"),
+    [
+        ({}, "task_definition", "Field required"),
+        ({"task_definition": 7}, "task_definition", "must be the ARN of a task definition, or a definition"),
+        ({"task_definition": {}}, "task_definition.containerDefinitions", "Field required"),
+        (
+            {"task_definition": {"containerDefinitions": [{"name": "web", "memory": "64"}]}},
+            "task_definition.containerDefinitions.0.memory",
+            "must be an integer",
+        ),
+        (
+            {"task_definition": {"containerDefinitions": [{"environment": [{"name": "A", "value": True}]}]}},
+            "task_definition.containerDefinitions.0.environment.0.value",
+            "must be a string",
+        ),
+        ({"task_definition": {"containerDefinitions": {}}}, "task_definition.containerDefinitions", "must be a list"),
+        (
+            {"task_definition": {"containerDefinitions": [{"essential": 1}]}},
+            "task_definition.containerDefinitions.0.essential",
+            "must be true or false",
+        ),
+        (
+            {"task_definition": {"containerDefinitions": [{"dockerLabels": {"a": 1}}]}},
+            "task_definition.containerDefinitions.0.dockerLabels.a",
+            "must be a string",
+        ),
+        ({"task_definition": {**WEB, "memoryMib": SECRET}}, "task_definition.memoryMib", "AWS knows no such field"),
+        ({"task_definition": "web", "desired_count": 0}, "desired_count", "greater than or equal to 1"),
+        ({"task_definition": "web", "launch_type": "LAMBDA"}, "launch_type", "FARGATE"),
+        ({"task_definition": "web", "cluster": "a/b"}, "cluster", "pattern"),
+        ({"task_definition": "web", "assume_role_arn": "landlord"}, "assume_role_arn", "pattern"),
+        (
+            {"task_definition": "web", "network_configuration": {"subnets": ["subnet-1"]}},
+            "network_configuration.subnets",
+            "AWS knows no such field",
+        ),
+        (
+            {"task_definition": "web", "network_configuration": {"awsvpcConfiguration": {}}},
+            "network_configuration.awsvpcConfiguration.subnets",
+            "Field required",
+        ),
+    ],
+)
+def test_what_is_refused_and_where(config: dict[str, Any], loc: str, message: str) -> None:
+    found = refusals(config)
+    assert message in found.get(loc, f"nothing about {loc}: {found}")
+    assert SECRET not in str(found)
+
+
+@pytest.mark.parametrize("probe", ["http", "tcp"])
+def test_there_is_no_address_to_probe(probe: str) -> None:
+    found = refusals({"task_definition": "web"}, {probe: {"port": 80}})
+    assert list(found) == [f"health.{probe}"]
+    assert "no address" in found[f"health.{probe}"]
+
+
+def test_the_schema_offers_both_kinds_of_definition() -> None:
+    schema = EcsConfig.model_json_schema()
+    assert {kind["type"] for kind in schema["properties"]["task_definition"]["anyOf"]} == {"string", "object"}
+    assert schema["required"] == ["task_definition"]
+
+
+def test_a_definition_is_registered_under_the_services_name_with_our_tags() -> None:
+    given = {**WEB, "family": "web", "tags": [{"key": "team", "value": "blue"}, {"key": "landlord.run", "value": "9"}]}
+    request = definition_request(given, OWNERSHIP)
+    assert request["family"] == OWNERSHIP.name == "landlord-acme-abcdef12-g3-r2"
+    assert {tag["key"]: tag["value"] for tag in request["tags"]} == {"team": "blue", **OWNERSHIP.labels()}
+    assert len(request["tags"]) == 8
+    assert request["containerDefinitions"] == WEB["containerDefinitions"]
+
+
+def test_a_service_is_made_without_tasks_and_under_the_circuit_breaker() -> None:
+    config = EcsConfig(task_definition="web", desired_count=4)
+    request = service_request(config, OWNERSHIP, "web:7", "token")
+    assert (request["serviceName"], request["taskDefinition"]) == (OWNERSHIP.name, "web:7")
+    assert (request["desiredCount"], request["clientToken"], request["cluster"]) == (0, "token", "default")
+    assert request["deploymentConfiguration"]["deploymentCircuitBreaker"] == {"enable": True, "rollback": False}
+    assert {"key": DESIRED_TAG, "value": "4"} in request["tags"]
+    assert not request.keys() & {"launchType", "networkConfiguration"}
+    placed = EcsConfig(
+        task_definition="web",
+        launch_type="FARGATE",
+        network_configuration={"awsvpcConfiguration": {"subnets": ["subnet-1"]}},
+    )
+    request = service_request(placed, OWNERSHIP, "web:7", "token")
+    assert request["launchType"] == "FARGATE"
+    assert request["networkConfiguration"] == placed.network_configuration
+
+
+def test_the_environment_of_all_containers_is_secret() -> None:
+    pair = {"name": "TOKEN", "value": SECRET}
+    assert environment({"containerDefinitions": [{"environment": [pair]}, {"environment": None}, {}]}) == [SECRET]
+    assert environment({"containerDefinitions": "nonsense"}) == []
+    assert EcsConfig(task_definition="web").secrets == []
+
+
+def test_an_id_says_how_the_service_is_reached() -> None:
+    own, through_role = ServiceId(f"{ARN}:service/tenants/web"), ServiceId(f"{ARN}:service/tenants/web", ROLE)
+    for service_id in (own, through_role):
+        assert ServiceId.parse(str(service_id)) == service_id
+        assert service_id.name == "web"
+    assert own.place == Place("tenants")
+    assert through_role.place == Place("tenants", ROLE)
+    with pytest.raises(Terminal, match="not the id of an ECS service"):
+        ServiceId.parse(f"{ARN}:cluster/tenants")

@@ -25,6 +25,10 @@ def _titled(installation: Installation, title: str) -> list[psutil.Process]:
     return found
 
 
+def tenant_actors(installation: Installation) -> list[psutil.Process]:
+    return _titled(installation, "ray::Tenant") + _titled(installation, "ray::tenant")
+
+
 def _kill(processes: list[psutil.Process], sent: signal.Signals = signal.SIGKILL) -> int:
     for process in processes:
         with suppress(ProcessLookupError):
@@ -33,12 +37,12 @@ def _kill(processes: list[psutil.Process], sent: signal.Signals = signal.SIGKILL
 
 
 async def kill_a_tenant_actor(installation: Installation, rng: random.Random) -> str:
-    actors = _titled(installation, "ray::Tenant") + _titled(installation, "ray::tenant")
+    actors = tenant_actors(installation)
     return f"killed {_kill(rng.sample(actors, 1)) if actors else 0} of {len(actors)} tenant actors"
 
 
 async def kill_all_tenant_actors(installation: Installation, rng: random.Random) -> str:
-    actors = _titled(installation, "ray::Tenant") + _titled(installation, "ray::tenant")
+    actors = tenant_actors(installation)
     return f"killed {_kill(actors)} tenant actors"
 
 
@@ -54,7 +58,7 @@ async def kill_a_replica(installation: Installation, rng: random.Random) -> str:
 
 async def pause_an_actor(installation: Installation, rng: random.Random) -> str:
     """SIGSTOP for some seconds in the middle of whatever it does."""
-    actors = _titled(installation, "ray::Tenant") + _titled(installation, "ray::tenant")
+    actors = tenant_actors(installation)
     if not actors:
         return "no actor to pause"
     chosen = rng.sample(actors, 1)

@@ -12,8 +12,11 @@ from controlplane.local.ports import Ports
 
 @dataclass(frozen=True)
 class RunState:
-    """`fingerprint` is over the effective settings (secrets included), `build` over the code. `compute_providers`: those
-    enabled, comma-separated, resolved once, so that an engine that is away for a moment is not disabled."""
+    """`fingerprint` is over the effective settings (secrets included), `build` over the code.
+
+    `compute_providers`: those enabled, comma-separated, resolved once, so that an engine that is away for a moment is
+    not disabled.
+    """
 
     build: str
     fingerprint: str

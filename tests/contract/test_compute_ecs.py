@@ -133,6 +133,14 @@ async def inspected(provider: EcsCompute, resource: Resource) -> Resource:
 class TestEcsConforms(ComputeConformance):
     many = 200
 
+    @pytest_asyncio.fixture
+    async def owner(self, provider: EcsCompute) -> AsyncIterator[str]:
+        """Without `forget` for each of many tenants, which all walk the account's definitions: see the tests below."""
+        owner = f"test-{uuid4()}"
+        yield owner
+        left = await provider.list_owned(owner)
+        await asyncio.gather(*(provider.destroy(resource.id) for resource in left))
+
     @pytest.fixture
     def good_config(self) -> Mapping[str, Any]:
         return web()

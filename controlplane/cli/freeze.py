@@ -41,7 +41,9 @@ def resume(
     _only_one(tenant, provider, everything)
     with Client.of(load_settings()) as client:
         if tenant is not None:
-            document = client.resume_tenant(tenant)
+            client.resume_tenant(tenant)
+            # As it is now: what else it is paused by is not in the answer to the change.
+            document = client.get_tenant(tenant)
             still = "; it is still paused, with its provider or with all" if document["paused"] else ""
             _say(document, f"{tenant}: resumed{still}", format)
         else:

@@ -178,3 +178,174 @@ def test_config_shows_no_secret(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     shown = run("config", "show").stdout
     assert "hush" not in shown
     assert "LANDLORD_TOKEN" in shown
+
+
+def sent(request: httpx.Request) -> tuple[str, str, Any]:
+    return request.method, request.url.path, json.loads(request.content) if request.content else None
+
+
+def test_a_plan_of_a_tenant_that_is_there_is_that_of_an_update(server: Server, run: Run) -> None:
+    changes = [
+        {"path": "labels.a", "before": None, "after": "x"},
+        {"path": "labels.b", "before": "1", "after": None},
+        {"path": "spec.heal", "before": "restart", "after": "none"},
+    ]
+    found = {"action": "update", "generation": 3, "workflow_execution_id": "e", "changes": changes}
+    server.answers["GET", "/v1/tenants/acme"] = httpx.Response(200, json=tenant())
+    server.answers["PATCH", "/v1/tenants/acme"] = httpx.Response(200, json=found)
+    done = run("tenant", "plan", "acme", "--set", "spec.heal=none")
+    assert done.stdout.splitlines() == [
+        "acme: update, generation 3, as e",
+        '  + labels.a: "x"',
+        '  - labels.b: "1"',
+        '  ~ spec.heal: "restart" -> "none"',
+    ]
+    assert sent(server.asked[1]) == ("PATCH", "/v1/tenants/acme", {"spec": {"heal": "none"}})
+    assert server.asked[1].url.params["dry_run"] == "true"
+    assert json.loads(run("tenant", "plan", "acme", "--set", "spec.heal=none", "-o", "json").stdout) == found
+
+
+def test_a_plan_of_a_tenant_that_is_not_there_is_that_of_a_creation(server: Server, run: Run) -> None:
+    found = {"action": "none", "generation": 1, "workflow_execution_id": "e", "changes": []}
+    server.answers["GET", "/v1/tenants/acme"] = httpx.Response(404, json={"code": "tenant_not_found"})
+    server.answers["POST", "/v1/tenants"] = httpx.Response(200, json=found)
+    assert run("tenant", "plan", "--set", "name=acme").stdout == "acme: nothing would change\n"
+    assert sent(server.asked[1]) == ("POST", "/v1/tenants", {"name": "acme"})
+
+
+def test_a_plan_needs_one_tenant_and_something_to_do(server: Server, run: Run) -> None:
+    assert run("tenant", "plan", "acme").exit_code == 2
+    assert run("tenant", "plan", "--set", "spec.heal=none").exit_code == 2
+    assert run("tenant", "plan", "acme", "--set", "name=other").exit_code == 2
+    assert not server.asked
+
+
+@pytest.mark.parametrize(
+    ("format", "line"), [("table", "2026-01-01T00:00:00Z  acme"), ("json", '{"id": 5'), ("yaml", "---")]
+)
+def test_a_watch_is_a_line_an_event(server: Server, run: Run, format: str, line: str) -> None:
+    event = {"id": 5, "type": "tenant.status", "tenant": "acme", "status": "deleted", "execution_id": "e"}
+    body = json.dumps({**event, "at": "2026-01-01T00:00:00.123456Z"})
+    server.answers["GET", "/v1/tenants/acme"] = httpx.Response(200, json=tenant())
+    server.answers["GET", "/v1/tenants/0190-id/watch"] = httpx.Response(200, text=f"id: 5\ndata: {body}\n\n")
+    done = run("tenant", "watch", "acme", "--after", "4", "-o", format)
+    assert done.exit_code == 0
+    assert done.stdout.startswith(line)
+
+
+def test_logs_are_as_they_were_written(server: Server, run: Run) -> None:
+    server.answers["GET", "/v1/tenants/acme/logs"] = httpx.Response(200, text="[bold]one\ntwo\n")
+    assert run("tenant", "logs", "acme", "--tail", "2").stdout == "[bold]one\ntwo\n"
+    server.answers["GET", "/v1/tenants/acme/logs"] = httpx.Response(200, text="")
+    done = run("tenant", "logs", "acme")
+    assert (done.stdout, done.stderr) == ("", "acme has written nothing\n")
+
+
+def test_events_of_all_or_of_one(server: Server, run: Run) -> None:
+    event = {"id": 5, "type": "tenant.paused", "tenant": "acme", "status": "ready", "execution_id": None}
+    event |= {"trigger_source": "api", "actor": "admin", "message": "why", "at": "2026-01-01T00:00:00.5Z"}
+    server.answers["GET", "/v1/events"] = httpx.Response(200, json={"items": [event], "next_cursor": None})
+    line = run("events").stdout.splitlines()[1]
+    assert line.split() == ["5", "2026-01-01T00:00:00Z", "acme", "tenant.paused", "ready", "api", "admin", "why"]
+    server.answers["GET", "/v1/tenants/acme/events"] = httpx.Response(200, json={"items": [], "next_cursor": None})
+    assert run("events", "acme").stdout == "no events\n"
+    assert run("events", "acme", "-o", "json").stdout == "[]\n"
+
+
+def test_providers_and_the_schema_of_one(server: Server, run: Run) -> None:
+    docker = {"name": "docker", "healthy": False, "detail": "no socket", "one_node": True, "capabilities": ["logs"]}
+    found = {"compute": [docker], "workflow": [{"name": "embedded", "default": True}]}
+    server.answers["GET", "/v1/providers"] = httpx.Response(200, json=found)
+    lines = [line.split() for line in run("providers").stdout.splitlines()[1:]]
+    assert lines == [
+        ["compute", "docker", "unhealthy", "logs,one-node", "no", "socket"],
+        ["workflow", "embedded", "default"],
+    ]
+    server.answers["GET", "/v1/providers/compute/docker/schema"] = httpx.Response(200, json={"type": "object"})
+    assert json.loads(run("providers", "--schema", "docker").stdout) == {"type": "object"}
+
+
+def token(name: str = "ci", **times: str) -> dict[str, Any]:
+    none = {"created_at": "2026-01-01T00:00:00Z", "expires_at": None, "revoked_at": None}
+    return {"id": "i", "name": name, "role": "viewer", **none, **times}
+
+
+def test_of_a_new_token_only_the_secret_is_on_stdout(server: Server, run: Run) -> None:
+    server.answers["POST", "/v1/tokens"] = httpx.Response(201, json={**token(), "token": "llt_secret"})
+    done = run("token", "create", "ci", "--role", "viewer", "--expires-in", "2h")
+    assert done.stdout == "llt_secret\n"
+    assert "not shown again" in done.stderr
+    assert server.body == {"name": "ci", "role": "viewer", "expires_in_seconds": 7200}
+    assert run("token", "create", "ci", "--role", "viewer", "--expires-in", "soon").exit_code == 2
+    assert run("token", "create", "ci", "--role", "king").exit_code == 2
+
+
+def test_tokens_and_what_became_of_them(server: Server, run: Run) -> None:
+    past = "2026-01-02T00:00:00Z"
+    items = [token("a"), token("b", expires_at=past), token("c", expires_at=past, revoked_at=past)]
+    server.answers["GET", "/v1/tokens"] = httpx.Response(200, json={"items": items, "next_cursor": None})
+    states = [line.split()[2] for line in run("token", "list").stdout.splitlines()[1:]]
+    assert states == ["active", "expired", "revoked"]
+    server.answers["DELETE", "/v1/tokens/c"] = httpx.Response(200, json=items[2])
+    assert run("token", "revoke", "c").stdout == f"c: revoked {past}\n"
+
+
+def test_pause_and_resume_of_each_scope(server: Server, run: Run) -> None:
+    paused = {**tenant(), "paused": True}
+    server.answers["POST", "/v1/tenants/acme/pause"] = httpx.Response(202, json=paused)
+    assert run("pause", "acme").stdout == "acme: paused\n"
+    server.answers["POST", "/v1/admin/pause"] = httpx.Response(200, json={"all": False, "providers": ["docker"]})
+    assert run("pause", "--provider", "docker").stdout == "provider docker: paused\n"
+    server.answers["POST", "/v1/admin/resume"] = httpx.Response(200, json={"all": False, "providers": ["docker"]})
+    assert run("resume", "--all").stdout == "all: resumed; still paused: provider docker\n"
+    server.answers["POST", "/v1/tenants/acme/resume"] = httpx.Response(202, json=tenant())
+    server.answers["GET", "/v1/tenants/acme"] = httpx.Response(200, json=paused)
+    assert "acme: resumed; it is still paused" in run("resume", "acme").stdout
+    bodies = [sent(request)[2] for request in server.asked if "/admin/" in request.url.path]
+    assert bodies == [{"provider": "docker"}, {"all": True}]
+
+
+@pytest.mark.parametrize("arguments", [["resume"], ["resume", "a", "--all"], ["pause", "--all", "--provider", "x"]])
+def test_a_pause_has_one_scope(server: Server, run: Run, arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+    assert not server.asked
+
+
+def test_pause_alone_says_what_is_paused(server: Server, run: Run) -> None:
+    page = {"items": [{**tenant(), "paused": True}], "next_cursor": None}
+    server.answers["GET", "/v1/tenants"] = httpx.Response(200, json=page)
+    for providers, lines in ([], "tenant acme\n"), (["docker"], "provider docker\n"):
+        freezes = {"all": False, "providers": providers}
+        server.answers["GET", "/v1/admin/pause"] = httpx.Response(200, json=freezes)
+        assert run("pause").stdout == lines
+    server.answers["GET", "/v1/tenants"] = httpx.Response(200, json={"items": [], "next_cursor": None})
+    server.answers["GET", "/v1/admin/pause"] = httpx.Response(200, json={"all": False, "providers": []})
+    assert run("pause").stdout == "nothing is paused\n"
+
+
+def test_the_doctor_says_in_a_sentence_that_all_is_well(server: Server, run: Run) -> None:
+    server.answers["GET", "/v1/admin/consistency"] = httpx.Response(200, json={"differences": []})
+    done = run("doctor")
+    assert (done.exit_code, done.stdout) == (0, "No differences: rows, actors and resources agree.\n")
+    assert json.loads(run("doctor", "-o", "json").stdout) == {"differences": []}
+
+
+def test_a_difference_is_exit_1_in_every_format(server: Server, run: Run) -> None:
+    found = {"differences": [{"kind": "orphan", "tenant": "acme", "resource": "3f", "detail": "no row"}]}
+    server.answers["GET", "/v1/admin/consistency"] = httpx.Response(200, json=found)
+    done = run("doctor")
+    assert (done.exit_code, done.stdout.splitlines()[1].split()) == (1, ["orphan", "acme", "3f", "no", "row"])
+    done = run("doctor", "-o", "json")
+    assert (done.exit_code, json.loads(done.stdout)) == (1, found)
+
+
+def test_a_retry_of_an_execution_is_its_tenants(server: Server, run: Run) -> None:
+    server.answers["POST", "/v1/tenants/acme/retry"] = httpx.Response(202, json=tenant("updating", "pending"))
+    assert "updating" in run("execution", "retry", "acme").stdout
+
+
+def test_draining_where_nothing_runs_is_exit_3(run: Run) -> None:
+    for arguments in (["drain"], ["drain", "--undo"]):
+        done = run(*arguments)
+        assert done.exit_code == 3
+        assert "landlord up" in done.stderr

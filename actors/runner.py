@@ -83,7 +83,6 @@ class Runner:
                 except Exception:
                     logger.exception("tenant %s: a turn failed; going on", self._ownership.tenant_id)
                     await self._mailbox.wait(STORE_PAUSE)
-                    await asyncio.sleep(0)
                     continue
                 if ended is not None:
                     return ended

@@ -358,7 +358,8 @@ class ComputeConformance:
 
     async def test_logs_are_text(self, provider: ComputeProvider, desired: DesiredResource) -> None:
         if not isinstance(provider, ProvidesLogs):
-            pytest.skip("no logs")
+            assert not hasattr(provider, "logs"), "a provider with logs has the whole capability"
+            return
         resource = await provider.apply(desired, Gate(True))
         assert isinstance(await provider.logs(resource.id, 10), str)
         await provider.destroy(resource.id)

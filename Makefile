@@ -1,11 +1,13 @@
 # Landlord on Ray. `make` alone says what there is.
 
 PYTHON ?= python3
+RUNS ?= 200
+SEED ?= 1000
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test suite-tools lint format lock bench
+.PHONY: help run down test suite-tools lint format lock bench chaos
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +32,9 @@ format: .venv ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+chaos: .venv suite-tools ## the long fault suite: 200 seeded runs; make chaos RUNS=20 SEED=7 for others
+	$(BIN)/python -m tests.chaos --runs $(RUNS) --seed $(SEED)
+
 bench: .venv suite-tools ## the benchmarks; results in benchmarks/results/
 	$(BIN)/python -m benchmarks
 
@@ -49,12 +54,14 @@ lock: .venv ## requirements.lock from pyproject.toml, with hashes and without ad
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-# What the suite runs against, for real: Docker Engine, and a static busybox to build its image from.
+# What the suite runs against, for real: Docker Engine, a static busybox to build its image from, and npm, from which
+# the suite takes restate-server (tests/restate.py).
 suite-tools:
 	@missing=""; \
 	PATH="$$PATH:/usr/sbin:/sbin"; \
 	command -v dockerd >/dev/null || missing="$$missing docker.io"; \
 	command -v busybox >/dev/null || missing="$$missing busybox-static"; \
+	command -v npm >/dev/null || missing="$$missing npm"; \
 	if [ -n "$$missing" ]; then $(call install,$$missing) fi
 
 # $(call install,PACKAGES): with apt where we may, else say what is missing.

@@ -115,8 +115,8 @@ class AwsFront:
         self.calls: dict[str, int] = {}
         self._emulator = emulator.url
         self._lock = threading.Lock()
-        self._client = httpx.Client(trust_env=False, timeout=30)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._client = httpx.Client(transport=httpx.HTTPTransport(retries=3), trust_env=False, timeout=30)
+        self._server = _Listening(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
 
     def __enter__(self) -> "AwsFront":
@@ -191,6 +191,10 @@ class AwsFront:
         """Host stays that of the caller: the signature, and the service that the emulator reads from it."""
         kept = {name: value for name, value in headers.items() if name.lower() not in ("content-length", "connection")}
         return self._client.post(self._emulator + path, headers=kept, content=body)
+
+
+class _Listening(ThreadingHTTPServer):
+    request_queue_size = 128  # five, the default, are less than one client opens at once
 
 
 def refusal(code: str, message: str, status: int = 400) -> Answer:

@@ -51,18 +51,21 @@ def ecs(aws_environment: AwsEmulator) -> Iterator[AwsFront]:
         own = aws_environment.client("ecs")
         own.create_cluster(clusterName=CLUSTER)
         creating = threading.Lock()
+        answered: dict[str, Answer] = {}
 
         def create(request: dict[str, Any], forward: Forward) -> Answer:
+            """A name is taken once; a request that is sent again, after its answer was lost, has the first answer."""
             with creating:
+                if request["clientToken"] in answered:
+                    return answered[request["clientToken"]]
                 try:
-                    there = own.describe_services(cluster=request["cluster"], services=[request["serviceName"]])[
-                        "services"
-                    ]
+                    there = own.describe_services(cluster=request["cluster"], services=[request["serviceName"]])
                 except ClientError:
                     return forward()
-                if any(service["status"] != "INACTIVE" for service in there):
+                if any(service["status"] != "INACTIVE" for service in there["services"]):
                     return refusal("InvalidParameterException", "Creation of service was not idempotent.")
-                return forward()
+                answered[request["clientToken"]] = forward()
+                return answered[request["clientToken"]]
 
         def page(request: dict[str, Any], forward: Forward) -> Answer:
             status, answer = forward()
@@ -253,6 +256,28 @@ async def test_services_are_found_in_every_cluster_by_who_knows_no_config(
     client.delete_cluster(cluster=other)
     assert [found.id for found in await another.list_owned(owner)] == [made[0].id]
     assert await provider.observe(desired[1].ownership) is None
+
+
+async def test_a_create_whose_answer_is_lost_makes_one_service(
+    provider: EcsCompute, owner: str, ecs: AwsFront, client: Any
+) -> None:
+    """ExecuteAndTimeout: the SDK sends the request again, with the token by which ECS knows it."""
+    create, lost = ecs.rules["CreateService"], threading.Event()
+
+    def lose_the_first(request: dict[str, Any], forward: Forward) -> Answer:
+        answer = create(request, forward)
+        if lost.is_set():
+            return answer
+        lost.set()
+        return refusal("ServiceUnavailable", "lost on the way", 503)
+
+    ecs.rules["CreateService"] = lose_the_first
+    with pytest.raises(NotCurrent) as refused:
+        await provider.apply(desire(owner, web()), Gate(True, False))
+    (left,) = await provider.list_owned(owner)
+    assert refused.value.made == left.id
+    assert ecs.calls["CreateService"] == 2
+    assert len(active_definitions(client, left.name)) == 1
 
 
 # --- what ECS says of it ---

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.config import HTTPOptions
 
-from actors import restate_endpoint
+from actors import restate_endpoint, step_worker
 from actors.directory import RayDirectory
 from actors.naming import NAMESPACE, SUPERVISOR
 from actors.runtime import Identity, database_url
@@ -24,7 +24,7 @@ from providers import registry
 
 APPLICATION = "landlord"
 REPLICAS = 2
-MAX_ONGOING_REQUESTS = 1000
+MAX_ONGOING_REQUESTS = 2500
 """Per replica. Serve's default is 5; overload is answered by the app, not by a queue in front of it."""
 
 
@@ -64,6 +64,7 @@ def deploy() -> None:
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=settings.port))
     serve.run(Api.bind(), name=APPLICATION, route_prefix="/", blocking=False)
     restate_endpoint.deploy(settings)
+    step_worker.deploy(settings, Identity.from_environment().build)
 
 
 def _replace_old_supervisor(build: str) -> None:

@@ -78,6 +78,9 @@ class Attempts:
         attempt = await self._store.step_started(execution_id, step)
         if attempt is None:
             return self._stopped(execution_id)
+        if attempt.attempts > self._max_attempts and attempt.error is not None:
+            # It had its attempts: an order that came twice, after the first one had failed for good.
+            return await self._failed(execution_id, step, attempt.error, self._max_attempts)
         try:
             probes = await self._do(execution_id, step, before)
         except NotCurrent:

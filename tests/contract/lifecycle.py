@@ -1,7 +1,7 @@
 """A tenant's life on an engine outside the actor: the real runner and rows, the real steps, a fake cloud.
 
 Subclass `WorkflowLifecycle` and bring the fixture `engine_of`: given the attempts that the engine's runners are to
-make, it sets the engine up and gives a factory of providers, one for each owner.
+make and the rows, it sets the engine up and gives a factory of providers, one for each owner.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from controlplane.failpoints import Failpoints
 from controlplane.model import ExecutionState, Status, SubState, Tenant, TenantSpec, WorkflowSpec
 from controlplane.persistence import executions
 from controlplane.persistence.runs import PostgresExecutionStore
-from controlplane.ports import WorkflowProvider
+from controlplane.ports import ExecutionStore, WorkflowProvider
 from controlplane.probe import HealthProber
 from controlplane.steps import Steps
 from providers.compute.fake import FakeCloud, FakeCompute
@@ -30,7 +30,7 @@ from providers.registry import Enabled
 from tests.integration.owner import Owner, World, spec
 
 ProviderFactory = Callable[[], WorkflowProvider]
-EngineOf = Callable[[Attempts], Awaitable[ProviderFactory]]
+EngineOf = Callable[[Attempts, ExecutionStore], Awaitable[ProviderFactory]]
 SICK = {"health": ["unhealthy"]}
 SECONDS = 60.0
 
@@ -74,7 +74,7 @@ class EngineWorld(World):
         self.platform = Platform()
         super().__init__(engine, database_url, home, self.platform)
         self._prober = HealthProber()
-        store = PostgresExecutionStore(engine)
+        store = self.store = PostgresExecutionStore(engine)
         steps = Steps(store, {"fake": FakeCompute(self.cloud)}, self._prober, SystemClock(), Failpoints(None))
         self.attempts = Attempts(store, steps, SystemClock(), max_attempts=20, backoff=Backoff(base=0.3, ceiling=0.6))
         self.provider: ProviderFactory
@@ -99,7 +99,7 @@ class WorkflowLifecycle:
         self, engine: AsyncEngine, database_url: str, tmp_path: Path, engine_of: EngineOf
     ) -> AsyncIterator[EngineWorld]:
         world = EngineWorld(engine, database_url, tmp_path)
-        world.provider = await engine_of(world.attempts)
+        world.provider = await engine_of(world.attempts, world.store)
         yield world
         await world.close()
 

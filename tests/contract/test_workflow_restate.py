@@ -18,6 +18,7 @@ from controlplane.attempts import Attempts
 from controlplane.clock import SystemClock
 from controlplane.errors import EngineUnavailable
 from controlplane.model import Action, ExecutionState, Status, StepName, SubState
+from controlplane.ports import ExecutionStore
 from providers.conformance.workflow import PROVISION, CountAtEngine, WorkflowConformance
 from providers.conformance.workflow_bench import Bench, end, until
 from providers.workflow.restate import RestateWorkflow
@@ -122,7 +123,7 @@ class TestLifeOnRestate(WorkflowLifecycle):
     async def engine_of(self, mortal_server: RestateServer) -> AsyncIterator[EngineOf]:
         serving: list[Endpoint] = []
 
-        async def set_up(attempts: Attempts) -> ProviderFactory:
+        async def set_up(attempts: Attempts, store: ExecutionStore) -> ProviderFactory:
             endpoint = Endpoint(build_app(attempts))
             serving.append(endpoint)
             await endpoint.start()

@@ -1,0 +1,85 @@
+"""Step workers: a small pool of actors, named `step-worker:<n>`, that do the steps of Step Functions' executions.
+
+Detached and restarted by Ray for ever: they hold no state, and what a dead one had in hand comes back from the queue.
+The deployment creates them where the engine is set up.
+"""
+
+import asyncio
+import logging
+import os
+from typing import Any
+
+import ray
+
+from actors.execution import VisibleStepRunner
+from actors.naming import NAMESPACE
+from actors.runtime import Runtime, build_runtime
+from controlplane.attempts import Attempts
+from controlplane.clock import SystemClock
+from controlplane.settings import Settings
+from providers import registry
+from providers.workflow.stepfunctions import StepFunctionsWorkflow
+from providers.workflow.stepfunctions_worker import StepWorker, worker_of
+
+logger = logging.getLogger(__name__)
+
+WORKERS = 2
+CONNECTIONS = 3
+CONCURRENCY = 10
+DESCRIBE_SECONDS = 10
+
+
+class StepWorkerActor:
+    """One worker. Promises: it takes steps for as long as it lives; its build is that of the code it runs."""
+
+    async def __init__(self, number: int) -> None:  # type: ignore[misc]  # Ray awaits it
+        self._number = number
+        self._runtime: Runtime = build_runtime(actor=repr(self), run_step=VisibleStepRunner(), pool=CONNECTIONS)
+        settings = self._runtime.settings
+        attempts = Attempts(
+            self._runtime.store, self._runtime.steps, SystemClock(), max_attempts=settings.step_max_attempts
+        )
+        self._worker: StepWorker = worker_of(settings, attempts, SystemClock())
+        self._working = asyncio.create_task(self._worker.run(), name=repr(self))
+
+    def __repr__(self) -> str:
+        return name_of(self._number)
+
+    async def describe(self) -> dict[str, Any]:
+        """For operators: who it is and how many steps it does now."""
+        return {"pid": os.getpid(), "build": self._runtime.identity.build, "steps": self._worker.busy}
+
+
+def name_of(number: int) -> str:
+    return f"step-worker:{number}"
+
+
+def deploy(settings: Settings, build: str) -> None:
+    """The pool where the engine is set up, none where it no longer is. Workers of another build are ended first: what
+    they had in hand comes back from the queue. Idempotent."""
+    wanted = WORKERS if StepFunctionsWorkflow.name in registry.enabled_workflow_names(settings) else 0
+    for number in range(WORKERS):
+        _end_unless(number, build if number < wanted else None)
+        if number < wanted:
+            Worker.options(
+                name=name_of(number),
+                namespace=NAMESPACE,
+                lifetime="detached",
+                get_if_exists=True,
+                num_cpus=0,
+                max_restarts=-1,
+                max_task_retries=0,
+                max_concurrency=CONCURRENCY,
+            ).remote(number)
+
+
+def _end_unless(number: int, build: str | None) -> None:
+    try:
+        worker: Any = ray.get_actor(name_of(number), namespace=NAMESPACE)
+    except ValueError:
+        return
+    if build is None or ray.get(worker.describe.remote(), timeout=DESCRIBE_SECONDS)["build"] != build:
+        ray.kill(worker)
+
+
+Worker = ray.remote(StepWorkerActor)

@@ -1,0 +1,208 @@
+"""Step Functions against the workflow contract: an emulator that executes state machines, real queues, our workers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from controlplane.attempts import Attempts
+from controlplane.clock import SystemClock
+from controlplane.model import Action, ExecutionState, Status, StepName, SubState
+from controlplane.ports import ExecutionStore
+from providers.conformance.workflow import PROVISION, CountAtEngine, WorkflowConformance
+from providers.conformance.workflow_bench import Bench, end
+from providers.workflow.stepfunctions import StepFunctionsWorkflow
+from providers.workflow.stepfunctions_aws import Aws
+from providers.workflow.stepfunctions_worker import MAX_RECEIVES, StepWorker
+from tests.aws import ACCOUNT, Answer, AwsEmulator, AwsFront, Forward
+from tests.contract.lifecycle import EngineOf, EngineWorld, ProviderFactory, WorkflowLifecycle
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/landlord-machines"
+
+
+class Account:
+    """A queue and machines of this test's own. `url`: where provider and workers go."""
+
+    def __init__(self, emulator: AwsEmulator, url: str) -> None:
+        self._url = url
+        self.prefix = f"t{uuid4().hex[:8]}"
+        self.sqs: Any = emulator.client("sqs")
+        self.states: Any = emulator.client("stepfunctions")
+        self.queue_url: str = self.sqs.create_queue(QueueName=self.prefix)["QueueUrl"]
+        self._closing: list[Aws] = []
+
+    def aws(self) -> Aws:
+        self._closing.append(Aws(endpoint_url=self._url))
+        return self._closing[-1]
+
+    def provider(self, store: ExecutionStore) -> StepFunctionsWorkflow:
+        return StepFunctionsWorkflow(
+            self.aws(), store, SystemClock(), queue_url=self.queue_url, role_arn=ROLE, prefix=self.prefix
+        )
+
+    def worker(self, attempts: Attempts, max_receives: int = MAX_RECEIVES) -> StepWorker:
+        return StepWorker(
+            self.aws(),
+            attempts,
+            SystemClock(),
+            queue_url=self.queue_url,
+            visibility=5,
+            heartbeat=0.5,
+            long_poll=1,
+            max_receives=max_receives,
+        )
+
+    def close(self) -> None:
+        """Calls that are under way are seen through: whom they ask goes next."""
+        for aws in self._closing:
+            aws._threads.shutdown()
+        self.sqs.close()
+        self.states.close()
+
+
+@pytest.fixture
+def account(aws_environment: AwsEmulator) -> Iterator[Account]:
+    with AwsFront(aws_environment) as front:
+        _let_no_heartbeat_repeat_a_failure(front)
+        account = Account(aws_environment, front.url)
+        yield account
+        account.close()
+
+
+def _let_no_heartbeat_repeat_a_failure(front: AwsFront) -> None:
+    """The emulator gives a task that is tried again its old token, and takes a heartbeat for that token as its old
+    failure. AWS gives each attempt a token of its own."""
+    failed: set[str] = set()
+
+    def failure(request: dict[str, Any], forward: Forward) -> Answer:
+        failed.add(request["taskToken"])
+        return forward()
+
+    def heartbeat(request: dict[str, Any], forward: Forward) -> Answer:
+        return (200, {}) if request["taskToken"] in failed else forward()
+
+    front.rules["SendTaskFailure"] = failure
+    front.rules["SendTaskHeartbeat"] = heartbeat
+
+
+class Work:
+    """A worker at work; `die` is as by SIGKILL."""
+
+    def __init__(self, worker: StepWorker) -> None:
+        self._worker = worker
+        self._task = asyncio.create_task(worker.run())
+
+    async def die(self) -> None:
+        tasks = [self._task, *self._worker._working]
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+class TestStepFunctionsConforms(WorkflowConformance):
+    tells_duplicates = False
+
+    @pytest_asyncio.fixture
+    async def provider(self, account: Account, bench: Bench) -> AsyncIterator[StepFunctionsWorkflow]:
+        provider = account.provider(bench.store)
+        await provider.setup()
+        work = Work(account.worker(bench.attempts))
+        yield provider
+        await work.die()
+        await provider.close()
+
+    @pytest_asyncio.fixture
+    async def another(self, account: Account, bench: Bench) -> AsyncIterator[StepFunctionsWorkflow]:
+        provider = account.provider(bench.store)
+        yield provider
+        await provider.close()
+
+    @pytest.fixture
+    def count_at_engine(self, account: Account) -> CountAtEngine:
+        async def count(execution_id: str) -> int:
+            machines = account.states.list_state_machines()["stateMachines"]
+            found = 0
+            for machine in machines:
+                if machine["name"].startswith(account.prefix):
+                    executions = account.states.list_executions(stateMachineArn=machine["stateMachineArn"])
+                    found += [e["name"] for e in executions["executions"]].count(execution_id)
+            return found
+
+        return count
+
+
+class TestLifeOnStepFunctions(WorkflowLifecycle):
+    @pytest.fixture
+    def workers(self) -> list[Work]:
+        return []
+
+    @pytest_asyncio.fixture
+    async def engine_of(self, account: Account, workers: list[Work]) -> AsyncIterator[EngineOf]:
+        async def set_up(attempts: Attempts, store: ExecutionStore) -> ProviderFactory:
+            workers.append(Work(account.worker(attempts)))
+            return lambda: account.provider(store)
+
+        yield set_up
+        for work in workers:
+            await work.die()
+
+    async def test_a_worker_killed_in_the_middle_of_a_provision(
+        self, world: EngineWorld, account: Account, workers: list[Work]
+    ) -> None:
+        world.platform.may_create.clear()
+        tenant = await world.create(world.spec("1"))
+        async with world.owned(tenant):
+            await asyncio.wait_for(world.platform.creating.wait(), 30)
+            await workers[0].die()
+            world.platform.may_create.set()
+            workers.append(Work(account.worker(world.attempts)))
+            view = await world.settled(tenant, Status.READY, 1)
+        assert view.execution.state is ExecutionState.SUCCEEDED
+        assert await world.instances() == [(1, 1, "running")]
+
+
+async def test_a_step_that_takes_its_workers_down_is_given_up(account: Account) -> None:
+    bench = Bench(Action.PROVISION)
+    bench.script.holds[StepName.APPLY_COMPUTE] = asyncio.Event()
+    provider = account.provider(bench.store)
+    started = await provider.start(bench.order)
+    for _ in range(2):
+        work = Work(account.worker(bench.attempts, max_receives=2))
+        bench.script.reached[StepName.APPLY_COMPUTE].clear()
+        await asyncio.wait_for(bench.script.reached[StepName.APPLY_COMPUTE].wait(), 30)
+        await work.die()
+    last = Work(account.worker(bench.attempts, max_receives=2))
+    ended = await end(provider, bench, started.ref)
+    assert ended.sub_state is SubState.FAILED
+    assert bench.script.calls.count(StepName.APPLY_COMPUTE) == 2
+    await last.die()
+    await provider.close()
+
+
+async def test_a_machine_that_differs_is_updated(account: Account) -> None:
+    bench = Bench(Action.PROVISION)
+    provider = account.provider(bench.store)
+    await provider.setup()
+    arn = next(
+        machine["stateMachineArn"]
+        for machine in account.states.list_state_machines()["stateMachines"]
+        if machine["name"] == f"{account.prefix}-provision"
+    )
+    good = account.states.describe_state_machine(stateMachineArn=arn)["definition"]
+    assert all(step.value in good for step in PROVISION)
+    assert {tag["key"] for tag in account.states.list_tags_for_resource(resourceArn=arn)["tags"]} == {
+        "landlord:prefix",
+        "landlord:action",
+    }
+    account.states.update_state_machine(
+        stateMachineArn=arn, definition='{"StartAt": "x", "States": {"x": {"Type": "Succeed"}}}'
+    )
+    await provider.setup()
+    assert account.states.describe_state_machine(stateMachineArn=arn)["definition"] == good
+    await provider.close()

@@ -57,7 +57,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     titles = [column.upper() for column in columns]
     cells = [["" if value is None else str(value) for value in row] for row in rows]
     if output.is_terminal:
-        shown = Table(*titles, box=box.SIMPLE_HEAD, pad_edge=False)
+        shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for title in titles:
+            # Onto the next line rather than cut off: ids are there to be copied.
+            shown.add_column(title, overflow="fold")
         for row in cells:
             shown.add_row(*(Text(text, style=COLOURS.get(text, "")) for text in row))
         output.print(shown)

@@ -1,0 +1,138 @@
+"""The operators' commands against a control plane that runs, as a person and a script use them."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from controlplane.client import Client
+from controlplane.errors import Refused
+from tests.e2e.installation import LANDLORD, Installation
+
+pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(240)]
+
+SPEC = {
+    "compute": {
+        "provider": "process",
+        "config": {"command": ["python3", "-u", "-m", "http.server", "--bind", "127.0.0.1", "{port}"]},
+    },
+    "health": {"http": {"path": "/"}, "interval_seconds": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def client(installation: Installation) -> Iterator[Client]:
+    """What a test looks at besides the command that it is about."""
+    with Client(f"http://127.0.0.1:{installation.port}", installation.token) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def tenant(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A tenant on the process provider, planned and made by the command."""
+    file: Path = tmp_path_factory.mktemp("commands") / "tenant.yaml"
+    file.write_text(json.dumps({"name": "operated", "spec": SPEC}))
+    planned = installation.run("tenant", "plan", "-f", str(file)).stdout
+    assert planned.startswith("operated: provision, generation 1")
+    installation.run("tenant", "create", "-f", str(file), "--wait")
+    yield "operated"
+    installation.run("tenant", "delete", "operated", "--wait", check=False)
+
+
+def test_a_plan_changes_nothing(installation: Installation, client: Client, tenant: str) -> None:
+    planned = installation.run("tenant", "plan", tenant, "--set", "spec.compute.config.env.COLOR=blue").stdout
+    assert planned.startswith(f"{tenant}: update, generation 2")
+    assert '+ spec.compute.config.env.COLOR: "blue"' in planned
+    assert client.get_tenant(tenant)["generation"] == 1
+
+
+def test_what_it_wrote_and_what_was_done_for_it(installation: Installation, tenant: str) -> None:
+    assert '"GET / HTTP/1.1" 200' in installation.run("tenant", "logs", tenant).stdout
+    assert "tenant.created" in installation.run("events", tenant).stdout
+    assert "process" in installation.run("providers").stdout
+    assert "nothing to retry" in installation.run("execution", "retry", tenant, check=False).stderr
+
+
+def test_a_token_opens_what_its_role_may_until_it_is_revoked(
+    installation: Installation, client: Client, tenant: str
+) -> None:
+    secret = installation.run("token", "create", "commands", "--role", "viewer", "--expires-in", "1h").stdout.strip()
+    with Client(client.url, secret) as viewer:
+        assert viewer.get_tenant(tenant)["name"] == tenant
+        with pytest.raises(Refused, match="viewer"):
+            viewer.pause_tenant(tenant)
+        installation.run("token", "revoke", "commands")
+        with pytest.raises(Refused) as caught:
+            viewer.get_tenant(tenant)
+    assert caught.value.code == "unauthorized"
+    assert "revoked" in installation.run("token", "list").stdout
+
+
+def test_what_is_paused_waits_and_is_done_when_resumed(installation: Installation, client: Client, tenant: str) -> None:
+    installation.run("pause", tenant)
+    assert f"tenant {tenant}" in installation.run("pause").stdout
+    client.update_tenant(tenant, color("operated-red"))
+    assert client.get_tenant(tenant)["workflow"]["state"] == "pending"
+    installation.run("resume", tenant)
+    assert client.wait_tenant(tenant, timeout=60)["observed_generation"] == 2
+
+
+def test_a_drained_cluster_begins_nothing_until_up(installation: Installation, client: Client, tenant: str) -> None:
+    assert differences(installation, tenant) == []
+    installation.run("drain", "--wait", "--timeout", "60")
+    try:
+        assert "draining" in installation.run("status").stdout
+        (pid,) = processes_with("operated-red")
+        os.kill(pid, signal.SIGKILL)
+        assert differences(installation, tenant) == ["stopped_resource"]
+        assert installation.run("doctor", check=False).returncode == 1
+        client.update_tenant(tenant, color("operated-green"))
+        assert client.get_tenant(tenant)["workflow"]["state"] == "pending"
+    finally:
+        assert "the drain is over" in installation.run("up").stderr
+    assert client.wait_tenant(tenant, timeout=60)["observed_generation"] == 3
+    assert differences(installation, tenant) == []
+
+
+def test_a_watch_ends_with_its_tenant(installation: Installation, client: Client, tenant: str) -> None:
+    newest = client.list_events(tenant, limit=1)["items"][0]["id"]
+    watch = subprocess.Popen(
+        [LANDLORD, "tenant", "watch", tenant, "--after", str(newest), "-o", "json"],
+        env=installation.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watch.stderr is not None
+    assert tenant in watch.stderr.readline()
+    client.delete_tenant(tenant)
+    told, _ = watch.communicate(timeout=60)
+    assert watch.returncode == 0
+    events = [json.loads(line) for line in told.splitlines()]
+    assert [event["id"] for event in events] == sorted(event["id"] for event in events)
+    assert events[-1]["status"] == "deleted"
+
+
+def color(value: str) -> dict[str, Any]:
+    return {"spec": {"compute": {"config": {"env": {"COLOR": value}}}}}
+
+
+def differences(installation: Installation, tenant: str) -> list[str]:
+    found = json.loads(installation.run("doctor", "-o", "json", check=False).stdout)["differences"]
+    return [difference["kind"] for difference in found if difference["tenant"] == tenant]
+
+
+def processes_with(color: str) -> list[int]:
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("COLOR") == color:
+                found.append(process.pid)
+    return found

@@ -3,6 +3,7 @@
 import logging
 
 from actors.runtime import Runtime
+from actors.step_worker import ensure_step_workers
 from controlplane.errors import LandlordError
 
 logger = logging.getLogger(__name__)
@@ -17,7 +18,8 @@ class Engines:
         self._set_up: set[str] = set()
 
     async def look(self) -> int:
-        """One round over the enabled engines; how many were set up in it."""
+        """One round over the enabled engines and their runners; how many engines were set up in it."""
+        ensure_step_workers(self._runtime.settings)
         count = 0
         for name, engine in self._runtime.workflow.items():
             try:

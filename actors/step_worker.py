@@ -1,15 +1,15 @@
 """Step workers: a small pool of actors, named `step-worker:<n>`, that do the steps of Step Functions' executions.
 
 Detached and restarted by Ray for ever: they hold no state, and what a dead one had in hand comes back from the queue.
-The deployment creates them where the engine is set up.
+The deployment creates them where the engine is set up, and the supervisor's sweep those that are missing.
 """
 
 import asyncio
-import logging
 import os
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
 from actors.execution import VisibleStepRunner
 from actors.naming import NAMESPACE
@@ -20,8 +20,6 @@ from controlplane.settings import Settings
 from providers import registry
 from providers.workflow.stepfunctions import StepFunctionsWorkflow
 from providers.workflow.stepfunctions_worker import StepWorker, worker_of
-
-logger = logging.getLogger(__name__)
 
 WORKERS = 2
 CONNECTIONS = 3
@@ -57,20 +55,29 @@ def name_of(number: int) -> str:
 def deploy(settings: Settings, build: str) -> None:
     """The pool where the engine is set up, none where it no longer is. Workers of another build are ended first: what
     they had in hand comes back from the queue. Idempotent."""
-    wanted = WORKERS if StepFunctionsWorkflow.name in registry.enabled_workflow_names(settings) else 0
+    wanted = _wanted(settings)
     for number in range(WORKERS):
         _end_unless(number, build if number < wanted else None)
-        if number < wanted:
-            Worker.options(
-                name=name_of(number),
-                namespace=NAMESPACE,
-                lifetime="detached",
-                get_if_exists=True,
-                num_cpus=0,
-                max_restarts=-1,
-                max_task_retries=0,
-                max_concurrency=CONCURRENCY,
-            ).remote(number)
+    ensure_step_workers(settings)
+
+
+def ensure_step_workers(settings: Settings) -> None:
+    """Create those of the pool that are missing. Also called by the supervisor's sweep: operators may kill actors."""
+    for number in range(_wanted(settings)):
+        Worker.options(
+            name=name_of(number),
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            num_cpus=0,
+            max_restarts=-1,
+            max_task_retries=0,
+            max_concurrency=CONCURRENCY,
+        ).remote(number)
+
+
+def _wanted(settings: Settings) -> int:
+    return WORKERS if StepFunctionsWorkflow.name in registry.enabled_workflow_names(settings) else 0
 
 
 def _end_unless(number: int, build: str | None) -> None:
@@ -78,8 +85,16 @@ def _end_unless(number: int, build: str | None) -> None:
         worker: Any = ray.get_actor(name_of(number), namespace=NAMESPACE)
     except ValueError:
         return
-    if build is None or ray.get(worker.describe.remote(), timeout=DESCRIBE_SECONDS)["build"] != build:
+    if build is None or _build(worker) != build:
         ray.kill(worker)
+
+
+def _build(worker: Any) -> str | None:
+    """None: it does not answer, so it is to be made anew."""
+    try:
+        return str(ray.get(worker.describe.remote(), timeout=DESCRIBE_SECONDS)["build"])
+    except RayError:
+        return None
 
 
 Worker = ray.remote(StepWorkerActor)

@@ -20,6 +20,8 @@ from controlplane.persistence.listen import listen
 from controlplane.persistence.transaction import EVENT_CHANNEL
 
 LOOK_SECONDS = 2.0
+UNWATCHED_SECONDS = 0.1
+"""With nobody to wait for them, events are read this much later and more at once: off the path of the next 202."""
 PAGE = 500
 BACKLOG = 1000
 """Events that one subscriber may be behind before it is dropped."""
@@ -120,6 +122,8 @@ class EventFeed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._more.wait()
+            if not self._subscriptions:
+                await asyncio.sleep(UNWATCHED_SECONDS)
 
     async def _read(self) -> None:
         async with self._engine.connect() as connection:

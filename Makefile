@@ -20,7 +20,7 @@ down: .venv ## stop the control plane; tenants keep running
 	@$(BIN)/landlord down
 
 test: .venv suite-tools lint ## everything that is checked before a merge
-	$(BIN)/python -m pytest --cov=controlplane --cov=actors --cov=providers --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not long" --cov=controlplane --cov=actors --cov=providers --cov-report=term:skip-covered
 
 lint: .venv ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check
@@ -32,7 +32,8 @@ format: .venv ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-chaos: .venv suite-tools ## the long fault suite: 200 seeded runs; make chaos RUNS=20 SEED=7 for others
+chaos: .venv suite-tools ## the long tests, and 200 seeded runs of the fault suite; make chaos RUNS=20 SEED=7 for others
+	$(BIN)/python -m pytest -m long
 	$(BIN)/python -m tests.chaos --runs $(RUNS) --seed $(SEED)
 
 bench: .venv suite-tools ## the benchmarks; results in benchmarks/results/

@@ -16,7 +16,7 @@ import pytest_asyncio
 from tests.chaos.faults import tenant_actors
 from tests.e2e.installation import Installation, free_port, gone, ready, until
 
-pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.long, pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(400)]
 
 
 def spec(image: str, color: str) -> dict[str, Any]:

@@ -175,8 +175,14 @@ def test_the_demo_answers_and_is_safe_to_run_twice(machine: Machine) -> None:
 
 @pytest.mark.parametrize(
     "victims",
-    [("raylet",), ("gcs_server",), ("python",), ("haproxy",), ("ray::ServeContr", "ray::HAProxyMan"), ("",)],
-    ids=["raylet", "gcs", "dashboard", "haproxy", "serve", "everything"],
+    [
+        pytest.param(("raylet",), id="raylet"),
+        pytest.param(("gcs_server",), id="gcs", marks=pytest.mark.long),
+        pytest.param(("python",), id="dashboard", marks=pytest.mark.long),
+        pytest.param(("haproxy",), id="haproxy"),
+        pytest.param(("ray::ServeContr", "ray::HAProxyMan"), id="serve", marks=pytest.mark.long),
+        pytest.param(("",), id="everything"),
+    ],
 )
 def test_up_after_kill_9_of(machine: Machine, victims: tuple[str, ...]) -> None:
     killed = machine.named(*victims)

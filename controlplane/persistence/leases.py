@@ -6,9 +6,10 @@ the successor of a dead one and takes over at once. Across clusters a valid leas
 
 from uuid import UUID
 
-from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy import exists, func, or_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from controlplane.persistence import clusters as cluster_rows
 from controlplane.persistence.tables import clusters, tenants
 
 LEASE_SECONDS = 15
@@ -72,6 +73,4 @@ async def release(engine: AsyncEngine, tenant_id: UUID, fence: int) -> None:
 
 async def draining(engine: AsyncEngine, cluster_id: str) -> bool:
     """True when this cluster was told to finish and activate nothing, or is recorded as ended."""
-    async with engine.connect() as connection:
-        state = (await connection.execute(select(clusters.c.state).where(clusters.c.id == cluster_id))).scalar()
-    return state in ("draining", "ended")
+    return await cluster_rows.state(engine, cluster_id) in ("draining", "ended")

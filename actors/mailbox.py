@@ -48,11 +48,12 @@ class Mailbox:
             if wake is not None:
                 self._waiting.pop(id).set_result(wake)
 
-    def started(self, execution_id: str) -> None:
-        """The engine took it: answer before that is written down."""
+    def started(self, execution_id: str) -> bool:
+        """The engine took it: answer before that is written down. False: nobody waits."""
         future = self._waiting.pop(execution_id, None)
         if future is not None:
             future.set_result(Wake("started"))
+        return future is not None
 
     def abandon(self, message: str) -> None:
         """The owner leaves: nobody will answer."""

@@ -34,6 +34,9 @@ STORE_PAUSE = 1.0
 CHECKED_AT_SECONDS = 30.0
 """An unchanged healthy finding is written down this often, not at each probe."""
 
+ANSWER_SECONDS = 0.01
+"""Who waits for a start is answered, and has the cores for so long, before an engine in this process takes them."""
+
 TRIGGER_BACKOFF = Backoff(base=1.0, ceiling=30.0)
 
 
@@ -122,6 +125,7 @@ class Runner:
                 if await own.promote(execution.id):
                     starting = replace(execution, state=ExecutionState.STARTING)
                     await self._chore("start", self._start(starting, rows.now))
+                    await self._mailbox.wait(None)
             case rules.Start(execution):
                 await self._chore("start", self._start(execution, rows.now))
             case rules.Follow(execution):
@@ -188,6 +192,8 @@ class Runner:
     async def _start(self, execution: Execution, now: datetime) -> None:
         try:
             provider = self._provider(execution)
+            if isinstance(provider, EmbeddedWorkflow) and self._mailbox.started(execution.id):
+                await asyncio.sleep(ANSWER_SECONDS)
             started = await provider.start(ExecutionInput.of(execution))
         except Exception as error:
             self._trigger_failures += 1

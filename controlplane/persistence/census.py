@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import ACTIVE, CURRENT, ExecutionState, HealthSpec, PlacementState, Status
+from controlplane.persistence.engine import reading
 from controlplane.persistence.tables import clusters, executions, heartbeats, placements, tenants
 
 
@@ -62,7 +63,7 @@ async def due(engine: AsyncEngine, cluster_id: str) -> list[Due]:
         .group_by(tenants.c.id, tenants.c.name)
         .order_by(func.min(executions.c.created_at))
     )
-    async with engine.connect() as connection:
+    async with reading(engine) as connection:
         return [Due(TenantKey(row.id, row.name), row.run > 1) for row in await connection.execute(query)]
 
 
@@ -71,13 +72,13 @@ async def owned_elsewhere(engine: AsyncEngine, name: str, cluster_id: str) -> bo
     query = select(tenants.c.id).where(
         tenants.c.name == name, tenants.c.deleted_at.is_(None), _owned_elsewhere(cluster_id)
     )
-    async with engine.connect() as connection:
+    async with reading(engine) as connection:
         return (await connection.execute(query)).first() is not None
 
 
 async def max_connections(engine: AsyncEngine) -> int:
     """What the database allows in all."""
-    async with engine.connect() as connection:
+    async with reading(engine) as connection:
         return int((await connection.execute(text("SHOW max_connections"))).scalar_one())
 
 
@@ -118,7 +119,7 @@ async def facts(engine: AsyncEngine, execution_ids: Collection[str]) -> Mapping[
         .join(tenants, tenants.c.id == executions.c.tenant_id)
         .where(executions.c.id.in_(execution_ids))
     )
-    async with engine.connect() as connection:
+    async with reading(engine) as connection:
         return {
             row.id: ExecutionFact(
                 tenant=TenantKey(row.tenant_id, row.name),
@@ -170,7 +171,7 @@ async def resting(engine: AsyncEngine) -> list[Serving]:
             ~_unfinished(),
         )
     )
-    async with engine.connect() as connection:
+    async with reading(engine) as connection:
         return [
             Serving(
                 tenant=TenantKey(row.id, row.name),
@@ -216,7 +217,7 @@ async def tenant_facts(engine: AsyncEngine) -> list[TenantFact]:
         func.coalesce(tenants.c.lease_expires_at >= func.clock_timestamp(), false()).label("leased"),
         tenants.c.serving_execution.is_not(None).label("serving"),
     ).where(tenants.c.deleted_at.is_(None))
-    async with engine.connect() as connection:
+    async with reading(engine) as connection:
         return [
             TenantFact(
                 TenantKey(row.id, row.name), Status(row.status), row.unfinished, row.waiting, row.leased, row.serving

@@ -1,6 +1,9 @@
 """One AsyncEngine per process and event loop: made lazily by whoever owns the loop, never pickled."""
 
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from controlplane.errors import SettingsError
 
@@ -33,3 +36,11 @@ def create_engine(database_url: str, *, pool: int, overflow: int = 0, applicatio
             },
         },
     )
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection for reads: each statement by itself, without the round trips of BEGIN and ROLLBACK. Statements of
+    one transaction would see no more of the same moment, at READ COMMITTED."""
+    async with engine.connect() as connection:
+        yield await connection.execution_options(isolation_level="AUTOCOMMIT")

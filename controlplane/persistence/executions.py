@@ -1,7 +1,6 @@
 """Reading and changing execution rows inside a transaction."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import Action, Execution, ExecutionState, Step, Tenant, TriggerSource, execution_id
 from controlplane.persistence import rows
+from controlplane.persistence.engine import reading
 from controlplane.persistence.tables import executions, steps
 from controlplane.ports import ExecutionInput
 
@@ -109,19 +109,23 @@ async def save(connection: AsyncConnection, execution: Execution, **values: Any)
     return rows.execution(row)
 
 
+async def advance(connection: AsyncConnection, id: str, *states: ExecutionState, **values: Any) -> Execution | None:
+    """Write columns of an execution that is in one of `states`, its tenant's row being locked; else None. One
+    statement where `lock` and `save` are two."""
+    query = update(executions).where(executions.c.id == id, executions.c.state.in_(states))
+    row = (await connection.execute(query.values(**values).returning(executions))).mappings().one_or_none()
+    return rows.execution(row) if row else None
+
+
 async def supersede_queued(connection: AsyncConnection, tenant_id: UUID, by: str) -> Execution | None:
     """Mark the queued execution, if any, as overtaken by `by`. One that never reached an engine just ends."""
-    queued = await find_queued(connection, tenant_id)
-    if queued is None:
-        return None
-    await save(
-        connection,
-        queued,
-        state=ExecutionState.SUPERSEDED,
-        superseded_by=by,
-        ended_at=func.clock_timestamp(),
+    query = (
+        update(executions)
+        .where(executions.c.tenant_id == tenant_id, executions.c.state == ExecutionState.QUEUED)
+        .values(state=ExecutionState.SUPERSEDED, superseded_by=by, ended_at=func.clock_timestamp())
     )
-    return replace(queued, state=ExecutionState.SUPERSEDED, superseded_by=by)
+    row = (await connection.execute(query.returning(executions))).mappings().one_or_none()
+    return rows.execution(row) if row else None
 
 
 # --- reads for the API ------------------------------------------------------------------------------------------------
@@ -129,7 +133,7 @@ async def supersede_queued(connection: AsyncConnection, tenant_id: UUID, by: str
 
 async def get(engine: AsyncEngine, id: str) -> tuple[Execution, tuple[Step, ...]] | None:
     """One execution and its steps in order."""
-    async with engine.connect() as connection:
+    async with reading(engine) as connection:
         row = (await connection.execute(select(executions).where(executions.c.id == id))).mappings().first()
         if row is None:
             return None
@@ -147,7 +151,7 @@ async def page(
     if before is not None:
         query = query.where(order < before)
     query = query.order_by(executions.c.generation.desc(), executions.c.run.desc()).limit(limit)
-    async with engine.connect() as connection:
+    async with reading(engine) as connection:
         return [rows.execution(row) for row in (await connection.execute(query)).mappings()]
 
 

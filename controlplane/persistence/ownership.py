@@ -30,6 +30,7 @@ from controlplane.model import (
     TriggerSource,
 )
 from controlplane.persistence import executions, intents, tenants
+from controlplane.persistence.engine import reading
 from controlplane.persistence.tables import executions as executions_table
 from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import ExecutionStatus
@@ -59,7 +60,7 @@ class Ownership:
 
     async def load(self) -> Lifecycle:
         """The rows to decide on. Raises LeaseLost where the row is gone or another owner has it."""
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             lifecycle = await tenants.load_lifecycle(connection, self.tenant_id)
         if lifecycle is None or lifecycle.tenant.fence != self.fence:
             raise LeaseLost(f"another owner has tenant {self.tenant_id}", fence=self.fence)
@@ -73,16 +74,16 @@ class Ownership:
 
         That nothing else is active is the unique index's to guarantee."""
         async with self._held() as held:
-            execution = await executions.lock(held.tx.connection, execution_id)
-            if execution is None or execution.state is not ExecutionState.QUEUED:
-                return False
-            execution = await executions.save(
+            execution = await executions.advance(
                 held.tx.connection,
-                execution,
+                execution_id,
+                ExecutionState.QUEUED,
                 state=ExecutionState.STARTING,
                 started_at=func.clock_timestamp(),
                 next_attempt_at=None,
             )
+            if execution is None:
+                return False
             tenant = await tenants.change_status(
                 held.tx,
                 held.tenant,
@@ -98,18 +99,18 @@ class Ownership:
     async def running(self, execution_id: str, provider_ref: str | None) -> bool:
         """starting → running: the engine has it."""
         async with self._held() as held:
-            execution = await executions.lock(held.tx.connection, execution_id)
-            if execution is None or execution.state is not ExecutionState.STARTING:
-                return False
-            execution = await executions.save(
+            execution = await executions.advance(
                 held.tx.connection,
-                execution,
+                execution_id,
+                ExecutionState.STARTING,
                 state=ExecutionState.RUNNING,
                 sub_state=SubState.RUNNING,
                 provider_ref=provider_ref,
                 error=None,
                 next_attempt_at=None,
             )
+            if execution is None:
+                return False
             tenant = await self._condition(held, "Triggered", "true", "Started", "")
             held.tx.event("execution.running", tenant, execution=execution)
         return True
@@ -117,10 +118,11 @@ class Ownership:
     async def start_failed(self, execution_id: str, message: str, retry_at: datetime) -> bool:
         """The engine refused or is down: it stays `starting` and the same id is started again at `retry_at`."""
         async with self._held() as held:
-            execution = await executions.lock(held.tx.connection, execution_id)
-            if execution is None or execution.state is not ExecutionState.STARTING:
+            execution = await executions.advance(
+                held.tx.connection, execution_id, ExecutionState.STARTING, error=message, next_attempt_at=retry_at
+            )
+            if execution is None:
                 return False
-            execution = await executions.save(held.tx.connection, execution, error=message, next_attempt_at=retry_at)
             tenant = await self._condition(held, "Triggered", "false", "TriggerFailed", message)
             held.tx.event("execution.trigger_failed", tenant, execution=execution, message=message)
         return True
@@ -162,19 +164,19 @@ class Ownership:
     async def stop(self, execution_id: str, cause: StopCause, reason: str) -> bool:
         """starting or running → stopping: the gate closes. False after the switch: it can only succeed."""
         async with self._held() as held:
-            execution = await executions.lock(held.tx.connection, execution_id)
-            if execution is None or execution.state not in CURRENT:
-                return False
             if held.tenant.serving_execution == execution_id:
                 return False
-            execution = await executions.save(
+            execution = await executions.advance(
                 held.tx.connection,
-                execution,
+                execution_id,
+                *CURRENT,
                 state=ExecutionState.STOPPING,
                 stop_cause=cause,
                 stop_reason=reason,
                 stop_requested_at=func.clock_timestamp(),
             )
+            if execution is None:
+                return False
             held.tx.event("execution.stopping", held.tenant, execution=execution, message=reason)
         return True
 
@@ -210,32 +212,29 @@ class Ownership:
         return outcome
 
     async def _after(self, held: Held, execution: Execution, message: str) -> Tenant:
-        """What the end of an execution means for its tenant."""
-        tenant = await tenants.save(held.tx.connection, held.tenant, epoch=held.tenant.epoch + 1)
+        """What the end of an execution means for its tenant: one write of its row."""
+        tenant = held.tenant
+        values: dict[str, Any] = {"epoch": tenant.epoch + 1}
         if execution.action is Action.DELETE:
             if execution.state is ExecutionState.SUCCEEDED:
                 return await tenants.change_status(
-                    held.tx, tenant, Cause.GONE, now=held.now, execution=execution, deleted_at=held.now
+                    held.tx, tenant, Cause.GONE, now=held.now, execution=execution, deleted_at=held.now, **values
                 )
-            return await self._next_delete_run(held, tenant, execution, message)
+            return await self._next_delete_run(held, execution, message, **values)
         newest = execution.generation == tenant.generation and tenant.deletion_requested_at is None
         if execution.state is ExecutionState.SUCCEEDED:
-            tenant = await tenants.save(
-                held.tx.connection,
-                tenant,
-                observed_generation=max(tenant.observed_generation, execution.generation),
-            )
-            if not newest:
-                return tenant
-            return await tenants.change_status(
-                held.tx,
-                tenant,
-                Cause.SUCCEEDED,
-                now=held.now,
-                execution=execution,
-                conditions=_all_true(tenant, held.now),
-            )
-        if newest and execution.state is not ExecutionState.SUPERSEDED:
+            values["observed_generation"] = max(tenant.observed_generation, execution.generation)
+            if newest:
+                return await tenants.change_status(
+                    held.tx,
+                    tenant,
+                    Cause.SUCCEEDED,
+                    now=held.now,
+                    execution=execution,
+                    conditions=_all_true(tenant, held.now),
+                    **values,
+                )
+        elif newest and execution.state is not ExecutionState.SUPERSEDED:
             reason = "Cancelled" if execution.state is ExecutionState.CANCELLED else "ExecutionFailed"
             return await tenants.change_status(
                 held.tx,
@@ -245,10 +244,12 @@ class Ownership:
                 execution=execution,
                 message=message,
                 condition=("Provisioned", "false", reason),
+                **values,
             )
-        return tenant
+        return await tenants.save(held.tx.connection, tenant, **values)
 
-    async def _next_delete_run(self, held: Held, tenant: Tenant, failed: Execution, message: str) -> Tenant:
+    async def _next_delete_run(self, held: Held, failed: Execution, message: str, **values: Any) -> Tenant:
+        tenant = held.tenant
         following = await executions.add(
             held.tx.connection,
             tenant,
@@ -265,6 +266,7 @@ class Ownership:
             current_execution=following.id,
             status_message=message,
             conditions=with_condition(tenant.conditions, "Provisioned", "unknown", "DeleteFailed", held.now, message),
+            **values,
         )
 
     async def observed(
@@ -334,7 +336,7 @@ class Ownership:
             executions_table.c.action == Action.UPDATE,
             executions_table.c.created_at > func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, seconds),
         )
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             return int((await connection.execute(query)).scalar_one())
 
     async def _condition(self, held: Held, type: str, status: Any, reason: str, message: str) -> Tenant:

@@ -27,6 +27,7 @@ from controlplane.model import (
     Tenant,
 )
 from controlplane.persistence import bootstrap, executions, rows, tenants
+from controlplane.persistence.engine import reading
 from controlplane.persistence.tables import executions as executions_table
 from controlplane.persistence.tables import placements, steps
 from controlplane.persistence.tables import tenants as tenants_table
@@ -45,7 +46,7 @@ class PostgresExecutionStore:
     async def context(self, execution_id: str) -> RunContext:
         if self._owner is None:
             self._owner = await bootstrap.installation_id(self._engine)
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             execution = await self._find(connection, execution_id)
             row = (
                 (await connection.execute(select(tenants_table).where(tenants_table.c.id == execution.tenant_id)))
@@ -83,13 +84,13 @@ class PostgresExecutionStore:
 
     async def _state(self, execution_id: str) -> ExecutionState:
         query = select(executions_table.c.state).where(executions_table.c.id == execution_id)
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             return ExecutionState((await connection.execute(query)).scalar_one())
 
     async def providers_used(self, execution_id: str) -> list[str]:
         of_tenant = select(executions_table.c.tenant_id).where(executions_table.c.id == execution_id)
         query = select(placements.c.provider).where(placements.c.tenant_id == of_tenant.scalar_subquery()).distinct()
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             return sorted((await connection.execute(query)).scalars())
 
     async def removable(self, execution_id: str) -> bool:
@@ -98,7 +99,7 @@ class PostgresExecutionStore:
             .join(tenants_table, tenants_table.c.id == executions_table.c.tenant_id)
             .where(executions_table.c.id == execution_id)
         )
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             row = (await connection.execute(query)).one()
         return ExecutionState(row.state) not in (ExecutionState.QUEUED, *CURRENT) and (
             row.serving_execution != execution_id
@@ -237,12 +238,8 @@ class PostgresExecutionStore:
     async def _guarded(self, execution_id: str) -> AsyncIterator[tuple[Transaction, Tenant, Execution]]:
         """A transaction with the tenant's row locked and the execution read after that."""
         async with transaction(self._engine, actor=self._actor) as tx:
-            tenant_id = (
-                await tx.connection.execute(
-                    select(executions_table.c.tenant_id).where(executions_table.c.id == execution_id)
-                )
-            ).scalar_one()
-            tenant = await tenants.lock(tx.connection, tenant_id)
+            of_execution = select(executions_table.c.tenant_id).where(executions_table.c.id == execution_id)
+            tenant = await tenants.lock(tx.connection, of_execution.scalar_subquery())
             execution = await executions.lock(tx.connection, execution_id)
             assert tenant is not None, "executions.tenant_id is a foreign key"
             assert execution is not None, "it was there a statement ago and rows are never deleted while unfinished"

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.conditions import with_condition
 from controlplane.errors import LeaseLost
 from controlplane.model import ACTIVE, Execution, ExecutionState, Lifecycle, PlacementState, Status, Step, Tenant
 from controlplane.persistence import rows
+from controlplane.persistence.engine import reading
 from controlplane.persistence.tables import executions, freezes, placements, steps, tenants
 from controlplane.persistence.transaction import Transaction
 from controlplane.transitions import Cause, move
@@ -33,8 +34,8 @@ UNFINISHED = (ExecutionState.QUEUED, *ACTIVE)
 LIVE_PLACEMENTS = (PlacementState.INTENDED, PlacementState.PLACED)
 
 
-async def lock(connection: AsyncConnection, tenant_id: UUID) -> Tenant | None:
-    """The row, locked until the transaction ends."""
+async def lock(connection: AsyncConnection, tenant_id: UUID | ScalarSelect[UUID]) -> Tenant | None:
+    """The row, locked until the transaction ends. What else is to be current must be read after it."""
     query = select(tenants).where(tenants.c.id == tenant_id).with_for_update()
     row = (await connection.execute(query)).mappings().first()
     return rows.tenant(row) if row else None
@@ -179,7 +180,7 @@ async def get(engine: AsyncEngine, name_or_id: str) -> TenantView | None:
     except ValueError:
         condition = tenants.c.name == name_or_id
     query = _views().where(condition).order_by(tenants.c.deleted_at.desc().nulls_first(), tenants.c.created_at.desc())
-    async with engine.connect() as connection:
+    async with reading(engine) as connection:
         row = (await connection.execute(query.limit(1))).mappings().first()
     return _view(row) if row else None
 
@@ -207,5 +208,5 @@ async def page(
     if after is not None:
         conditions.append(tenants.c.name > after)
     query = _views().where(and_(*conditions)).order_by(tenants.c.name).limit(limit)
-    async with engine.connect() as connection:
+    async with reading(engine) as connection:
         return [_view(row) for row in (await connection.execute(query)).mappings()]

@@ -98,7 +98,7 @@ async def replica(parts: Parts) -> AsyncIterator[Replica]:
         await engine.dispose()
 
 
-def of(request: Request) -> Replica:
+async def of(request: Request) -> Replica:
     return cast(Replica, request.app.state.replica)
 
 

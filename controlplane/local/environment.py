@@ -58,6 +58,9 @@ def ray_environment(home: Home, ports: Ports, haproxy: Path) -> dict[str, str]:
         "AUTOSCALER_METRIC_PORT": str(ports.monitor_metrics),
         "DASHBOARD_METRIC_PORT": str(ports.dashboard_metrics),
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        # Our replicas never block their loop, so a request need not cross threads, which costs switches of the GIL.
+        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+        "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(haproxy),
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.proxy_metrics),

@@ -128,6 +128,12 @@ async def supersede_queued(connection: AsyncConnection, tenant_id: UUID, by: str
     return rows.execution(row) if row else None
 
 
+async def steps_of(connection: AsyncConnection, id: str) -> tuple[Step, ...]:
+    """What is recorded of an execution's steps, in their order."""
+    query = select(steps).where(steps.c.execution_id == id).order_by(steps.c.position)
+    return tuple(rows.step(row) for row in (await connection.execute(query)).mappings())
+
+
 # --- reads for the API ------------------------------------------------------------------------------------------------
 
 
@@ -137,9 +143,7 @@ async def get(engine: AsyncEngine, id: str) -> tuple[Execution, tuple[Step, ...]
         row = (await connection.execute(select(executions).where(executions.c.id == id))).mappings().first()
         if row is None:
             return None
-        query = select(steps).where(steps.c.execution_id == id).order_by(steps.c.position)
-        found = tuple(rows.step(item) for item in (await connection.execute(query)).mappings())
-    return rows.execution(row), found
+        return rows.execution(row), await steps_of(connection, id)
 
 
 async def page(

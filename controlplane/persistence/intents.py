@@ -25,6 +25,7 @@ from controlplane.model import (
     execution_id,
 )
 from controlplane.persistence import executions, rows, tenants
+from controlplane.persistence.lifecycle import LIVE_PLACEMENTS
 from controlplane.persistence.tables import placements
 from controlplane.persistence.tables import tenants as tenants_table
 from controlplane.persistence.transaction import Transaction
@@ -218,7 +219,7 @@ async def force_delete(tx: Transaction, tenant: Tenant) -> Tenant:
         )
     abandoned = await tx.connection.execute(
         placements.update()
-        .where(placements.c.tenant_id == tenant.id, placements.c.state.in_(tenants.LIVE_PLACEMENTS))
+        .where(placements.c.tenant_id == tenant.id, placements.c.state.in_(LIVE_PLACEMENTS))
         .values(state="abandoned")
         .returning(placements.c.name)
     )

@@ -29,7 +29,7 @@ from controlplane.model import (
     Tenant,
     TriggerSource,
 )
-from controlplane.persistence import executions, intents, tenants
+from controlplane.persistence import executions, intents, lifecycle, tenants
 from controlplane.persistence.engine import reading
 from controlplane.persistence.tables import executions as executions_table
 from controlplane.persistence.transaction import Transaction, transaction
@@ -61,10 +61,10 @@ class Ownership:
     async def load(self) -> Lifecycle:
         """The rows to decide on. Raises LeaseLost where the row is gone or another owner has it."""
         async with reading(self._engine) as connection:
-            lifecycle = await tenants.load_lifecycle(connection, self.tenant_id)
-        if lifecycle is None or lifecycle.tenant.fence != self.fence:
+            rows = await lifecycle.load(connection, self.tenant_id)
+        if rows is None or rows.tenant.fence != self.fence:
             raise LeaseLost(f"another owner has tenant {self.tenant_id}", fence=self.fence)
-        return lifecycle
+        return rows
 
     def _held(self) -> AbstractAsyncContextManager[Held]:
         return _hold(self._engine, self.tenant_id, self.fence, self._owner)

@@ -28,8 +28,16 @@ from controlplane.model import (
     TriggerSource,
 )
 
+Row = Mapping[Any, Any]
+"""By column name."""
 
-def tenant(row: RowMapping) -> Tenant:
+
+def part(row: RowMapping, prefix: str) -> Row:
+    """The columns that `tables.prefixed` named."""
+    return {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}
+
+
+def tenant(row: Row) -> Tenant:
     return Tenant(
         id=row["id"],
         name=row["name"],
@@ -57,7 +65,7 @@ def tenant(row: RowMapping) -> Tenant:
     )
 
 
-def execution(row: RowMapping) -> Execution:
+def execution(row: Row) -> Execution:
     return Execution(
         id=row["id"],
         tenant_id=row["tenant_id"],
@@ -86,7 +94,7 @@ def execution(row: RowMapping) -> Execution:
     )
 
 
-def step(row: RowMapping) -> Step:
+def step(row: Row) -> Step:
     return Step(
         execution_id=row["execution_id"],
         name=StepName(row["name"]),
@@ -99,7 +107,7 @@ def step(row: RowMapping) -> Step:
     )
 
 
-def placement(row: RowMapping) -> Placement:
+def placement(row: Row) -> Placement:
     return Placement(
         execution_id=row["execution_id"],
         tenant_id=row["tenant_id"],
@@ -114,7 +122,7 @@ def placement(row: RowMapping) -> Placement:
     )
 
 
-def event(row: RowMapping) -> Event:
+def event(row: Row) -> Event:
     return Event(**row)
 
 

@@ -26,8 +26,9 @@ from controlplane.model import (
     StepState,
     Tenant,
 )
-from controlplane.persistence import bootstrap, executions, rows, tenants
+from controlplane.persistence import bootstrap, executions, lifecycle, rows, tenants
 from controlplane.persistence.engine import reading
+from controlplane.persistence.lifecycle import LIVE_PLACEMENTS
 from controlplane.persistence.tables import executions as executions_table
 from controlplane.persistence.tables import placements, steps
 from controlplane.persistence.tables import tenants as tenants_table
@@ -46,38 +47,23 @@ class PostgresExecutionStore:
     async def context(self, execution_id: str) -> RunContext:
         if self._owner is None:
             self._owner = await bootstrap.installation_id(self._engine)
+        of_execution = select(executions_table.c.tenant_id).where(executions_table.c.id == execution_id)
         async with reading(self._engine) as connection:
-            execution = await self._find(connection, execution_id)
-            row = (
-                (await connection.execute(select(tenants_table).where(tenants_table.c.id == execution.tenant_id)))
-                .mappings()
-                .one()
-            )
-            tenant = rows.tenant(row)
-            previous = None
-            if tenant.serving_execution not in (None, execution_id):
-                previous = await self._find(connection, str(tenant.serving_execution))
-            of_execution = select(steps).where(steps.c.execution_id == execution_id).order_by(steps.c.position)
-            of_tenant = (
-                select(placements)
-                .where(placements.c.tenant_id == execution.tenant_id, placements.c.state.in_(tenants.LIVE_PLACEMENTS))
-                .order_by(placements.c.generation, placements.c.run)
-            )
-            return RunContext(
-                owner=self._owner,
-                tenant=tenant,
-                execution=execution,
-                previous=previous,
-                steps=tuple(rows.step(item) for item in (await connection.execute(of_execution)).mappings()),
-                placements=tuple(rows.placement(item) for item in (await connection.execute(of_tenant)).mappings()),
-            )
-
-    async def _find(self, connection: Any, execution_id: str) -> Execution:
-        query = select(executions_table).where(executions_table.c.id == execution_id)
-        row = (await connection.execute(query)).mappings().first()
-        if row is None:
-            raise Terminal(f"there is no execution {execution_id!r}", execution_id=execution_id)
-        return rows.execution(row)
+            found = await lifecycle.related(connection, of_execution.scalar_subquery(), execution_id)
+            if found is None:
+                raise Terminal(f"there is no execution {execution_id!r}", execution_id=execution_id)
+            steps_so_far = await executions.steps_of(connection, execution_id)
+        execution = found.find(execution_id)
+        assert execution is not None, "it was asked for by its id"
+        serving = found.tenant.serving_execution
+        return RunContext(
+            owner=self._owner,
+            tenant=found.tenant,
+            execution=execution,
+            previous=found.find(serving) if serving != execution_id else None,
+            steps=steps_so_far,
+            placements=found.placements,
+        )
 
     async def current(self, execution_id: str) -> bool:
         return await self._state(execution_id) in CURRENT
@@ -141,7 +127,7 @@ class PostgresExecutionStore:
         async with transaction(self._engine, actor=self._actor) as tx:
             await tx.connection.execute(
                 update(placements)
-                .where(placements.c.execution_id == execution_id, placements.c.state.in_(tenants.LIVE_PLACEMENTS))
+                .where(placements.c.execution_id == execution_id, placements.c.state.in_(LIVE_PLACEMENTS))
                 .values(state=PlacementState.REMOVED, removed_at=func.clock_timestamp())
             )
 

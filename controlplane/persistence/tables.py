@@ -1,9 +1,12 @@
 """The tables. Timestamps are the database's own; JSON is jsonb; states are text and checked by the model."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     DateTime,
     ForeignKey,
     Identity,
@@ -209,3 +212,8 @@ freezes = Table(
     Column("scope", Text, primary_key=True),  # all | provider:<name>, of compute or workflow
     _timestamp("at", default=True),
 )
+
+
+def prefixed(table: Table, prefix: str) -> list[ColumnElement[Any]]:
+    """Its columns for a SELECT that joins several tables; `rows.part` takes them out of a row again."""
+    return [column.label(f"{prefix}{column.name}") for column in table.c]

@@ -6,32 +6,28 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, ScalarSelect, Select, and_, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.conditions import with_condition
 from controlplane.errors import LeaseLost
-from controlplane.model import ACTIVE, Execution, ExecutionState, Lifecycle, PlacementState, Status, Step, Tenant
+from controlplane.model import Execution, Status, Tenant
 from controlplane.persistence import rows
 from controlplane.persistence.engine import reading
-from controlplane.persistence.tables import executions, freezes, placements, steps, tenants
+from controlplane.persistence.tables import executions, freezes, prefixed, tenants
 from controlplane.persistence.transaction import Transaction
 from controlplane.transitions import Cause, move
 
 
-def _frozen() -> ColumnElement[bool]:
+def frozen() -> ColumnElement[bool]:
     """Paused itself, or all are, or the compute or workflow provider of its spec is."""
     spec = tenants.c.spec
     of_provider = [
         func.concat("provider:", spec["compute"]["provider"].astext),
         func.concat("provider:", spec["workflow"]["provider"].astext),
     ]
-    frozen = exists().where(or_(freezes.c.scope == "all", freezes.c.scope.in_(of_provider)))
-    return or_(tenants.c.paused, frozen).label("frozen")
-
-
-UNFINISHED = (ExecutionState.QUEUED, *ACTIVE)
-LIVE_PLACEMENTS = (PlacementState.INTENDED, PlacementState.PLACED)
+    by_scope = exists().where(or_(freezes.c.scope == "all", freezes.c.scope.in_(of_provider)))
+    return or_(tenants.c.paused, by_scope).label("frozen")
 
 
 async def lock(connection: AsyncConnection, tenant_id: UUID | ScalarSelect[UUID]) -> Tenant | None:
@@ -104,53 +100,6 @@ async def change_status(
     return after
 
 
-async def load_lifecycle(connection: AsyncConnection, tenant_id: UUID) -> Lifecycle | None:
-    """The rows that `reconcile` decides on, or None where there is no such tenant."""
-    found = (
-        (
-            await connection.execute(
-                select(tenants, _frozen(), func.clock_timestamp().label("db_now")).where(tenants.c.id == tenant_id)
-            )
-        )
-        .mappings()
-        .first()
-    )
-    if found is None:
-        return None
-    placed = tuple(
-        rows.placement(row)
-        for row in (
-            await connection.execute(
-                select(placements)
-                .where(placements.c.tenant_id == tenant_id, placements.c.state.in_(LIVE_PLACEMENTS))
-                .order_by(placements.c.generation, placements.c.run)
-            )
-        ).mappings()
-    )
-    wanted = {found["current_execution"], found["serving_execution"], *(p.execution_id for p in placed)} - {None}
-    known = tuple(
-        rows.execution(row)
-        for row in (
-            await connection.execute(
-                select(executions)
-                .where(
-                    executions.c.tenant_id == tenant_id,
-                    or_(executions.c.id.in_(wanted), executions.c.state.in_(UNFINISHED)),
-                )
-                .order_by(executions.c.generation, executions.c.run)
-            )
-        ).mappings()
-    )
-    active = next((e for e in known if e.state.active), None)
-    active_steps: tuple[Step, ...] = ()
-    if active is not None:
-        query = select(steps).where(steps.c.execution_id == active.id).order_by(steps.c.position)
-        active_steps = tuple(rows.step(row) for row in (await connection.execute(query)).mappings())
-    return Lifecycle(
-        tenant=rows.tenant(found), executions=known, steps=active_steps, placements=placed, now=found["db_now"]
-    )
-
-
 # --- reads for the API ------------------------------------------------------------------------------------------------
 
 
@@ -164,13 +113,12 @@ class TenantView:
 
 def _views() -> Select[Any]:
     """Tenants joined with their current executions, the latter's columns prefixed `x_`."""
-    prefixed = [column.label(f"x_{column.name}") for column in executions.c]
-    return select(tenants, _frozen(), *prefixed).join(executions, executions.c.id == tenants.c.current_execution)
+    of_execution = prefixed(executions, "x_")
+    return select(tenants, frozen(), *of_execution).join(executions, executions.c.id == tenants.c.current_execution)
 
 
-def _view(row: Mapping[str, Any]) -> TenantView:
-    execution = {name[2:]: value for name, value in row.items() if name.startswith("x_")}
-    return TenantView(rows.tenant(row), rows.execution(execution))  # type: ignore[arg-type]
+def _view(row: RowMapping) -> TenantView:
+    return TenantView(rows.tenant(row), rows.execution(rows.part(row, "x_")))
 
 
 async def get(engine: AsyncEngine, name_or_id: str) -> TenantView | None:

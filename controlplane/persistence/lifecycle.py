@@ -1,0 +1,85 @@
+"""The rows of one tenant that decisions are made on, read in one statement: of one moment, in one round trip."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ScalarSelect, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from controlplane.model import ACTIVE, Execution, ExecutionState, Lifecycle, Placement, PlacementState, Tenant
+from controlplane.persistence import rows
+from controlplane.persistence.executions import steps_of
+from controlplane.persistence.tables import executions, placements, prefixed, tenants
+from controlplane.persistence.tenants import frozen
+
+UNFINISHED = (ExecutionState.QUEUED, *ACTIVE)
+LIVE_PLACEMENTS = (PlacementState.INTENDED, PlacementState.PLACED)
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """A tenant, those of its executions that still matter, what they placed, and the database's clock."""
+
+    tenant: Tenant
+    executions: tuple[Execution, ...]
+    """In (generation, run) order: current, serving, unfinished, those with a live placement, and those asked for."""
+    placements: tuple[Placement, ...]
+    """The live ones, in the same order."""
+    now: datetime
+
+    def find(self, id: str | None) -> Execution | None:
+        return next((execution for execution in self.executions if execution.id == id), None)
+
+
+_RELATED = (
+    select(
+        tenants,
+        frozen(),
+        func.clock_timestamp().label("db_now"),
+        *prefixed(executions, "x_"),
+        *prefixed(placements, "p_"),
+    )
+    .select_from(
+        tenants.join(executions, executions.c.tenant_id == tenants.c.id).outerjoin(
+            placements,
+            and_(placements.c.execution_id == executions.c.id, placements.c.state.in_(LIVE_PLACEMENTS)),
+        )
+    )
+    .order_by(executions.c.generation, executions.c.run)
+)
+_MATTERS = (
+    executions.c.id == tenants.c.current_execution,
+    executions.c.id == tenants.c.serving_execution,
+    executions.c.state.in_(UNFINISHED),
+    placements.c.execution_id.is_not(None),
+)
+
+
+async def related(connection: AsyncConnection, tenant_id: UUID | ScalarSelect[UUID], *also: str) -> Related | None:
+    """`also`: ids of executions that are wanted whether they matter or not. None: no such tenant."""
+    query = _RELATED.where(tenants.c.id == tenant_id, or_(*_MATTERS, executions.c.id.in_(also)))
+    found = (await connection.execute(query)).mappings().all()
+    if not found:
+        return None
+    return Related(
+        tenant=rows.tenant(found[0]),
+        executions=tuple(rows.execution(rows.part(row, "x_")) for row in found),
+        placements=tuple(rows.placement(rows.part(row, "p_")) for row in found if row["p_execution_id"] is not None),
+        now=found[0]["db_now"],
+    )
+
+
+async def load(connection: AsyncConnection, tenant_id: UUID) -> Lifecycle | None:
+    """What `reconcile` decides on, or None where there is no such tenant."""
+    found = await related(connection, tenant_id)
+    if found is None:
+        return None
+    active = next((execution for execution in found.executions if execution.state.active), None)
+    return Lifecycle(
+        tenant=found.tenant,
+        executions=found.executions,
+        steps=await steps_of(connection, active.id) if active is not None else (),
+        placements=found.placements,
+        now=found.now,
+    )

@@ -174,6 +174,9 @@ class Runner:
             await work
         except LeaseLost:
             logger.info("lost the lease during %s", kind)
+        except LandlordError as error:
+            logger.warning("chore %s of tenant %s: %s", kind, self._ownership.tenant_id, error)
+            await asyncio.sleep(STORE_PAUSE)
         except Exception:
             logger.exception("chore %s failed", kind)
             await asyncio.sleep(STORE_PAUSE)

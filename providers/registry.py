@@ -78,6 +78,13 @@ def enabled_compute(settings: Settings) -> Enabled[ComputeProvider]:
     return Enabled({name: _compute_factory(known[name], settings) for name in enabled_names(settings)})
 
 
+def import_compute(settings: Settings) -> None:
+    """Import the modules of the enabled ones, with their SDKs, before anybody looks one up. Raises SettingsError."""
+    known = _known(COMPUTE)
+    for name in enabled_names(settings):
+        _load(known[name])
+
+
 def enabled_workflow_names(settings: Settings) -> tuple[str, ...]:
     """The installation's default engine first; `embedded` always, since deletes fall back to it; then those that are
     set up, so that tenants may choose them.

@@ -1,5 +1,6 @@
 """The Ray head of one home: started by Ray's own command line, watched from outside."""
 
+import contextlib
 import importlib.util
 import secrets
 import shutil
@@ -14,6 +15,7 @@ import httpx
 import psutil
 
 from controlplane.errors import EngineUnavailable
+from controlplane.local import worker
 from controlplane.local.haproxy import launcher
 from controlplane.local.paths import Home, write_private
 from controlplane.local.ports import Ports
@@ -38,6 +40,11 @@ class RayHead:
         """The launcher that Serve starts in HAProxy's place."""
         return self.home.runtime / "haproxy"
 
+    @property
+    def worker(self) -> Path:
+        """The launcher that Ray starts in the interpreter's place, for workers above all."""
+        return self.home.runtime / "worker"
+
     def start(self, environment: Mapping[str, str], log: Path) -> None:
         """Returns once Ray says that it runs. Raises EngineUnavailable with the end of the log."""
         self._prepare()
@@ -61,10 +68,18 @@ class RayHead:
             "object-store-memory": OBJECT_STORE_BYTES,
         }
         arguments = [f"--{name}={value}" for name, value in options.items()]
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--disable-usage-stats", *arguments]
+        starter = [sys.executable, "-m", "actors.ray_start", str(self.worker)]
+        command = [*starter, "start", "--head", "--disable-usage-stats", *arguments]
         code = run_logged(command, environment, cwd=self.home.ray, log=log, timeout=START_SECONDS)
         if code != 0:
             raise EngineUnavailable(f"the Ray head did not start (exit {code}), see {log}: {end_of(log)}")
+
+    def renew_workers(self) -> None:
+        """Those that are started from now on have the code that lies on the disk now: the fork servers have older."""
+        for process in find_processes(self.home.mark, self.home.ray):
+            with contextlib.suppress(psutil.Error):
+                if worker.SERVER in process.cmdline():
+                    process.terminate()
 
     def trouble(self) -> str | None:
         """What is wrong with it, None when it is healthy. Looks at processes and ports; asks nobody for a token."""
@@ -86,6 +101,9 @@ class RayHead:
             write_private(self.home.ray_token, secrets.token_hex(32))
         write_private(self.haproxy, launcher(sys.executable, real_haproxy()))
         self.haproxy.chmod(0o700)
+        workers = worker.launcher(sys.executable, self.home.runtime, self.home.logs / "workers.log")
+        write_private(self.worker, workers)
+        self.worker.chmod(0o700)
         sessions = sorted(path for path in self.home.ray_sessions.glob("session_2*") if path.is_dir())
         for session in sessions[: -KEPT_SESSIONS + 1]:
             shutil.rmtree(session, ignore_errors=True)

@@ -162,6 +162,7 @@ class Installation:
                 self._say(str(error))
         else:
             bootstrap.migrate(url)
+            RayHead(self.home, state.ports).renew_workers()
         renewed = replace(state, build=build)
         self._deploy(renewed, decisive, RENEWED_SECONDS)
         return Started(renewed, fresh=True)

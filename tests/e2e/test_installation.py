@@ -25,6 +25,7 @@ from controlplane.local.paths import Home
 from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.local.processes import find_processes
 from controlplane.local.state import RunState
+from controlplane.local.worker import SERVER
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -197,6 +198,24 @@ def test_up_after_kill_9_of(machine: Machine, victims: tuple[str, ...]) -> None:
 
     with machine.client() as client:
         assert client.get_tenant("demo")["status"] == "ready"
+
+
+def test_workers_are_forks_and_a_killed_fork_server_is_started_again(machine: Machine) -> None:
+    def servers() -> list[psutil.Process]:
+        return [process for process in machine.processes() if SERVER in process.cmdline()]
+
+    for process in servers():
+        process.kill()
+    command = "spec.compute.config.command=[sleep, infinity]"
+    done = machine.run(
+        "tenant", "create", "forked", "--set", "spec.compute.provider=process", "--set", command, "--wait"
+    )
+    assert done.returncode == 0, done.stderr
+    [server] = servers()
+    assert any(p.cmdline()[0].startswith("ray::Tenant") for p in server.children())
+    # The raylet ends its workers by process group.
+    assert all(os.getpgid(process.pid) == process.pid for process in server.children())
+    assert machine.run("tenant", "delete", "forked", "--wait").returncode == 0
 
 
 def test_two_at_once_do_not_meet(machine: Machine) -> None:

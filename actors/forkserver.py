@@ -1,0 +1,118 @@
+"""The fork server: a process that has imported what every worker needs and forks one for each order.
+
+`python -m actors.forkserver <socket>`, started on first use by `controlplane.local.worker`, which the raylet runs in
+the place of a new Python. One for each raylet and job, with the environment of the first worker that asked. Ends when
+its raylet does, and by `up` when there is new code.
+
+A process must have one thread when it forks, so nothing here may start any: no event loop, no call to Ray. Nor may
+anything draw one of Ray's random ids, which `ray.remote` does for a class: all children would draw the same ones after
+it. So the modules that define actors are not imported here, but what those import is.
+"""
+
+import gc
+import json
+import os
+import random
+import runpy
+import select
+import signal
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray._private.workers.default_worker  # noqa: F401
+import uvloop  # noqa: F401
+
+import actors.runner  # noqa: F401
+from controlplane.local.build import build_id
+from controlplane.local.worker import DONE
+from controlplane.settings import load_settings
+from providers import registry
+
+LONGEST_ORDER = 1 << 22
+"""Bytes: an environment and a command line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a launcher asks for: the worker's command line, environment and directory, and its descriptors 0 to 2."""
+
+    command: list[str]
+    environ: dict[str, str]
+    directory: str
+    descriptors: tuple[int, ...]
+
+
+def serve(path: Path, raylet: int) -> Order | None:
+    """Fork until the raylet ends, then None. In each child: the order that it is to become."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        path.chmod(0o600)
+        listener.listen(128)
+        ended = os.pidfd_open(raylet)
+        while True:
+            ready, _, _ = select.select([listener.fileno(), ended], [], [])
+            if ended in ready:
+                path.unlink(missing_ok=True)
+                return None
+            connection, _ = listener.accept()
+            with connection:
+                order = _order(connection)
+                if order is not None and os.fork() == 0:
+                    os.close(ended)
+                    return order
+                if order is not None:
+                    for descriptor in order.descriptors:
+                        os.close(descriptor)
+                    connection.sendall(DONE)
+
+
+def _order(connection: socket.socket) -> Order | None:
+    """None: who connected only looked whether anybody listens, or went away in the middle."""
+    connection.settimeout(5)
+    try:
+        _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
+        text = b""
+        while piece := connection.recv(1 << 16):
+            text += piece
+            if len(text) > LONGEST_ORDER:
+                return None
+    except OSError:
+        return None
+    return Order(**json.loads(text), descriptors=tuple(descriptors)) if text else None
+
+
+def become(order: Order) -> None:
+    """Run the worker as its interpreter would have."""
+    # The raylet ends a worker by its process group: with ours it would end all.
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for target, descriptor in enumerate(order.descriptors):
+        os.dup2(descriptor, target)
+        os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(order.environ)
+    os.chdir(order.directory)
+    random.seed()
+    sys.argv = order.command
+    sys.path[0] = str(Path(order.command[0]).parent)
+    runpy.run_path(order.command[0], run_name="__main__")
+
+
+def main() -> None:
+    # Its own code decides which build a child is of, not what lies on the disk when the child is made.
+    build_id()
+    registry.import_compute(load_settings())
+    assert threading.active_count() == 1, "only a process with one thread may fork"
+    gc.collect()
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    order = serve(Path(sys.argv[1]), int(os.environ["RAY_RAYLET_PID"]))
+    if order is not None:
+        become(order)
+
+
+if __name__ == "__main__":
+    main()

@@ -17,6 +17,7 @@ from actors import restate_endpoint, step_worker
 from actors.directory import RayDirectory
 from actors.naming import NAMESPACE, SUPERVISOR
 from actors.runtime import Identity, database_url
+from actors.shared import SharedState
 from actors.supervisor import ensure_supervisor
 from controlplane.api.app import create_app
 from controlplane.settings import load_settings
@@ -46,7 +47,7 @@ class Api:
             settings,
             database_url=database_url(settings),
             directory=RayDirectory(),
-            compute=registry.enabled_compute(settings),
+            compute=registry.enabled_compute(settings, SharedState),
             workflows=registry.enabled_workflow_names(settings),
         )
 

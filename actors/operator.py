@@ -15,7 +15,7 @@ from typing import Any
 
 import ray
 
-from actors.naming import NAMESPACE, SUPERVISOR, tenant_actor
+from actors.naming import NAMESPACE, SUPERVISOR, shared_actor, tenant_actor
 
 ANSWER_SECONDS = 10.0
 
@@ -39,6 +39,10 @@ class Operator:
     def dismiss(self, name: str) -> None:
         """Ask a live actor to leave as soon as it is at rest. Its tenant's compute stays."""
         ray.get(self._find(tenant_actor(name)).make_room.remote(), timeout=ANSWER_SECONDS)
+
+    def shared(self, provider: str, verb: str, *arguments: Any) -> Any:
+        """Call a method of the state that a provider keeps in memory: `shared("fake", "lose", instance_id)`."""
+        return ray.get(self._find(shared_actor(provider)).call.remote(verb, *arguments), timeout=ANSWER_SECONDS)
 
     def _ask(self, actor: str) -> dict[str, Any]:
         return dict(ray.get(self._find(actor).describe.remote(), timeout=ANSWER_SECONDS))

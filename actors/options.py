@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from actors.naming import NAMESPACE, SUPERVISOR, tenant_actor
+from actors.naming import NAMESPACE, SUPERVISOR, shared_actor, tenant_actor
 
 MAX_CALLS = 1000
 """Concurrent calls of an async actor: wake-ups are many and short, reads never wait behind work."""
@@ -35,3 +35,8 @@ def for_supervisor() -> dict[str, Any]:
         "max_task_retries": 0,
         "max_concurrency": MAX_CALLS,
     }
+
+
+def for_shared(provider: str) -> dict[str, Any]:
+    """Found by name, made by whoever needs it first, and brought back by Ray: who uses it has other work."""
+    return {**for_supervisor(), "name": shared_actor(provider)}

@@ -12,6 +12,7 @@ from ray import serve
 
 from actors.execution import VisibleStepRunner
 from actors.runtime import Runtime, build_runtime
+from actors.shared import SharedState
 from controlplane.attempts import Attempts
 from controlplane.clock import SystemClock
 from controlplane.settings import Settings
@@ -38,7 +39,9 @@ class RestateEndpoint:
     """One replica. What Restate asks is safe to ask twice: attempts are recorded, effects pass the gate."""
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        runtime = build_runtime(actor="restate-endpoint", run_step=VisibleStepRunner(), pool=CONNECTIONS)
+        runtime = build_runtime(
+            actor="restate-endpoint", run_step=VisibleStepRunner(), pool=CONNECTIONS, share=SharedState
+        )
         return endpoint(runtime)
 
 

@@ -1,8 +1,9 @@
 """What one actor process is built from: settings, database, providers, steps. Made lazily on the actor's own loop."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -69,13 +70,21 @@ class Runtime:
         await self.engine.dispose()
 
 
-def build_runtime(*, actor: str, run_step: StepRunner, pool: int, environ: Mapping[str, str] | None = None) -> Runtime:
-    """Raises SettingsError. `pool`: database connections this process keeps; `actor`: who it is, in the trail."""
+def build_runtime(
+    *,
+    actor: str,
+    run_step: StepRunner,
+    pool: int,
+    share: Callable[[str], Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Runtime:
+    """Raises SettingsError. `pool`: database connections this process keeps; `actor`: who it is, in the trail;
+    `share`: as `registry.enabled_compute` takes it."""
     settings = load_settings(environ)
     clock = SystemClock()
     engine = create_engine(database_url(settings), pool=pool, overflow=2, application=f"landlord {actor}")
     store = PostgresExecutionStore(engine, actor=actor)
-    compute = registry.enabled_compute(settings)
+    compute = registry.enabled_compute(settings, share)
     prober = HealthProber()
     return Runtime(
         settings=settings,

@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 from actors.execution import VisibleStepRunner
 from actors.naming import NAMESPACE
 from actors.runtime import Runtime, build_runtime
+from actors.shared import SharedState
 from controlplane.attempts import Attempts
 from controlplane.clock import SystemClock
 from controlplane.settings import Settings
@@ -32,7 +33,9 @@ class StepWorkerActor:
 
     async def __init__(self, number: int) -> None:  # type: ignore[misc]  # Ray awaits it
         self._number = number
-        self._runtime: Runtime = build_runtime(actor=repr(self), run_step=VisibleStepRunner(), pool=CONNECTIONS)
+        self._runtime: Runtime = build_runtime(
+            actor=repr(self), run_step=VisibleStepRunner(), pool=CONNECTIONS, share=SharedState
+        )
         settings = self._runtime.settings
         attempts = Attempts(
             self._runtime.store, self._runtime.steps, SystemClock(), max_attempts=settings.step_max_attempts

@@ -25,6 +25,7 @@ from actors.naming import NAMESPACE, SUPERVISOR, name_of_tenant
 from actors.options import for_supervisor, for_tenant
 from actors.queue import Priority, WakeQueue
 from actors.runtime import Runtime, build_runtime
+from actors.shared import SharedState
 from actors.sweep import Sweep
 from actors.tenant import TenantActor
 from controlplane.persistence import census, leases
@@ -52,7 +53,9 @@ class Supervisor:
     """
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Ray awaits it
-        self._runtime: Runtime = build_runtime(actor=SUPERVISOR, run_step=VisibleStepRunner(), pool=3)
+        self._runtime: Runtime = build_runtime(
+            actor=SUPERVISOR, run_step=VisibleStepRunner(), pool=3, share=SharedState
+        )
         self._directory = RayDirectory()
         self._live: dict[str, asyncio.Task[None]] = {}
         self._queue = WakeQueue()

@@ -17,6 +17,7 @@ from actors.execution import VisibleStepRunner
 from actors.mailbox import Mailbox
 from actors.runner import Runner
 from actors.runtime import Runtime, build_runtime
+from actors.shared import SharedState
 from controlplane.model import StepName
 from controlplane.persistence import leases
 from controlplane.persistence.ownership import Ownership
@@ -146,7 +147,9 @@ class Tenant:
 
     async def _own(self, tenant_id: UUID, mailbox: Mailbox) -> str:
         """Take the lease, run under it, give it back."""
-        runtime = self._runtime = build_runtime(actor=repr(self), run_step=VisibleStepRunner(), pool=2)
+        runtime = self._runtime = build_runtime(
+            actor=repr(self), run_step=VisibleStepRunner(), pool=2, share=SharedState
+        )
         cluster_id = runtime.identity.cluster_id
         actor_id = str(ray.get_runtime_context().get_actor_id())
         fence = await leases.acquire(runtime.engine, tenant_id, cluster_id=cluster_id, actor_id=actor_id)

@@ -1,13 +1,16 @@
 """Named points in the code where a fault test may kill or hold this process. Off unless LANDLORD_FAILPOINTS is set.
 
 The setting names a directory. A file `<directory>/<point>` arms the point, its text says what happens there: `kill`
-(SIGKILL to this very process) or `hold` (wait until the file is gone). `kill` disarms itself first, so it hits once.
+(SIGKILL to this very process), `fail` (the platform is said not to answer) or `hold` (wait until the file is gone).
+`kill` and `fail` disarm themselves first, so they hit once.
 """
 
 import asyncio
 import os
 import signal
 from pathlib import Path
+
+from controlplane.errors import EngineUnavailable
 
 HOLD_POLL_SECONDS = 0.05
 
@@ -19,7 +22,7 @@ class Failpoints:
         self._directory = directory
 
     async def reach(self, point: str) -> None:
-        """Do what the test armed here, if anything."""
+        """Do what the test armed here, if anything. Raises EngineUnavailable where that is `fail`."""
         if self._directory is None:
             return
         armed = self._directory / point
@@ -27,9 +30,15 @@ class Failpoints:
             what = armed.read_text().strip()
         except FileNotFoundError:
             return
+        if what in ("kill", "fail"):
+            try:
+                armed.unlink()
+            except FileNotFoundError:
+                return  # it hit somebody else
         if what == "kill":
-            armed.unlink(missing_ok=True)
             os.kill(os.getpid(), signal.SIGKILL)
+        if what == "fail":
+            raise EngineUnavailable(f"a failpoint says so: {point}")
         (self._directory / f"{point}.reached").touch()
         while armed.exists():  # noqa: ASYNC110, the test holds us through the file system, there is nothing to await
             await asyncio.sleep(HOLD_POLL_SECONDS)

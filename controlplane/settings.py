@@ -70,6 +70,12 @@ class Settings(BaseModel):
     process_user: str | None = None
     docker_allow_host_access: bool = False
     """Allow host mounts, host network and privileged containers in docker configs."""
+    fake_latency_seconds: float = Field(default=0.0, ge=0)
+    """Of each call of the `fake` cloud."""
+    fake_failure_rate: float = Field(default=0.0, ge=0, le=1)
+    """How many of them fail without their effect."""
+    fake_timeout_rate: float = Field(default=0.0, ge=0, le=1)
+    """How many have their effect and are told to have failed (ExecuteAndTimeout)."""
     failpoints: Path | None = None
     """Directory of named failpoints, for fault tests only (see `controlplane.failpoints`)."""
 

@@ -117,8 +117,9 @@ class Steps:
             raise self._not_current(execution.id)
         if provider.exclusive(compute.config):
             await self._step_aside(context)
-        gate = _RowGate(self._store, execution.id)
+        gate = _RowGate(self._store, self._failpoints, execution.id)
         try:
+            await self._failpoints.reach("apply_compute.before_effect")
             resource = await provider.apply(DesiredResource(ownership, compute.config, execution.spec.health), gate)
         except NotCurrent as refusal:
             if refusal.made is not None and await self._store.removable(execution.id):
@@ -222,6 +223,7 @@ class Steps:
         for resource, provider in await self._resources(context, context.placements):
             await self._check_gate(execution_id)
             await provider.destroy(resource.id)
+            await self._failpoints.reach("destroy_compute.after_effect")
 
     async def _verify_gone(self, execution_id: str, signals: StepSignals) -> None:
         context = await self._current_context(execution_id)
@@ -318,9 +320,13 @@ class Steps:
 class _RowGate:
     """`ports.ExecutionGate` of one execution."""
 
-    def __init__(self, store: ExecutionStore, execution_id: str) -> None:
+    def __init__(self, store: ExecutionStore, failpoints: Failpoints, execution_id: str) -> None:
         self._store = store
+        self._failpoints = failpoints
         self._execution_id = execution_id
+        self._asked = 0
 
     async def current(self) -> bool:
+        self._asked += 1
+        await self._failpoints.reach(f"apply_compute.gate_{self._asked}")
         return await self._store.current(self._execution_id)

@@ -1,7 +1,9 @@
 """Names to providers, through the entry points of whatever is installed; third parties add theirs without a fork.
 
 A compute provider's class has `from_settings(settings)`; one that depends on something on this machine may also have
-`available(settings)`, which decides whether it is enabled where the setting does not say. A workflow provider's class
+`available(settings)`, which decides whether it is enabled where the setting does not say. One that keeps its resources
+in memory has `shared_state(settings)`, whose methods are coroutines, and is built from a handle on it, so that all
+processes of a cluster see the same. A workflow provider's class
 has `build(environment)`, and `available(settings)` where it can be used beside the default engine once the settings
 that it needs are given. A provider's module, and with it its SDK, is imported when the provider is first looked up.
 """
@@ -72,10 +74,18 @@ def enabled_names(settings: Settings) -> tuple[str, ...]:
     return settings.compute_providers
 
 
-def enabled_compute(settings: Settings) -> Enabled[ComputeProvider]:
-    """Those of `enabled_names`. Raises SettingsError as it does, and at a look-up what `from_settings` raises."""
+def enabled_compute(settings: Settings, share: Callable[[str], Any] | None = None) -> Enabled[ComputeProvider]:
+    """Those of `enabled_names`. Raises SettingsError as it does, and at a look-up what `from_settings` raises.
+
+    `share`: gives a handle on the one `shared_state` of a provider that has such, wherever it lives; without it each
+    process has its own."""
     known = _known(COMPUTE)
-    return Enabled({name: _compute_factory(known[name], settings) for name in enabled_names(settings)})
+    return Enabled({name: _compute_factory(known[name], settings, share) for name in enabled_names(settings)})
+
+
+def shared_state(name: str, settings: Settings) -> Any:
+    """A new one, for whoever holds it for all. Raises SettingsError: no such provider."""
+    return _load(_entry_point(_known(COMPUTE), name, "LANDLORD_COMPUTE_PROVIDERS")).shared_state(settings)
 
 
 def import_compute(settings: Settings) -> None:
@@ -128,8 +138,16 @@ def _is_set_up(point: EntryPoint, settings: Settings) -> bool:
     return asked is not None and asked(settings)
 
 
-def _compute_factory(point: EntryPoint, settings: Settings) -> Callable[[], ComputeProvider]:
-    return lambda: cast(ComputeProvider, _load(point).from_settings(settings))
+def _compute_factory(
+    point: EntryPoint, settings: Settings, share: Callable[[str], Any] | None
+) -> Callable[[], ComputeProvider]:
+    def build() -> ComputeProvider:
+        provider = _load(point)
+        if share is not None and hasattr(provider, "shared_state"):
+            return cast(ComputeProvider, provider(share(point.name)))
+        return cast(ComputeProvider, provider.from_settings(settings))
+
+    return build
 
 
 def _workflow_factory(point: EntryPoint, environment: WorkflowEnvironment) -> Callable[[], WorkflowProvider]:

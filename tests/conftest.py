@@ -33,7 +33,7 @@ def short_dir() -> Iterator[Path]:
 def installation(docker_engine: object) -> Iterator[Installation]:
     """Running, shared by the tests of the session; each test uses tenant names of its own."""
     home = Path(tempfile.mkdtemp(prefix="ll-e2e-"))
-    there = Installation(home, free_port())
+    there = Installation(home, free_port(), LANDLORD_COMPUTE_PROVIDERS="process,docker,fake")
     there.up()
     yield there
     there.run("down", "--purge", timeout=300)

@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,27 +41,53 @@ CMD ["/entry"]
 """
 
 
+@dataclass
+class _Started:
+    """The engine that this process started."""
+
+    directory: Path
+    process: "subprocess.Popen[bytes]"
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+_ours: list[_Started] = []
+
+
 @contextlib.contextmanager
 def running_docker(directory: Path) -> Iterator[docker.DockerClient]:
     """A client of the Docker Engine that runs here; where none answers, one is started, and stopped at the end.
 
     `directory`: for the pid file and the output of one that is started."""
     client = _connect()
-    started = None
     if client is None:
-        started, client = _start(directory)
+        process, client = _start(directory)
+        _ours.append(_Started(directory, process))
     try:
         yield client
         _remove_leftovers(client)
     finally:
         client.close()
-        if started is not None:
-            started.terminate()
-            try:
-                started.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                started.kill()
-                started.wait()
+        while _ours:
+            _ours.pop().stop()
+
+
+def bounce_docker(away: float) -> bool:
+    """Stop the engine that this process started, and start it again after so many seconds. False: it is not ours."""
+    if not _ours:
+        return False
+    engine = _ours[-1]
+    engine.stop()
+    time.sleep(away)
+    engine.process, client = _start(engine.directory)
+    client.close()
+    return True
 
 
 def build_web_image(client: docker.DockerClient) -> str:

@@ -218,8 +218,17 @@ class FakeCompute:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """On a cloud of this process's own: enough for one process; several are given one by who composes them."""
-        return cls(FakeCloud())
+        """On a cloud of this process's own."""
+        return cls(cls.shared_state(settings))
+
+    @classmethod
+    def shared_state(cls, settings: Settings) -> FakeCloud:
+        """The cloud that several processes are to share; who composes them gives each a handle on it."""
+        return FakeCloud(
+            latency=settings.fake_latency_seconds,
+            failure_rate=settings.fake_failure_rate,
+            timeout_rate=settings.fake_timeout_rate,
+        )
 
     async def identity(self) -> str:
         return await self._cloud.identity()

@@ -19,7 +19,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description="The long fault suite.")
     arguments.add_argument("--runs", type=int, default=200)
     arguments.add_argument("--seed", type=int, default=1000, help="of the first run; the others follow")
-    arguments.add_argument("--load-seconds", type=float, default=10)
+    arguments.add_argument("--load-seconds", type=float, default=6)
     given = arguments.parse_args()
     home = Path(tempfile.mkdtemp(prefix="ll-chaos-"))
     installation = Installation(home, free_port())

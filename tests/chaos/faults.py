@@ -12,6 +12,7 @@ from contextlib import suppress
 import psutil
 
 from tests.e2e.installation import Installation
+from tests.engines import bounce_docker
 
 Fault = Callable[[Installation, random.Random], Awaitable[str]]
 
@@ -68,6 +69,51 @@ async def pause_an_actor(installation: Installation, rng: random.Random) -> str:
     return "paused a tenant actor for 3 s"
 
 
+async def fail_before_the_effect(installation: Installation, rng: random.Random) -> str:
+    """The platform does not answer, and has done nothing."""
+    return await _armed(installation, "apply_compute.before_effect", "fail")
+
+
+async def execute_and_time_out(installation: Installation, rng: random.Random) -> str:
+    """It is done, and the caller is told that the platform does not answer."""
+    point = rng.choice(["apply_compute.before_record", "destroy_compute.after_effect", "wait_healthy.after_switch"])
+    return await _armed(installation, point, "fail")
+
+
+async def kill_in_the_middle_of_an_effect(installation: Installation, rng: random.Random) -> str:
+    return await _armed(installation, f"apply_compute.gate_{rng.randint(1, 3)}", "kill")
+
+
+async def hold_a_step(installation: Installation, rng: random.Random) -> str:
+    """Whoever comes by in these seconds waits in the middle of making its resource, and goes on much later."""
+    point = installation.failpoints / f"apply_compute.gate_{rng.randint(1, 3)}"
+    point.write_text("hold")
+    await asyncio.sleep(4)
+    point.unlink(missing_ok=True)
+    reached = point.with_name(f"{point.name}.reached")
+    held = reached.exists()
+    reached.unlink(missing_ok=True)
+    return f"held {'a step' if held else 'nobody'} at {point.name}"
+
+
+async def _armed(installation: Installation, point: str, what: str) -> str:
+    """For so long as a step may come by."""
+    armed = installation.failpoints / point
+    armed.write_text(what)
+    for _ in range(20):
+        if not armed.exists():
+            return f"{what} at {point}"
+        await asyncio.sleep(0.1)
+    armed.unlink(missing_ok=True)
+    return f"nobody came by {point}"
+
+
+async def bounce_docker_engine(installation: Installation, rng: random.Random) -> str:
+    """Stopped, with its containers, and started again."""
+    ours = await asyncio.to_thread(bounce_docker, rng.uniform(0, 2))
+    return "Docker Engine stopped and started" if ours else "this Docker Engine is not ours to stop"
+
+
 async def kill_postgres(installation: Installation, rng: random.Random) -> str:
     killed = _kill(installation.postgres_processes())
     await asyncio.sleep(1)
@@ -94,5 +140,9 @@ SMALL: tuple[Fault, ...] = (
     kill_the_supervisor,
     kill_a_replica,
     pause_an_actor,
+    fail_before_the_effect,
+    execute_and_time_out,
+    kill_in_the_middle_of_an_effect,
+    hold_a_step,
 )
-LARGE: tuple[Fault, ...] = (kill_postgres, kill_the_raylet, kill_everything)
+LARGE: tuple[Fault, ...] = (kill_postgres, kill_the_raylet, kill_everything, bounce_docker_engine)

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(400)]
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_small_faults(installation: Installation, web_image: str, seed: int) -> None:
     order: list[Fault] = random.Random(seed).sample(SMALL, len(SMALL))
-    report = await run(installation, seed, order, image=web_image, load_seconds=12)
+    report = await run(installation, seed, order, image=web_image, load_seconds=15)
     print(report)
     assert report.acknowledged > 0
 

@@ -37,6 +37,8 @@ def mask_change(path: str, value: Any) -> Any:
     for position, part in enumerate(parts):
         if part in _ENVIRONMENTS:
             rest = [name for name in parts[position + 1 :] if not name.isdigit()]
+            if len(rest) > 1 and rest[-1] == "secret":
+                return value  # where a secret is, not what it is
             return _masked(".".join(rest), value) if rest else mask(value, environment=True)
     return mask(value)
 

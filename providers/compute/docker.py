@@ -5,6 +5,7 @@ start and remove address the container's id.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from providers.compute.docker_config import DockerConfig
 from providers.compute.docker_container import from_inspection, from_summary
 from providers.compute.docker_engine import DockerEngine
 from providers.compute.gated import adoptable, apply_gated
+from providers.compute.secrets import Secrets
 from providers.compute.threads import Threads
 
 THREADS = 8
@@ -34,15 +36,16 @@ class DockerCompute:
     config_model: ClassVar[type[DockerConfig]] = DockerConfig
     one_node: ClassVar[bool] = True
 
-    def __init__(self, *, allow_host_access: bool = False) -> None:
+    def __init__(self, *, allow_host_access: bool = False, secrets: Secrets | None = None) -> None:
         self._allow_host_access = allow_host_access
+        self._secrets = secrets or Secrets(Path("/nonexistent"))
         self._engine = DockerEngine(timeout=TIMEOUT_SECONDS, connections=THREADS)
         self._threads = Threads("docker", THREADS)
         self._identity: str | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        return cls(allow_host_access=settings.docker_allow_host_access)
+        return cls(allow_host_access=settings.docker_allow_host_access, secrets=Secrets.from_settings(settings))
 
     @classmethod
     def available(cls, settings: Settings) -> bool:
@@ -78,7 +81,7 @@ class DockerCompute:
 
     async def create(self, desired: DesiredResource) -> str | None:
         """A container that is not started; None where the name is taken. Its image, volumes and network come first."""
-        config = configs.parse(DockerConfig, desired.config)
+        config = configs.parse(DockerConfig, await self._threads.run(self._secrets.resolve, desired.config))
         return await self._threads.run(self._engine.create, config, desired.ownership)
 
     async def observe(self, ownership: Ownership) -> Resource | None:

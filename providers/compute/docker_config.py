@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from controlplane.model import HealthSpec, Strict
+from providers.compute.secrets import Variable
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 EngineName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", max_length=128)]
 """What Docker takes as the name of a volume or network: no slash, so no path of the host."""
 EnvName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
-EnvValue = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
 HOST_ACCESS = "gives access to the host, which LANDLORD_DOCKER_ALLOW_HOST_ACCESS does not allow here"
 
@@ -83,7 +83,7 @@ class DockerConfig(Strict):
 
     image: str = Field(max_length=512)
     command: list[str] | str | None = None
-    env: dict[EnvName, EnvValue] = Field(default_factory=dict)
+    env: dict[EnvName, Variable] = Field(default_factory=dict)
     ports: list[PublishedPort] = Field(default_factory=list, max_length=64)
     resources: Resources = Resources()
     volumes: list[Volume] = Field(default_factory=list, max_length=64)

@@ -90,7 +90,7 @@ class DockerEngine:
                     made = api.create_container_from_config(body, ownership.name)  # type: ignore[no-untyped-call]
                 except APIError as error:
                     if _code(error) != 409:
-                        text = redact(_explanation(error), config.env.values())
+                        text = redact(_explanation(error), map(str, config.env.values()))
                         raise refused_creation(config.image, _code(error), text) from None
                 else:
                     return str(made["Id"])

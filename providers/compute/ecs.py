@@ -6,6 +6,7 @@ first runs or drains). Stop, start and remove address the service's ARN; a name 
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from providers.compute.ecs_config import EcsConfig
 from providers.compute.ecs_engine import EcsEngine, Service
 from providers.compute.ecs_service import ServiceId, labels
 from providers.compute.gated import adoptable, apply_gated
+from providers.compute.secrets import Secrets
 from providers.compute.threads import Threads
 
 THREADS = 8
@@ -42,7 +44,10 @@ class EcsCompute:
     config_model: ClassVar[type[EcsConfig]] = EcsConfig
     one_node: ClassVar[bool] = False
 
-    def __init__(self, *, endpoint_url: str | None = None, drain_seconds: float = DRAIN_SECONDS) -> None:
+    def __init__(
+        self, *, endpoint_url: str | None = None, drain_seconds: float = DRAIN_SECONDS, secrets: Secrets | None = None
+    ) -> None:
+        self._secrets = secrets or Secrets(Path("/nonexistent"))
         self._clients = AwsClients(endpoint_url=endpoint_url, connections=THREADS)
         self._engine = EcsEngine(self._clients)
         self._threads = Threads("ecs", THREADS)
@@ -51,7 +56,7 @@ class EcsCompute:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        return cls(endpoint_url=settings.aws_endpoint_url)
+        return cls(endpoint_url=settings.aws_endpoint_url, secrets=Secrets.from_settings(settings))
 
     async def identity(self) -> str:
         """Account and region: a cluster is part of each service's ARN."""
@@ -78,7 +83,7 @@ class EcsCompute:
 
     async def create(self, desired: DesiredResource) -> str | None:
         """A service that runs no tasks yet; None where the name is taken. Its task definition comes first."""
-        config = configs.parse(EcsConfig, desired.config)
+        config = configs.parse(EcsConfig, await self._threads.run(self._secrets.resolve, desired.config))
         return await self._threads.run(self._engine.create, config, desired.ownership)
 
     async def observe(self, ownership: Ownership) -> Resource | None:

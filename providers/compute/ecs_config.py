@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, field_validator
 from controlplane.model import HealthSpec, Strict
 from providers.compute.ecs_aws import input_shape
 from providers.compute.ecs_shapes import misfits
+from providers.compute.secrets import placeheld
 
 ARN = r"arn:aws[a-z-]*"
 Cluster = Annotated[
@@ -50,6 +51,12 @@ class EcsConfig(Strict):
         """That which is to be registered; None where an existing one is named."""
         return None if isinstance(self.task_definition, str) else self.task_definition
 
+    @field_validator("task_definition")
+    @classmethod
+    def _references(cls, value: str | dict[str, Any]) -> str | dict[str, Any]:
+        placeheld(value)
+        return value
+
     @property
     def secrets(self) -> Sequence[str]:
         """The values of the containers' environment: what must not show in any text."""
@@ -65,7 +72,7 @@ class EcsConfig(Strict):
         if self.definition is not None:
             # The family is Landlord's: one that is given is not used.
             shape = input_shape("RegisterTaskDefinition")
-            found += misfits(shape, {"family": "", **self.definition}, "task_definition")
+            found += misfits(shape, {"family": "", **placeheld(self.definition)}, "task_definition")
         if self.network_configuration is not None:
             shape = input_shape("CreateService").members["networkConfiguration"]
             found += misfits(shape, self.network_configuration, "network_configuration")

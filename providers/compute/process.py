@@ -6,6 +6,7 @@ against a double start: the lock that each process's keeper holds (`process_shim
 
 import asyncio
 import hashlib
+import json
 import os
 import pwd
 import signal
@@ -26,6 +27,7 @@ from providers.compute.gated import adoptable, apply_gated
 from providers.compute.process_config import ProcessConfig
 from providers.compute.process_directory import ProcessDirectory, ProcessRecord
 from providers.compute.process_machine import signal_session
+from providers.compute.secrets import Secrets
 from providers.compute.threads import Threads
 
 Parameters = ParamSpec("Parameters")
@@ -52,8 +54,9 @@ class ProcessCompute:
     config_model: ClassVar[type[ProcessConfig]] = ProcessConfig
     one_node: ClassVar[bool] = True
 
-    def __init__(self, root: Path, *, user: str | None = None) -> None:
-        self._directory = ProcessDirectory(root, user)
+    def __init__(self, root: Path, *, user: str | None = None, secrets: Secrets | None = None) -> None:
+        self._secrets = secrets or Secrets(Path("/nonexistent"))
+        self._directory = ProcessDirectory(root, user, self._secrets)
         self._user = user
         self._threads = Threads("process", THREADS)
 
@@ -68,7 +71,7 @@ class ProcessCompute:
                 raise SettingsError(f"LANDLORD_PROCESS_USER: there is no user {user!r} on this machine") from None
             if os.geteuid() not in (0, uid):
                 raise SettingsError(f"LANDLORD_PROCESS_USER: only root can run tenants as {user!r}")
-        return cls(settings.home / "processes", user=user)
+        return cls(settings.home / "processes", user=user, secrets=Secrets.from_settings(settings))
 
     async def identity(self) -> str:
         """A hash of the machine's id, which is to be kept to the machine itself (machine-id(5))."""
@@ -120,7 +123,8 @@ class ProcessCompute:
         before = await self._run(self._directory.find, resource_id)
         if before is None or await self._run(lambda: before.running):
             return
-        after = await self._launched(before)
+        secrets = await self._run(before.secret_variables)
+        after = await self._launched(before, secrets)
         if after.error is not None:
             raise InvalidConfig(after.error, resource=after.path.name)
 
@@ -152,12 +156,12 @@ class ProcessCompute:
     async def close(self) -> None:
         self._threads.close()
 
-    async def _launched(self, before: ProcessRecord) -> ProcessRecord:
+    async def _launched(self, before: ProcessRecord, secrets: Mapping[str, str]) -> ProcessRecord:
         """What came of a start, by this call or another. While an earlier keeper is still ending, one more try."""
         try:
             async with asyncio.timeout(LAUNCH_SECONDS):
                 while True:
-                    await self._run(_launch, before.path, self._user or "")
+                    await self._run(_launch, before.path, self._user or "", secrets)
                     after = await self._run(self._directory.find, before.id)
                     if after is None or after.launch != before.launch:
                         return after or before
@@ -188,19 +192,21 @@ class ProcessCompute:
             raise EngineUnavailable(f"the state of processes is not available: {reason}", code=error.errno) from error
 
 
-def _launch(path: Path, user: str) -> None:
-    """Have a keeper start the command; where one is at work already it leaves that alone. Raises OSError."""
+def _launch(path: Path, user: str, secrets: Mapping[str, str]) -> None:
+    """Have a keeper start the command; where one is at work already it leaves that alone. Raises OSError.
+
+    The values of secret variables go by a pipe: they are in no file and no command line."""
     shim = subprocess.Popen(
         [sys.executable, "-I", "-S", str(KEEPER), str(path), uuid4().hex, user],
         env={"PATH": os.environ.get("PATH", DEFAULT_PATH), "LANG": os.environ.get("LANG", "C.UTF-8")},
         cwd="/",
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
-        shim.wait(LAUNCH_SECONDS)
+        shim.communicate(json.dumps(dict(secrets)).encode(), LAUNCH_SECONDS)
     except subprocess.TimeoutExpired:
         # The first half only waits; the keeper itself is detached, and goes on or not: the next look tells.
         shim.kill()

@@ -23,6 +23,7 @@ from controlplane.ports import Ownership, Resource, ResourceState
 from providers.compute.process_config import ProcessConfig
 from providers.compute.process_machine import Locked, choose_port, is_locked, read_json, runs, session_of, write_json
 from providers.compute.redaction import redact
+from providers.compute.secrets import Secrets, is_reference
 
 WORK_OF_USERS = Path("/var/lib/landlord-work")
 """Where commands start that run as LANDLORD_PROCESS_USER, who may not enter LANDLORD_HOME."""
@@ -37,6 +38,7 @@ class ProcessRecord:
     path: Path
     state: Mapping[str, Any]
     run: dict[str, Any] | None
+    secrets: Secrets
 
     @property
     def id(self) -> str:
@@ -82,9 +84,14 @@ class ProcessRecord:
             ownership=ownership,
             state=ResourceState.RUNNING if running else stopped,
             endpoints=(Endpoint("http", f"http://127.0.0.1:{port}", port),) if running else (),
-            detail="" if running else redact(self._detail(), self.state["env"].values()),
+            detail="" if running else redact(self._detail(), self.secrets.known(self.state["env"].values())),
             created_at=datetime.fromtimestamp(self.state["created_at"], UTC),
         )
+
+    def secret_variables(self) -> Mapping[str, str]:
+        """The values of those that are given as references. Raises InvalidConfig, NotAvailableYet."""
+        given: Mapping[str, Any] = self.state["env"]
+        return {name: self.secrets.resolve(value) for name, value in given.items() if is_reference(value)}
 
     def logs(self, tail: int) -> str:
         """The last `tail` lines of both log files."""
@@ -111,9 +118,10 @@ class ProcessDirectory:
     """All of them under `root`. Blocking; safe across threads and processes. Raises TimeoutError where another holds
     the lock of `root` for 10 s (nobody does for more than milliseconds)."""
 
-    def __init__(self, root: Path, user: str | None = None) -> None:
+    def __init__(self, root: Path, user: str | None, secrets: Secrets) -> None:
         self.root = root
         self._user = user
+        self._secrets = secrets
 
     def create(self, ownership: Ownership, config: ProcessConfig) -> str | None:
         """The id of a new one, not started. None: the name is taken. Raises NotAvailableYet: no port is free."""
@@ -151,7 +159,7 @@ class ProcessDirectory:
         """None: there is none of that name, or not a whole one."""
         path = self.root / name
         state = read_json(str(path / "state.json"))
-        return None if state is None else ProcessRecord(path, state, read_json(str(path / "run.json")))
+        return None if state is None else ProcessRecord(path, state, read_json(str(path / "run.json")), self._secrets)
 
     def find(self, resource_id: str) -> ProcessRecord | None:
         """By id, which tells the name."""

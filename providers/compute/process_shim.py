@@ -1,6 +1,7 @@
 """Keeps one tenant's process: started by `process`, detached from whoever started it, outlives all of Landlord.
 
-Run as `python -I -S process_shim.py DIRECTORY LAUNCH [USER]`; returns once the command runs or is known not to.
+Run as `python -I -S process_shim.py DIRECTORY LAUNCH [USER]`, with the values of secret variables as a JSON object on
+stdin, since they are to be in no file; returns once the command runs or is known not to.
 LAUNCH, anything unique, comes back in `run.json`. Standard library only, since it stays in memory once per tenant.
 
 In DIRECTORY: `state.json` is what to run, `run.json` what came of it; `lock` is held while this lives, the primitive
@@ -12,6 +13,7 @@ pid and start time whether it runs.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pwd
 import signal
@@ -44,6 +46,7 @@ FOREVER_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 def main(directory: str, launch: str, user: str) -> None:
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    secrets = json.load(sys.stdin)
     settled, settle = os.pipe()
     if os.fork():
         os.close(settle)
@@ -61,14 +64,14 @@ def main(directory: str, launch: str, user: str) -> None:
             state = read_json(f"{directory}/state.json")
             if state and not runs(run):
                 signal_session(run, signal.SIGKILL)
-                keep(directory, state, launch, user, settle)
+                keep(directory, state, secrets, launch, user, settle)
     except (TimeoutError, FileNotFoundError):
         os._exit(0)  # somebody else keeps it, or it was destroyed
 
 
-def keep(directory: str, state: Json, launch: str, user: str, settle: int) -> None:
+def keep(directory: str, state: Json, secrets: Json, launch: str, user: str, settle: int) -> None:
     """Start it, bound its log until it ends, and record how it ended."""
-    run = start(directory, state, launch, user)
+    run = start(directory, state, secrets, launch, user)
     os.close(settle)
     size = 0
     while "pid" in run and os.waitid(os.P_PID, run["pid"], os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
@@ -84,7 +87,7 @@ def keep(directory: str, state: Json, launch: str, user: str, settle: int) -> No
     write_json(f"{directory}/run.json", {**run, **ending})
 
 
-def start(directory: str, state: Json, launch: str, user: str) -> Json:
+def start(directory: str, state: Json, secrets: Json, launch: str, user: str) -> Json:
     """The new `run.json`: with a pid where it runs, with an `error` for a person where it cannot."""
     port = settled_port(directory, state)
     run: Json = {"launch": launch, "boot": boot_id(), "port": port}
@@ -97,7 +100,7 @@ def start(directory: str, state: Json, launch: str, user: str) -> Json:
             os.close(say_go)
             # Waits until it is on record: should this keeper be killed before, nothing runs that nobody knows.
             if os.read(go, 1):
-                os.write(say_failed, run_command(state, port, user, log).encode())
+                os.write(say_failed, run_command(state, secrets, port, user, log).encode())
         finally:
             os._exit(127)
     os.close(go)
@@ -129,7 +132,7 @@ def settled_port(directory: str, state: Json) -> int:
     return int(state["port"])
 
 
-def run_command(state: Json, port: int, user: str, log: int) -> str:
+def run_command(state: Json, secrets: Json, port: int, user: str, log: int) -> str:
     """Turn this process into the tenant's: own session, no descriptors but 0 to 2, nothing of our environment.
 
     Returns only where that cannot be: why, for a person."""
@@ -150,7 +153,8 @@ def run_command(state: Json, port: int, user: str, log: int) -> str:
     except OSError as error:
         return f"the command cannot start in {state['workdir'] or 'its own directory'}: {error.strerror}"
     command = [word.replace("{port}", str(port)) for word in state["command"]]
-    given = {name: value.replace("{port}", str(port)) for name, value in state["env"].items()}
+    plain = {name: value for name, value in state["env"].items() if name not in secrets}
+    given = {name: value.replace("{port}", str(port)) for name, value in plain.items()} | secrets
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     try:
         os.execvpe(command[0], command, {**kept, "HOME": state["work"], **given})

@@ -3,10 +3,12 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import docker
+import httpx
 import pytest
 import pytest_asyncio
 
@@ -15,6 +17,7 @@ from controlplane.model import HealthSpec
 from controlplane.ports import DesiredResource, Resource, ResourceState
 from controlplane.probe import HealthProber
 from providers.compute.docker import DockerCompute
+from providers.compute.secrets import Secrets
 from providers.conformance.compute import SECRET, ComputeConformance, Gate, desire
 
 pytestmark = pytest.mark.docker
@@ -104,6 +107,21 @@ async def test_it_serves_on_loopback_and_moves_when_restarted(
     again = await provider.inspect(resource.id)
     assert again is not None
     await answer(prober, again)
+
+
+async def test_a_secret_is_put_in_its_place_when_the_container_is_made(
+    owner: str, web_image: str, prober: HealthProber, tmp_path: Path
+) -> None:
+    (tmp_path / "color").write_text("from-the-file\n")
+    provider = DockerCompute(secrets=Secrets(tmp_path))
+    config = web(web_image, env={"COLOR": {"secret": "file:color"}})
+    resource = await provider.apply(desire(owner, config), OPEN)
+    await answer(prober, resource)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.get(resource.endpoints[0].url)).text.strip() == "from-the-file"
+    with pytest.raises(NotAvailableYet, match="file:another"):
+        await provider.apply(desire(owner, web(web_image, env={"COLOR": {"secret": "file:another"}})), OPEN)
+    await provider.close()
 
 
 async def test_a_fixed_port_that_is_taken_is_named_and_may_come_free(

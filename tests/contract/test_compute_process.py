@@ -17,7 +17,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from controlplane.errors import InvalidConfig, SettingsError
+from controlplane.errors import InvalidConfig, NotAvailableYet, SettingsError
 from controlplane.model import HealthSpec
 from controlplane.ports import Resource, ResourceState
 from controlplane.probe import HealthProber
@@ -26,6 +26,7 @@ from providers.compute import process_shim
 from providers.compute.process import ProcessCompute
 from providers.compute.process_directory import WORK_OF_USERS, ProcessDirectory
 from providers.compute.process_machine import PORTS, read_json, write_json
+from providers.compute.secrets import Secrets
 from providers.conformance.compute import SECRET, ComputeConformance, Gate, desire
 
 OPEN = Gate(True)
@@ -144,6 +145,13 @@ def main_process(root: Path, resource: Resource) -> psutil.Process:
 
 def oom_score_adj(process: psutil.Process) -> int:
     return int(Path(f"/proc/{process.pid}/oom_score_adj").read_text())
+
+
+def files_with(text: str, root: Path) -> list[Path]:
+    """Those of ours: not the logs, which are the command's."""
+    ours = [path for path in root.rglob("*") if path.is_file() and not path.name.startswith("log")]
+    assert ours
+    return [path for path in ours if text in path.read_text()]
 
 
 def names(directory: Path) -> list[str]:
@@ -390,12 +398,41 @@ async def test_half_a_directory_is_healed(provider: ProcessCompute, root: Path) 
 async def test_a_creator_killed_before_the_start(provider: ProcessCompute, root: Path) -> None:
     """Its directory is whole and nothing runs: the next apply starts it under the same id."""
     desired = desire(OWNER, WEB)
-    made = ProcessDirectory(root).create(desired.ownership, ProcessCompute.config_model.model_validate(WEB))
+    made = ProcessDirectory(root, None, Secrets(root)).create(
+        desired.ownership, ProcessCompute.config_model.model_validate(WEB)
+    )
     left = await provider.observe(desired.ownership)
     assert left is not None
     assert (left.id, left.state) == (made, ResourceState.CREATED)
     resource = await provider.apply(desired, OPEN)
     assert (resource.id, resource.state) == (made, ResourceState.RUNNING)
+
+
+async def test_a_secret_reaches_the_command_and_no_file_of_ours(root: Path) -> None:
+    secrets = root.parent / "secrets"
+    secrets.mkdir()
+    (secrets / "db").write_text(f"{SECRET}\n")
+    provider = ProcessCompute(root, secrets=Secrets(secrets))
+    config = {
+        "command": ["/bin/sh", "-c", 'echo "got $DB"; test -e again || { touch again; exit 3; }; sleep 60'],
+        "env": {"DB": {"secret": "file:db"}},
+    }
+    resource = await provider.apply(desire(OWNER, config), OPEN)
+    await written(provider, resource, f"got {SECRET}")
+    seen = await stopped(provider, resource)
+    assert seen.detail == "the process exited with code 3: got ***"
+
+    await provider.start(resource.id)
+    await written(provider, resource, f"got {SECRET}\ngot {SECRET}")
+    assert not files_with(SECRET, root)
+    assert not [word for word in main_process(root, resource).parent().cmdline() if SECRET in word]  # type: ignore[union-attr]
+
+    await provider.stop(resource.id)
+    (secrets / "db").unlink()
+    with pytest.raises(NotAvailableYet, match="file:db"):
+        await provider.start(resource.id)
+    await provider.destroy(resource.id)
+    await provider.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")

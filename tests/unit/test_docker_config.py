@@ -53,7 +53,7 @@ def test_all_of_it_is_accepted() -> None:
         ({"image": ""}, "image", "'' is not the name of an image"),
         ({"image": "two words"}, "image", "'two words' is not the name of an image"),
         ({"image": "web", "imag": "web"}, "imag", "not permitted"),
-        ({"image": "web", "env": {"TOKEN": 7}}, "env.TOKEN", "valid string"),
+        ({"image": "web", "env": {"TOKEN": 7}}, "env.TOKEN", "must be text"),
         ({"image": "web", "env": {"A=B": SECRET}}, "env.A=B.[key]", "pattern"),
         ({"image": "web", "command": "a 'b"}, "command", "cannot be split"),
         ({"image": "web", "ports": [{"container_port": 0}]}, "ports.0.container_port", "greater than or equal to 1"),

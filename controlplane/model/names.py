@@ -1,0 +1,38 @@
+"""Names and ids: of tenants, executions and resources."""
+
+import re
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import StringConstraints
+
+from controlplane.model.words import Action
+
+MAX_NAME = 40
+"""Execution ids are at most 80 characters long (Step Functions' limit), so a name has at most 40."""
+
+NAME_PATTERN = r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$"
+TenantName = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=MAX_NAME)]
+
+
+def id8(tenant_id: UUID) -> str:
+    """The last 8 hex digits of the tenant's UUID: keeps a name that is used again from ever colliding."""
+    return tenant_id.hex[-8:]
+
+
+def _run_suffix(run: int) -> str:
+    return f"-r{run}" if run > 1 else ""
+
+
+def execution_id(name: str, action: Action, generation: int, tenant_id: UUID, run: int = 1) -> str:
+    """`tenant-{name}-{action}-{generation}-{id8}[-r{run}]`: fixed when the row is inserted, what engines dedupe on."""
+    return f"tenant-{name}-{action}-{generation}-{id8(tenant_id)}{_run_suffix(run)}"
+
+
+def resource_name(name: str, tenant_id: UUID, generation: int, run: int = 1) -> str:
+    """`landlord-{name}-{id8}-g{generation}[-r{run}]`: never used twice."""
+    return f"landlord-{name}-{id8(tenant_id)}-g{generation}{_run_suffix(run)}"
+
+
+def is_tenant_name(text: str) -> bool:
+    return len(text) <= MAX_NAME and re.fullmatch(NAME_PATTERN, text) is not None

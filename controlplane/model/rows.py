@@ -1,0 +1,210 @@
+"""Rows and values inside: frozen dataclasses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+from uuid import UUID
+
+from controlplane.model.spec import TenantSpec
+from controlplane.model.words import (
+    Action,
+    ExecutionState,
+    Status,
+    StepName,
+    StepState,
+    StopCause,
+    SubState,
+    TriggerSource,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a tenant answers. `port` is the tenant's own (container) port, `url` what a client calls."""
+
+    name: str
+    url: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is really there: written at the switch, then by health checks."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    resources: Mapping[str, str] = field(default_factory=dict)
+    healthy: bool | None = None
+    checked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Why the status is what it is. `type`: Triggered, Provisioned, Healthy or Synced; `status`: true/false/unknown."""
+
+    type: str
+    status: Literal["true", "false", "unknown"]
+    reason: str
+    message: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One row of `tenants`. `version` counts what clients changed; `fence` what owners took."""
+
+    id: UUID
+    name: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    spec: TenantSpec
+    generation: int
+    observed_generation: int
+    status: Status
+    status_message: str
+    conditions: tuple[Condition, ...]
+    observed: Observed
+    current_execution: str
+    serving_execution: str | None
+    version: int
+    paused: bool
+    """Itself; where rows are read to decide or to show, also by a freeze of its provider or of all."""
+    epoch: int
+    """+1 whenever one of its executions is queued, promoted or ended: an observation begun before that is void."""
+    fence: int
+    lease_owner: str | None
+    lease_expires_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    deletion_requested_at: datetime | None = None
+    deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One row of `executions`: (tenant, action, generation, run). `spec` is the snapshot it works with."""
+
+    id: str
+    tenant_id: UUID
+    tenant_name: str
+    action: Action
+    generation: int
+    run: int
+    state: ExecutionState
+    sub_state: SubState | None
+    provider: str
+    provider_ref: str | None
+    spec: TenantSpec
+    trigger_source: TriggerSource
+    retry_count: int
+    error: str | None
+    created_at: datetime
+    next_attempt_at: datetime | None = None
+    superseded_by: str | None = None
+    cancel_requested_at: datetime | None = None
+    stop_cause: StopCause | None = None
+    stop_reason: str | None = None
+    stop_requested_at: datetime | None = None
+    activations: int = 0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """(generation, run): the order on executions and on the resources that they make."""
+        return self.generation, self.run
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One row of `steps`. `attempts` counts attempts that reported; the death of an owner is none."""
+
+    execution_id: str
+    name: StepName
+    state: StepState
+    attempts: int = 0
+    error: str | None = None
+    next_attempt_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class PlacementState(StrEnum):
+    """`intended` is written before the effect, `placed` after it."""
+
+    INTENDED = "intended"
+    PLACED = "placed"
+    REMOVED = "removed"
+    ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A resource that we made or are about to make, keyed by its execution."""
+
+    execution_id: str
+    tenant_id: UUID
+    provider: str
+    engine_identity: str
+    generation: int
+    run: int
+    name: str
+    resource_id: str | None
+    state: PlacementState
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the audit trail. `id` order is commit order."""
+
+    id: int
+    type: str
+    tenant_id: UUID | None
+    tenant_name: str | None
+    generation: int | None
+    status: str | None
+    execution_id: str | None
+    trigger_source: str | None
+    actor: str | None
+    request_id: str | None
+    message: str
+    data: Mapping[str, Any]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """A tenant's rows, read in one short transaction: what `reconcile` decides on.
+
+    `executions` holds the queued, the active, the serving and the current one, and those of the placements.
+    """
+
+    tenant: Tenant
+    executions: tuple[Execution, ...]
+    steps: tuple[Step, ...]
+    """Of the active execution only, in order."""
+    placements: tuple[Placement, ...]
+    """Those not removed."""
+    now: datetime
+    """The database's clock."""
+
+    @property
+    def queued(self) -> Execution | None:
+        return next((e for e in self.executions if e.state is ExecutionState.QUEUED), None)
+
+    @property
+    def active(self) -> Execution | None:
+        return next((e for e in self.executions if e.state.active), None)
+
+    @property
+    def serving(self) -> Execution | None:
+        return self.find(self.tenant.serving_execution)
+
+    @property
+    def current(self) -> Execution | None:
+        return self.find(self.tenant.current_execution)
+
+    def find(self, execution: str | None) -> Execution | None:
+        return next((e for e in self.executions if e.id == execution), None)

@@ -1,0 +1,79 @@
+"""What a client asks for. Pydantic models, since they cross HTTP."""
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Strict(BaseModel):
+    """Unknown fields are refused; values are not guessed from other types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ComputeSpec(Strict):
+    """Where the tenant's compute runs. `config` is the provider's own and checked by it."""
+
+    provider: str = Field(min_length=1, max_length=64)
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class HttpProbe(Strict):
+    """GET `path`; 200–399 is healthy. `port` is the tenant's own port; may be left out where the provider knows it."""
+
+    path: str = Field(default="/", pattern=r"^/[!-~]*$", max_length=1024)
+    port: int | None = Field(default=None, ge=1, le=65535)
+
+
+class TcpProbe(Strict):
+    """A connection that is accepted is healthy."""
+
+    port: int | None = Field(default=None, ge=1, le=65535)
+
+
+class HealthSpec(Strict):
+    """When a tenant counts as healthy. Neither `http` nor `tcp`: the platform's own health decides. Seconds."""
+
+    http: HttpProbe | None = None
+    tcp: TcpProbe | None = None
+    interval_seconds: float = Field(default=10, gt=0, le=3600)
+    timeout_seconds: float = Field(default=2, gt=0, le=60)
+    healthy_threshold: int = Field(default=1, ge=1, le=100)
+    unhealthy_threshold: int = Field(default=3, ge=1, le=100)
+    start_period_seconds: float = Field(default=0, ge=0, le=3600)
+    deadline_seconds: float = Field(default=600, gt=0, le=86400)
+
+    @model_validator(mode="after")
+    def _one_probe(self) -> "HealthSpec":
+        if self.http is not None and self.tcp is not None:
+            raise ValueError("give http or tcp, not both")
+        return self
+
+
+class WorkflowSpec(Strict):
+    provider: str = Field(min_length=1, max_length=64)
+
+
+class TenantSpec(Strict):
+    """What a tenant should be. `workflow` left out: the installation's default engine."""
+
+    compute: ComputeSpec
+    health: HealthSpec = HealthSpec()
+    workflow: WorkflowSpec | None = None
+    heal: Literal["restart", "none"] = "restart"
+
+    def canonical(self) -> dict[str, Any]:
+        """JSON-ready, with every default filled in."""
+        return self.model_dump(mode="json")
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits over the canonical JSON: the label by which a resource is told to match its spec."""
+        return hashlib.sha256(canonical_json(self.canonical()).encode()).hexdigest()[:16]
+
+
+def canonical_json(value: object) -> str:
+    """One text for one value: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

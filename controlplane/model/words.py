@@ -1,0 +1,110 @@
+"""The words that rows and answers are made of: one word, one meaning."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class StopCause(StrEnum):
+    """Why an active execution is being stopped; decides how it ends."""
+
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
+
+
+class Status(StrEnum):
+    """Where a tenant is. Changes only through `transitions`."""
+
+    REQUESTED = "requested"
+    PLANNING = "planning"
+    PROVISIONING = "provisioning"
+    READY = "ready"
+    DEGRADED = "degraded"
+    UPDATING = "updating"
+    FAILED = "failed"
+    DELETING = "deleting"
+    DELETED = "deleted"
+
+
+class Action(StrEnum):
+    """What an execution does: `provision` until the first success, then `update`; `delete`."""
+
+    PROVISION = "provision"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+class ExecutionState(StrEnum):
+    """`queued` never reached an engine; `starting` may have; the API shows both as pending."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+    @property
+    def active(self) -> bool:
+        return self in ACTIVE
+
+    @property
+    def terminal(self) -> bool:
+        return self in TERMINAL
+
+
+ACTIVE = frozenset({ExecutionState.STARTING, ExecutionState.RUNNING, ExecutionState.STOPPING})
+CURRENT = frozenset({ExecutionState.STARTING, ExecutionState.RUNNING})
+"""What the gate lets through: a runner may act only while its execution's row is in one of these."""
+TERMINAL = frozenset(
+    {ExecutionState.SUCCEEDED, ExecutionState.FAILED, ExecutionState.CANCELLED, ExecutionState.SUPERSEDED}
+)
+
+
+class SubState(StrEnum):
+    """What an engine is doing with an execution, in words that fit all engines (DESIGN §5, mapping table)."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    BACKING_OFF = "backing-off"
+    ERROR = "error"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+    @property
+    def terminal(self) -> bool:
+        return self in (SubState.SUCCEEDED, SubState.FAILED, SubState.CANCELLED)
+
+
+class TriggerSource(StrEnum):
+    API = "api"
+    SUPERVISOR = "supervisor"
+    OPERATOR = "operator"
+
+
+class StepName(StrEnum):
+    PLAN = "plan"
+    APPLY_COMPUTE = "apply_compute"
+    WAIT_HEALTHY = "wait_healthy"
+    RETIRE_PREVIOUS = "retire_previous"
+    DESTROY_COMPUTE = "destroy_compute"
+    VERIFY_GONE = "verify_gone"
+
+
+STEPS: Mapping[Action, tuple[StepName, ...]] = {
+    Action.PROVISION: (StepName.PLAN, StepName.APPLY_COMPUTE, StepName.WAIT_HEALTHY, StepName.RETIRE_PREVIOUS),
+    Action.UPDATE: (StepName.PLAN, StepName.APPLY_COMPUTE, StepName.WAIT_HEALTHY, StepName.RETIRE_PREVIOUS),
+    Action.DELETE: (StepName.DESTROY_COMPUTE, StepName.VERIFY_GONE),
+}
+
+
+class StepState(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    BACKING_OFF = "backing-off"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"

@@ -1,0 +1,63 @@
+"""The seams: what the rules need from compute platforms, workflow engines, the store and the live actors.
+
+Providers implement `ComputeProvider` and `WorkflowProvider`; `persistence` implements `ExecutionStore`; `actors`
+implements `TenantDirectory` and `StepRunner`. Every verb is idempotent: observe, then act.
+"""
+
+from controlplane.ports.clock import Clock
+from controlplane.ports.compute import (
+    Change,
+    ComputeProvider,
+    DesiredResource,
+    ExecutionGate,
+    KeepsBelongings,
+    Ownership,
+    Prober,
+    ProbeResult,
+    ProvidesLogs,
+    Resource,
+    ResourceState,
+)
+from controlplane.ports.directory import (
+    TenantDirectory,
+    Wake,
+)
+from controlplane.ports.health import ProviderHealth
+from controlplane.ports.store import (
+    ExecutionStore,
+    RunContext,
+)
+from controlplane.ports.workflow import (
+    ExecutionInput,
+    ExecutionStatus,
+    Started,
+    StepRunner,
+    WorkflowEnvironment,
+    WorkflowProvider,
+)
+
+__all__ = [
+    "Change",
+    "Clock",
+    "ComputeProvider",
+    "DesiredResource",
+    "ExecutionGate",
+    "ExecutionInput",
+    "ExecutionStatus",
+    "ExecutionStore",
+    "KeepsBelongings",
+    "Ownership",
+    "ProbeResult",
+    "Prober",
+    "ProviderHealth",
+    "ProvidesLogs",
+    "Resource",
+    "ResourceState",
+    "RunContext",
+    "Started",
+    "StepRunner",
+    "TenantDirectory",
+    "Wake",
+    "WorkflowEnvironment",
+    "WorkflowProvider",
+]

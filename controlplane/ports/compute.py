@@ -1,0 +1,221 @@
+"""A compute platform, and what it shows of a resource."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from controlplane.model import (
+    Endpoint,
+    HealthSpec,
+    resource_name,
+)
+from controlplane.ports.health import ProviderHealth
+
+
+class ExecutionGate(Protocol):
+    """Asked before and after every side effect of one execution."""
+
+    async def current(self) -> bool:
+        """True while the execution's row is starting or running. Reads the database each time; never cached."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """The labels every resource of ours carries from its creation. `owner` is the installation id."""
+
+    owner: str
+    tenant: str
+    tenant_id: UUID
+    generation: int
+    run: int
+    execution: str
+    spec_hash: str
+
+    @property
+    def name(self) -> str:
+        """The resource's name: never used twice."""
+        return resource_name(self.tenant, self.tenant_id, self.generation, self.run)
+
+    @property
+    def order(self) -> tuple[int, int]:
+        return self.generation, self.run
+
+    def labels(self, prefix: str = "landlord.") -> dict[str, str]:
+        """`landlord.owner`, `.tenant`, `.tenant-id`, `.generation`, `.run`, `.execution`, `.spec-hash`."""
+        return {
+            f"{prefix}owner": self.owner,
+            f"{prefix}tenant": self.tenant,
+            f"{prefix}tenant-id": str(self.tenant_id),
+            f"{prefix}generation": str(self.generation),
+            f"{prefix}run": str(self.run),
+            f"{prefix}execution": self.execution,
+            f"{prefix}spec-hash": self.spec_hash,
+        }
+
+    @classmethod
+    def from_labels(cls, labels: Mapping[str, str], prefix: str = "landlord.") -> "Ownership | None":
+        """What the labels say, or None where they are not (or not all, or not validly) ours."""
+        try:
+            return cls(
+                owner=labels[f"{prefix}owner"],
+                tenant=labels[f"{prefix}tenant"],
+                tenant_id=UUID(labels[f"{prefix}tenant-id"]),
+                generation=int(labels[f"{prefix}generation"]),
+                run=int(labels[f"{prefix}run"]),
+                execution=labels[f"{prefix}execution"],
+                spec_hash=labels[f"{prefix}spec-hash"],
+            )
+        except (KeyError, ValueError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredResource:
+    """What an execution wants to exist: whose it is, the provider's config, and how its health is told."""
+
+    ownership: Ownership
+    config: Mapping[str, Any]
+    health: HealthSpec
+
+
+class ResourceState(StrEnum):
+    CREATED = "created"
+    """It exists and was never started."""
+    STARTING = "starting"
+    """The platform is still bringing it up."""
+    RUNNING = "running"
+    STOPPED = "stopped"
+    """It ran and does not run now: it exited, was stopped or was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What a provider observed. `id` is the engine's immutable one: stop, start, destroy address it, not the name."""
+
+    id: str
+    name: str
+    ownership: Ownership
+    state: ResourceState
+    endpoints: tuple[Endpoint, ...] = ()
+    platform_health: Literal["healthy", "unhealthy", "starting"] | None = None
+    """The platform's own verdict (Docker HEALTHCHECK, ECS rollout); None where it has none."""
+    detail: str = ""
+    """For a person, when it does not run: exit code, last line of its log, stop reason."""
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of a plan that a person can read: `path` of the config, its value before and after."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+class ComputeProvider(Protocol):
+    """A compute platform.
+
+    All coroutines; blocking SDK calls go to a thread and are bounded by the SDK's own time-out. Errors are `Retryable`
+    or `Terminal` with a message that names the image, port or host. Missing on stop and destroy is success.
+    """
+
+    name: ClassVar[str]
+    config_model: ClassVar[type[BaseModel]]
+    resource_kind: ClassVar[str]
+    """What it makes, as a key of `observed.resources`: container, process, service."""
+    one_node: ClassVar[bool]
+    """True where the resources live on this very machine (process, docker on a local socket)."""
+
+    async def identity(self) -> str:
+        """Which engine this is (Docker `info.ID`, machine id, account + cluster). Cached once known.
+
+        Raises EngineUnavailable."""
+        ...
+
+    def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
+        """Raises InvalidConfig (with `errors`) for what can never work. No I/O: the API calls it in a request."""
+        ...
+
+    def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
+        """The difference between two configs, defaults filled in. No I/O."""
+        ...
+
+    def exclusive(self, config: Mapping[str, Any]) -> bool:
+        """True where two generations cannot run side by side (a fixed host port, a shared volume …): the steps then
+        stop the predecessor before this one starts, and start it again should this one fail."""
+        ...
+
+    async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
+        """Make it exist and run. Observe first: equal (owner, tenant id, generation, run, spec hash) is adopted and
+        started where it does not run. `gate.current()` is asked before and after each effect (create, start).
+
+        Raises NotCurrent (with `made`, the id of what this call created), NameConflict, Retryable, Terminal."""
+        ...
+
+    async def observe(self, ownership: Ownership) -> Resource | None:
+        """The resource of that name, if it is there and its labels are equal to `ownership`, else None.
+
+        Raises NameConflict where the name belongs to somebody else, EngineUnavailable."""
+        ...
+
+    async def inspect(self, resource_id: str) -> Resource | None:
+        """By immutable id; None where it does not exist. Raises EngineUnavailable."""
+        ...
+
+    async def list_owned(self, owner: str, tenant_id: UUID | None = None) -> list[Resource]:
+        """Everything that bears our owner label, complete or an error. Raises EngineUnavailable."""
+        ...
+
+    async def start(self, resource_id: str) -> None:
+        """Start again what was stopped. Raises Retryable, Terminal."""
+        ...
+
+    async def stop(self, resource_id: str) -> None:
+        """Stop, gracefully then by force, and keep it."""
+        ...
+
+    async def destroy(self, resource_id: str) -> None:
+        """Stop and remove it with all that belongs to it."""
+        ...
+
+    async def health(self) -> ProviderHealth: ...
+
+    async def close(self) -> None: ...
+
+
+@runtime_checkable
+class ProvidesLogs(Protocol):
+    """Capability: text of a resource's stdout and stderr."""
+
+    async def logs(self, resource_id: str, tail: int) -> str: ...
+
+
+@runtime_checkable
+class KeepsBelongings(Protocol):
+    """Capability: what is the tenant's own and outlives its resources (named volumes, a network)."""
+
+    async def forget(self, owner: str, tenant_id: UUID) -> None:
+        """Remove it all; called once the tenant's last resource is gone for good. Nothing there is success.
+
+        Raises Retryable while something still uses it."""
+        ...
+
+
+class Prober(Protocol):
+    """One look at a resource's health. `healthy` None: cannot tell yet (the platform says it is starting)."""
+
+    async def probe(self, resource: Resource, health: HealthSpec) -> "ProbeResult": ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    healthy: bool | None
+    detail: str = ""
+    """What was asked and what came back, naming host and port."""

@@ -1,0 +1,125 @@
+"""A workflow engine: runs the steps of an execution durably."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Protocol
+from uuid import UUID
+
+from controlplane.model import (
+    Action,
+    Execution,
+    StepName,
+    SubState,
+    TriggerSource,
+)
+from controlplane.ports.clock import Clock
+from controlplane.ports.health import ProviderHealth
+from controlplane.ports.store import ExecutionStore
+from controlplane.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionInput:
+    """The small canonical input of an engine: no spec, so no secret in any engine's history."""
+
+    execution_id: str
+    tenant_id: UUID
+    tenant: str
+    action: Action
+    generation: int
+    run: int
+    trigger_source: TriggerSource
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "execution_id": self.execution_id,
+            "tenant_id": str(self.tenant_id),
+            "tenant": self.tenant,
+            "action": self.action.value,
+            "generation": self.generation,
+            "run": self.run,
+            "trigger_source": self.trigger_source.value,
+        }
+
+    @classmethod
+    def of(cls, execution: Execution) -> "ExecutionInput":
+        return cls(
+            execution_id=execution.id,
+            tenant_id=execution.tenant_id,
+            tenant=execution.tenant_name,
+            action=execution.action,
+            generation=execution.generation,
+            run=execution.run,
+            trigger_source=execution.trigger_source,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Answer of `start`. `already`: the engine knew this id. `ref`: the engine's own handle, kept on the row."""
+
+    already: bool
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionStatus:
+    """What an engine says of an execution, in canonical words. `unknown`: the engine has never heard of it, or has
+    forgotten it."""
+
+    sub_state: SubState
+    retry_count: int = 0
+    error: str | None = None
+    next_attempt_at: datetime | None = None
+    step: StepName | None = None
+    """Where it is, where the engine tells."""
+
+
+class WorkflowProvider(Protocol):
+    """A workflow engine: runs the steps of an execution durably, exactly once per execution id."""
+
+    name: ClassVar[str]
+
+    async def setup(self) -> None:
+        """Register what the engine must know. Idempotent; repeated at start and after the engine came back."""
+        ...
+
+    async def start(self, order: ExecutionInput) -> Started:
+        """Start it, or say that it was started before. Idempotent by execution id, also concurrently.
+
+        Raises Retryable (the engine is down: it may or may not have started) or Terminal (it refused)."""
+        ...
+
+    async def status(self, execution_id: str, ref: str | None) -> ExecutionStatus: ...
+
+    async def next_status(self, execution_id: str, ref: str | None, after: ExecutionStatus | None) -> ExecutionStatus:
+        """Returns once the status differs from `after`, or after this engine's poll interval."""
+        ...
+
+    async def cancel(self, execution_id: str, ref: str | None, reason: str, *, kill: bool = False) -> None:
+        """Ask it to stop; `kill`: at once. Unknown or ended is success."""
+        ...
+
+    async def history(self, execution_id: str, ref: str | None) -> list[dict[str, Any]]: ...
+
+    async def health(self) -> ProviderHealth: ...
+
+    async def close(self) -> None: ...
+
+
+class StepRunner(Protocol):
+    """Runs one step where it should run and be seen (an actor's named call of itself); injected into `embedded`."""
+
+    async def __call__(self, order: ExecutionInput, step: StepName) -> None:
+        """Returns when the step is done. Raises what the step raised: NotCurrent, Retryable, Terminal."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowEnvironment:
+    """What a workflow provider may be built from: each has a classmethod `build(environment)`, its entry point."""
+
+    settings: Settings
+    store: ExecutionStore
+    run_step: StepRunner
+    clock: Clock

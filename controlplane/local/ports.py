@@ -2,7 +2,8 @@
 comes back to the same ports.
 
 The two that people type follow Ray's defaults (port 8000 has its dashboard on 8265, its Ray client server on 10001).
-The others come as one block from 20000–29999, below the kernel's range for outgoing connections.
+The others come as one block from 24000–29999: above what Ray hands out by itself (its client servers take 23000–23999),
+below the kernel's range for outgoing connections.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from controlplane.errors import SettingsError
 
-LOWEST, HIGHEST = 20000, 30000
+LOWEST, HIGHEST = 24000, 30000
 BLOCK = 32
 DASHBOARD_OFFSET = 8265 - 8000
 CLIENT_OFFSET = 10001 - 8000

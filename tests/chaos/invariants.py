@@ -20,15 +20,24 @@ async def settle(client: Client) -> dict[str, Any] | None:
     loop = asyncio.get_running_loop()
     give_up = loop.time() + SETTLE_SECONDS
     while True:
-        answer = await client.http.get(f"/tenants/{client.name}")
-        body: dict[str, Any] = answer.json() if "json" in answer.headers["content-type"] else {}
-        if client.color is None and answer.status_code in (404, 410):
+        body = await _seen(client)
+        if client.color is None and body.get("code") in ("tenant_not_found", "tenant_deleted"):
             return None
         at_rest = body.get("status") == "ready" and body["generation"] == body["observed_generation"]
         if client.color is not None and at_rest and body["workflow"]["state"] == "succeeded":
             return body
         assert loop.time() < give_up, f"{client.name}, which should be {client.color}, stays {body}"
         await asyncio.sleep(0.2)
+
+
+async def _seen(client: Client) -> dict[str, Any]:
+    """What the API says of the tenant, or that it does not answer: the last fault may be still felt."""
+    try:
+        answer = await client.http.get(f"/tenants/{client.name}")
+    except httpx.TransportError as error:
+        return {"unanswered": repr(error)}
+    from_us = "json" in answer.headers.get("content-type", "")
+    return dict(answer.json()) if from_us else {"unanswered": answer.text}
 
 
 async def check(installation: Installation, clients: list[Client], http: httpx.AsyncClient) -> None:

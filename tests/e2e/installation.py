@@ -108,6 +108,26 @@ class Installation:
             "RAY_AUTH_TOKEN_PATH": str(self.home / "ray-token"),
         }
 
+    async def operator_script(self, script: str, *arguments: str) -> Any:
+        """Run it with Ray's client address and these arguments; the JSON of its last line. Ray's own words are in the
+        failure."""
+        ports = json.loads((self.home / "state.json").read_text())["ports"]
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", script, f"ray://127.0.0.1:{ports['client']}", *arguments],
+            env=self.ray_environment() | {"RAY_ADDRESS": ""},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode != 0:
+            logs = sorted((self.home / "ray").glob("**/ray_client_server*.err"), key=lambda log: log.stat().st_mtime)
+            ends = "\n".join(f"{log}: {log.read_text(errors='replace')[-2000:]}" for log in logs[-3:])
+            raise AssertionError(f"exit {done.returncode}: {done.stderr}\n{ends}")
+        return json.loads(done.stdout.splitlines()[-1])
+
 
 async def until(
     client: httpx.AsyncClient,

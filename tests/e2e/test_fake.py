@@ -1,10 +1,6 @@
 """One cloud in memory that all actors share, in a real cluster."""
 
-import asyncio
-import json
 import os
-import subprocess
-import sys
 from typing import Any
 
 import psutil
@@ -32,19 +28,8 @@ SPEC = {"compute": {"provider": "fake", "config": {"version": "1"}}, "health": {
 
 async def asked(installation: Installation, tenants: str, *, lose: int = 0, pids: bool = False) -> dict[str, Any]:
     """What an operator's script sees: [tenant, version] of each instance, the actors' pids."""
-    ports = json.loads((installation.home / "state.json").read_text())["ports"]
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-c", SCRIPT, f"ray://127.0.0.1:{ports['client']}", tenants, str(lose), *(["p"] * pids)],
-        env=installation.ray_environment() | {"RAY_ADDRESS": ""},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    seen = await installation.operator_script(SCRIPT, tenants, str(lose), *(["p"] * pids))
+    return dict(seen)
 
 
 async def test_all_actors_share_one_cloud_in_memory(installation: Installation) -> None:

@@ -1,10 +1,5 @@
 """What docs/operations.md shows: an operator's script over the Ray client."""
 
-import asyncio
-import json
-import subprocess
-import sys
-
 import pytest
 
 from tests.e2e.installation import Installation, gone, ready
@@ -29,7 +24,6 @@ print(json.dumps({"live": live, "tenant": tenant, "missing": missing, "sweep": o
 
 
 async def test_a_ray_client_script_sees_and_dismisses_live_tenants(installation: Installation) -> None:
-    ports = json.loads((installation.home / "state.json").read_text())["ports"]
     command = ["python3", "-m", "http.server", "{port}", "--bind", "127.0.0.1"]
     spec = {
         "compute": {"provider": "process", "config": {"command": command}},
@@ -39,17 +33,7 @@ async def test_a_ray_client_script_sees_and_dismisses_live_tenants(installation:
         created = await client.post("/tenants", json={"name": "watched", "spec": spec})
         assert created.status_code == 202, created.text
         tenant = await ready(client, "watched")
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-c", SCRIPT, f"ray://127.0.0.1:{ports['client']}"],
-            env=installation.ray_environment() | {"RAY_ADDRESS": ""},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        seen = json.loads(done.stdout.splitlines()[-1])
+        seen = await installation.operator_script(SCRIPT)
         assert "watched" in seen["live"]
         assert seen["tenant"]["tenant_id"] == tenant["id"]
         assert seen["missing"] == "no actor 'tenant:nobody' lives in this cluster"

@@ -28,6 +28,7 @@ class HealthTracker:
             matches=True,
             healthy=self._verdict(execution.spec.health),
             detail=result.detail,
+            good=self._good,
         )
 
     def _verdict(self, health: HealthSpec) -> bool | None:

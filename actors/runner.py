@@ -20,7 +20,7 @@ from actors.runtime import Runtime
 from controlplane import reconcile as rules
 from controlplane.backoff import Backoff
 from controlplane.errors import LandlordError, LeaseLost, ProviderNotEnabled
-from controlplane.model import Execution, ExecutionState, Lifecycle, Observed
+from controlplane.model import Execution, ExecutionState, Lifecycle, Observed, Status
 from controlplane.persistence.ownership import Ownership
 from controlplane.ports import ExecutionInput, WorkflowProvider
 from controlplane.transitions import Cause
@@ -264,10 +264,12 @@ class Runner:
         )
         if aged or replace(observed, checked_at=None) != replace(tenant.observed, checked_at=None):
             await self._ownership.observed(tenant.epoch, observed)
-        heals = self._view.heals
+        view = replace(self._view, finding=finding)
         if finding.healthy is False or not finding.present:
-            heals = await self._ownership.heals_since(self._policy.heal_window)
-        self._view = replace(self._view, finding=finding, heals=heals)
+            view = replace(view, heals=await self._ownership.heals_since(self._policy.heal_window))
+        elif tenant.status is Status.DEGRADED:
+            view = replace(view, degradations=await self._ownership.degradations_since(self._policy.heal_window))
+        self._view = view
 
     async def _restore(self, execution: Execution, now: datetime) -> None:
         self._view = replace(

@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -21,11 +22,12 @@ from actors.admission import ceiling
 from actors.directory import RayDirectory
 from actors.engines import Engines
 from actors.execution import VisibleStepRunner
-from actors.naming import NAMESPACE, SUPERVISOR, name_of_tenant
+from actors.naming import NAMESPACE, SUPERVISOR, name_of_tenant, tenant_actor
 from actors.options import for_supervisor, for_tenant
 from actors.queue import Priority, WakeQueue
 from actors.runtime import Runtime, build_runtime
 from actors.shared import SharedState
+from actors.silent import SilentOwners
 from actors.sweep import Sweep
 from actors.tenant import TenantActor
 from controlplane.persistence import census, leases
@@ -104,7 +106,7 @@ class Supervisor:
             "live": sorted(self._live),
             "ceiling": self._ceiling,
             "queued": len(self._queue),
-            "orphans": sorted(self._sweep.orphans),
+            "orphans": self._sweep.orphans.ids,
             "sweep": self._report,
         }
 
@@ -128,6 +130,11 @@ class Supervisor:
             self._again.set()
         finally:
             self._live.pop(name, None)
+
+    def _end(self, name: str) -> None:
+        """Kill a live actor; the call held open on it then returns, and what is due is found by the next sweep."""
+        with suppress(ValueError):
+            ray.kill(ray.get_actor(tenant_actor(name), namespace=NAMESPACE))
 
     async def _admitted(self) -> int:
         """The ceiling; read once, when the first actor asks."""
@@ -175,6 +182,7 @@ class Supervisor:
         stages: dict[str, Callable[[], Awaitable[int]]] = {
             "heartbeat": self._beat,
             "actors": self._adopt,
+            "owners": SilentOwners(self._runtime.engine, self._cluster_id, self._live, self._end).look,
             "due": self._sweep.due,
             "resources": self._sweep.resources,
             "probes": self._sweep.probes,

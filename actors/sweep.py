@@ -9,11 +9,15 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from actors.breaker import Breaker
+from actors.naming import SUPERVISOR
+from actors.orphans import Orphans
 from actors.queue import Priority
 from actors.runtime import Runtime
 from controlplane.errors import LandlordError
+from controlplane.model import TriggerSource
 from controlplane.persistence import bootstrap, census, events, idempotency
 from controlplane.persistence.census import ExecutionFact, Serving, TenantKey
+from controlplane.persistence.transaction import transaction
 from controlplane.ports import ComputeProvider, Resource, ResourceState
 
 logger = logging.getLogger(__name__)
@@ -30,12 +34,14 @@ class Sweep:
     nominate: Nominate
     live: Collection[str]
     breakers: dict[str, Breaker] = field(default_factory=dict)
-    orphans: set[str] = field(default_factory=set)
-    """Resource ids already reported."""
     resting: dict[str, tuple[Serving, Resource]] = field(default_factory=dict)
     """Serving execution → what the last sweep listed for it, for the probes."""
+    orphans: Orphans = field(init=False)
     _nominated: dict[str, str] = field(default_factory=dict)
     _probed: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.orphans = Orphans(self.runtime.settings.orphan_grace)
 
     async def due(self) -> int:
         """Wake every tenant that has work and no live owner elsewhere."""
@@ -93,20 +99,34 @@ class Sweep:
         listed = await provider.list_owned(owner)  # before the rows are read: what they know by then is not unknown
         known = await census.facts(self.runtime.engine, {r.ownership.execution for r in listed})
         removed = 0
+        orphans = []
         for resource in listed:
             fact = known.get(resource.ownership.execution)
             if fact is None:
-                self._report_orphan(name, resource)
+                orphans.append(resource)
             elif fact.leftover and await self._remove(provider, resource):
                 removed += 1
+        removed += await self._judge_orphans(name, provider, orphans)
         await self._compare(name, identity, listed, known)
         return removed
 
-    def _report_orphan(self, provider: str, resource: Resource) -> None:
-        if resource.id not in self.orphans:
-            self.orphans.add(resource.id)
-            execution = resource.ownership.execution
-            logger.warning("orphan: %s %s bears our label; no row knows %s", provider, resource.name, execution)
+    async def _judge_orphans(self, name: str, provider: ComputeProvider, found: Collection[Resource]) -> int:
+        """Each is told to the trail once, and removed once its grace is over and a re-check still knows no row."""
+        fresh, overdue = self.orphans.seen(name, found)
+        await self._tell("orphan.found", name, fresh)
+        still = await census.facts(self.runtime.engine, {resource.ownership.execution for resource in overdue})
+        unwanted = [resource for resource in overdue if resource.ownership.execution not in still]
+        gone = [resource for resource in unwanted if await self._destroy(provider, resource)]
+        await self._tell("orphan.removed", name, gone)
+        return len(gone)
+
+    async def _tell(self, type: str, provider: str, resources: Collection[Resource]) -> None:
+        if not resources:
+            return
+        async with transaction(self.runtime.engine, actor=SUPERVISOR) as tx:
+            for resource in resources:
+                data = {"provider": provider, "resource": resource.id, "execution": resource.ownership.execution}
+                tx.record(type, message=resource.name, data=data, trigger_source=TriggerSource.SUPERVISOR)
 
     async def _remove(self, provider: ComputeProvider, resource: Resource) -> bool:
         """After one re-check, by immutable id."""
@@ -115,8 +135,19 @@ class Sweep:
         if fact is None or not fact.leftover:
             return False
         logger.info("leftover %s of %s is removed", resource.name, resource.ownership.execution)
-        await provider.destroy(resource.id)
+        if not await self._destroy(provider, resource):
+            return False
         await self.runtime.store.removed(resource.ownership.execution)
+        return True
+
+    @staticmethod
+    async def _destroy(provider: ComputeProvider, resource: Resource) -> bool:
+        """One that does not go must not keep the sweep from the others; the next one tries again."""
+        try:
+            await provider.destroy(resource.id)
+        except LandlordError as error:
+            logger.warning("%s cannot be removed: %s", resource.name, error)
+            return False
         return True
 
     async def _compare(
@@ -140,10 +171,11 @@ class Sweep:
             result = await self.runtime.prober.probe(resource, serving.health)
         if result.healthy is False:
             self._nominate_once(serving, "unhealthy")
-        elif result.healthy and self._nominated.get(serving.execution_id, "").endswith("unhealthy"):
-            del self._nominated[serving.execution_id]
+        elif result.healthy:
+            if self._nominated.get(serving.execution_id, "").endswith("unhealthy"):
+                del self._nominated[serving.execution_id]
             if serving.degraded:
-                self.nominate(serving.tenant, Priority.DRIFT)  # it is well again: its actor says so
+                self.nominate(serving.tenant, Priority.DRIFT)  # it seems well again: its actor says so
 
     def _nominate_once(self, serving: Serving, finding: str) -> None:
         """An unchanged finding wakes a tenant once; after an execution it is a new one."""

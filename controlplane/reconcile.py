@@ -24,6 +24,9 @@ from controlplane.ports import ExecutionStatus
 STOP_SECONDS = 30.0
 """A stopping execution whose engine does not answer is ended after this; the gate, not the wait, is the guarantee."""
 
+MOST_DOUBLINGS = 4
+"""A tenant that flaps is asked for sixteen times its healthy threshold at most."""
+
 HEAL_BUDGET = "HealBudget"
 """Reason of the condition Healthy when a tenant is not healed any more."""
 
@@ -43,6 +46,8 @@ class Finding:
     healthy: bool | None
     """The verdict after thresholds; None: cannot tell yet."""
     detail: str = ""
+    good: int = 1
+    """Probes in a row that were good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,8 @@ class View:
     restore_due: datetime | None = None
     """After starting the serving resource again, not before this."""
     heals: int = 0
-    """Heals begun within the budget's window."""
+    """Heals begun within the budget's window, and `degradations`: how often it became degraded within it."""
+    degradations: int = 1
     worked_at: datetime | None = None
     """When this actor last had work; None: it just came."""
     draining: bool = False
@@ -346,10 +352,18 @@ def _keep(rows: Lifecycle, serving: Execution, view: View, policy: Policy) -> De
         if may_heal and view.heals >= policy.heal_budget and not _says(rows, "Healthy", HEAL_BUDGET):
             return Decision(MarkBudgetSpent(f"{policy.heal_budget} heals did not last: {finding.detail}"))
     elif finding.healthy and rows.tenant.status is Status.DEGRADED:
-        return Decision(MarkRecovered())
+        if finding.good >= _good_enough(serving, view):
+            return Decision(MarkRecovered())
+        if not view.draining and not _is_due(view.finding_due, rows.now):
+            return Decision(None, _until(view.finding_due, rows.now))
     if _is_due(view.finding_due, rows.now):
         return Decision(Look(serving))
     return _rest(rows, view, policy, wait=_until(view.finding_due, rows.now))
+
+
+def _good_enough(serving: Execution, view: View) -> int:
+    """Damping: who flaps must be well for longer, twice as many probes with each further degradation of late."""
+    return serving.spec.health.healthy_threshold << min(max(view.degradations - 1, 0), MOST_DOUBLINGS)
 
 
 def _rest(rows: Lifecycle, view: View, policy: Policy, wait: float | None = None) -> Decision:

@@ -58,6 +58,8 @@ class Settings(BaseModel):
     actor_idle_seconds: Seconds | Literal["never"] = 60.0
     sweep_seconds: Seconds = 10.0
     rest_probe_seconds: Seconds = 30.0
+    orphan_grace_seconds: Seconds | Literal["never"] = "never"
+    """After which the supervisor removes what bears our owner label and no row knows."""
     trigger_timeout_seconds: Seconds = 2.0
     step_max_attempts: int = Field(default=5, ge=1, le=100)
     provision_deadline_seconds: Seconds = 600.0
@@ -95,6 +97,11 @@ class Settings(BaseModel):
     def idle_seconds(self) -> float | None:
         """None: idle actors stay."""
         return None if self.actor_idle_seconds == "never" else self.actor_idle_seconds
+
+    @property
+    def orphan_grace(self) -> float | None:
+        """None: orphans are reported and stay."""
+        return None if self.orphan_grace_seconds == "never" else self.orphan_grace_seconds
 
     @property
     def base_url(self) -> str:

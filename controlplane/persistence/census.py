@@ -76,6 +76,17 @@ async def owned_elsewhere(engine: AsyncEngine, name: str, cluster_id: str) -> bo
         return (await connection.execute(query)).first() is not None
 
 
+async def silent_owners(engine: AsyncEngine, cluster_id: str, seconds: float) -> list[str]:
+    """Names of the tenants whose owner, of this cluster, has let its lease expire more than so many seconds ago."""
+    query = select(tenants.c.name).where(
+        tenants.c.deleted_at.is_(None),
+        tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True),
+        tenants.c.lease_expires_at < func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, seconds),
+    )
+    async with reading(engine) as connection:
+        return list((await connection.execute(query)).scalars())
+
+
 async def max_connections(engine: AsyncEngine) -> int:
     """What the database allows in all."""
     async with reading(engine) as connection:

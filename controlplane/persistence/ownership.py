@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.conditions import with_condition
@@ -31,6 +31,7 @@ from controlplane.model import (
 )
 from controlplane.persistence import executions, intents, lifecycle, tenants
 from controlplane.persistence.engine import reading
+from controlplane.persistence.tables import events
 from controlplane.persistence.tables import executions as executions_table
 from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import ExecutionStatus
@@ -334,8 +335,21 @@ class Ownership:
             executions_table.c.tenant_id == self.tenant_id,
             executions_table.c.trigger_source == TriggerSource.SUPERVISOR,
             executions_table.c.action == Action.UPDATE,
-            executions_table.c.created_at > func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, seconds),
+            executions_table.c.created_at > _ago(seconds),
         )
+        return await self._count(query)
+
+    async def degradations_since(self, seconds: float) -> int:
+        """How often it became degraded in the last `seconds` (the damping of flapping)."""
+        query = select(func.count()).where(
+            events.c.tenant_id == self.tenant_id,
+            events.c.type == "tenant.status",
+            events.c.status == Status.DEGRADED,
+            events.c.at > _ago(seconds),
+        )
+        return await self._count(query)
+
+    async def _count(self, query: Select[Any]) -> int:
         async with reading(self._engine) as connection:
             return int((await connection.execute(query)).scalar_one())
 
@@ -345,6 +359,10 @@ class Ownership:
 
 
 _ENDED_AS = {ExecutionState.SUCCEEDED: SubState.SUCCEEDED, ExecutionState.FAILED: SubState.FAILED}
+
+
+def _ago(seconds: float) -> ColumnElement[Any]:
+    return func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
 def _all_true(tenant: Tenant, now: datetime) -> Any:

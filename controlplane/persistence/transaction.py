@@ -59,7 +59,14 @@ class Transaction:
             }
         )
 
-    def record(self, type: str, *, message: str = "", data: Mapping[str, Any] | None = None) -> None:
+    def record(
+        self,
+        type: str,
+        *,
+        message: str = "",
+        data: Mapping[str, Any] | None = None,
+        trigger_source: TriggerSource = TriggerSource.API,
+    ) -> None:
         """Remember an event that is of no tenant."""
         self._events.append(
             {
@@ -69,7 +76,7 @@ class Transaction:
                 "generation": None,
                 "status": None,
                 "execution_id": None,
-                "trigger_source": TriggerSource.API.value,
+                "trigger_source": trigger_source.value,
                 "actor": self._actor,
                 "request_id": self._request_id,
                 "message": message,

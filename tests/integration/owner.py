@@ -1,7 +1,8 @@
 """Tenants' owners without Ray: the real runner, engine and rows in this process, on a fake cloud that all share."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from controlplane.persistence import intents, leases, tenants
 from controlplane.persistence.ownership import Ownership
 from controlplane.persistence.tenants import TenantView
 from controlplane.persistence.transaction import transaction
-from controlplane.ports import ComputeProvider, ExecutionInput, WorkflowProvider
+from controlplane.ports import ComputeProvider, ExecutionInput, StepRunner, WorkflowProvider
 from controlplane.steps import Steps
 from providers.compute.fake import FakeCloud, FakeCompute
 from providers.registry import Enabled
@@ -38,6 +39,25 @@ def spec(
         health=HealthSpec.model_validate({"interval_seconds": 0.05, **(probe or {})}),
         heal=heal,  # type: ignore[arg-type]
     )
+
+
+def runtime(
+    database_url: str, home: Path, cloud: FakeCloud, run_step: StepRunner, settings: Mapping[str, str] | None = None
+) -> Runtime:
+    """What an actor process is built from, with that cloud as its one compute provider."""
+    environ = {
+        "LANDLORD_HOME": str(home),
+        "LANDLORD_DATABASE_URL": database_url,
+        "LANDLORD_ACTOR_IDLE_SECONDS": "never",
+        "LANDLORD_COMPUTE_PROVIDERS": "fake",
+        "LANDLORD_INTERNAL_CLUSTER_ID": "test",
+        "LANDLORD_INTERNAL_BUILD": "test",
+        **(settings or {}),
+    }
+    built = build_runtime(actor="test", run_step=run_step, pool=3, environ=environ)
+    compute: Enabled[ComputeProvider] = Enabled({"fake": lambda: FakeCompute(cloud)})
+    steps = Steps(built.store, compute, built.prober, SystemClock(), Failpoints(None))
+    return replace(built, compute=compute, steps=steps)
 
 
 class Owner:
@@ -76,17 +96,8 @@ class Owner:
         return await asyncio.wait_for(self._life, SECONDS)
 
     def _build(self, database_url: str, home: Path, cloud: FakeCloud, max_attempts: int) -> Runtime:
-        environ = {
-            "LANDLORD_HOME": str(home),
-            "LANDLORD_DATABASE_URL": database_url,
-            "LANDLORD_ACTOR_IDLE_SECONDS": "never",
-            "LANDLORD_COMPUTE_PROVIDERS": "fake",
-            "LANDLORD_INTERNAL_CLUSTER_ID": "test",
-            "LANDLORD_INTERNAL_BUILD": "test",
-        }
-        built = build_runtime(actor="test", run_step=self._run_step, pool=3, environ=environ)
-        compute: Enabled[ComputeProvider] = Enabled({"fake": lambda: FakeCompute(cloud)})
-        self._steps = Steps(built.store, compute, built.prober, SystemClock(), Failpoints(None))
+        built = runtime(database_url, home, cloud, self._run_step)
+        self._steps = built.steps
         self._embedded = embedded = EmbeddedWorkflow(
             built.store,
             self._run_step,
@@ -95,7 +106,7 @@ class Owner:
             backoff=Backoff(base=0.02, ceiling=0.1),
         )
         workflow: Enabled[WorkflowProvider] = Enabled({"embedded": lambda: embedded})
-        return replace(built, compute=compute, steps=self._steps, workflow=workflow)
+        return replace(built, workflow=workflow)
 
     async def _run_step(self, order: ExecutionInput, step: StepName) -> None:
         assert self._embedded is not None
@@ -113,6 +124,19 @@ class World:
 
     def owner(self, tenant: Tenant, max_attempts: int = 3) -> Owner:
         return Owner(self._database_url, self._home, self.cloud, tenant, max_attempts)
+
+    @asynccontextmanager
+    async def net(self, **settings: str) -> AsyncIterator[Runtime]:
+        """What a supervisor is built from; it runs no step."""
+
+        async def no_step(order: ExecutionInput, step: StepName) -> None:
+            raise AssertionError(f"a supervisor runs no step: {order} {step}")
+
+        built = runtime(self._database_url, self._home, self.cloud, no_step, settings)
+        try:
+            yield built
+        finally:
+            await built.close()
 
     async def create(self, wanted: TenantSpec) -> Tenant:
         return (await create(self.engine, "acme", wanted))[0]

@@ -217,6 +217,17 @@ class TestKeeping:
         view = View(finding=replace(FINE, present=False, healthy=False), finding_due=NOW + seconds(9), worked_at=NOW)
         assert reconcile(rows(owner, first, failed), view, POLICY).act is None
 
+    @pytest.mark.parametrize(("degradations", "enough"), [(1, 2), (2, 4), (3, 8), (5, 32), (9, 32)])
+    def test_who_flaps_must_be_well_for_longer(self, degradations: int, enough: int) -> None:
+        owner, first = served(Status.DEGRADED)
+        health = first.spec.health.model_copy(update={"healthy_threshold": 2})
+        first = replace(first, spec=first.spec.model_copy(update={"health": health}))
+        view = View(finding_due=NOW + seconds(9), worked_at=NOW - seconds(100), degradations=degradations)
+        not_yet = replace(view, finding=replace(FINE, good=enough - 1))
+        assert reconcile(rows(owner, first), not_yet, POLICY) == rules.Decision(None, 9), "and it does not passivate"
+        well = replace(view, finding=replace(FINE, good=enough))
+        assert reconcile(rows(owner, first), well, POLICY).act == rules.MarkRecovered()
+
     def test_a_recovered_tenant_is_ready_again(self) -> None:
         owner, first = served(Status.DEGRADED)
         assert reconcile(rows(owner, first), View(finding=FINE, worked_at=NOW), POLICY).act == rules.MarkRecovered()

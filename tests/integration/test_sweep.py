@@ -1,0 +1,185 @@
+"""The sweep against real rows: leftovers and orphans, drift nominated once, owners that fell silent."""
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import func, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from actors.queue import Priority
+from actors.runtime import Runtime
+from actors.silent import PATIENCE_SECONDS, SilentOwners
+from actors.sweep import Sweep
+from controlplane.model import Status, Tenant
+from controlplane.persistence import bootstrap, events, leases
+from controlplane.persistence.census import TenantKey
+from controlplane.persistence.tables import tenants
+from controlplane.ports import Ownership
+from providers.compute.fake import FakeCloud
+from tests.integration.owner import World, spec
+
+
+@pytest_asyncio.fixture
+async def world(engine: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[World]:
+    yield World(engine, database_url, tmp_path, FakeCloud(identity="cloud"))
+
+
+class Net:
+    """A sweep over the world, and whom it nominated."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.nominated: list[tuple[str, Priority]] = []
+        self.sweep = Sweep(runtime, self._nominate, live=())
+
+    def _nominate(self, tenant: TenantKey, priority: Priority) -> None:
+        self.nominated.append((tenant.name, priority))
+
+    async def looked(self) -> list[tuple[str, Priority]]:
+        """Whom one round of looking nominates."""
+        self.nominated.clear()
+        await self.sweep.resources()
+        await self.sweep.probes()
+        return list(self.nominated)
+
+
+async def served(world: World) -> Tenant:
+    """`acme`, ready and at rest, without an owner."""
+    tenant = await world.create(spec("1"))
+    async with world.owner(tenant):
+        await world.settled(tenant, Status.READY, 1)
+    return tenant
+
+
+async def stray(world: World, **differing: object) -> str:
+    """A running instance that bears our owner label; its id."""
+    ours = await bootstrap.installation_id(world.engine)
+    named = Ownership(ours, "nobody", uuid4(), 1, 1, "tenant-nobody-provision-1-0", "hash")
+    labels = replace(named, **differing).labels()  # type: ignore[arg-type]
+    made = await world.cloud.create(
+        f"stray-{uuid4().hex[:8]}", labels, {"version": "1", "env": {}, "health": ["healthy"]}
+    )
+    assert made is not None
+    await world.cloud.start(made)
+    return made
+
+
+async def trail(world: World) -> list[str]:
+    return [event.type for event in await events.page(world.engine, limit=100) if event.type.startswith("orphan")]
+
+
+async def test_an_unchanged_finding_wakes_a_tenant_once(world: World) -> None:
+    tenant = await served(world)
+    async with world.net() as runtime:
+        net = Net(runtime)
+        assert await net.looked() == []
+        (instance,) = world.cloud.instances()
+        world.cloud.lose(instance.id)
+        assert await net.looked() == [("acme", Priority.DRIFT)]
+        assert await net.looked() == []
+        async with world.owner(tenant):
+            await world.until(tenant, lambda v: v.execution.run == 2 and v.tenant.status is Status.READY)
+        (instance,) = world.cloud.instances()
+        world.cloud.lose(instance.id)
+        assert await net.looked() == [("acme", Priority.DRIFT)], "after an execution it is a new one"
+
+
+async def test_a_list_that_fails_nominates_nothing(world: World) -> None:
+    await served(world)
+    async with world.net() as runtime:
+        net = Net(runtime)
+        (instance,) = world.cloud.instances()
+        world.cloud.lose(instance.id)
+        world.cloud.script("list", "fails")
+        assert await net.looked() == []
+        assert await net.looked() == [("acme", Priority.DRIFT)]
+
+
+async def test_what_another_engine_lacks_is_not_drift(world: World) -> None:
+    await served(world)
+    world.cloud = FakeCloud(identity="another cloud")
+    async with world.net() as runtime:
+        assert await Net(runtime).looked() == []
+
+
+async def test_a_degraded_tenant_that_seems_well_is_looked_at_by_its_actor(world: World) -> None:
+    await served(world)
+    async with world.engine.begin() as connection:
+        await connection.execute(update(tenants).values(status=Status.DEGRADED))
+    async with world.net() as runtime:
+        assert await Net(runtime).looked() == [("acme", Priority.DRIFT)], "by a supervisor that never saw it unwell"
+
+
+async def test_a_leftover_goes_and_what_serves_stays(world: World) -> None:
+    tenant = await served(world)
+    (serving,) = world.cloud.instances()
+    async with world.owner(tenant, max_attempts=1) as owner:
+        world.cloud.script("destroy", "fails", "fails")
+        await world.patch(spec("2", refuses="no"))
+        owner.mailbox.mark()
+        await world.until(tenant, lambda v: world.cloud.calls.get("destroy") == 1)
+    async with world.net() as runtime:
+        net = Net(runtime)
+        await net.looked()
+        assert len(world.cloud.instances()) == 2, "one that does not go is tried again by the next sweep"
+        await net.looked()
+    assert [left.id for left in world.cloud.instances()] == [serving.id]
+
+
+async def test_an_orphan_is_reported_and_stays(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    made = await stray(world)
+    async with world.net() as runtime:
+        net = Net(runtime)
+        with caplog.at_level(logging.WARNING):
+            await net.looked()
+            await net.looked()
+    assert await trail(world) == ["orphan.found"]
+    assert [found.id for found in world.cloud.instances()] == [made]
+
+
+async def test_an_orphan_is_removed_by_policy_after_its_grace(world: World) -> None:
+    theirs = await stray(world, owner="somebody else")
+    await stray(world)
+    async with world.net(LANDLORD_ORPHAN_GRACE_SECONDS="0.0001") as runtime:
+        net = Net(runtime)
+        await net.looked()
+        await net.looked()
+    assert await trail(world) == ["orphan.removed", "orphan.found"], "newest first"
+    assert [found.id for found in world.cloud.instances()] == [theirs]
+
+
+async def test_an_owner_that_lives_and_says_nothing_is_ended(world: World) -> None:
+    tenant = await served(world)
+    assert await leases.acquire(world.engine, tenant.id, cluster_id="test", actor_id="a") is not None
+    now, ended = [0.0], []
+    owners = SilentOwners(world.engine, "test", {"acme", "other"}, ended.append, clock=lambda: now[0])
+    assert await owners.look() == 0
+    async with world.engine.begin() as connection:
+        await connection.execute(
+            update(tenants).values(lease_expires_at=func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 1, 0))
+        )
+    assert await owners.look() == 0, "it may be the database that was away"
+    now[0] = PATIENCE_SECONDS
+    assert await owners.look() == 1
+    assert ended == ["acme"]
+
+
+async def test_an_owner_that_renews_after_an_outage_stays(world: World) -> None:
+    tenant = await served(world)
+    fence = await leases.acquire(world.engine, tenant.id, cluster_id="test", actor_id="a")
+    assert fence is not None
+    now, ended = [0.0], []
+    owners = SilentOwners(world.engine, "test", {"acme"}, ended.append, clock=lambda: now[0])
+    async with world.engine.begin() as connection:
+        await connection.execute(
+            update(tenants).values(lease_expires_at=func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 1, 0))
+        )
+    assert await owners.look() == 0
+    assert await leases.renew(world.engine, tenant.id, fence)
+    now[0] = PATIENCE_SECONDS
+    assert await owners.look() == 0
+    assert ended == []

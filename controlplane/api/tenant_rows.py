@@ -31,9 +31,9 @@ async def lock(tx: Transaction, reference: str) -> Tenant:
     """To change it, until the transaction ends. Raises Refused tenant_not_found (404), tenant_deleted (410)."""
     _refuse_nonsense(reference)
     if _is_uuid(reference):
-        tenant = await tenants.lock(tx.connection, UUID(reference))
+        tenant = await tenants.lock(tx, UUID(reference))
     else:
-        tenant = await tenants.lock_by_name(tx.connection, reference)
+        tenant = await tenants.lock_by_name(tx, reference)
     if tenant is None:
         raise Refused.tenant_not_found(reference)
     if tenant.status is Status.DELETED:

@@ -157,9 +157,3 @@ async def page(
     query = query.order_by(executions.c.generation.desc(), executions.c.run.desc()).limit(limit)
     async with reading(engine) as connection:
         return [rows.execution(row) for row in (await connection.execute(query)).mappings()]
-
-
-async def tenant_of(connection: AsyncConnection, id: str) -> UUID | None:
-    """Whose it is, without a lock: for whoever must lock the tenant's row first."""
-    query = select(executions.c.tenant_id).where(executions.c.id == id)
-    return (await connection.execute(query)).scalar_one_or_none()

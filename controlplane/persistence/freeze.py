@@ -1,6 +1,6 @@
 """Pause and resume: intents are accepted, nothing acts, and a condition says so."""
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -49,9 +49,8 @@ async def scopes(engine: AsyncEngine) -> list[str]:
 
 
 async def _set(tx: Transaction, tenant: Tenant, paused: bool, event: str, synced: tuple[str, str, str]) -> Tenant:
-    now = (await tx.connection.execute(select(func.clock_timestamp()))).scalar_one()
     truth, reason, message = synced
-    conditions = with_condition(tenant.conditions, "Synced", truth, reason, now, message)  # type: ignore[arg-type]
+    conditions = with_condition(tenant.conditions, "Synced", truth, reason, tx.now, message)  # type: ignore[arg-type]
     tenant = await tenants.save(tx.connection, tenant, paused=paused, conditions=conditions)
     tx.event(event, tenant, trigger_source=TriggerSource.API)
     tx.wake(tenant.id, tenant.name)

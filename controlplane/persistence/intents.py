@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert
 from sqlalchemy.exc import IntegrityError
 
 from controlplane.conditions import with_condition
@@ -152,7 +152,7 @@ async def delete(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> I
         Cause.DELETE_ACCEPTED,
         "tenant.deletion_requested",
         default_workflow,
-        deletion_requested_at=(await tx.connection.execute(select(func.clock_timestamp()))).scalar_one(),
+        deletion_requested_at=tx.now,
     )
 
 
@@ -162,7 +162,6 @@ async def retry(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> In
     if tenant.status is not Status.FAILED or await executions.find_queued(tx.connection, tenant.id):
         raise Refused.invalid_transition(f"tenant {tenant.name!r} is {tenant.status}: there is nothing to retry")
     action = Action.UPDATE if tenant.observed_generation > 0 else Action.PROVISION
-    now = (await tx.connection.execute(select(func.clock_timestamp()))).scalar_one()
     run = await executions.next_run(tx.connection, tenant.id, tenant.generation)
     execution = await executions.add(
         tx.connection,
@@ -176,7 +175,6 @@ async def retry(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> In
         tx,
         tenant,
         Cause.RETRY_ACCEPTED,
-        now=now,
         execution=execution,
         current_execution=execution.id,
         epoch=tenant.epoch + 1,
@@ -223,12 +221,11 @@ async def force_delete(tx: Transaction, tenant: Tenant) -> Tenant:
         .values(state="abandoned")
         .returning(placements.c.name)
     )
-    now = (await tx.connection.execute(select(func.clock_timestamp()))).scalar_one()
     tenant = await tenants.change_status(
-        tx, tenant, Cause.DELETE_ACCEPTED, now=now, deletion_requested_at=tenant.deletion_requested_at or now
+        tx, tenant, Cause.DELETE_ACCEPTED, deletion_requested_at=tenant.deletion_requested_at or tx.now
     )
     tenant = await tenants.change_status(
-        tx, tenant, Cause.GONE, now=now, deleted_at=now, epoch=tenant.epoch + 1, fence=tenant.fence + 1
+        tx, tenant, Cause.GONE, deleted_at=tx.now, epoch=tenant.epoch + 1, fence=tenant.fence + 1
     )
     tx.event("tenant.force_deleted", tenant, data={"abandoned": [row.name for row in abandoned]})
     tx.wake(tenant.id, tenant.name)
@@ -263,20 +260,18 @@ async def _new_generation(
     """+1 generation and version, the older queued execution superseded, the new one queued, the status moved."""
     before = tenant
     spec = values.get("spec", tenant.spec)
-    now = (await tx.connection.execute(select(func.clock_timestamp()))).scalar_one()
     id = execution_id(tenant.name, action, tenant.generation + 1, tenant.id)
     overtaken = await executions.supersede_queued(tx.connection, tenant.id, id)
     tenant = await tenants.change_status(
         tx,
         tenant,
         cause,
-        now=now,
         **values,
         generation=tenant.generation + 1,
         version=tenant.version + 1,
         epoch=tenant.epoch + 1,
         current_execution=id,
-        conditions=with_condition(tenant.conditions, "Synced", "false", "Accepted", now),
+        conditions=with_condition(tenant.conditions, "Synced", "false", "Accepted", tx.now),
     )
     execution = await executions.add(
         tx.connection, tenant, action, trigger_source=TriggerSource.API, provider=workflow_of(spec, default_workflow)

@@ -47,7 +47,6 @@ class Held:
 
     tx: Transaction
     tenant: Tenant
-    now: datetime
 
 
 class Ownership:
@@ -89,7 +88,6 @@ class Ownership:
                 held.tx,
                 held.tenant,
                 STARTED[execution.action],
-                now=held.now,
                 execution=execution,
                 condition=("Triggered", "unknown", "Starting"),
                 epoch=held.tenant.epoch + 1,
@@ -134,7 +132,7 @@ class Ownership:
             execution = await executions.lock(held.tx.connection, execution_id)
             if execution is None or not execution.state.active or held.tenant.status is not Status.PLANNING:
                 return False
-            await tenants.change_status(held.tx, held.tenant, Cause.PLANNED, now=held.now, execution=execution)
+            await tenants.change_status(held.tx, held.tenant, Cause.PLANNED, execution=execution)
         return True
 
     async def progressed(self, execution_id: str, status: ExecutionStatus) -> bool:
@@ -219,7 +217,7 @@ class Ownership:
         if execution.action is Action.DELETE:
             if execution.state is ExecutionState.SUCCEEDED:
                 return await tenants.change_status(
-                    held.tx, tenant, Cause.GONE, now=held.now, execution=execution, deleted_at=held.now, **values
+                    held.tx, tenant, Cause.GONE, execution=execution, deleted_at=held.tx.now, **values
                 )
             return await self._next_delete_run(held, execution, message, **values)
         newest = execution.generation == tenant.generation and tenant.deletion_requested_at is None
@@ -230,9 +228,8 @@ class Ownership:
                     held.tx,
                     tenant,
                     Cause.SUCCEEDED,
-                    now=held.now,
                     execution=execution,
-                    conditions=_all_true(tenant, held.now),
+                    conditions=_all_true(tenant, held.tx.now),
                     **values,
                 )
         elif newest and execution.state is not ExecutionState.SUPERSEDED:
@@ -241,7 +238,6 @@ class Ownership:
                 held.tx,
                 tenant,
                 Cause.FAILED,
-                now=held.now,
                 execution=execution,
                 message=message,
                 condition=("Provisioned", "false", reason),
@@ -266,7 +262,9 @@ class Ownership:
             tenant,
             current_execution=following.id,
             status_message=message,
-            conditions=with_condition(tenant.conditions, "Provisioned", "unknown", "DeleteFailed", held.now, message),
+            conditions=with_condition(
+                tenant.conditions, "Provisioned", "unknown", "DeleteFailed", held.tx.now, message
+            ),
             **values,
         )
 
@@ -293,7 +291,6 @@ class Ownership:
                 held.tx,
                 held.tenant,
                 cause,
-                now=held.now,
                 message=message,
                 condition=("Healthy", "true" if healthy else "false", "Probe" if healthy else reason),
                 observed=observed,
@@ -319,7 +316,6 @@ class Ownership:
                 held.tx,
                 tenant,
                 Cause.UNHEALTHY,
-                now=held.now,
                 execution=execution,
                 message=reason,
                 condition=("Healthy", "false", "Drifted"),
@@ -354,7 +350,7 @@ class Ownership:
             return int((await connection.execute(query)).scalar_one())
 
     async def _condition(self, held: Held, type: str, status: Any, reason: str, message: str) -> Tenant:
-        conditions = with_condition(held.tenant.conditions, type, status, reason, held.now, message)
+        conditions = with_condition(held.tenant.conditions, type, status, reason, held.tx.now, message)
         return await tenants.save(held.tx.connection, held.tenant, conditions=conditions)
 
 
@@ -375,5 +371,4 @@ def _all_true(tenant: Tenant, now: datetime) -> Any:
 @asynccontextmanager
 async def _hold(engine: AsyncEngine, tenant_id: UUID, fence: int, owner: str) -> AsyncIterator[Held]:
     async with transaction(engine, actor=owner) as tx:
-        tenant, now = await tenants.lock_owned(tx.connection, tenant_id, fence)
-        yield Held(tx, tenant, now)
+        yield Held(tx, await tenants.lock_owned(tx, tenant_id, fence))

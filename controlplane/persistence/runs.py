@@ -224,8 +224,7 @@ class PostgresExecutionStore:
     async def _guarded(self, execution_id: str) -> AsyncIterator[tuple[Transaction, Tenant, Execution]]:
         """A transaction with the tenant's row locked and the execution read after that."""
         async with transaction(self._engine, actor=self._actor) as tx:
-            of_execution = select(executions_table.c.tenant_id).where(executions_table.c.id == execution_id)
-            tenant = await tenants.lock(tx.connection, of_execution.scalar_subquery())
+            tenant = await tenants.lock_of_execution(tx, execution_id)
             execution = await executions.lock(tx.connection, execution_id)
             assert tenant is not None, "executions.tenant_id is a foreign key"
             assert execution is not None, "it was there a statement ago and rows are never deleted while unfinished"

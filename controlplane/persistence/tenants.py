@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, ScalarSelect, Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.conditions import with_condition
@@ -30,30 +29,45 @@ def frozen() -> ColumnElement[bool]:
     return or_(tenants.c.paused, by_scope).label("frozen")
 
 
-async def lock(connection: AsyncConnection, tenant_id: UUID | ScalarSelect[UUID]) -> Tenant | None:
+# Built once: putting a statement together costs about as much as running it.
+_ROW = select(tenants, func.clock_timestamp().label("db_now"))
+_LOCK = _ROW.where(tenants.c.id == bindparam("key")).with_for_update()
+_LOCK_OF_EXECUTION = _ROW.where(
+    tenants.c.id == select(executions.c.tenant_id).where(executions.c.id == bindparam("key")).scalar_subquery()
+).with_for_update()
+_LOCK_LIVE = _ROW.where(tenants.c.name == bindparam("key"), tenants.c.deleted_at.is_(None)).with_for_update()
+_NEWEST_DELETED = _ROW.where(tenants.c.name == bindparam("key")).order_by(tenants.c.created_at.desc()).limit(1)
+
+
+async def lock(tx: Transaction, tenant_id: UUID) -> Tenant | None:
     """The row, locked until the transaction ends. What else is to be current must be read after it."""
-    query = select(tenants).where(tenants.c.id == tenant_id).with_for_update()
-    row = (await connection.execute(query)).mappings().first()
-    return rows.tenant(row) if row else None
+    return await _take(tx, _LOCK, tenant_id)
 
 
-async def lock_owned(connection: AsyncConnection, tenant_id: UUID, fence: int) -> tuple[Tenant, datetime]:
-    """The row, locked, and the database's clock at that moment. Raises LeaseLost when another owner took it."""
-    query = select(tenants, func.clock_timestamp().label("db_now")).where(tenants.c.id == tenant_id).with_for_update()
-    row = (await connection.execute(query)).mappings().first()
-    if row is None or row["fence"] != fence:
+async def lock_of_execution(tx: Transaction, execution_id: str) -> Tenant | None:
+    """The row of the tenant whose execution that is, locked."""
+    return await _take(tx, _LOCK_OF_EXECUTION, execution_id)
+
+
+async def lock_owned(tx: Transaction, tenant_id: UUID, fence: int) -> Tenant:
+    """The row, locked. Raises LeaseLost when another owner took it."""
+    tenant = await _take(tx, _LOCK, tenant_id)
+    if tenant is None or tenant.fence != fence:
         raise LeaseLost(f"another owner has tenant {tenant_id}", tenant_id=tenant_id, fence=fence)
-    return rows.tenant(row), row["db_now"]
+    return tenant
 
 
-async def lock_by_name(connection: AsyncConnection, name: str) -> Tenant | None:
+async def lock_by_name(tx: Transaction, name: str) -> Tenant | None:
     """The live tenant of that name, locked; else the newest deleted one, unlocked; else None."""
-    query = select(tenants).where(tenants.c.name == name)
-    live = query.where(tenants.c.deleted_at.is_(None)).with_for_update()
-    row = (await connection.execute(live)).mappings().first()
+    return await _take(tx, _LOCK_LIVE, name) or await _take(tx, _NEWEST_DELETED, name)
+
+
+async def _take(tx: Transaction, query: Select[Any], key: UUID | str) -> Tenant | None:
+    row = (await tx.connection.execute(query, {"key": key})).mappings().first()
     if row is None:
-        row = (await connection.execute(query.order_by(tenants.c.created_at.desc()).limit(1))).mappings().first()
-    return rows.tenant(row) if row else None
+        return None
+    tx.now = row["db_now"]
+    return rows.tenant(row)
 
 
 async def save(connection: AsyncConnection, tenant: Tenant, **values: Any) -> Tenant:
@@ -81,7 +95,6 @@ async def change_status(
     tenant: Tenant,
     cause: Cause,
     *,
-    now: datetime,
     execution: Execution | None = None,
     message: str = "",
     condition: tuple[str, Any, str] | None = None,
@@ -93,7 +106,7 @@ async def change_status(
     status = move(tenant.status, cause)
     if condition is not None:
         kind, truth, reason = condition
-        values["conditions"] = with_condition(tenant.conditions, kind, truth, reason, now, message)
+        values["conditions"] = with_condition(tenant.conditions, kind, truth, reason, tx.now, message)
     after = await save(tx.connection, tenant, status=status, status_message=message, **values)
     if status is not tenant.status:
         tx.event("tenant.status", after, execution=execution, message=message, data={"from": tenant.status.value})

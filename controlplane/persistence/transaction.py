@@ -4,25 +4,57 @@ Events are written last, under one advisory lock that the commit releases: so th
 commits, and who reads the table by id misses nothing. Lock order everywhere: tenant row, then the event lock.
 """
 
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import Execution, Tenant, TriggerSource
-from controlplane.persistence.tables import events
 
 EVENT_LOCK = 0x1A4D10D5
 WAKE_CHANNEL = "landlord_wake"
 EVENT_CHANNEL = "landlord_events"
 
 
+_FLUSH = text("""
+    INSERT INTO events (type, tenant_id, tenant_name, generation, status, execution_id, trigger_source, actor,
+                        request_id, message, data)
+    SELECT type, tenant_id, tenant_name, generation, status, execution_id, trigger_source, actor,
+           request_id, message, data
+    FROM pg_advisory_xact_lock(:lock),
+         pg_notify(:event_channel, ''),
+         (SELECT count(pg_notify(:wake_channel, one::text)) AS sent FROM jsonb_array_elements(:wakes) AS one) AS wakes,
+         ROWS FROM (jsonb_to_recordset(:events) AS (
+             type text, tenant_id uuid, tenant_name text, generation integer, status text, execution_id text,
+             trigger_source text, actor text, request_id text, message text, data jsonb
+         )) WITH ORDINALITY AS event (
+             type, tenant_id, tenant_name, generation, status, execution_id,
+             trigger_source, actor, request_id, message, data, position
+         )
+    WHERE wakes.sent >= 0
+    ORDER BY position
+""").bindparams(
+    bindparam("wakes", type_=JSONB),
+    bindparam("events", type_=JSONB),
+    lock=EVENT_LOCK,
+    event_channel=EVENT_CHANNEL,
+    wake_channel=WAKE_CHANNEL,
+)
+"""One round trip: the lock and the notifications are rows that the events are joined with, and ids are given after the
+sort, so under the lock and in the order of the list."""
+
+
 class Transaction:
-    """An open transaction and the events that it will write. Get one from `transaction()`."""
+    """An open transaction and the events that it will write. Get one from `transaction()`.
+
+    `now`: the database's clock when the tenant's row was locked (`tenants.lock`)."""
+
+    now: datetime
 
     def __init__(self, connection: AsyncConnection, *, actor: str | None, request_id: str | None) -> None:
         self.connection = connection
@@ -46,7 +78,7 @@ class Transaction:
         self._events.append(
             {
                 "type": type,
-                "tenant_id": tenant.id,
+                "tenant_id": str(tenant.id),
                 "tenant_name": tenant.name,
                 "generation": execution.generation if execution else tenant.generation,
                 "status": tenant.status.value,
@@ -89,14 +121,9 @@ class Transaction:
         self._wakes.append({"tenant_id": str(tenant_id), "name": name})
 
     async def flush(self) -> None:
-        """The event lock and the notifications in one statement, then the events: round trips are what a 202 costs."""
-        signals = [func.pg_notify(WAKE_CHANNEL, json.dumps(wake)) for wake in self._wakes]
+        """Write the events and signal who waits for them, at commit. Each wake goes with an event that says why."""
         if self._events:
-            signals += [func.pg_advisory_xact_lock(EVENT_LOCK), func.pg_notify(EVENT_CHANNEL, "")]
-        if signals:
-            await self.connection.execute(select(*signals))
-        if self._events:
-            await self.connection.execute(insert(events), self._events)
+            await self.connection.execute(_FLUSH, {"events": self._events, "wakes": self._wakes})
 
 
 @asynccontextmanager

@@ -63,7 +63,7 @@ class Api:
     ) -> None:
         """As the owner of the tenant: its unfinished execution ends, with the status and the event of that."""
         async with transaction(self.engine, actor="test/owner") as tx:
-            tenant = await lock_by_name(tx.connection, name)
+            tenant = await lock_by_name(tx, name)
             assert tenant is not None
             status = status or (Status.READY if state is ExecutionState.SUCCEEDED else Status.FAILED)
             succeeded = state is ExecutionState.SUCCEEDED

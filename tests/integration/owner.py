@@ -189,7 +189,7 @@ async def create(engine: AsyncEngine, name: str, wanted: TenantSpec) -> tuple[Te
 
 async def patch(engine: AsyncEngine, name: str, wanted: TenantSpec) -> Execution:
     async with transaction(engine, actor="test") as tx:
-        tenant = await tenants.lock_by_name(tx.connection, name)
+        tenant = await tenants.lock_by_name(tx, name)
         assert tenant is not None
         intent = await intents.patch(
             tx, tenant, spec=wanted, labels=tenant.labels, annotations=tenant.annotations, default_workflow="embedded"
@@ -199,6 +199,6 @@ async def patch(engine: AsyncEngine, name: str, wanted: TenantSpec) -> Execution
 
 async def delete(engine: AsyncEngine, name: str) -> Execution:
     async with transaction(engine, actor="test") as tx:
-        tenant = await tenants.lock_by_name(tx.connection, name)
+        tenant = await tenants.lock_by_name(tx, name)
         assert tenant is not None
         return (await intents.delete(tx, tenant, default_workflow="embedded")).execution

@@ -214,7 +214,7 @@ class TestEnding:
         with pytest.raises(Refused, match="cannot be undone"):
             await patch(engine, "acme", OTHER)
         async with transaction(engine) as tx:
-            tenant = await tenants.lock_by_name(tx.connection, "acme")
+            tenant = await tenants.lock_by_name(tx, "acme")
             assert tenant is not None
             with pytest.raises(Refused, match="cannot be undone"):
                 await intents.retry(tx, tenant, default_workflow="embedded")

@@ -69,9 +69,7 @@ async def cancel_execution(id: ExecutionId, change: Mutating) -> Response:
     _refuse_nonsense(id)
 
     async def operation(tx: Transaction) -> Accepted:
-        # Whose it is first, without a lock; then in the order of locks: tenant, execution.
-        tenant_id = await executions.tenant_of(tx.connection, id)
-        tenant = await tenants.lock(tx.connection, tenant_id) if tenant_id else None
+        tenant = await tenants.lock_of_execution(tx, id)
         execution = await executions.lock(tx.connection, id)
         if tenant is None or execution is None:
             raise Refused.execution_not_found(id)

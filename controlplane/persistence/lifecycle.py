@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, and_, func, or_, select
+from sqlalchemy import Select, and_, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controlplane.model import ACTIVE, Execution, ExecutionState, Lifecycle, Placement, PlacementState, Tenant
@@ -54,12 +55,23 @@ _MATTERS = (
     executions.c.state.in_(UNFINISHED),
     placements.c.execution_id.is_not(None),
 )
+_asked_for = executions.alias("asked_for")
+# Built once: putting these together costs more than running them.
+_OF_TENANT = _RELATED.where(tenants.c.id == bindparam("key"), or_(*_MATTERS))
+_OF_EXECUTION = _RELATED.where(
+    tenants.c.id == select(_asked_for.c.tenant_id).where(_asked_for.c.id == bindparam("key")).scalar_subquery(),
+    or_(*_MATTERS, executions.c.id == bindparam("key")),
+)
 
 
-async def related(connection: AsyncConnection, tenant_id: UUID | ScalarSelect[UUID], *also: str) -> Related | None:
-    """`also`: ids of executions that are wanted whether they matter or not. None: no such tenant."""
-    query = _RELATED.where(tenants.c.id == tenant_id, or_(*_MATTERS, executions.c.id.in_(also)))
-    found = (await connection.execute(query)).mappings().all()
+async def of_execution(connection: AsyncConnection, id: str) -> Related | None:
+    """The tenant whose execution that is; that execution is among them whether it matters or not. None: there is no
+    such execution."""
+    return await _related(connection, _OF_EXECUTION, id)
+
+
+async def _related(connection: AsyncConnection, query: Select[Any], key: UUID | str) -> Related | None:
+    found = (await connection.execute(query, {"key": key})).mappings().all()
     if not found:
         return None
     return Related(
@@ -72,7 +84,7 @@ async def related(connection: AsyncConnection, tenant_id: UUID | ScalarSelect[UU
 
 async def load(connection: AsyncConnection, tenant_id: UUID) -> Lifecycle | None:
     """What `reconcile` decides on, or None where there is no such tenant."""
-    found = await related(connection, tenant_id)
+    found = await _related(connection, _OF_TENANT, tenant_id)
     if found is None:
         return None
     active = next((execution for execution in found.executions if execution.state.active), None)

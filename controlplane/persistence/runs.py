@@ -47,9 +47,8 @@ class PostgresExecutionStore:
     async def context(self, execution_id: str) -> RunContext:
         if self._owner is None:
             self._owner = await bootstrap.installation_id(self._engine)
-        of_execution = select(executions_table.c.tenant_id).where(executions_table.c.id == execution_id)
         async with reading(self._engine) as connection:
-            found = await lifecycle.related(connection, of_execution.scalar_subquery(), execution_id)
+            found = await lifecycle.of_execution(connection, execution_id)
             if found is None:
                 raise Terminal(f"there is no execution {execution_id!r}", execution_id=execution_id)
             steps_so_far = await executions.steps_of(connection, execution_id)

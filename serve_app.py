@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.config import HTTPOptions
 
-from actors import restate_endpoint, step_worker
+from actors import nodes, restate_endpoint, step_worker
 from actors.directory import RayDirectory
 from actors.naming import NAMESPACE, SUPERVISOR
 from actors.runtime import Identity, database_url
@@ -33,7 +33,6 @@ MAX_ONGOING_REQUESTS = 2500
     name="api",
     num_replicas=REPLICAS,
     max_ongoing_requests=MAX_ONGOING_REQUESTS,
-    ray_actor_options={"num_cpus": 0},
     health_check_period_s=5,
     graceful_shutdown_timeout_s=10,
 )
@@ -63,7 +62,8 @@ def deploy() -> None:
     _replace_old_supervisor(Identity.from_environment().build)
     ensure_supervisor()
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=settings.port))
-    serve.run(Api.bind(), name=APPLICATION, route_prefix="/", blocking=False)
+    api = Api.options(ray_actor_options={"num_cpus": 0, **nodes.where(settings)})
+    serve.run(api.bind(), name=APPLICATION, route_prefix="/", blocking=False)
     restate_endpoint.deploy(settings)
     step_worker.deploy(settings, Identity.from_environment().build)
 

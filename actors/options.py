@@ -3,15 +3,18 @@
 from typing import Any
 
 from actors.naming import NAMESPACE, SUPERVISOR, shared_actor, tenant_actor
+from actors.nodes import AT_HEAD
 
 MAX_CALLS = 1000
 """Concurrent calls of an async actor: wake-ups are many and short, reads never wait behind work."""
 
 
-def for_tenant(name: str) -> dict[str, Any]:
+def for_tenant(name: str, where: dict[str, Any]) -> dict[str, Any]:
     """Detached and found by name. Never restarted by Ray: a crash-looping tenant must not restart for ever, so the
-    supervisor brings it back. No CPU is reserved, no runtime_env given (that would start the worker the slow way)."""
+    supervisor brings it back. No CPU is reserved, no runtime_env given (that would start the worker the slow way).
+    `where`: as `nodes.where` says."""
     return {
+        **where,
         "name": tenant_actor(name),
         "namespace": NAMESPACE,
         "lifetime": "detached",
@@ -24,8 +27,9 @@ def for_tenant(name: str) -> dict[str, Any]:
 
 
 def for_supervisor() -> dict[str, Any]:
-    """Restarted for ever: it is the safety net."""
+    """Restarted for ever: it is the safety net. Where the head is, whose loss is the cluster's anyway."""
     return {
+        **AT_HEAD,
         "name": SUPERVISOR,
         "namespace": NAMESPACE,
         "lifetime": "detached",

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from ray import serve
 
+from actors import nodes
 from actors.execution import VisibleStepRunner
 from actors.runtime import Runtime, build_runtime
 from actors.shared import SharedState
@@ -31,7 +32,6 @@ CONNECTIONS = 5
     name="restate-endpoint",
     num_replicas=1,
     max_ongoing_requests=MAX_ONGOING_REQUESTS,
-    ray_actor_options={"num_cpus": 0},
     graceful_shutdown_timeout_s=30,
 )
 @serve.ingress()
@@ -64,7 +64,9 @@ def endpoint(runtime: Runtime) -> FastAPI:
 def deploy(settings: Settings) -> None:
     """Where Restate is set up; taken away where it no longer is. Idempotent."""
     if RestateWorkflow.name in registry.enabled_workflow_names(settings):
-        bound = RestateEndpoint.bind()  # type: ignore[attr-defined]  # the decorator made a Deployment of it
+        options = {"num_cpus": 0, **nodes.where(settings)}
+        # The decorator made a Deployment of it.
+        bound = RestateEndpoint.options(ray_actor_options=options).bind()  # type: ignore[attr-defined]
         serve.run(bound, name=APPLICATION, route_prefix=ROUTE, blocking=False)
     elif APPLICATION in serve.status().applications:
         serve.delete(APPLICATION)

@@ -11,6 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from actors import nodes
 from actors.execution import VisibleStepRunner
 from actors.naming import NAMESPACE
 from actors.runtime import Runtime, build_runtime
@@ -68,6 +69,7 @@ def ensure_step_workers(settings: Settings) -> None:
     """Create those of the pool that are missing. Also called by the supervisor's sweep: operators may kill actors."""
     for number in range(_wanted(settings)):
         Worker.options(
+            **nodes.where(settings),
             name=name_of(number),
             namespace=NAMESPACE,
             lifetime="detached",

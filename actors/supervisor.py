@@ -18,6 +18,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util import list_named_actors
 
+from actors import nodes
 from actors.admission import ceiling
 from actors.directory import RayDirectory
 from actors.engines import Engines
@@ -58,6 +59,7 @@ class Supervisor:
         self._runtime: Runtime = build_runtime(
             actor=SUPERVISOR, run_step=VisibleStepRunner(), pool=3, share=SharedState
         )
+        self._where = nodes.where(self._runtime.settings)
         self._directory = RayDirectory()
         self._live: dict[str, asyncio.Task[None]] = {}
         self._queue = WakeQueue()
@@ -119,7 +121,7 @@ class Supervisor:
     def _hold(self, name: str) -> None:
         """Create or find the actor, and keep a call open on it."""
         if name not in self._live:
-            actor = TenantActor.options(**for_tenant(name)).remote(name)
+            actor = TenantActor.options(**for_tenant(name, self._where)).remote(name)
             self._live[name] = self._begin(self._watch(name, actor), f"watch {name}")
 
     async def _watch(self, name: str, actor: Any) -> None:

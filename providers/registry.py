@@ -95,6 +95,12 @@ def import_compute(settings: Settings) -> None:
         _load(known[name])
 
 
+def one_node(settings: Settings) -> bool:
+    """True where the resources of an enabled one live on one machine. Raises SettingsError."""
+    known = _known(COMPUTE)
+    return any(bool(_load(known[name]).one_node) for name in enabled_names(settings))
+
+
 def enabled_workflow_names(settings: Settings) -> tuple[str, ...]:
     """The installation's default engine first; `embedded` always, since deletes fall back to it; then those that are
     set up, so that tenants may choose them.

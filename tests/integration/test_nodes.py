@@ -1,0 +1,53 @@
+"""Where actors run when a second node joins: on the head, as long as anything of theirs is of one machine."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from actors.nodes import AT_HEAD, where
+from controlplane.settings import Settings
+
+TWO_NODES = """
+import ray
+from ray.cluster_utils import Cluster
+from actors.nodes import AT_HEAD
+from actors.options import for_tenant
+
+class Node:
+    def id(self):
+        return ray.get_runtime_context().get_node_id()
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+other = cluster.add_node(num_cpus=4)
+ray.init(address=cluster.address, namespace="landlord")
+actor = ray.remote(Node)
+pinned = [actor.options(**for_tenant(f"t{n}", AT_HEAD)).remote() for n in range(4)]
+seen = set(ray.get([one.id.remote() for one in pinned]))
+print("nodes", len(ray.nodes()), "pinned to the head", seen == {cluster.head_node.node_id})
+ray.shutdown()
+cluster.shutdown()
+"""
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(120)
+def test_a_pinned_tenant_stays_on_the_head_when_a_node_joins() -> None:
+    done = subprocess.run([sys.executable, "-c", TWO_NODES], capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "nodes 2 pinned to the head True"
+
+
+@pytest.mark.parametrize(
+    ("providers", "url", "pinned"),
+    [
+        ("process", "postgresql://db.internal/landlord", True),
+        ("fake,docker", "postgresql://db.internal/landlord", True),
+        ("fake,ecs", "postgresql://db.internal/landlord", False),
+        ("fake,ecs", "postgresql://root@/landlord?host=/run/landlord/pg", True),
+    ],
+)
+def test_what_is_of_one_machine_pins(tmp_path: Path, providers: str, url: str, pinned: bool) -> None:
+    settings = Settings.model_validate({"home": tmp_path, "compute_providers": providers, "database_url": url})
+    assert where(settings) == (AT_HEAD if pinned else {})

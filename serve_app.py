@@ -59,6 +59,7 @@ def deploy() -> None:
     """Deploy the application and the supervisor into the running cluster. A supervisor of another build is replaced."""
     settings = load_settings()
     ray.init(address=os.environ.get("RAY_ADDRESS", "auto"), namespace=NAMESPACE, log_to_driver=False)
+    nodes.refuse_several(settings, sum(node["Alive"] for node in ray.nodes()))
     _replace_old_supervisor(Identity.from_environment().build)
     ensure_supervisor()
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=settings.port))

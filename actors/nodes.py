@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
+from controlplane.errors import SettingsError
 from controlplane.settings import Settings
 from providers import registry
 
@@ -23,9 +24,20 @@ def where(settings: Settings) -> dict[str, Any]:
     return AT_HEAD if _one_machine(settings) else {}
 
 
+def refuse_several(settings: Settings, nodes: int) -> None:
+    """Raises SettingsError where the database is this machine's own and the cluster has more than one node."""
+    if nodes > 1 and _socket_database(settings):
+        raise SettingsError(
+            f"LANDLORD_DATABASE_URL: the embedded Postgres serves one node and this cluster has {nodes};"
+            " set it to a Postgres that every node reaches"
+        )
+
+
 def _one_machine(settings: Settings) -> bool:
-    if settings.database_url is not None:
-        host = make_url(settings.database_url.get_secret_value()).query.get("host", "")
-        if str(host).startswith("/"):
-            return True
-    return registry.one_node(settings)
+    return _socket_database(settings) or registry.one_node(settings)
+
+
+def _socket_database(settings: Settings) -> bool:
+    if settings.database_url is None:
+        return False
+    return str(make_url(settings.database_url.get_secret_value()).query.get("host", "")).startswith("/")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.nodes import AT_HEAD, where
+from actors.nodes import AT_HEAD, refuse_several, where
+from controlplane.errors import SettingsError
 from controlplane.settings import Settings
 
 TWO_NODES = """
@@ -51,3 +52,14 @@ def test_a_pinned_tenant_stays_on_the_head_when_a_node_joins() -> None:
 def test_what_is_of_one_machine_pins(tmp_path: Path, providers: str, url: str, pinned: bool) -> None:
     settings = Settings.model_validate({"home": tmp_path, "compute_providers": providers, "database_url": url})
     assert where(settings) == (AT_HEAD if pinned else {})
+
+
+def test_the_embedded_database_is_refused_in_a_cluster_of_several(tmp_path: Path) -> None:
+    def settings(url: str) -> Settings:
+        return Settings.model_validate({"home": tmp_path, "compute_providers": "ecs", "database_url": url})
+
+    embedded, reached = "postgresql://root@/landlord?host=/run/landlord/pg", "postgresql://db.internal/landlord"
+    refuse_several(settings(embedded), 1)
+    refuse_several(settings(reached), 2)
+    with pytest.raises(SettingsError, match="LANDLORD_DATABASE_URL: the embedded Postgres serves one node"):
+        refuse_several(settings(embedded), 2)

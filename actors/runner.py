@@ -101,6 +101,7 @@ class Runner:
             self._view,
             followed=followed.execution_id if followed else None,
             engine=followed.status if followed else None,
+            silence=self._silence_of(followed, rows.now),
             worked_at=self._view.worked_at or rows.now,
         )
         decision = rules.reconcile(rows, self._view, self._policy)
@@ -118,6 +119,13 @@ class Runner:
                 await self._do(act, rows)
         return None
 
+    def _silence_of(self, followed: Follower | None, now: datetime) -> rules.Silence | None:
+        """By the clock of the rows, from the first look that saw it."""
+        if followed is None or followed.silence is None:
+            return None
+        before = self._view.silence if self._view.followed == followed.execution_id else None
+        return rules.Silence(before.since if before else now, followed.silence)
+
     async def _do(self, act: rules.Act, rows: Lifecycle) -> None:
         own = self._ownership
         match act:
@@ -129,7 +137,7 @@ class Runner:
             case rules.Start(execution):
                 await self._chore("start", self._start(execution, rows.now))
             case rules.Follow(execution):
-                await self._follow(execution)
+                self._follow(execution, execution.provider_ref)
             case rules.AdvancePlanned(execution):
                 await own.planned(execution.id)
             case rules.RecordProgress(execution, status):
@@ -139,6 +147,8 @@ class Runner:
                     await self._chore("cancel", self._cancel(execution, reason, kill=False))
             case rules.Finish(execution, outcome, message):
                 await self._finish(execution, outcome, message)
+            case rules.HandOver(execution, engine, message):
+                await self._finish(execution, ExecutionState.FAILED, message, next_engine=engine)
             case rules.Clean(placements):
                 ended = [found for p in placements if (found := rows.find(p.execution_id)) is not None]
                 await self._chore("clean", self._clean(ended, rows.now))
@@ -203,31 +213,31 @@ class Runner:
             message = (
                 error.message if isinstance(error, LandlordError) else f"the engine failed: {type(error).__name__}"
             )
-            pause = TRIGGER_BACKOFF.bound(self._trigger_failures)
-            await self._ownership.start_failed(execution.id, message, now + timedelta(seconds=pause))
+            again = now + timedelta(seconds=TRIGGER_BACKOFF.bound(self._trigger_failures))
+            if execution.state is ExecutionState.STARTING:
+                await self._ownership.start_failed(execution.id, message, again)
+            else:  # its engine had lost it: ask again, and start it later
+                self._view = replace(self._view, start_due=again)
+                self._follow(execution, execution.provider_ref)
             return
         self._trigger_failures = 0
         self._mailbox.started(execution.id)
         if execution.state is ExecutionState.STARTING:
             await self._ownership.running(execution.id, started.ref)
-        self._follow_at(provider, execution, started.ref)
+        self._follow(execution, started.ref)
 
-    async def _follow(self, execution: Execution) -> None:
-        if self._follower is not None and self._follower.execution_id == execution.id:
-            await self._mailbox.wait(None)
-        else:
-            self._follow_at(self._provider(execution), execution, execution.provider_ref)
-
-    def _follow_at(self, provider: WorkflowProvider, execution: Execution, ref: str | None) -> None:
+    def _follow(self, execution: Execution, ref: str | None) -> None:
         if self._follower is not None:
             self._follower.stop()
-        self._follower = Follower(provider, execution, ref, self._mailbox.mark)
+        self._follower = Follower(self._runtime.workflow, execution, ref, self._mailbox.mark)
 
     async def _cancel(self, execution: Execution, reason: str, *, kill: bool) -> None:
         await self._provider(execution).cancel(execution.id, execution.provider_ref, reason, kill=kill)
 
-    async def _finish(self, execution: Execution, outcome: ExecutionState, message: str) -> None:
-        await self._ownership.finish(execution.id, outcome, message)
+    async def _finish(
+        self, execution: Execution, outcome: ExecutionState, message: str, next_engine: str | None = None
+    ) -> None:
+        await self._ownership.finish(execution.id, outcome, message, next_engine=next_engine)
         told_by_engine = self._view.engine is not None and self._view.engine.sub_state.terminal
         if self._follower is not None:
             self._follower.stop()

@@ -95,5 +95,9 @@ def build_runtime(
         workflow=registry.enabled_workflow(WorkflowEnvironment(settings, store, run_step, clock)),
         prober=prober,
         steps=Steps(store, compute, prober, clock, Failpoints(settings.failpoints)),
-        policy=Policy(idle=settings.idle_seconds, deadline=settings.provision_deadline_seconds),
+        policy=Policy(
+            idle=settings.idle_seconds,
+            deadline=settings.provision_deadline_seconds,
+            fallback=registry.FALLBACK,
+        ),
     )

@@ -51,12 +51,24 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """An engine does not answer, or is not enabled here any more."""
+
+    since: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """What the actor knows beside the rows: its children and what they last said."""
 
     followed: str | None = None
     """Execution id whose engine a child follows, and `engine`: what the engine last said of it."""
     engine: ExecutionStatus | None = None
+    silence: Silence | None = None
+    """Of that engine; None: it answers."""
+    start_due: datetime | None = None
+    """After a start that failed of what its engine had lost, not before this."""
     finding: Finding | None = None
     finding_due: datetime | None = None
     """When the serving resource is to be looked at next; None: at once."""
@@ -80,6 +92,9 @@ class Policy:
     deadline: float
     heal_budget: int = 5
     heal_window: float = 600.0
+    fallback: str | None = None
+    """The engine that is always there. A delete whose own one is silent for `engine_silence` is handed to it."""
+    engine_silence: float = 300.0
 
 
 # --- what to do -------------------------------------------------------------------------------------------------------
@@ -138,6 +153,15 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOver:
+    """End a delete whose engine is not there as failed; its next run is `engine`'s."""
+
+    execution: Execution
+    engine: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Clean:
     """Remove what executions that ended without serving have left."""
 
@@ -190,6 +214,7 @@ Act = (
     | RecordProgress
     | Stop
     | Finish
+    | HandOver
     | Clean
     | Look
     | RestoreServing
@@ -250,21 +275,32 @@ def _drive(rows: Lifecycle, active: Execution, view: View, policy: Policy) -> De
         waited = (rows.now - (active.stop_requested_at or rows.now)).total_seconds()
         if waited >= STOP_SECONDS or (engine is not None and engine.sub_state is SubState.UNKNOWN):
             return Decision(_stopped(active))
-        if engine is None:
+        if view.followed != active.id:
             return Decision(Follow(active))
         return Decision(None, STOP_SECONDS - waited)
     stop = None if switched else _reason_to_stop(rows, active, engine, policy)
     if stop is not None:
         return Decision(stop)
+    silence = _silence(active, view, policy)
+    hand_over = None
+    if silence is not None and policy.fallback is not None:
+        hand_over = policy.engine_silence - (rows.now - silence.since).total_seconds()
+        if hand_over <= 0:
+            why = f"{active.provider} is replaced by {policy.fallback}: {silence.why}"
+            return Decision(HandOver(active, policy.fallback, why))
     if active.state is ExecutionState.STARTING:
         if _is_due(active.next_attempt_at, rows.now):
             return Decision(Start(active))
-        return Decision(None, _until(active.next_attempt_at, rows.now))
-    if engine is None:
+        return Decision(None, _sooner(_until(active.next_attempt_at, rows.now), hand_over))
+    if view.followed != active.id:
         return Decision(Follow(active))
+    if engine is None:
+        return Decision(None, _sooner(_deadline(rows, active, policy), hand_over))
     if engine.sub_state is SubState.UNKNOWN:
         # The engine has never heard of it, or (embedded) lost it with its owner: start the same id again.
-        return Decision(Start(active))
+        if _is_due(view.start_due, rows.now):
+            return Decision(Start(active))
+        return Decision(None, _until(view.start_due, rows.now))
     if engine.sub_state is SubState.ERROR and not switched:
         return Decision(Stop(active, StopCause.DEADLINE, engine.error or "the engine gave up"))
     if rows.tenant.status is Status.PLANNING and _planned(rows):
@@ -276,8 +312,7 @@ def _drive(rows: Lifecycle, active: Execution, view: View, policy: Policy) -> De
         active.next_attempt_at,
     ):
         return Decision(RecordProgress(active, engine))
-    left = _left_of_deadline(rows, active, policy)
-    return Decision(None, left if left > 0 else None)
+    return Decision(None, _sooner(_deadline(rows, active, policy), hand_over))
 
 
 def _reason_to_stop(rows: Lifecycle, active: Execution, engine: ExecutionStatus | None, policy: Policy) -> Stop | None:
@@ -389,6 +424,28 @@ def _planned(rows: Lifecycle) -> bool:
 def _left_of_deadline(rows: Lifecycle, active: Execution, policy: Policy) -> float:
     allowed = max(policy.deadline, active.spec.health.deadline_seconds)
     return allowed - (rows.now - (active.started_at or rows.now)).total_seconds()
+
+
+def _deadline(rows: Lifecycle, active: Execution, policy: Policy) -> float | None:
+    """Seconds until it passes; None: it has, and does not stop this one."""
+    left = _left_of_deadline(rows, active, policy)
+    return left if left > 0 else None
+
+
+def _silence(active: Execution, view: View, policy: Policy) -> Silence | None:
+    """Of the engine of a delete that another engine could do: it has not taken it, or does not answer."""
+    if active.action is not Action.DELETE or active.provider == policy.fallback:
+        return None
+    if active.state is not ExecutionState.STARTING:
+        return view.silence if view.followed == active.id else None
+    if active.error is None or active.started_at is None:
+        return None
+    return Silence(active.started_at, active.error)
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    given = [seconds for seconds in (one, other) if seconds is not None]
+    return min(given, default=None)
 
 
 def _is_due(at: datetime | None, now: datetime) -> bool:

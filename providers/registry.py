@@ -20,8 +20,8 @@ COMPUTE = "landlord.compute_providers"
 WORKFLOW = "landlord.workflow_providers"
 BY_DEFAULT = ("process", "docker")
 """Compute providers enabled without a setting, each where it is available."""
-ALWAYS = ("embedded",)
-"""Workflow providers enabled beside the default one."""
+FALLBACK = "embedded"
+"""The workflow provider that is enabled always: deletes whose own engine is not there are handed to it."""
 
 Provider = TypeVar("Provider")
 
@@ -108,7 +108,7 @@ def enabled_workflow_names(settings: Settings) -> tuple[str, ...]:
     Raises SettingsError: an unknown name, which is answered with the known ones."""
     known = _known(WORKFLOW)
     _entry_point(known, settings.workflow_provider, "LANDLORD_WORKFLOW_PROVIDER")
-    always = (settings.workflow_provider, *(name for name in ALWAYS if name in known))
+    always = (settings.workflow_provider, *((FALLBACK,) if FALLBACK in known else ()))
     others = (name for name in known if name not in always and _is_set_up(known[name], settings))
     return tuple(dict.fromkeys((*always, *others)))
 

@@ -179,11 +179,13 @@ class Ownership:
             held.tx.event("execution.stopping", held.tenant, execution=execution, message=reason)
         return True
 
-    async def finish(self, execution_id: str, outcome: ExecutionState, message: str = "") -> ExecutionState | None:
+    async def finish(
+        self, execution_id: str, outcome: ExecutionState, message: str = "", *, next_engine: str | None = None
+    ) -> ExecutionState | None:
         """End an active or queued execution. Returns how it really ended, None where it had ended before.
 
-        After the switch it can only succeed; a delete that failed is followed by its next run; `ready` is reached
-        only by the tenant's own generation."""
+        After the switch it can only succeed; a delete that failed is followed by its next run, on `next_engine` where
+        that is given; `ready` is reached only by the tenant's own generation."""
         async with self._held() as held:
             execution = await executions.lock(held.tx.connection, execution_id)
             if execution is None or execution.state.terminal:
@@ -206,11 +208,11 @@ class Ownership:
                 ended_at=func.clock_timestamp(),
                 **values,
             )
-            tenant = await self._after(held, execution, message)
+            tenant = await self._after(held, execution, message, next_engine)
             held.tx.event(f"execution.{outcome.value}", tenant, execution=execution, message=message, data=values)
         return outcome
 
-    async def _after(self, held: Held, execution: Execution, message: str) -> Tenant:
+    async def _after(self, held: Held, execution: Execution, message: str, next_engine: str | None) -> Tenant:
         """What the end of an execution means for its tenant: one write of its row."""
         tenant = held.tenant
         values: dict[str, Any] = {"epoch": tenant.epoch + 1}
@@ -219,7 +221,7 @@ class Ownership:
                 return await tenants.change_status(
                     held.tx, tenant, Cause.GONE, execution=execution, deleted_at=held.tx.now, **values
                 )
-            return await self._next_delete_run(held, execution, message, **values)
+            return await self._next_delete_run(held, execution, message, next_engine or execution.provider, **values)
         newest = execution.generation == tenant.generation and tenant.deletion_requested_at is None
         if execution.state is ExecutionState.SUCCEEDED:
             values["observed_generation"] = max(tenant.observed_generation, execution.generation)
@@ -245,7 +247,9 @@ class Ownership:
             )
         return await tenants.save(held.tx.connection, tenant, **values)
 
-    async def _next_delete_run(self, held: Held, failed: Execution, message: str, **values: Any) -> Tenant:
+    async def _next_delete_run(
+        self, held: Held, failed: Execution, message: str, provider: str, **values: Any
+    ) -> Tenant:
         tenant = held.tenant
         following = await executions.add(
             held.tx.connection,
@@ -253,7 +257,7 @@ class Ownership:
             Action.DELETE,
             run=failed.run + 1,
             trigger_source=TriggerSource.SUPERVISOR,
-            provider=failed.provider,
+            provider=provider,
             delay=min(DELETE_RETRY_CEILING, 2.0 ** min(failed.run - 1, 6)),
         )
         held.tx.event("execution.queued", tenant, execution=following)

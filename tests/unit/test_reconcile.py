@@ -8,7 +8,7 @@ from controlplane import reconcile as rules
 from controlplane.conditions import with_condition
 from controlplane.model import Action, ExecutionState, Status, Step, StepName, StepState, StopCause, SubState
 from controlplane.ports import ExecutionStatus
-from controlplane.reconcile import Finding, Policy, View, reconcile
+from controlplane.reconcile import Finding, Policy, Silence, View, reconcile
 from tests.unit.builders import NOW, execution, placement, rows, seconds, tenant
 
 POLICY = Policy(idle=60, deadline=600)
@@ -141,6 +141,62 @@ class TestOverlap:
         act = reconcile(rows(tenant(), queued), View(), POLICY).act
         assert isinstance(act, rules.Finish)
         assert act.outcome is ExecutionState.CANCELLED
+
+
+class TestAnEngineThatIsNotThere:
+    """DESIGN §5, Overlap: the engine of a delete, when disabled or unreachable for 5 minutes, is replaced."""
+
+    POLICY = replace(POLICY, fallback="embedded")
+    DELETE = execution(
+        ExecutionState.STARTING, Action.DELETE, generation=2, provider="restate", error="down", next_attempt_at=NOW
+    )
+    LOOK = rows(tenant(Status.DELETING, generation=2, deletion_requested_at=NOW), DELETE)
+
+    def test_a_delete_that_cannot_be_started_is_handed_over_after_five_minutes(self) -> None:
+        before = replace(self.LOOK, now=NOW + seconds(299))
+        assert reconcile(before, View(), self.POLICY).act == rules.Start(self.DELETE)
+        after = replace(self.LOOK, now=NOW + seconds(300))
+        handed_over = rules.HandOver(self.DELETE, "embedded", "restate is replaced by embedded: down")
+        assert reconcile(after, View(), self.POLICY).act == handed_over
+
+    def test_the_next_look_is_at_the_end_of_the_five_minutes(self) -> None:
+        waiting = replace(self.DELETE, next_attempt_at=NOW + seconds(310))
+        look = rows(self.LOOK.tenant, waiting, now=NOW + seconds(290))
+        assert reconcile(look, View(), self.POLICY) == rules.Decision(None, 10)
+
+    def test_a_running_delete_whose_engine_is_silent_is_handed_over(self) -> None:
+        running = execution(
+            ExecutionState.RUNNING, Action.DELETE, generation=2, provider="restate", sub_state=SubState.RUNNING
+        )
+        look = rows(self.LOOK.tenant, running, now=NOW + seconds(700))
+        silent = replace(following(running.id, SubState.RUNNING), silence=Silence(NOW + seconds(410), "no answer"))
+        assert reconcile(look, silent, self.POLICY) == rules.Decision(None, 10)
+        longer = replace(silent, silence=Silence(NOW + seconds(400), "no answer"))
+        assert isinstance(reconcile(look, longer, self.POLICY).act, rules.HandOver)
+        assert reconcile(look, replace(longer, silence=None), self.POLICY).act is None
+
+    def test_nothing_else_is_and_the_embedded_engine_itself_is_not(self) -> None:
+        late = NOW + seconds(301)
+        provision = execution(ExecutionState.STARTING, provider="restate", error="down", next_attempt_at=NOW)
+        look = rows(tenant(Status.PLANNING), provision, now=late)
+        assert reconcile(look, View(), self.POLICY).act == rules.Start(provision)
+        embedded = replace(self.DELETE, provider="embedded")
+        assert reconcile(rows(self.LOOK.tenant, embedded, now=late), View(), self.POLICY).act == rules.Start(embedded)
+
+    def test_a_deadline_passes_though_the_engine_says_nothing(self) -> None:
+        running = execution(ExecutionState.RUNNING, provider="restate")
+        unheard = View(followed=running.id, silence=Silence(NOW, "no answer"))
+        look = rows(tenant(Status.PROVISIONING), running, now=NOW + seconds(590))
+        assert reconcile(look, unheard, self.POLICY) == rules.Decision(None, 10)
+        late = replace(look, now=NOW + seconds(600))
+        assert isinstance(reconcile(late, unheard, self.POLICY).act, rules.Stop)
+
+    def test_what_its_engine_has_lost_is_started_again_at_its_time(self) -> None:
+        running = execution(ExecutionState.RUNNING)
+        look = rows(tenant(Status.PLANNING), running)
+        lost = following(running.id, SubState.UNKNOWN)
+        assert reconcile(look, replace(lost, start_due=NOW + seconds(4)), POLICY) == rules.Decision(None, 4)
+        assert reconcile(look, replace(lost, start_due=NOW), POLICY).act == rules.Start(running)
 
 
 class TestLeftBehind:

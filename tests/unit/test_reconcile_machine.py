@@ -24,11 +24,12 @@ from controlplane.model import (
     execution_id,
 )
 from controlplane.ports import ExecutionStatus
-from controlplane.reconcile import Finding, Policy, View, reconcile
+from controlplane.reconcile import Finding, Policy, Silence, View, reconcile
 from controlplane.transitions import STARTED, Cause, move
 from tests.unit.builders import NOW, TENANT_ID, execution, placement, tenant
 
-POLICY = Policy(idle=60, deadline=600)
+POLICY = Policy(idle=60, deadline=600, fallback="embedded")
+ENGINE = "restate"
 TURNS = 50
 """So many actions in a row without news from outside would be a loop."""
 
@@ -38,7 +39,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize()
     def create(self) -> None:
-        first = execution()
+        first = execution(provider=ENGINE)
         self.tenant = tenant(current_execution=first.id)
         self.executions: list[Execution] = [first]
         self.placements: list[Placement] = []
@@ -86,7 +87,17 @@ class Machine(RuleBasedStateMachine):
         assert self._active is not None
         if said is SubState.SUCCEEDED and self._active.action is not Action.DELETE:
             said = SubState.SUCCEEDED if self.tenant.serving_execution == self._active.id else SubState.RUNNING
-        self.view = replace(self.view, followed=self._active.id, engine=ExecutionStatus(said, error=error))
+        status = ExecutionStatus(said, error=error)
+        self.view = replace(self.view, followed=self._active.id, engine=status, silence=None)
+
+    @precondition(lambda self: self._active is not None)
+    @rule()
+    def the_engine_falls_silent(self) -> None:
+        assert self._active is not None
+        if self._active.state is ExecutionState.STARTING:
+            self._save(self._active, error="no answer", next_attempt_at=self.now + timedelta(seconds=30))
+        elif self.view.followed == self._active.id:
+            self.view = replace(self.view, silence=Silence(self.now, "no answer"))
 
     @precondition(lambda self: self._active is not None and self._active.action is not Action.DELETE)
     @rule()
@@ -147,7 +158,7 @@ class Machine(RuleBasedStateMachine):
                 status = self.view.engine if self.view.followed == one.id else None
                 if status is None or status.sub_state is SubState.UNKNOWN:
                     status = ExecutionStatus(SubState.RUNNING)
-                self.view = replace(self.view, followed=one.id, engine=status)
+                self.view = replace(self.view, followed=one.id, engine=status, silence=None)
             case rules.AdvancePlanned():
                 self._move(Cause.PLANNED)
             case rules.RecordProgress(one, status):
@@ -170,6 +181,10 @@ class Machine(RuleBasedStateMachine):
                 assert cause in StopCause
             case rules.Finish(one, outcome, _):
                 self._finish(one, outcome)
+            case rules.HandOver(one, engine, _):
+                assert one.action is Action.DELETE
+                assert one.provider != engine, "it would be handed over for ever"
+                self._finish(one, ExecutionState.FAILED, engine)
             case rules.Clean(placements):
                 for one in placements:
                     assert one.execution_id != self.tenant.serving_execution, "what serves is not removed"
@@ -190,20 +205,20 @@ class Machine(RuleBasedStateMachine):
                 return False
         return True
 
-    def _finish(self, one: Execution, outcome: ExecutionState) -> None:
+    def _finish(self, one: Execution, outcome: ExecutionState, next_engine: str | None = None) -> None:
         assert one.id not in self.ended, "an execution ends once"
         self.ended.append(one.id)
         if self.tenant.serving_execution == one.id:
             assert outcome is ExecutionState.SUCCEEDED, "after the switch it can only succeed"
         self._save(one, state=outcome)
         self._bump()
-        self.view = replace(self.view, followed=None, engine=None)
+        self.view = replace(self.view, followed=None, engine=None, silence=None)
         if one.action is Action.DELETE:
             if outcome is ExecutionState.SUCCEEDED:
                 self.placements.clear()
                 self._move(Cause.GONE)
             else:
-                self._add(Action.DELETE, one.run + 1)
+                self._add(Action.DELETE, one.run + 1, next_engine or one.provider)
         elif outcome is ExecutionState.SUCCEEDED:
             assert self.tenant.serving_execution == one.id, "success means that it serves"
             self.placements = [p for p in self.placements if p.execution_id == one.id]
@@ -275,10 +290,10 @@ class Machine(RuleBasedStateMachine):
         self._add(action, 1)
         self._move(cause)
 
-    def _add(self, action: Action, run: int) -> None:
+    def _add(self, action: Action, run: int, engine: str = ENGINE) -> None:
         id = execution_id("acme", action, self.tenant.generation, TENANT_ID, run)
         self.executions.append(
-            execution(action=action, generation=self.tenant.generation, run=run, created_at=self.now)
+            execution(action=action, generation=self.tenant.generation, run=run, created_at=self.now, provider=engine)
         )
         self.tenant = replace(self.tenant, current_execution=id, epoch=self.tenant.epoch + 1)
 

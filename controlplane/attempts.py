@@ -1,4 +1,5 @@
-"""One attempt at one step, recorded: what runners outside the tenant's actor do (Restate's handler, step workers).
+"""One attempt at one step, recorded: by the embedded engine (`Record`) and by runners outside the tenant's actor, which
+are Restate's handler and step workers (`Attempts`).
 
 The engine owns order, pauses and repetition; the rows own the count. So an outcome is a value that an engine's adapter
 turns into that engine's words, and only a store that does not answer is an exception: then nothing is known, and the
@@ -6,19 +7,23 @@ engine tries again by its own policy.
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from random import Random
 from typing import Protocol
 
 from controlplane.backoff import Backoff
 from controlplane.errors import LandlordError, NotCurrent, Retryable, Terminal
-from controlplane.model import StepName
+from controlplane.model import Step, StepName
 from controlplane.ports import Clock, ExecutionStore
 from controlplane.steps import Probes, StepSignals
 
 logger = logging.getLogger(__name__)
+
+DONE = Probes(again=None)
+"""Of work that is no look: it is done."""
 
 
 class Verdict(StrEnum):
@@ -42,6 +47,8 @@ class Outcome:
     delay: float = 0.0
     attempts: int = 0
     probes: Probes = field(default_factory=Probes)
+    next_attempt_at: datetime | None = None
+    """When that delay is over, as it is recorded."""
 
 
 class StepVerbs(Protocol):
@@ -52,9 +59,71 @@ class StepVerbs(Protocol):
     async def probe_once(self, execution_id: str, before: Probes) -> Probes: ...
 
 
+class Record:
+    """Attempts in the rows: counted at their intent, judged, and spaced. Promises: at most `max_attempts` that fail for
+    each step of an execution, whichever runners make them; none is counted whose runner died; an error that is not ours
+    shows its type and no text. One write before an attempt and one after it, and no other question to the rows."""
+
+    def __init__(
+        self,
+        store: ExecutionStore,
+        clock: Clock,
+        *,
+        max_attempts: int,
+        backoff: Backoff | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._max_attempts = max_attempts
+        self._backoff = backoff or Backoff()
+        self._random = random or Random()
+
+    async def attempt(self, execution_id: str, step: StepName, work: Callable[[Step], Awaitable[Probes]]) -> Outcome:
+        """Do `work`, given the attempt's row. Raises what the store raises when the rows cannot be read or written."""
+        begun = await self._store.step_started(execution_id, step)
+        if begun is None:
+            return self._stopped(execution_id)
+        if begun.attempts > self._max_attempts and begun.error is not None:
+            # It had its attempts: an order that came twice, after the first one had failed for good.
+            return await self._failed(execution_id, step, begun.error, self._max_attempts)
+        try:
+            probes = await work(begun)
+        except NotCurrent:
+            return self._stopped(execution_id)
+        except Terminal as error:
+            return await self._failed(execution_id, step, error.message, begun.attempts)
+        except Exception as error:
+            if not isinstance(error, LandlordError):
+                logger.exception("%s of %s failed in an unexpected way", step, execution_id)
+            message = error.message if isinstance(error, LandlordError) else f"unexpected: {type(error).__name__}"
+            if begun.attempts >= self._max_attempts:
+                return await self._failed(execution_id, step, message, begun.attempts)
+            return await self._retry(execution_id, step, error, message, begun.attempts)
+        if probes.again is not None:
+            return Outcome(Verdict.AGAIN, probes.failing or "", probes.again, begun.attempts, probes)
+        await self._store.step_succeeded(execution_id, step)
+        return Outcome(Verdict.DONE, attempts=begun.attempts)
+
+    async def _failed(self, execution_id: str, step: StepName, message: str, attempts: int) -> Outcome:
+        await self._store.step_failed(execution_id, step, message, None)
+        return Outcome(Verdict.FAILED, message, attempts=attempts)
+
+    async def _retry(self, execution_id: str, step: StepName, error: Exception, message: str, attempts: int) -> Outcome:
+        delay = self._backoff.pause(attempts, self._random)
+        if isinstance(error, Retryable) and error.delay is not None:
+            delay = max(delay, error.delay)
+        at = self._clock.now() + timedelta(seconds=delay)
+        await self._store.step_failed(execution_id, step, message, at)
+        return Outcome(Verdict.RETRY, message, delay, attempts, next_attempt_at=at)
+
+    @staticmethod
+    def _stopped(execution_id: str) -> Outcome:
+        return Outcome(Verdict.STOPPED, f"{execution_id} is no longer current")
+
+
 class Attempts:
-    """Makes attempts. Promises: at most `max_attempts` that fail for each step of an execution, whichever runners make
-    them; none is counted whose runner died; an error that is not ours shows its type and no text."""
+    """Makes attempts, as `Record` records them, for runners outside the tenant's actor."""
 
     def __init__(
         self,
@@ -66,59 +135,20 @@ class Attempts:
         backoff: Backoff | None = None,
         random: Random | None = None,
     ) -> None:
-        self._store = store
+        self._record = Record(store, clock, max_attempts=max_attempts, backoff=backoff, random=random)
         self._steps = steps
         self._clock = clock
-        self._max_attempts = max_attempts
-        self._backoff = backoff or Backoff()
-        self._random = random or Random()
 
     async def make(self, execution_id: str, step: StepName, before: Probes) -> Outcome:
         """Raises what the store raises when the rows cannot be read or written."""
-        attempt = await self._store.step_started(execution_id, step)
-        if attempt is None:
-            return self._stopped(execution_id)
-        if attempt.attempts > self._max_attempts and attempt.error is not None:
-            # It had its attempts: an order that came twice, after the first one had failed for good.
-            return await self._failed(execution_id, step, attempt.error, self._max_attempts)
-        try:
-            probes = await self._do(execution_id, step, before)
-        except NotCurrent:
-            return self._stopped(execution_id)
-        except Terminal as error:
-            return await self._failed(execution_id, step, error.message, attempt.attempts)
-        except Exception as error:
-            if not isinstance(error, LandlordError):
-                logger.exception("%s of %s failed in an unexpected way", step, execution_id)
-            message = error.message if isinstance(error, LandlordError) else f"unexpected: {type(error).__name__}"
-            if attempt.attempts >= self._max_attempts:
-                return await self._failed(execution_id, step, message, attempt.attempts)
-            return await self._retry(execution_id, step, error, message, attempt.attempts)
-        if probes.again is not None:
-            return Outcome(Verdict.AGAIN, probes.failing or "", probes.again, attempt.attempts, probes)
-        await self._store.step_succeeded(execution_id, step)
-        return Outcome(Verdict.DONE, attempts=attempt.attempts)
 
-    async def _do(self, execution_id: str, step: StepName, before: Probes) -> Probes:
-        if step is StepName.WAIT_HEALTHY:
-            return await self._steps.probe_once(execution_id, before)
-        await self._steps.run(execution_id, step, _Alone(self._clock))
-        return Probes(again=None)
+        async def work(begun: Step) -> Probes:
+            if step is StepName.WAIT_HEALTHY:
+                return await self._steps.probe_once(execution_id, before)
+            await self._steps.run(execution_id, step, _Alone(self._clock))
+            return DONE
 
-    async def _failed(self, execution_id: str, step: StepName, message: str, attempts: int) -> Outcome:
-        await self._store.step_failed(execution_id, step, message, None)
-        return Outcome(Verdict.FAILED, message, attempts=attempts)
-
-    async def _retry(self, execution_id: str, step: StepName, error: Exception, message: str, attempts: int) -> Outcome:
-        delay = self._backoff.pause(attempts, self._random)
-        if isinstance(error, Retryable) and error.delay is not None:
-            delay = max(delay, error.delay)
-        await self._store.step_failed(execution_id, step, message, self._clock.now() + timedelta(seconds=delay))
-        return Outcome(Verdict.RETRY, message, delay, attempts)
-
-    @staticmethod
-    def _stopped(execution_id: str) -> Outcome:
-        return Outcome(Verdict.STOPPED, f"{execution_id} is no longer current")
+        return await self._record.attempt(execution_id, step, work)
 
 
 class _Alone:

@@ -6,16 +6,15 @@ id again, which resumes at the first unfinished step. So this engine's memory of
 """
 
 import asyncio
-import logging
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from random import Random
 from typing import Any
 
+from controlplane.attempts import DONE, Record, Verdict
 from controlplane.backoff import Backoff
-from controlplane.errors import LandlordError, NotCurrent, Retryable, Terminal
-from controlplane.model import STEPS, StepName, StepState, SubState
+from controlplane.errors import NotCurrent
+from controlplane.model import STEPS, Step, StepName, StepState, SubState
 from controlplane.ports import (
     Clock,
     ExecutionInput,
@@ -26,8 +25,7 @@ from controlplane.ports import (
     StepRunner,
     WorkflowEnvironment,
 )
-
-logger = logging.getLogger(__name__)
+from controlplane.steps import Probes
 
 CRASH_LOOP_ACTIVATIONS = 10
 """So many owners came and went without one step succeeding: the execution takes them down."""
@@ -95,10 +93,7 @@ class EmbeddedWorkflow:
     ) -> None:
         self._store = store
         self._run_step = run_step
-        self._clock = clock
-        self._max_attempts = max_attempts
-        self._backoff = backoff or Backoff()
-        self._random = random or Random()
+        self._record = Record(store, clock, max_attempts=max_attempts, backoff=backoff, random=random)
         self._runs: dict[str, _Run] = {}
 
     @classmethod
@@ -201,39 +196,26 @@ class EmbeddedWorkflow:
 
     async def _step(self, run: _Run, step: StepName) -> ExecutionStatus | None:
         """One step with its retries. None: it succeeded, go on."""
-        id = run.order.execution_id
-        while True:
-            attempt = None if run.stopping.is_set() else await self._store.step_started(id, step)
-            if attempt is None:
-                return ExecutionStatus(SubState.CANCELLED)
-            run.report(ExecutionStatus(SubState.RUNNING, retry_count=attempt.attempts - 1, step=step))
-            try:
-                await self._run_step(run.order, step)
-            except NotCurrent:
-                return ExecutionStatus(SubState.CANCELLED)
-            except Terminal as error:
-                await self._store.step_failed(id, step, error.message, None)
-                return ExecutionStatus(SubState.FAILED, run.status.retry_count, error.message)
-            except Exception as error:
-                if not isinstance(error, LandlordError):
-                    logger.exception("%s of %s failed in an unexpected way", step, id)
-                message = error.message if isinstance(error, LandlordError) else f"unexpected: {_name(error)}"
-                if attempt.attempts >= self._max_attempts:
-                    await self._store.step_failed(id, step, message, None)
-                    return ExecutionStatus(SubState.FAILED, attempt.attempts - 1, message)
-                await self._back_off(run, step, attempt.attempts, error, message)
-            else:
-                await self._store.step_succeeded(id, step)
-                return None
 
-    async def _back_off(self, run: _Run, step: StepName, attempt: int, error: Exception, message: str) -> None:
-        pause = self._backoff.pause(attempt, self._random)
-        if isinstance(error, Retryable) and error.delay is not None:
-            pause = max(pause, error.delay)
-        at = self._clock.now() + timedelta(seconds=pause)
-        await self._store.step_failed(run.order.execution_id, step, message, at)
-        run.report(ExecutionStatus(SubState.BACKING_OFF, attempt, message, at, step))
-        await run.pause(pause)
+        async def work(begun: Step) -> Probes:
+            run.report(ExecutionStatus(SubState.RUNNING, retry_count=begun.attempts - 1, step=step))
+            await self._run_step(run.order, step)
+            return DONE
+
+        while not run.stopping.is_set():
+            outcome = await self._record.attempt(run.order.execution_id, step, work)
+            match outcome.verdict:
+                case Verdict.STOPPED:
+                    break
+                case Verdict.FAILED:
+                    return ExecutionStatus(SubState.FAILED, outcome.attempts - 1, outcome.message)
+                case Verdict.RETRY:
+                    at = outcome.next_attempt_at
+                    run.report(ExecutionStatus(SubState.BACKING_OFF, outcome.attempts, outcome.message, at, step))
+                    await run.pause(outcome.delay)
+                case _:
+                    return None
+        return ExecutionStatus(SubState.CANCELLED)
 
 
 def _name(error: BaseException) -> str:

@@ -122,6 +122,18 @@ async def test_attempts_are_bounded(bench: Bench) -> None:
     assert bench.script.calls.count(StepName.APPLY_COMPUTE) == 3
 
 
+async def test_the_next_owner_makes_no_attempt_beyond_the_bound(bench: Bench) -> None:
+    """The first one died after the last attempt, before it could end the execution."""
+    bench.script.errors[StepName.PLAN] = [Retryable(f"no {n}") for n in range(9)]
+    await bench.workflow.start(bench.order)
+    ended = await bench.end()
+    await bench.workflow.close()
+    bench.revive()
+    await bench.workflow.start(bench.order)
+    assert await bench.end() == ended
+    assert len(bench.script.calls) == 3
+
+
 async def test_a_terminal_error_ends_it_at_once(bench: Bench) -> None:
     bench.script.errors[StepName.PLAN] = [Terminal("this can never work")]
     await bench.workflow.start(bench.order)

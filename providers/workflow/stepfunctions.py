@@ -1,13 +1,15 @@
 """AWS Step Functions as a workflow engine: one state machine for each action, an execution named by the execution id.
 
 The steps are done by step workers (`stepfunctions_worker`), which take them from an SQS queue. Names of executions are
-unique for 90 days in a machine, so a second start of an id is the first one, or refused with ExecutionAlreadyExists.
+unique for 90 days in a machine, so a second start of an id is refused with ExecutionAlreadyExists, also of one that
+has ended.
 """
 
 import json
 import re
 from random import Random
 from typing import Any
+from uuid import uuid4
 
 from controlplane.errors import LandlordError, SettingsError, Terminal
 from controlplane.model import Action, SubState, canonical_json
@@ -38,8 +40,7 @@ class StepFunctionsWorkflow:
     """`ports.WorkflowProvider` on Step Functions.
 
     Promises: one execution for each id; executions go on without this process, and keep the definition with which they
-    were started. `start` cannot tell a first start from one repeated with the same input while it runs: `already` is
-    True where the engine says so.
+    were started. Of all starts of an id exactly one is told that it was the first, unless its answer was lost.
     """
 
     name = "stepfunctions"
@@ -115,7 +116,9 @@ class StepFunctionsWorkflow:
 
     async def start(self, order: ExecutionInput) -> Started:
         arn = await self._machine(order.action)
-        given = canonical_json(order.to_json())
+        # AWS takes a repeat with the same input without a word while the first one runs, and refuses another input: so
+        # each call brings a word of its own. What the SDK sends again within a call is the same, and stays the first.
+        given = canonical_json({**order.to_json(), "start": uuid4().hex})
         try:
             started = await self._start(arn, order.execution_id, given)
         except Terminal as error:

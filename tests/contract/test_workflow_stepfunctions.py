@@ -106,8 +106,6 @@ class Work:
 
 
 class TestStepFunctionsConforms(WorkflowConformance):
-    tells_duplicates = False
-
     @pytest_asyncio.fixture
     async def provider(self, account: Account, bench: Bench) -> AsyncIterator[StepFunctionsWorkflow]:
         provider = account.provider(bench.store)

@@ -5,7 +5,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.conditions import with_condition
-from controlplane.model import Tenant, TriggerSource
+from controlplane.model import Tenant
 from controlplane.persistence import tenants
 from controlplane.persistence.engine import reading
 from controlplane.persistence.tables import freezes
@@ -52,6 +52,6 @@ async def _set(tx: Transaction, tenant: Tenant, paused: bool, event: str, synced
     truth, reason, message = synced
     conditions = with_condition(tenant.conditions, "Synced", truth, reason, tx.now, message)  # type: ignore[arg-type]
     tenant = await tenants.save(tx.connection, tenant, paused=paused, conditions=conditions)
-    tx.event(event, tenant, trigger_source=TriggerSource.API)
+    tx.event(event, tenant)
     tx.wake(tenant.id, tenant.name)
     return tenant

@@ -374,5 +374,5 @@ def _all_true(tenant: Tenant, now: datetime) -> Any:
 
 @asynccontextmanager
 async def _hold(engine: AsyncEngine, tenant_id: UUID, fence: int, owner: str) -> AsyncIterator[Held]:
-    async with transaction(engine, actor=owner) as tx:
+    async with transaction(engine, actor=owner, source=TriggerSource.SUPERVISOR) as tx:
         yield Held(tx, await tenants.lock_owned(tx, tenant_id, fence))

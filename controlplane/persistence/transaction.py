@@ -56,8 +56,11 @@ class Transaction:
 
     now: datetime
 
-    def __init__(self, connection: AsyncConnection, *, actor: str | None, request_id: str | None) -> None:
+    def __init__(
+        self, connection: AsyncConnection, *, actor: str | None, request_id: str | None, source: TriggerSource
+    ) -> None:
         self.connection = connection
+        self._source = source
         self._actor = actor
         self._request_id = request_id
         self._events: list[dict[str, Any]] = []
@@ -71,10 +74,10 @@ class Transaction:
         execution: Execution | None = None,
         message: str = "",
         data: Mapping[str, Any] | None = None,
-        trigger_source: TriggerSource | None = None,
     ) -> None:
-        """Remember an event; `tenant` as it is after the change."""
-        source = trigger_source or (execution.trigger_source if execution else None)
+        """Remember an event; `tenant` as it is after the change. Its source is that of the execution it is of, else the
+        transaction's."""
+        source = execution.trigger_source if execution else self._source
         self._events.append(
             {
                 "type": type,
@@ -83,7 +86,7 @@ class Transaction:
                 "generation": execution.generation if execution else tenant.generation,
                 "status": tenant.status.value,
                 "execution_id": execution.id if execution else None,
-                "trigger_source": source.value if source else None,
+                "trigger_source": source.value,
                 "actor": self._actor,
                 "request_id": self._request_id,
                 "message": message,
@@ -128,10 +131,15 @@ class Transaction:
 
 @asynccontextmanager
 async def transaction(
-    engine: AsyncEngine, *, actor: str | None = None, request_id: str | None = None
+    engine: AsyncEngine,
+    *,
+    actor: str | None = None,
+    request_id: str | None = None,
+    source: TriggerSource = TriggerSource.API,
 ) -> AsyncIterator[Transaction]:
-    """Commits at the end of the block, rolls back when it raises. `actor`: who did it (token name, owner)."""
+    """Commits at the end of the block, rolls back when it raises. `actor`: who did it (token name, owner); `source`:
+    what made them do it."""
     async with engine.begin() as connection:
-        tx = Transaction(connection, actor=actor, request_id=request_id)
+        tx = Transaction(connection, actor=actor, request_id=request_id, source=source)
         yield tx
         await tx.flush()

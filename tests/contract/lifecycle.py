@@ -1,7 +1,8 @@
-"""A tenant's life on an engine outside the actor: the real runner and rows, the real steps, a fake cloud.
+"""A tenant's life on an engine: the real runner and rows, the real steps, a fake cloud.
 
-Subclass `WorkflowLifecycle` and bring the fixture `engine_of`: given the attempts that the engine's runners are to
-make and the rows, it sets the engine up and gives a factory of providers, one for each owner.
+Subclass `WorkflowLifecycle` and bring a fixture `world`; for an engine outside the actor subclass `LifeOutside` and
+bring `count_at_engine` and `engine_of`, which is given the attempts that the engine's runners are to make and the
+rows, sets the engine up and gives a factory of providers, one for each owner.
 """
 
 import asyncio
@@ -17,15 +18,16 @@ from actors.runtime import Runtime
 from controlplane.attempts import Attempts
 from controlplane.backoff import Backoff
 from controlplane.clock import SystemClock
-from controlplane.errors import NotAvailableYet
+from controlplane.errors import EngineUnavailable, NotAvailableYet
 from controlplane.failpoints import Failpoints
 from controlplane.model import ExecutionState, Status, SubState, Tenant, TenantSpec, WorkflowSpec
-from controlplane.persistence import executions
+from controlplane.persistence import events, executions
 from controlplane.persistence.runs import PostgresExecutionStore
-from controlplane.ports import ExecutionStore, WorkflowProvider
+from controlplane.ports import ExecutionInput, ExecutionStore, Started, WorkflowProvider
 from controlplane.probe import HealthProber
 from controlplane.steps import Steps
 from providers.compute.fake import FakeCloud, FakeCompute
+from providers.conformance.workflow import CountAtEngine
 from providers.registry import Enabled
 from tests.integration.owner import Owner, World, spec
 
@@ -79,11 +81,16 @@ class EngineWorld(World):
         self.attempts = Attempts(store, steps, SystemClock(), max_attempts=20, backoff=Backoff(base=0.3, ceiling=0.6))
         self.provider: ProviderFactory
 
-    def owned(self, tenant: Tenant) -> EngineOwner:
+    def owned(self, tenant: Tenant) -> Owner:
         return EngineOwner(self._database_url, self._home, self.cloud, tenant, self.provider())
 
     def spec(self, version: str, **given: Any) -> TenantSpec:
-        return spec(version, **given).model_copy(update={"workflow": WorkflowSpec(provider=self.provider().name)})
+        return spec(version, **given).model_copy(update={"workflow": WorkflowSpec(provider=self.name)})
+
+    @property
+    def name(self) -> str:
+        """Of the engine."""
+        return self.provider().name
 
     async def states(self, tenant: Tenant) -> list[str]:
         """Of its executions, newest first."""
@@ -94,14 +101,7 @@ class EngineWorld(World):
 
 
 class WorkflowLifecycle:
-    @pytest_asyncio.fixture
-    async def world(
-        self, engine: AsyncEngine, database_url: str, tmp_path: Path, engine_of: EngineOf
-    ) -> AsyncIterator[EngineWorld]:
-        world = EngineWorld(engine, database_url, tmp_path)
-        world.provider = await engine_of(world.attempts, world.store)
-        yield world
-        await world.close()
+    """On every engine."""
 
     async def test_create_update_twice_delete(self, world: EngineWorld) -> None:
         tenant = await world.create(world.spec("1"))
@@ -112,7 +112,7 @@ class WorkflowLifecycle:
                 updates.add((await world.patch(world.spec(version))).id)
                 owner.mailbox.mark()
                 view = await world.settled(tenant, Status.READY, generation)
-                assert view.execution.provider == self.name_of(world)
+                assert view.execution.provider == world.name
                 assert await world.instances() == [(generation, 1, "running")]
             assert len(updates) == 2
             await world.delete()
@@ -120,6 +120,9 @@ class WorkflowLifecycle:
             await world.settled(tenant, Status.DELETED)
         assert await world.instances() == []
         assert await world.states(tenant) == ["succeeded"] * 4
+        trail = await events.page(world.engine, tenant_id=tenant.id, limit=500)
+        assert len(trail) > 20
+        assert {event.trigger_source for event in trail} == {"api"}
 
     async def test_what_is_not_there_backs_off_in_sight_and_a_patch_restarts_it(self, world: EngineWorld) -> None:
         tenant = await world.create(world.spec("missing"))
@@ -134,7 +137,9 @@ class WorkflowLifecycle:
             owner.mailbox.mark()
             view = await world.settled(tenant, Status.READY, 2)
             assert view.execution.retry_count == 0
-        assert await world.states(tenant) == ["succeeded", "superseded"]
+            overtaken = (await executions.page(world.engine, tenant.id, limit=5))[1]
+            assert (overtaken.state, overtaken.stop_reason) == (ExecutionState.SUPERSEDED, "Configuration updated")
+            assert overtaken.superseded_by == view.execution.id
         assert await world.instances() == [(2, 1, "running")]
 
     async def test_a_failing_probe_is_restarted_by_a_patch(self, world: EngineWorld) -> None:
@@ -146,6 +151,23 @@ class WorkflowLifecycle:
             await world.settled(tenant, Status.READY, 2)
             overtaken = (await executions.page(world.engine, tenant.id, limit=5))[1]
             assert (overtaken.state, overtaken.stop_reason) == (ExecutionState.SUPERSEDED, "Configuration updated")
+        assert await world.instances() == [(2, 1, "running")]
+
+    async def test_a_patch_during_healthy_running_disturbs_nothing(self, world: EngineWorld) -> None:
+        world.platform.may_create.clear()
+        tenant = await world.create(world.spec("1"))
+        async with world.owned(tenant) as owner:
+            await asyncio.wait_for(world.platform.creating.wait(), SECONDS)
+            first = (await world.until(tenant, lambda v: v.execution.state is ExecutionState.RUNNING)).execution
+            await world.patch(world.spec("2"))
+            owner.mailbox.mark()
+            await world.until(tenant, lambda v: not owner.mailbox.dirty)
+            world.platform.may_create.set()
+            await world.settled(tenant, Status.READY, 2)
+        let_finish = await executions.get(world.engine, first.id)
+        assert let_finish is not None
+        assert (let_finish[0].state, let_finish[0].stop_reason) == (ExecutionState.SUCCEEDED, None)
+        assert await world.states(tenant) == ["succeeded", "succeeded"]
         assert await world.instances() == [(2, 1, "running")]
 
     async def test_a_delete_during_a_slow_step_leaves_nothing(self, world: EngineWorld) -> None:
@@ -173,6 +195,48 @@ class WorkflowLifecycle:
         assert await world.instances() == [(1, 1, "running")]
         assert await world.states(tenant) == ["succeeded"]
 
-    @staticmethod
-    def name_of(world: EngineWorld) -> str:
-        return world.provider().name
+
+class LifeOutside(WorkflowLifecycle):
+    """On an engine that may be away, or whose answers may be lost."""
+
+    @pytest_asyncio.fixture
+    async def world(
+        self, engine: AsyncEngine, database_url: str, tmp_path: Path, engine_of: EngineOf
+    ) -> AsyncIterator[EngineWorld]:
+        world = EngineWorld(engine, database_url, tmp_path)
+        world.provider = await engine_of(world.attempts, world.store)
+        yield world
+        await world.close()
+
+    async def test_a_start_whose_answer_is_lost_is_one_execution(
+        self, world: EngineWorld, count_at_engine: CountAtEngine
+    ) -> None:
+        provider = world.provider
+        world.provider = lambda: _losing_one_answer(provider())
+        tenant = await world.create(world.spec("1"))
+        async with world.owned(tenant):
+            view = await world.until(tenant, lambda v: v.execution.error is not None)
+            assert view.execution.state is ExecutionState.STARTING
+            view = await world.settled(tenant, Status.READY, 1)
+        trail = [event.type for event in await events.page(world.engine, tenant_id=tenant.id, limit=500)]
+        assert trail.count("execution.trigger_failed") == 1
+        assert await world.states(tenant) == ["succeeded"]
+        assert await count_at_engine(view.execution.id) == 1
+        assert world.cloud.calls["create"] == 1
+
+
+def _losing_one_answer(provider: WorkflowProvider) -> WorkflowProvider:
+    """The engine takes the first start, and nobody hears of it."""
+    start, lost = provider.start, False
+
+    async def once(order: ExecutionInput) -> Started:
+        nonlocal lost
+        started = await start(order)
+        if not lost:
+            lost = True
+            raise EngineUnavailable("the answer was lost")
+        assert started.already
+        return started
+
+    provider.start = once  # type: ignore[method-assign]
+    return provider

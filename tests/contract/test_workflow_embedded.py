@@ -1,16 +1,20 @@
-"""The embedded engine against the workflow contract."""
+"""The embedded engine against the workflow contract, and a tenant's life on it."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.clock import SystemClock
-from controlplane.model import StepName
+from controlplane.model import StepName, Tenant
 from controlplane.ports import ExecutionInput
 from providers.conformance.workflow import CountAtEngine, WorkflowConformance
 from providers.conformance.workflow_bench import MAX_ATTEMPTS, Bench
 from providers.workflow.embedded import EmbeddedWorkflow
+from tests.contract.lifecycle import EngineWorld, WorkflowLifecycle
+from tests.integration.owner import Owner
 
 
 class TestEmbeddedConforms(WorkflowConformance):
@@ -36,3 +40,18 @@ class TestEmbeddedConforms(WorkflowConformance):
             return [id for id in provider._runs if id == execution_id].count(execution_id)
 
         return count
+
+
+class EmbeddedWorld(EngineWorld):
+    name = EmbeddedWorkflow.name
+
+    def owned(self, tenant: Tenant) -> Owner:
+        return self.owner(tenant, max_attempts=200)
+
+
+class TestLifeOnEmbedded(WorkflowLifecycle):
+    @pytest_asyncio.fixture
+    async def world(self, engine: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[EmbeddedWorld]:
+        world = EmbeddedWorld(engine, database_url, tmp_path)
+        yield world
+        await world.close()

@@ -5,7 +5,9 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import nullcontext
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -23,7 +25,7 @@ from providers.conformance.workflow import PROVISION, CountAtEngine, WorkflowCon
 from providers.conformance.workflow_bench import Bench, end, until
 from providers.workflow.restate import RestateWorkflow
 from providers.workflow.restate_app import build_app
-from tests.contract.lifecycle import EngineOf, EngineWorld, ProviderFactory, WorkflowLifecycle
+from tests.contract.lifecycle import EngineOf, EngineWorld, LifeOutside, ProviderFactory
 from tests.restate import RestateServer
 
 
@@ -63,6 +65,18 @@ def restate_at(server: RestateServer, endpoint: Endpoint) -> RestateWorkflow:
     return RestateWorkflow(server.ingress, server.admin, endpoint.url, SystemClock())
 
 
+async def count_invocations(server: RestateServer, execution_id: str) -> int:
+    return len(await query(server, f"SELECT id FROM sys_invocation WHERE target_service_key = '{execution_id}'"))
+
+
+async def query(server: RestateServer, sql: str) -> list[dict[str, Any]]:
+    """The test's own eyes."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.post(f"{server.admin}/query", json={"query": sql}, headers={"Accept": "application/json"})
+    rows: list[dict[str, Any]] = answer.json()["rows"]
+    return rows
+
+
 @pytest.fixture
 def action() -> Action:
     return Action.PROVISION
@@ -98,15 +112,7 @@ class TestRestateConforms(WorkflowConformance):
 
     @pytest.fixture
     def count_at_engine(self, restate_server: RestateServer) -> CountAtEngine:
-        async def count(execution_id: str) -> int:
-            sql = f"SELECT count(*) AS n FROM sys_invocation WHERE target_service_key = '{execution_id}'"
-            async with httpx.AsyncClient(trust_env=False) as client:
-                answer = await client.post(
-                    f"{restate_server.admin}/query", json={"query": sql}, headers={"Accept": "application/json"}
-                )
-            return int(answer.json()["rows"][0]["n"])
-
-        return count
+        return partial(count_invocations, restate_server)
 
 
 @pytest.fixture
@@ -118,7 +124,11 @@ def mortal_server(restate_program: Path, tmp_path: Path) -> Iterator[RestateServ
     server.kill()
 
 
-class TestLifeOnRestate(WorkflowLifecycle):
+class TestLifeOnRestate(LifeOutside):
+    @pytest.fixture
+    def count_at_engine(self, mortal_server: RestateServer) -> CountAtEngine:
+        return partial(count_invocations, mortal_server)
+
     @pytest_asyncio.fixture
     async def engine_of(self, mortal_server: RestateServer) -> AsyncIterator[EngineOf]:
         serving: list[Endpoint] = []

@@ -19,7 +19,7 @@ from providers.workflow.stepfunctions import StepFunctionsWorkflow
 from providers.workflow.stepfunctions_aws import Aws
 from providers.workflow.stepfunctions_worker import MAX_RECEIVES, StepWorker
 from tests.aws import ACCOUNT, Answer, AwsEmulator, AwsFront, Forward
-from tests.contract.lifecycle import EngineOf, EngineWorld, ProviderFactory, WorkflowLifecycle
+from tests.contract.lifecycle import EngineOf, EngineWorld, LifeOutside, ProviderFactory
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/landlord-machines"
 
@@ -73,6 +73,19 @@ def account(aws_environment: AwsEmulator) -> Iterator[Account]:
         account.close()
 
 
+@pytest.fixture
+def count_at_engine(account: Account) -> CountAtEngine:
+    async def count(execution_id: str) -> int:
+        found = 0
+        for machine in account.states.list_state_machines()["stateMachines"]:
+            if machine["name"].startswith(account.prefix):
+                executions = account.states.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
+                found += [execution["name"] for execution in executions].count(execution_id)
+        return found
+
+    return count
+
+
 def _let_no_heartbeat_repeat_a_failure(front: AwsFront) -> None:
     """The emulator gives a task that is tried again its old token, and takes a heartbeat for that token as its old
     failure. AWS gives each attempt a token of its own."""
@@ -121,21 +134,8 @@ class TestStepFunctionsConforms(WorkflowConformance):
         yield provider
         await provider.close()
 
-    @pytest.fixture
-    def count_at_engine(self, account: Account) -> CountAtEngine:
-        async def count(execution_id: str) -> int:
-            machines = account.states.list_state_machines()["stateMachines"]
-            found = 0
-            for machine in machines:
-                if machine["name"].startswith(account.prefix):
-                    executions = account.states.list_executions(stateMachineArn=machine["stateMachineArn"])
-                    found += [e["name"] for e in executions["executions"]].count(execution_id)
-            return found
 
-        return count
-
-
-class TestLifeOnStepFunctions(WorkflowLifecycle):
+class TestLifeOnStepFunctions(LifeOutside):
     @pytest.fixture
     def workers(self) -> list[Work]:
         return []

@@ -72,7 +72,7 @@ class SilentWorld(World):
 
     async def delete_on_other(self) -> Execution:
         async with transaction(self.engine, actor="test") as tx:
-            tenant = await tenants.lock_by_name(tx.connection, "acme")
+            tenant = await tenants.lock_by_name(tx, "acme")
             assert tenant is not None
             return (await intents.delete(tx, tenant, default_workflow=OTHER)).execution
 

@@ -8,7 +8,7 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import ExecutionState, Status, SubState
-from controlplane.persistence import executions
+from controlplane.persistence import events, executions
 from providers.compute.fake import FakeCloud
 from tests.integration.owner import World, spec
 
@@ -194,6 +194,8 @@ class TestKeeping:
             world.cloud.alter(instance.id, health=["healthy"])
             view = await world.until(tenant, lambda v: v.tenant.status is Status.READY)
             assert {c.type: c.status for c in view.tenant.conditions}["Healthy"] == "true"
+        trail = [e for e in await events.page(world.engine, tenant_id=tenant.id, limit=50) if e.execution_id is None]
+        assert [(e.status, e.trigger_source) for e in trail] == [("ready", "supervisor"), ("degraded", "supervisor")]
         assert await states(world, tenant.id) == ["succeeded"]
 
     async def test_the_heal_budget_is_five_in_ten_minutes(self, world: World) -> None:

@@ -21,7 +21,7 @@ from controlplane.api.security import Viewer, require_role
 from controlplane.api.spec_check import check_new_spec, merged
 from controlplane.api.strict_json import read_object
 from controlplane.errors import Refused
-from controlplane.model import Status, Tenant, TriggerSource
+from controlplane.model import Status, Tenant
 from controlplane.persistence import intents, tenants
 from controlplane.persistence.intents import Intent
 from controlplane.persistence.transaction import Transaction
@@ -235,7 +235,7 @@ async def reconcile_tenant(name: str, change: Mutating) -> Response:
         tenant = await tenant_rows.lock(tx, name)
         require_match(change.if_match, tenant)
         execution = await intents.current_execution(tx, tenant)
-        tx.event("tenant.reconcile_requested", tenant, trigger_source=TriggerSource.API)
+        tx.event("tenant.reconcile_requested", tenant)
         tx.wake(tenant.id, tenant.name)
         return Accepted(tenant, execution, tenant)
 

@@ -193,6 +193,22 @@ class AwsFront:
         return self._client.post(self._emulator + path, headers=kept, content=body)
 
 
+def let_no_heartbeat_repeat_a_failure(front: AwsFront) -> None:
+    """The emulator gives a task that is tried again its old token, and takes a heartbeat for that token as its old
+    failure. AWS gives each attempt a token of its own."""
+    failed: set[str] = set()
+
+    def failure(request: dict[str, Any], forward: Forward) -> Answer:
+        failed.add(request["taskToken"])
+        return forward()
+
+    def heartbeat(request: dict[str, Any], forward: Forward) -> Answer:
+        return (200, {}) if request["taskToken"] in failed else forward()
+
+    front.rules["SendTaskFailure"] = failure
+    front.rules["SendTaskHeartbeat"] = heartbeat
+
+
 class _Listening(ThreadingHTTPServer):
     request_queue_size = 128  # five, the default, are less than one client opens at once
 

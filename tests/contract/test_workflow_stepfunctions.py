@@ -18,7 +18,7 @@ from providers.conformance.workflow_bench import Bench, end
 from providers.workflow.stepfunctions import StepFunctionsWorkflow
 from providers.workflow.stepfunctions_aws import Aws
 from providers.workflow.stepfunctions_worker import MAX_RECEIVES, StepWorker
-from tests.aws import ACCOUNT, Answer, AwsEmulator, AwsFront, Forward
+from tests.aws import ACCOUNT, AwsEmulator, AwsFront, let_no_heartbeat_repeat_a_failure
 from tests.contract.lifecycle import EngineOf, EngineWorld, LifeOutside, ProviderFactory
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/landlord-machines"
@@ -67,7 +67,7 @@ class Account:
 @pytest.fixture
 def account(aws_environment: AwsEmulator) -> Iterator[Account]:
     with AwsFront(aws_environment) as front:
-        _let_no_heartbeat_repeat_a_failure(front)
+        let_no_heartbeat_repeat_a_failure(front)
         account = Account(aws_environment, front.url)
         yield account
         account.close()
@@ -84,22 +84,6 @@ def count_at_engine(account: Account) -> CountAtEngine:
         return found
 
     return count
-
-
-def _let_no_heartbeat_repeat_a_failure(front: AwsFront) -> None:
-    """The emulator gives a task that is tried again its old token, and takes a heartbeat for that token as its old
-    failure. AWS gives each attempt a token of its own."""
-    failed: set[str] = set()
-
-    def failure(request: dict[str, Any], forward: Forward) -> Answer:
-        failed.add(request["taskToken"])
-        return forward()
-
-    def heartbeat(request: dict[str, Any], forward: Forward) -> Answer:
-        return (200, {}) if request["taskToken"] in failed else forward()
-
-    front.rules["SendTaskFailure"] = failure
-    front.rules["SendTaskHeartbeat"] = heartbeat
 
 
 class Work:

@@ -1,0 +1,277 @@
+"""A whole installation with three engines: embedded, a real Restate server and Step Functions on an emulated account.
+
+Each scenario is one tenant on each engine, at the same time. The tests share the installation and stand in the order
+in which they break more of it.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.aws import ACCOUNT, Answer, AwsEmulator, AwsFront, Forward, let_no_heartbeat_repeat_a_failure, refusal
+from tests.e2e.installation import Installation, free_port, gone, ready, until
+from tests.e2e.test_path import containers_of, docker_spec
+from tests.restate import RestateServer
+
+pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(300)]
+
+ENGINES = ("embedded", "restate", "stepfunctions")
+QUEUE = "e2e-steps"
+MADE = "apply_compute.before_record"
+"""Failpoint: the container is there, and no row knows it."""
+
+
+@pytest.fixture(scope="module")
+def restate(restate_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestateServer]:
+    server = RestateServer(restate_program, tmp_path_factory.mktemp("restate-e2e"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def aws(aws_emulator: AwsEmulator) -> Iterator[AwsFront]:
+    with AwsFront(aws_emulator) as front:
+        let_no_heartbeat_repeat_a_failure(front)
+        yield front
+
+
+@pytest.fixture(scope="module")
+def installation(
+    restate: RestateServer, aws: AwsFront, aws_emulator: AwsEmulator, docker_engine: object, short_dir: Path
+) -> Iterator[Installation]:
+    sqs = aws_emulator.client("sqs")
+    queue = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
+    sqs.close()
+    installation = Installation(
+        short_dir / "engines",
+        free_port(),
+        **aws_emulator.environment,
+        LANDLORD_COMPUTE_PROVIDERS="docker",
+        LANDLORD_RESTATE_INGRESS_URL=restate.ingress,
+        LANDLORD_RESTATE_ADMIN_URL=restate.admin,
+        LANDLORD_AWS_ENDPOINT_URL=aws.url,
+        LANDLORD_STEPFUNCTIONS_QUEUE_URL=queue,
+        LANDLORD_STEPFUNCTIONS_ROLE_ARN=f"arn:aws:iam::{ACCOUNT}:role/landlord-machines",
+        LANDLORD_STEPFUNCTIONS_PREFIX="e2e",
+        LANDLORD_STEP_MAX_ATTEMPTS="20",
+        # A cold actor on a busy machine: the answer is to be the engine's refusal, not that nobody was there in time.
+        LANDLORD_TRIGGER_TIMEOUT_SECONDS="60",
+    )
+    installation.up()
+    yield installation
+    installation.run("down", "--purge", timeout=300)
+
+
+def tenant(name: str, engine: str, image: str) -> dict[str, Any]:
+    return {"name": name, "spec": {**docker_spec(image), "workflow": {"provider": engine}}}
+
+
+def change(**config: Any) -> dict[str, Any]:
+    return {"spec": {"compute": {"config": config}}}
+
+
+async def created(client: httpx.AsyncClient, name: str, engine: str, image: str) -> dict[str, Any]:
+    answer = await client.post("/tenants", json=tenant(name, engine, image))
+    assert answer.status_code == 202, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def patched(client: httpx.AsyncClient, name: str, **config: Any) -> str:
+    answer = await client.patch(f"/tenants/{name}", json=change(**config))
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["workflow_execution_id"])
+
+
+async def removed(client: httpx.AsyncClient, *names: str) -> None:
+    for name in names:
+        assert (await client.delete(f"/tenants/{name}")).status_code == 202
+    for name in names:
+        await gone(client, name, 120)
+
+
+async def states(client: httpx.AsyncClient, name: str) -> list[str]:
+    """Of its executions, newest first."""
+    return [item["state"] for item in (await client.get(f"/tenants/{name}/executions")).json()["items"]]
+
+
+def backs_off(count: int, body: dict[str, Any]) -> bool:
+    """After so many attempts or more."""
+    return body["workflow"]["sub_state"] == "backing-off" and body["workflow"]["retry_count"] >= count
+
+
+async def one_container(tenant_id: str) -> None:
+    """Until there is one: its step is held then."""
+    give_up = time.monotonic() + 60
+    while (made := containers_of(tenant_id)) == []:
+        assert time.monotonic() < give_up, "nothing was made in 60 s"
+        await asyncio.sleep(0.1)
+    assert len(made) == 1
+
+
+@asynccontextmanager
+async def held(installation: Installation) -> AsyncIterator[None]:
+    """Within the block steps that have made a container do not go on."""
+    point = installation.failpoints / MADE
+    point.write_text("hold")
+    try:
+        yield
+    finally:
+        point.unlink()
+
+
+def kill(processes: Iterable[psutil.Process]) -> int:
+    count = 0
+    for process in processes:
+        with suppress(ProcessLookupError):  # many die with the first ones
+            os.kill(process.pid, signal.SIGKILL)
+            count += 1
+    return count
+
+
+def step_workers(installation: Installation) -> list[psutil.Process]:
+    return [process for process in installation.processes() if "StepWorker" in process.cmdline()[0]]
+
+
+async def test_create_update_twice_delete_while_a_killed_workers_step_comes_back(
+    installation: Installation, web_image: str
+) -> None:
+    async def life(client: httpx.AsyncClient, engine: str) -> None:
+        name = f"life-{engine}"
+        ids = {(await created(client, name, engine, web_image))["workflow_execution_id"]}
+        body = await ready(client, name, 120)
+        assert body["workflow"]["provider"] == engine
+        for color in ("red", "green"):
+            ids.add(await patched(client, name, env={"COLOR": color}))
+            await ready(client, name, 120)
+            assert len(containers_of(body["id"])) == 1
+        assert len(ids) == 3
+        await removed(client, name)
+        assert containers_of(body["id"]) == []
+        trail = (await client.get(f"/tenants/{body['id']}/events?limit=500")).json()["items"]
+        assert {event["trigger_source"] for event in trail} == {"api"}
+
+    async with installation.http() as client:
+        async with held(installation):
+            killed = await created(client, "killed", "stepfunctions", web_image)
+            await one_container(killed["id"])
+            assert kill(step_workers(installation)) == 2
+        await asyncio.gather(*(life(client, engine) for engine in ENGINES))
+        await ready(client, "killed", 120)
+        assert len(containers_of(killed["id"])) == 1
+        assert await states(client, "killed") == ["succeeded"]
+        await removed(client, "killed")
+
+
+async def test_an_image_that_does_not_exist_backs_off_in_sight_and_a_patch_restarts_it(
+    installation: Installation, web_image: str
+) -> None:
+    async def scenario(client: httpx.AsyncClient, engine: str) -> None:
+        name = f"missing-{engine}"
+        await created(client, name, engine, "no-such-image:1")
+        for count in (1, 2):
+            workflow = (await until(client, name, partial(backs_off, count)))["workflow"]
+            assert "no-such-image:1" in workflow["error"]
+            assert workflow["next_attempt_at"]
+        await patched(client, name, image=web_image)
+        body = await ready(client, name, 120)
+        assert body["workflow"]["retry_count"] == 0
+        assert await states(client, name) == ["succeeded", "superseded"]
+        overtaken = (await client.get(f"/tenants/{name}/executions")).json()["items"][1]
+        assert overtaken["superseded_by"] == body["workflow_execution_id"]
+        await removed(client, name)
+
+    async with installation.http() as client:
+        await asyncio.gather(*(scenario(client, engine) for engine in ENGINES))
+
+
+async def test_a_delete_during_a_slow_step_leaves_nothing(installation: Installation, web_image: str) -> None:
+    async with installation.http() as client:
+        async with held(installation):
+            names = [f"slow-{engine}" for engine in ENGINES]
+            tenants = [await created(client, f"slow-{engine}", engine, web_image) for engine in ENGINES]
+            for one in tenants:
+                await one_container(one["id"])
+            for name in names:
+                assert (await client.delete(f"/tenants/{name}")).status_code == 202
+                await until(client, name, lambda t: t["status"] == "deleting")
+        for name, one in zip(names, tenants, strict=True):
+            await gone(client, name, 120)
+            assert containers_of(one["id"]) == []
+
+
+async def test_an_engine_that_is_down_at_post_is_503_and_ready_once_it_is_back(
+    installation: Installation, restate: RestateServer, aws: AwsFront, aws_emulator: AwsEmulator, web_image: str
+) -> None:
+    """Step Functions takes each start, and its answers are lost: it is one execution all the same."""
+
+    def lose_the_answer(request: dict[str, Any], forward: Forward) -> Answer:
+        forward()
+        return refusal("InternalServerError", "the answer was lost", 500)
+
+    async def refused(client: httpx.AsyncClient, engine: str) -> str:
+        name = f"later-{engine}"
+        answer = await client.post("/tenants", json=tenant(name, engine, web_image))
+        assert answer.status_code == 503, answer.text
+        problem = answer.json()
+        assert problem["code"] == "workflow_trigger_failed"
+        assert answer.headers["Location"] == f"/v1/tenants/{name}"
+        assert int(answer.headers["Retry-After"]) > 0
+        body = (await client.get(f"/tenants/{name}")).json()
+        assert (body["workflow"]["state"], body["id"]) == ("pending", problem["tenant"]["id"])
+        assert {c["type"]: c["reason"] for c in body["conditions"]}["Triggered"] == "TriggerFailed"
+        return str(problem["workflow_execution_id"])
+
+    async with installation.http() as client:
+        restate.kill()
+        aws.rules["StartExecution"] = lose_the_answer
+        ids = await asyncio.gather(*(refused(client, engine) for engine in ("restate", "stepfunctions")))
+        restate.start()
+        del aws.rules["StartExecution"]
+        for engine, id in zip(("restate", "stepfunctions"), ids, strict=True):
+            body = await ready(client, f"later-{engine}", 120)
+            assert body["workflow_execution_id"] == id
+            assert len(containers_of(body["id"])) == 1
+        assert executions_at(aws_emulator).count(ids[1]) == 1
+        await removed(client, "later-restate", "later-stepfunctions")
+
+
+def executions_at(emulator: AwsEmulator) -> list[str]:
+    """Names of all executions of provision, asked at the engine."""
+    client = emulator.client("stepfunctions")
+    machines = {m["name"]: m["stateMachineArn"] for m in client.list_state_machines()["stateMachines"]}
+    found = client.list_executions(stateMachineArn=machines["e2e-provision"])["executions"]
+    client.close()
+    return [execution["name"] for execution in found]
+
+
+async def test_the_whole_control_plane_killed_while_the_engines_go_on(
+    installation: Installation, restate: RestateServer, aws_emulator: AwsEmulator, web_image: str
+) -> None:
+    """And Restate with it, in the middle of the same provisions."""
+    async with installation.http() as client, held(installation):
+        tenants = [await created(client, f"phoenix-{engine}", engine, web_image) for engine in ENGINES]
+        for one in tenants:
+            await one_container(one["id"])
+        restate.kill()
+        restate.start()
+        assert kill([*installation.processes(), *installation.postgres_processes()]) > 10
+    await asyncio.to_thread(installation.up)
+    async with installation.http() as client:
+        for one in tenants:
+            await ready(client, one["name"], 120)
+            assert len(containers_of(one["id"])) == 1
+            assert await states(client, one["name"]) == ["succeeded"]
+        assert executions_at(aws_emulator).count(tenants[2]["workflow_execution_id"]) == 1
+        await removed(client, *(one["name"] for one in tenants))

@@ -342,8 +342,12 @@ async def test_the_log_is_bounded(provider: ProcessCompute, root: Path) -> None:
     script = f"for i in 1 2 3 4 5; do {megabyte}; sleep 0.3; done; echo end; sleep 60"
     resource = await provider.apply(desire(OWNER, shell(script)), OPEN)
     await written(provider, resource, "end")
-    kept = sum(path.stat().st_size for path in (root / resource.name).glob("log*"))
-    assert kept < 3 * process_shim.LOG_BYTES
+
+    def kept(_: Resource) -> bool:
+        """Its keeper measures now and then; while it moves the log there is a third file."""
+        return sum(path.stat().st_size for path in (root / resource.name).glob("log*")) < 2.5 * process_shim.LOG_BYTES
+
+    await until(provider, resource, kept)
     assert (await provider.logs(resource.id, 1)).endswith("end\n")
 
 

@@ -115,9 +115,7 @@ class Steps:
         ownership = context.ownership
         if not await self._store.intend(context, compute.provider, await provider.identity(), ownership.name):
             raise self._not_current(execution.id)
-        if provider.exclusive(compute.config):
-            await self._step_aside(context)
-        gate = _RowGate(self._store, self._failpoints, execution.id)
+        gate = _RowGate(self._store, self._failpoints, execution.id, lambda: self._step_aside(context))
         try:
             await self._failpoints.reach("apply_compute.before_effect")
             resource = await provider.apply(DesiredResource(ownership, compute.config, execution.spec.health), gate)
@@ -129,16 +127,18 @@ class Steps:
         await self._store.placed(execution.id, resource.id)
         return resource
 
-    async def _step_aside(self, context: RunContext) -> None:
-        """Two generations cannot share a fixed address: stop, never remove, the one that serves."""
-        for placement in context.placements:
-            if context.previous is None or placement.execution_id != context.previous.id:
-                continue
-            if placement.resource_id is None or placement.provider != context.execution.spec.compute.provider:
-                continue
-            await self._check_gate(context.execution.id)
-            await self._provider(placement.provider).stop(placement.resource_id)
-            await self._check_gate(context.execution.id)
+    async def _step_aside(self, context: RunContext) -> bool:
+        """Stop, never remove, the one that serves, where the new one needs what it holds: a fixed port, say."""
+        before, after = context.previous, context.execution.spec.compute
+        if before is None or before.spec.compute.provider != after.provider:
+            return False
+        provider = self._provider(after.provider)
+        if not provider.exclusive(before.spec.compute.config, after.config):
+            return False
+        held = [p.resource_id for p in context.placements if p.execution_id == before.id and p.resource_id is not None]
+        for resource_id in held:
+            await provider.stop(resource_id)
+        return bool(held)
 
     async def _wait_healthy(self, execution_id: str, signals: StepSignals) -> None:
         """Probe until healthy `healthy_threshold` times in a row, then the switch. Durable deadline: the step's row."""
@@ -320,13 +320,19 @@ class Steps:
 class _RowGate:
     """`ports.ExecutionGate` of one execution."""
 
-    def __init__(self, store: ExecutionStore, failpoints: Failpoints, execution_id: str) -> None:
+    def __init__(
+        self, store: ExecutionStore, failpoints: Failpoints, execution_id: str, make_way: Callable[[], Awaitable[bool]]
+    ) -> None:
         self._store = store
         self._failpoints = failpoints
         self._execution_id = execution_id
+        self._make_way = make_way
         self._asked = 0
 
     async def current(self) -> bool:
         self._asked += 1
         await self._failpoints.reach(f"apply_compute.gate_{self._asked}")
         return await self._store.current(self._execution_id)
+
+    async def make_way(self) -> bool:
+        return await self._make_way()

@@ -104,7 +104,7 @@ class FakeCloud:
             if old.get(key) != after.get(key)
         ]
 
-    def exclusive(self, config: Mapping[str, Any]) -> bool:
+    def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
         return False
 
     async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:

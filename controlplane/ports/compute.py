@@ -24,6 +24,11 @@ class ExecutionGate(Protocol):
         """True while the execution's row is starting or running. Reads the database each time; never cached."""
         ...
 
+    async def make_way(self) -> bool:
+        """Awaited before a start, so as late as can be: what cannot run beside the new one has stopped then. True: that
+        took an effect, so `current` is to be asked again. Raises what the provider's `stop` raises."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
@@ -147,14 +152,15 @@ class ComputeProvider(Protocol):
         """The difference between two configs, defaults filled in. No I/O."""
         ...
 
-    def exclusive(self, config: Mapping[str, Any]) -> bool:
-        """True where two generations cannot run side by side (a fixed host port, a shared volume …): the steps then
-        stop the predecessor before this one starts, and start it again should this one fail."""
+    def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        """True where resources of these two configs cannot run side by side (one fixed host port, a volume that both
+        write …): the predecessor is then stopped before this one starts, and started again should this one fail."""
         ...
 
     async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
         """Make it exist and run. Observe first: equal (owner, tenant id, generation, run, spec hash) is adopted and
-        started where it does not run. `gate.current()` is asked before and after each effect (create, start).
+        started where it does not run. `gate.current()` is asked before and after each effect (create, start), and
+        `gate.make_way()` before the start.
 
         Raises NotCurrent (with `made`, the id of what this call created), NameConflict, Retryable, Terminal."""
         ...

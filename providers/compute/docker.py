@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
-from controlplane.errors import Retryable
+from controlplane.errors import InvalidConfig, Retryable
 from controlplane.model import HealthSpec
 from controlplane.ports import Change, DesiredResource, ExecutionGate, Ownership, ProviderHealth, Resource
 from controlplane.settings import Settings
@@ -72,8 +72,11 @@ class DockerCompute:
     def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         return configs.difference(DockerConfig, before, after)
 
-    def exclusive(self, config: Mapping[str, Any]) -> bool:
-        return configs.parse(DockerConfig, config).exclusive
+    def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        try:
+            return configs.parse(DockerConfig, after).excludes(configs.parse(DockerConfig, before))
+        except InvalidConfig:
+            return True  # of another release, maybe: nobody knows what it holds
 
     async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
         self.validate(desired.config, desired.health)

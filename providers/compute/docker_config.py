@@ -138,11 +138,18 @@ class DockerConfig(Strict):
         """The command as words."""
         return shlex.split(self.command) if isinstance(self.command, str) else self.command
 
+    def excludes(self, other: "DockerConfig") -> bool:
+        """The two cannot run side by side: they want the same port of the host, or one writes to a volume of both."""
+        shared = {volume.source for volume in self.volumes} & {volume.source for volume in other.volumes}
+        written = {volume.source for volume in (*self.volumes, *other.volumes) if not volume.read_only}
+        return bool(self._fixed_ports & other._fixed_ports or shared & written)
+
     @property
-    def exclusive(self) -> bool:
-        """Two of these cannot run side by side: they would want the same host port, or write to one volume."""
-        fixed = any(port.host_port is not None for port in self.ports)
-        return fixed or bool(self.volumes) or (self.network == "host" and bool(self.ports))
+    def _fixed_ports(self) -> set[tuple[int, str]]:
+        """Of the host, on whichever of its addresses."""
+        of_host = self.network == "host"
+        fixed = ((port.container_port if of_host else port.host_port, port.protocol) for port in self.ports)
+        return {(number, protocol) for number, protocol in fixed if number is not None}
 
     def problems(self, health: HealthSpec, *, allow_host_access: bool) -> list[dict[str, str]]:
         """What can never work, as InvalidConfig's `errors`."""

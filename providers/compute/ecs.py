@@ -72,7 +72,7 @@ class EcsCompute:
     def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         return configs.difference(EcsConfig, before, after)
 
-    def exclusive(self, config: Mapping[str, Any]) -> bool:
+    def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
         """Never: ECS places the tasks of two services wherever there is room for both."""
         return False
 

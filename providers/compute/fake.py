@@ -239,7 +239,7 @@ class FakeCompute:
     def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         return configs.difference(FakeConfig, before, after)
 
-    def exclusive(self, config: Mapping[str, Any]) -> bool:
+    def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
         return False
 
     async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:

@@ -1,4 +1,4 @@
-"""The order of `apply` that every provider keeps: observe, gate, create, gate, start, gate.
+"""The order of `apply` that every provider keeps: observe, gate, create, gate, make way, start, gate.
 
 A provider brings the four verbs; what they must promise stands in `Verbs`.
 """
@@ -42,6 +42,8 @@ async def apply_gated(verbs: Verbs, desired: DesiredResource, gate: ExecutionGat
         return found
     # One question serves as the gate after create and as the one before start.
     await _pass(gate, wanted, made)
+    if await gate.make_way():
+        await _pass(gate, wanted, made)
     await verbs.start(found.id)
     await _pass(gate, wanted, made)
     started = await verbs.inspect(found.id)

@@ -85,7 +85,7 @@ class ProcessCompute:
     def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         return configs.difference(ProcessConfig, before, after)
 
-    def exclusive(self, config: Mapping[str, Any]) -> bool:
+    def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
         """Each has a port of its own."""
         return False
 

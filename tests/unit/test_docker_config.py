@@ -114,17 +114,42 @@ def test_a_probe_needs_a_published_port(ports: list[Any], health: dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("change", "exclusive"),
+    ("before", "after", "exclusive"),
     [
-        ({}, False),
-        ({"ports": [{"container_port": 80}]}, False),
-        ({"ports": [{"container_port": 80, "host_port": 80}]}, True),
-        ({"volumes": ["data:/data"]}, True),
-        ({"network": "tenant"}, False),
+        ({}, {}, False),
+        ({"ports": [{"container_port": 80}]}, {"ports": [{"container_port": 80}]}, False),
+        (
+            {"ports": [{"container_port": 80, "host_port": 80}]},
+            {"ports": [{"container_port": 81, "host_port": 80}]},
+            True,
+        ),
+        (
+            {"ports": [{"container_port": 80, "host_port": 80}]},
+            {"ports": [{"container_port": 80, "host_port": 81}]},
+            False,
+        ),
+        (
+            {"ports": [{"container_port": 80, "host_port": 80}]},
+            {"network": "host", "ports": [{"container_port": 80}]},
+            True,
+        ),
+        (
+            {"ports": [{"container_port": 53, "host_port": 53}]},
+            {"ports": [{"container_port": 53, "host_port": 53, "protocol": "udp"}]},
+            False,
+        ),
+        ({"volumes": ["data:/data"]}, {"volumes": ["data:/elsewhere"]}, True),
+        ({"volumes": ["data:/data"]}, {"volumes": ["data:/data:ro"]}, True),
+        ({"volumes": ["data:/data:ro"]}, {"volumes": ["data:/data:ro"]}, False),
+        ({"volumes": ["data:/data"]}, {"volumes": ["more:/data"]}, False),
+        ({"network": "tenant"}, {"network": "tenant"}, False),
+        ({"of": "a release that is gone"}, {}, True),
     ],
 )
-def test_exclusive_is_what_two_generations_cannot_share(change: dict[str, Any], exclusive: bool) -> None:
-    assert DockerCompute().exclusive({"image": "web", **change}) is exclusive
+def test_exclusive_is_what_two_generations_cannot_share(
+    before: dict[str, Any], after: dict[str, Any], exclusive: bool
+) -> None:
+    assert DockerCompute().exclusive({"image": "web", **before}, {"image": "web", **after}) is exclusive
 
 
 def test_the_engine_is_told_loopback_limits_and_labels() -> None:

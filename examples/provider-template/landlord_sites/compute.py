@@ -61,7 +61,7 @@ class SitesCompute:
     def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         return configs.difference(SitesConfig, before, after)
 
-    def exclusive(self, config: Mapping[str, Any]) -> bool:
+    def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
         return False
 
     async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:

@@ -1,5 +1,6 @@
 """The conformance suite that ships with Landlord, against a real document root."""
 
+import errno
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from landlord_sites.compute import SitesCompute
+from landlord_sites.document_root import DocumentRoot
 
-from providers.conformance.compute import SECRET, ComputeConformance
+from providers.conformance.compute import SECRET, ComputeConformance, Effect, LoseAnswer
 
 
 class TestSitesConform(ComputeConformance):
-    many = 200
-
     @pytest_asyncio.fixture
     async def provider(self, tmp_path: Path) -> AsyncIterator[SitesCompute]:
         provider = SitesCompute(tmp_path)
@@ -25,6 +25,29 @@ class TestSitesConform(ComputeConformance):
         provider = SitesCompute(tmp_path)
         yield provider
         await provider.close()
+
+    @pytest_asyncio.fixture
+    async def elsewhere(self, tmp_path: Path) -> AsyncIterator[SitesCompute]:
+        provider = SitesCompute(tmp_path / "another")
+        yield provider
+        await provider.close()
+
+    @pytest.fixture
+    def lose_answer(self, monkeypatch: pytest.MonkeyPatch) -> LoseAnswer:
+        """The disk has it, and the call that put it there fails all the same: a network file system may."""
+
+        def lose(effect: Effect) -> None:
+            call = {"create": "create", "start": "publish", "destroy": "remove"}[effect]
+            real = getattr(DocumentRoot, call)
+
+            def done_in_vain(*args: Any) -> None:
+                monkeypatch.setattr(DocumentRoot, call, real)
+                real(*args)
+                raise OSError(errno.ETIMEDOUT, "Connection timed out")
+
+            monkeypatch.setattr(DocumentRoot, call, done_in_vain)
+
+        return lose
 
     @pytest.fixture
     def good_config(self) -> Mapping[str, Any]:

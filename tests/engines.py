@@ -2,12 +2,13 @@
 
 import contextlib
 import io
+import json
 import shutil
 import socket
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ OWNER_PREFIX = "test-"
 WEB_IMAGE = "landlord-test-web:1"
 HEALTHCHECK_IMAGE = "landlord-test-healthcheck:1"
 SOCKET = "/var/run/docker.sock"
+ENGINE_KEY = Path("/etc/docker/key.json")
 START_SECONDS = 60
 STOP_SECONDS = 60
 
@@ -102,6 +104,20 @@ def docker_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[docker.D
 
 
 @pytest.fixture(scope="session")
+def another_docker_engine(docker_engine: docker.DockerClient, short_dir: Path) -> Iterator[str]:
+    """The address of one more Docker Engine, with an identity, a state and a socket of its own, and no network."""
+    directory = short_dir / "d"
+    directory.mkdir()
+    path = str(directory / "s")
+    options = ["--host", f"unix://{path}", *_isolated(directory)]
+    # In a network namespace of its own: an engine that is told to have no bridge removes the one that is there.
+    process, client = _start(directory, *options, path=path, within=["unshare", "--net"])
+    client.close()
+    yield f"unix://{path}"
+    _Started(directory, process).stop()
+
+
+@pytest.fixture(scope="session")
 def web_image(docker_engine: docker.DockerClient) -> str:
     return build_web_image(docker_engine)
 
@@ -113,20 +129,23 @@ def healthcheck_image(docker_engine: docker.DockerClient) -> str:
     return _build(docker_engine, HEALTHCHECK_IMAGE, DOCKERFILE + check)
 
 
-def _connect() -> docker.DockerClient | None:
-    """Nothing where no engine answers on the default socket."""
+def _connect(path: str = SOCKET) -> docker.DockerClient | None:
+    """Nothing where no engine answers on that socket."""
     with socket.socket(socket.AF_UNIX) as knocking:  # the SDK would leave its own one open
         try:
-            knocking.connect(SOCKET)
+            knocking.connect(path)
         except OSError:
             return None
     try:
-        return docker.DockerClient(f"unix://{SOCKET}", version="auto", timeout=30)
+        return docker.DockerClient(f"unix://{path}", version="auto", timeout=30)
     except (DockerException, requests.RequestException):
         return None
 
 
-def _start(directory: Path) -> tuple["subprocess.Popen[bytes]", docker.DockerClient]:
+def _start(
+    directory: Path, *options: str, path: str = SOCKET, within: Sequence[str] = ()
+) -> tuple["subprocess.Popen[bytes]", docker.DockerClient]:
+    """`within`: a command that runs another one."""
     dockerd = shutil.which("dockerd")
     if dockerd is None:
         pytest.fail("these tests need the Docker Engine: apt-get install docker.io")
@@ -134,7 +153,7 @@ def _start(directory: Path) -> tuple["subprocess.Popen[bytes]", docker.DockerCli
     with output.open("wb") as file:
         # A pid file of its own: the default one, left by a killed engine, may name a stranger by now.
         engine = subprocess.Popen(
-            [dockerd, "--pidfile", str(directory / "pid")],
+            [*within, dockerd, "--pidfile", str(directory / "pid"), *options],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -142,7 +161,7 @@ def _start(directory: Path) -> tuple["subprocess.Popen[bytes]", docker.DockerCli
         )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and engine.poll() is None:
-        client = _connect()
+        client = _connect(path)
         if client is not None:
             return engine, client
         time.sleep(0.1)
@@ -150,6 +169,17 @@ def _start(directory: Path) -> tuple["subprocess.Popen[bytes]", docker.DockerCli
     engine.wait()
     last = "\n".join(output.read_text(errors="replace").splitlines()[-10:])
     pytest.fail(f"dockerd does not come up:\n{last}")
+
+
+def _isolated(directory: Path) -> list[str]:
+    """Options of an engine that shares nothing with the machine's own."""
+    options = ["--data-root", str(directory / "data"), "--exec-root", str(directory / "run")]
+    if ENGINE_KEY.exists():
+        # Engines as old as Debian 12's take their identity from this file, newer ones from their data.
+        config = directory / "daemon.json"
+        config.write_text(json.dumps({"deprecated-key-path": str(directory / "key.json")}))
+        options += ["--config-file", str(config)]
+    return [*options, "--bridge", "none", "--iptables=false"]
 
 
 def _build(client: docker.DockerClient, tag: str, dockerfile: str) -> str:

@@ -9,9 +9,10 @@ and the other fixtures that `ComputeConformance` names. Needs pytest and pytest-
 
 import asyncio
 import pickle
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import pytest
@@ -40,6 +41,7 @@ class Gate:
         self._answers: Iterator[bool | BaseException] = iter(answers)
         self._last: bool | BaseException = True
         self.asked = 0
+        self.made_way = 0
 
     async def current(self) -> bool:
         self.asked += 1
@@ -48,21 +50,33 @@ class Gate:
             raise self._last
         return self._last
 
+    async def make_way(self) -> bool:
+        """Nothing stands in it."""
+        self.made_way += 1
+        return False
+
 
 class Crash(Exception):
     """The runner dies here."""
 
 
+Effect = Literal["create", "start", "destroy"]
+LoseAnswer = Callable[[Effect], None]
+"""After it was called, the platform does what `provider` asks next of that kind, once, and the answer is lost on its
+way: ExecuteAndTimeout."""
+
+
 @pytest.mark.asyncio
 class ComputeConformance:
     """Subclass it, and bring these fixtures: `provider`, a ComputeProvider; `another`, one more on the same platform,
-    as another process would have it; `good_config`, which starts and runs; `changed_config`, a good one that differs in
-    a field; `refused_config`, which passes `validate` and cannot be started, and holds SECRET as a value of its `env`,
-    if the provider knows `env`; `invalid_config`, which `validate` refuses.
+    as another process would have it; `elsewhere`, one on another platform of its kind; `good_config`, which starts and
+    runs; `changed_config`, a good one that differs in a field; `refused_config`, which passes `validate` and cannot be
+    started, and holds SECRET as a value of its `env`, if the provider knows `env`; `invalid_config`, which `validate`
+    refuses; `lose_answer`, a LoseAnswer.
 
     `many`: how many resources `list_owned` is tried with."""
 
-    many: int = 50
+    many: int = 200
 
     @pytest_asyncio.fixture
     async def owner(self, provider: ComputeProvider) -> AsyncIterator[str]:
@@ -101,6 +115,28 @@ class ComputeConformance:
         assert (await provider.apply(desired, Gate(True))).id == first.id
         assert (await another.apply(desired, Gate(True))).id == first.id
         assert ids(await provider.list_owned(desired.ownership.owner)) == [first.id]
+
+    async def test_an_apply_that_changes_nothing_disturbs_nothing(
+        self, provider: ComputeProvider, desired: DesiredResource
+    ) -> None:
+        resource = await settled(provider, await provider.apply(desired, Gate(True)))
+        gate = Gate(True)
+        await provider.apply(desired, gate)
+        after = await provider.inspect(resource.id)
+        assert after is not None
+        assert unmoved(after) == unmoved(resource)
+        assert gate.made_way == 0, "nothing was to be started"
+
+    async def test_way_is_made_before_a_start_and_after_what_may_fail_before(
+        self, provider: ComputeProvider, desired: DesiredResource
+    ) -> None:
+        gate = Gate(True, False)
+        with pytest.raises(NotCurrent):
+            await provider.apply(desired, gate)
+        assert gate.made_way == 0
+        gate = Gate(True)
+        await provider.apply(desired, gate)
+        assert gate.made_way == 1
 
     async def test_20_concurrent_applies_make_one(
         self, provider: ComputeProvider, another: ComputeProvider, desired: DesiredResource
@@ -160,15 +196,44 @@ class ComputeConformance:
 
     # --- crashes, and others at work ---
 
+    @pytest.mark.parametrize("passed", [1, 2], ids=["before-start", "after-start"])
     async def test_what_a_crash_left_is_adopted(
-        self, provider: ComputeProvider, another: ComputeProvider, desired: DesiredResource
+        self, provider: ComputeProvider, another: ComputeProvider, desired: DesiredResource, passed: int
     ) -> None:
         with pytest.raises(Crash):
-            await provider.apply(desired, Gate(True, Crash()))
+            await provider.apply(desired, Gate(*[True] * passed, Crash()))
         (left,) = await provider.list_owned(desired.ownership.owner)
         adopted = await another.apply(desired, Gate(True))
         assert adopted.id == left.id
         assert (await settled(another, adopted)).state is ResourceState.RUNNING
+
+    @pytest.mark.parametrize("effect", ["create", "start"])
+    async def test_done_and_no_answer_is_adopted(
+        self,
+        provider: ComputeProvider,
+        another: ComputeProvider,
+        desired: DesiredResource,
+        lose_answer: LoseAnswer,
+        effect: Effect,
+    ) -> None:
+        lose_answer(effect)
+        with suppress(Retryable):  # unless it looked again by itself
+            await provider.apply(desired, Gate(True))
+        (left,) = await provider.list_owned(desired.ownership.owner)
+        adopted = await another.apply(desired, Gate(True))
+        assert adopted.id == left.id
+        assert ids(await provider.list_owned(desired.ownership.owner)) == [left.id]
+        assert (await settled(another, adopted)).state is ResourceState.RUNNING
+
+    async def test_destroyed_and_no_answer_is_success_the_next_time(
+        self, provider: ComputeProvider, desired: DesiredResource, lose_answer: LoseAnswer
+    ) -> None:
+        resource = await provider.apply(desired, Gate(True))
+        lose_answer("destroy")
+        with suppress(Retryable):
+            await provider.destroy(resource.id)
+        await provider.destroy(resource.id)
+        assert await provider.inspect(resource.id) is None
 
     async def test_gate_closed_before_create_makes_nothing(
         self, provider: ComputeProvider, desired: DesiredResource
@@ -241,7 +306,7 @@ class ComputeConformance:
     ) -> None:
         older = await provider.apply(desired, Gate(True))
         next_one = desire(desired.ownership.owner, changed_config, tenant_id=desired.ownership.tenant_id, generation=2)
-        if provider.exclusive(changed_config):
+        if provider.exclusive(desired.config, changed_config):
             await provider.stop(older.id)
         newer = await provider.apply(next_one, Gate(True))
         assert newer.id != older.id
@@ -254,9 +319,33 @@ class ComputeConformance:
         await provider.destroy(older.id)
         assert (await settled(provider, newer)).state is ResourceState.RUNNING
 
+    async def test_a_higher_generation_is_never_touched(
+        self,
+        provider: ComputeProvider,
+        another: ComputeProvider,
+        desired: DesiredResource,
+        changed_config: Mapping[str, Any],
+    ) -> None:
+        """By the runner of a lower one that wakes up late: whatever it does, it does to its own."""
+        owner, tenant_id = desired.ownership.owner, desired.ownership.tenant_id
+        higher = desire(owner, changed_config, tenant_id=tenant_id, generation=2)
+        kept = await settled(provider, await provider.apply(higher, Gate(True)))
+        with pytest.raises(NotCurrent) as refused:
+            await another.apply(desired, Gate(True, False))
+        late = str(refused.value.made)
+        assert late != kept.id
+        if not provider.exclusive(changed_config, desired.config):
+            assert (await another.apply(desired, Gate(True))).id == late
+        await another.stop(late)
+        await another.destroy(late)
+        after = await provider.inspect(kept.id)
+        assert after is not None
+        assert unmoved(after) == unmoved(kept)
+        assert ids(await provider.list_owned(owner, tenant_id)) == [kept.id]
+
     async def test_a_second_run_is_another_resource(self, provider: ComputeProvider, desired: DesiredResource) -> None:
         first = await provider.apply(desired, Gate(True))
-        if provider.exclusive(desired.config):
+        if provider.exclusive(desired.config, desired.config):
             await provider.stop(first.id)
         second = await provider.apply(replace(desired, ownership=replace(desired.ownership, run=2)), Gate(True))
         assert second.id != first.id
@@ -335,6 +424,8 @@ class ComputeConformance:
         self, provider: ComputeProvider, good_config: Mapping[str, Any], changed_config: Mapping[str, Any]
     ) -> None:
         assert provider.plan(good_config, good_config) == []
+        spelled_out = provider.config_model.model_validate(dict(good_config)).model_dump(mode="json")
+        assert provider.plan(good_config, spelled_out) == [], "a default that is written out changes nothing"
         changes = provider.plan(good_config, changed_config)
         assert changes
         assert all(change.path and change.before != change.after for change in changes)
@@ -352,6 +443,14 @@ class ComputeConformance:
         assert identity
         assert await provider.identity() == identity
         assert await another.identity() == identity
+
+    async def test_two_engines_are_told_apart(
+        self, provider: ComputeProvider, elsewhere: ComputeProvider, desired: DesiredResource
+    ) -> None:
+        resource = await provider.apply(desired, Gate(True))
+        assert await elsewhere.identity() != await provider.identity()
+        assert await elsewhere.inspect(resource.id) is None
+        assert await elsewhere.list_owned(desired.ownership.owner) == []
 
     async def test_it_says_that_it_is_well(self, provider: ComputeProvider) -> None:
         assert (await provider.health()).healthy
@@ -398,6 +497,11 @@ async def settled(provider: ComputeProvider, resource: Resource) -> Resource:
             if found.state is not ResourceState.STARTING:
                 return found
             await asyncio.sleep(0.2)
+
+
+def unmoved(resource: Resource) -> tuple[Any, ...]:
+    """What stays the same while nobody touches it; ports that are chosen at each start are among its endpoints."""
+    return resource.id, resource.name, resource.ownership, resource.state, resource.endpoints, resource.created_at
 
 
 def ids(resources: Sequence[Resource]) -> list[str]:

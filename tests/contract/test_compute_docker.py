@@ -11,6 +11,7 @@ import docker
 import httpx
 import pytest
 import pytest_asyncio
+import requests
 
 from controlplane.errors import EngineUnavailable, InvalidConfig, NotAvailableYet
 from controlplane.model import HealthSpec
@@ -18,7 +19,7 @@ from controlplane.ports import DesiredResource, Resource, ResourceState
 from controlplane.probe import HealthProber
 from providers.compute.docker import DockerCompute
 from providers.compute.secrets import Secrets
-from providers.conformance.compute import SECRET, ComputeConformance, Gate, desire
+from providers.conformance.compute import SECRET, ComputeConformance, Effect, Gate, LoseAnswer, desire
 
 pytestmark = pytest.mark.docker
 
@@ -73,6 +74,34 @@ class TestDockerConforms(ComputeConformance):
         provider = DockerCompute()
         yield provider
         await provider.close()
+
+    @pytest_asyncio.fixture
+    async def elsewhere(
+        self, another_docker_engine: str, monkeypatch: pytest.MonkeyPatch
+    ) -> AsyncIterator[DockerCompute]:
+        provider = DockerCompute()
+        with monkeypatch.context() as during:
+            during.setenv("DOCKER_HOST", another_docker_engine)
+            await provider.identity()  # it connects at its first call
+        yield provider
+        await provider.close()
+
+    @pytest.fixture
+    def lose_answer(self, monkeypatch: pytest.MonkeyPatch) -> LoseAnswer:
+        """The engine has done it; the SDK says what it says where no answer comes in time."""
+
+        def lose(effect: Effect) -> None:
+            call = {"create": "create_container_from_config", "start": "start", "destroy": "remove_container"}[effect]
+            real = getattr(docker.APIClient, call)
+
+            def done_in_vain(api: docker.APIClient, *args: Any, **kwargs: Any) -> None:
+                monkeypatch.setattr(docker.APIClient, call, real)
+                real(api, *args, **kwargs)
+                raise requests.ReadTimeout("Read timed out. (read timeout=30)")
+
+            monkeypatch.setattr(docker.APIClient, call, done_in_vain)
+
+        return lose
 
     @pytest.fixture
     def good_config(self, web_image: str) -> Mapping[str, Any]:
@@ -150,7 +179,7 @@ async def test_two_generations_with_one_fixed_port_one_after_the_other(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     config = web(web_image, ports=[{"container_port": 8080, "host_port": port}])
-    assert provider.exclusive(config)
+    assert provider.exclusive(config, config)
     older = desire(owner, config)
     newer = desire(owner, config, tenant_id=older.ownership.tenant_id, generation=2)
     first = await provider.apply(older, OPEN)
@@ -252,7 +281,7 @@ async def test_volumes_and_the_tenants_network_stay_until_it_is_forgotten(
         return [v["Name"] for v in volumes], [n["Name"] for n in docker_engine.api.networks(filters=labels)]
 
     first = desire(owner, web(web_image, volumes=["data:/data"], network="tenant"))
-    assert provider.exclusive(first.config)
+    assert provider.exclusive(first.config, first.config)
     applied = await asyncio.gather(*(provider.apply(first, OPEN) for _ in range(10)))
     docker_engine.containers.get(applied[0].id).exec_run(["touch", "/data/kept"])
     before = named(first)

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import timedelta
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -32,7 +33,7 @@ from controlplane.probe import HealthProber
 from controlplane.settings import load_settings
 from providers.compute import ecs_aws
 from providers.compute.ecs import EcsCompute
-from providers.conformance.compute import SECRET, ComputeConformance, Gate, desire
+from providers.conformance.compute import SECRET, ComputeConformance, Effect, Gate, LoseAnswer, desire
 from providers.registry import enabled_compute
 from tests.aws import ACCOUNT, REGION, Answer, AwsEmulator, AwsFront, Forward, refusal
 
@@ -134,8 +135,6 @@ async def inspected(provider: EcsCompute, resource: Resource) -> Resource:
 
 
 class TestEcsConforms(ComputeConformance):
-    many = 200
-
     @pytest_asyncio.fixture
     async def owner(self, provider: EcsCompute) -> AsyncIterator[str]:
         """Without `forget` for each of many tenants, which all walk the account's definitions: see the tests below."""
@@ -143,6 +142,36 @@ class TestEcsConforms(ComputeConformance):
         yield owner
         left = await provider.list_owned(owner)
         await asyncio.gather(*(provider.destroy(resource.id) for resource in left))
+
+    @pytest_asyncio.fixture
+    async def elsewhere(self, ecs: AwsFront, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EcsCompute]:
+        provider = EcsCompute(endpoint_url=ecs.url)
+        with monkeypatch.context() as during:
+            during.setenv("AWS_DEFAULT_REGION", "us-east-1")
+            # It makes its clients at their first call.
+            await provider.identity()
+            await provider.list_owned("test-nobody")
+        yield provider
+        await provider.close()
+
+    @pytest.fixture
+    def lose_answer(self, ecs: AwsFront) -> LoseAnswer:
+        """ECS has done it, and fails to say so however often the SDK asks again."""
+
+        def lose(effect: Effect) -> None:
+            operation = {"create": "CreateService", "start": "UpdateService", "destroy": "DeleteService"}[effect]
+            before = ecs.rules.get(operation, lambda request, forward: forward())
+            asked = count(1)
+
+            def done_in_vain(request: dict[str, Any], forward: Forward) -> Answer:
+                if next(asked) == ecs_aws.ATTEMPTS:
+                    ecs.rules[operation] = before
+                before(request, forward)
+                return refusal("ServiceUnavailable", "lost on the way", 503)
+
+            ecs.rules[operation] = done_in_vain
+
+        return lose
 
     @pytest.fixture
     def good_config(self) -> Mapping[str, Any]:

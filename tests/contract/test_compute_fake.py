@@ -10,17 +10,14 @@ import pytest_asyncio
 
 from controlplane.errors import EngineUnavailable
 from controlplane.model import HealthSpec
-from controlplane.ports import ResourceState
 from controlplane.probe import HealthProber
 from providers.compute.fake import FakeCloud, FakeCompute
-from providers.conformance.compute import SECRET, ComputeConformance, Gate, desire
+from providers.conformance.compute import SECRET, ComputeConformance, Gate, LoseAnswer, desire
 
 OPEN = Gate(True)
 
 
 class TestFakeConforms(ComputeConformance):
-    many = 200
-
     @pytest.fixture
     def cloud(self) -> FakeCloud:
         return FakeCloud()
@@ -32,6 +29,14 @@ class TestFakeConforms(ComputeConformance):
     @pytest_asyncio.fixture
     async def another(self, cloud: FakeCloud) -> FakeCompute:
         return FakeCompute(cloud)
+
+    @pytest_asyncio.fixture
+    async def elsewhere(self) -> FakeCompute:
+        return FakeCompute(FakeCloud(identity="fake-2"))
+
+    @pytest.fixture
+    def lose_answer(self, cloud: FakeCloud) -> LoseAnswer:
+        return lambda effect: cloud.script(effect, "times out")
 
     @pytest.fixture
     def good_config(self) -> Mapping[str, Any]:
@@ -57,19 +62,6 @@ async def prober() -> AsyncIterator[HealthProber]:
     await prober.close()
 
 
-@pytest.mark.parametrize("verb", ["create", "start"])
-async def test_done_and_no_answer_is_healed_by_adoption(verb: Any) -> None:
-    cloud = FakeCloud()
-    cloud.script(verb, "times out")
-    provider = FakeCompute(cloud)
-    desired = desire("test", {})
-    with pytest.raises(EngineUnavailable):
-        await provider.apply(desired, OPEN)
-    resource = await provider.apply(desired, OPEN)
-    assert resource.state is ResourceState.RUNNING
-    assert [found.id for found in await provider.list_owned("test")] == [resource.id]
-
-
 async def test_health_follows_its_script(prober: HealthProber) -> None:
     provider = FakeCompute(FakeCloud())
     resource = await provider.apply(desire("test", {"health": ["starting"] * 3 + ["healthy", "unhealthy"]}), OPEN)
@@ -81,11 +73,6 @@ async def test_health_follows_its_script(prober: HealthProber) -> None:
     assert verdicts[-2:] == [False, False]
     assert True in verdicts
     assert verdicts[0] is None
-
-
-async def test_two_clouds_are_told_apart() -> None:
-    one, two = FakeCompute(FakeCloud(identity="one")), FakeCompute(FakeCloud(identity="two"))
-    assert await one.identity() != await two.identity()
 
 
 async def test_ten_thousand_tenants_through_failures_end_with_one_resource_each() -> None:

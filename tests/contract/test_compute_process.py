@@ -1,6 +1,7 @@
 """The process provider against this machine's kernel."""
 
 import asyncio
+import errno
 import os
 import pwd
 import shutil
@@ -22,12 +23,13 @@ from controlplane.model import HealthSpec
 from controlplane.ports import Resource, ResourceState
 from controlplane.probe import HealthProber
 from controlplane.settings import load_settings
+from providers.compute import process as process_module
 from providers.compute import process_shim
 from providers.compute.process import ProcessCompute
 from providers.compute.process_directory import WORK_OF_USERS, ProcessDirectory
 from providers.compute.process_machine import PORTS, read_json, write_json
 from providers.compute.secrets import Secrets
-from providers.conformance.compute import SECRET, ComputeConformance, Gate, desire
+from providers.conformance.compute import SECRET, ComputeConformance, Effect, Gate, LoseAnswer, desire
 
 OPEN = Gate(True)
 OWNER = "test-process"
@@ -71,6 +73,15 @@ async def prober() -> AsyncIterator[HealthProber]:
     await prober.close()
 
 
+class OnAnotherMachine(ProcessCompute):
+    """As it would be on a machine with another id."""
+
+    async def identity(self) -> str:
+        with pytest.MonkeyPatch.context() as during:
+            during.setattr(process_module, "_machine_id", lambda: "0" * 32)
+            return await super().identity()
+
+
 class TestProcessConforms(ComputeConformance):
     @pytest_asyncio.fixture
     async def provider(self, root: Path) -> AsyncIterator[ProcessCompute]:
@@ -83,6 +94,33 @@ class TestProcessConforms(ComputeConformance):
         provider = ProcessCompute(root)
         yield provider
         await provider.close()
+
+    @pytest_asyncio.fixture
+    async def elsewhere(self, root: Path) -> AsyncIterator[ProcessCompute]:
+        provider = OnAnotherMachine(root.parent / "another")
+        yield provider
+        await provider.close()
+
+    @pytest.fixture
+    def lose_answer(self, monkeypatch: pytest.MonkeyPatch) -> LoseAnswer:
+        """It is done, and the disk or the lock says that it took too long."""
+
+        def lose(effect: Effect) -> None:
+            owner, call = {
+                "create": (ProcessDirectory, "create"),
+                "start": (process_module, "_launch"),
+                "destroy": (ProcessDirectory, "remove"),
+            }[effect]
+            real = getattr(owner, call)
+
+            def done_in_vain(*args: Any) -> None:
+                monkeypatch.setattr(owner, call, real)
+                real(*args)
+                raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+            monkeypatch.setattr(owner, call, done_in_vain)
+
+        return lose
 
     @pytest.fixture
     def good_config(self) -> Mapping[str, Any]:

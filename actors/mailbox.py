@@ -13,18 +13,23 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._dirty = asyncio.Event()
+        self._look = False
         self._waiting: dict[str, asyncio.Future[Wake]] = {}
 
     @property
     def dirty(self) -> bool:
         return self._dirty.is_set()
 
-    def mark(self) -> None:
+    def mark(self, *, look: bool = False) -> None:
+        """`look`: at reality too, whenever that was done last: a sweep has seen something, or a client asks for it."""
+        self._look = self._look or look
         self._dirty.set()
 
-    def clear(self) -> None:
-        """Called right before the rows are read."""
+    def clear(self) -> bool:
+        """Called right before the rows are read. True: reality is to be looked at as well."""
         self._dirty.clear()
+        look, self._look = self._look, False
+        return look
 
     async def wait(self, seconds: float | None) -> None:
         """Until the next mark, or for so many seconds."""

@@ -94,7 +94,8 @@ class Runner:
 
     async def _turn(self) -> str | None:
         """One look at the rows and what follows from it."""
-        self._mailbox.clear()
+        if self._mailbox.clear():
+            self._view = replace(self._view, finding_due=None)
         rows = await self._ownership.load()
         followed = self._follower
         self._view = replace(

@@ -55,11 +55,12 @@ class Tenant:
     async def wake(
         self, tenant_id: str, execution_id: str | None = None, seconds: float | None = None
     ) -> dict[str, str]:
-        """Mark it dirty; with an execution id wait up to `seconds` for its start. {outcome, message}."""
+        """Mark it dirty; with an execution id wait up to `seconds` for its start, without one look at reality too.
+        {outcome, message}."""
         mailbox = self._live(UUID(tenant_id))
         if mailbox is None:
             return {"outcome": LEAVING, "message": "this actor is about to leave"}
-        mailbox.mark()
+        mailbox.mark(look=execution_id is None)
         if execution_id is None:
             return {"outcome": "started", "message": ""}
         wake = await mailbox.outcome(execution_id, seconds)

@@ -175,6 +175,18 @@ class TestKeeping:
             await world.until(tenant, lambda v: v.tenant.observed.healthy is True)
         assert await world.instances() == [(1, 2, "running")]
 
+    async def test_a_wake_up_that_asks_for_it_looks_whatever_the_interval(self, world: World) -> None:
+        """As the sweep's, which has seen that something is gone, and a client's reconcile."""
+        tenant = await world.create(spec("1", probe={"interval_seconds": 3600}))
+        async with world.owner(tenant) as owner:
+            await world.settled(tenant, Status.READY, 1)
+            await world.until(tenant, lambda v: world.cloud.calls["find"] >= 5 and v.tenant.observed.healthy is True)
+            (instance,) = world.cloud.instances()
+            world.cloud.lose(instance.id)
+            owner.mailbox.mark(look=True)
+            await world.until(tenant, lambda v: v.execution.run == 2 and v.tenant.status is Status.READY)
+        assert await world.instances() == [(1, 2, "running")]
+
     async def test_what_was_stopped_is_started_again(self, world: World) -> None:
         tenant = await world.create(spec("1"))
         async with world.owner(tenant):

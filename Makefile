@@ -55,14 +55,19 @@ lock: .venv ## requirements.lock from pyproject.toml, with hashes and without ad
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-# What the suite runs against, for real: Docker Engine, a static busybox to build its image from, and npm, from which
-# the suite takes restate-server (tests/restate.py).
+# What the suite runs against, for real: Docker Engine, a static busybox to build its image from, an image registry, and npm,
+# from which the suite takes restate-server (tests/restate.py). The registry is started by the suite: its package's service,
+# which would listen on all addresses, is masked before it comes.
 suite-tools:
 	@missing=""; \
 	PATH="$$PATH:/usr/sbin:/sbin"; \
 	command -v dockerd >/dev/null || missing="$$missing docker.io"; \
 	command -v busybox >/dev/null || missing="$$missing busybox-static"; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
+	command -v docker-registry >/dev/null || missing="$$missing docker-registry"; \
+	case "$$missing" in *docker-registry*) if [ "$$(id -u)" = 0 ]; then \
+		mkdir -p /etc/systemd/system; ln -sf /dev/null /etc/systemd/system/docker-registry.service; fi;; \
+	esac; \
 	if [ -n "$$missing" ]; then $(call install,$$missing) fi
 
 # $(call install,PACKAGES): with apt where we may, else say what is missing.

@@ -17,7 +17,7 @@ from controlplane.persistence import bootstrap
 from controlplane.persistence.engine import create_engine
 from tests.e2e.installation import Installation, free_port
 
-pytest_plugins = ["tests.engines", "tests.aws", "tests.restate"]
+pytest_plugins = ["tests.engines", "tests.registry", "tests.aws", "tests.restate"]
 TEMPLATE = "landlord_template"
 
 

@@ -1,0 +1,134 @@
+"""Where the docker provider takes images from, against a real registry."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+import docker
+import pytest
+import pytest_asyncio
+from docker.errors import ImageNotFound
+
+from controlplane.errors import NotAvailableYet
+from providers.compute.docker import DockerCompute
+from providers.conformance.compute import Gate, desire
+from tests.registry import Registry
+
+pytestmark = pytest.mark.docker
+
+OPEN = Gate(True)
+
+
+@pytest_asyncio.fixture
+async def provider(docker_engine: docker.DockerClient) -> AsyncIterator[DockerCompute]:
+    provider = DockerCompute()
+    yield provider
+    await provider.close()
+
+
+@pytest_asyncio.fixture
+async def owner(provider: DockerCompute) -> AsyncIterator[str]:
+    owner = f"test-{uuid4()}"
+    yield owner
+    for resource in await provider.list_owned(owner):
+        await provider.destroy(resource.id)
+
+
+@pytest.fixture
+def name(registry: Registry, docker_engine: docker.DockerClient, owner: str) -> Iterator[str]:
+    """Of an image that exists nowhere yet; no name of it is left on this machine."""
+    repository = f"tenants/{uuid4().hex[:8]}"
+    yield f"{repository}:1"
+    for image in docker_engine.images.list(f"{registry.address}/{repository}"):
+        for reference in (*image.tags, *image.attrs["RepoDigests"]):
+            if repository in reference:
+                with suppress(ImageNotFound):  # the digest goes with the last name
+                    docker_engine.images.remove(reference, force=True)
+
+
+@pytest.fixture
+def gone(registry: Registry) -> Iterator[Any]:
+    """A call by which the registry goes away until the end of the test."""
+    yield registry.stop
+    registry.stop()
+    registry.start()
+
+
+async def made_of(provider: DockerCompute, owner: str, engine: docker.DockerClient, image: str, pull: str) -> str:
+    """The id of the image that a new tenant's container has."""
+    resource = await provider.apply(desire(owner, {"image": image, "pull": pull}), OPEN)
+    return str(engine.api.inspect_container(resource.id)["Image"])
+
+
+async def test_missing_pulls_what_is_not_here_and_asks_nobody_for_what_is(
+    provider: DockerCompute,
+    owner: str,
+    registry: Registry,
+    name: str,
+    gone: Any,
+    docker_engine: docker.DockerClient,
+    web_image: str,
+) -> None:
+    image = registry.push(docker_engine, web_image, name)
+    assert docker_engine.images.list(image) == []
+    web = docker_engine.images.get(web_image).id
+    assert await made_of(provider, owner, docker_engine, image, "missing") == web
+    gone()
+    assert await made_of(provider, owner, docker_engine, image, "missing") == web
+
+
+async def test_always_takes_what_the_registry_has_now_and_never_what_is_here(
+    provider: DockerCompute,
+    owner: str,
+    registry: Registry,
+    name: str,
+    gone: Any,
+    docker_engine: docker.DockerClient,
+    web_image: str,
+    healthcheck_image: str,
+) -> None:
+    image = registry.push(docker_engine, healthcheck_image, name)
+    here, there = docker_engine.images.get(web_image), docker_engine.images.get(healthcheck_image)
+    here.tag(*image.rsplit(":", 1))
+    assert await made_of(provider, owner, docker_engine, image, "never") == here.id
+    assert await made_of(provider, owner, docker_engine, image, "missing") == here.id
+    assert await made_of(provider, owner, docker_engine, image, "always") == there.id
+    gone()
+    assert await made_of(provider, owner, docker_engine, image, "never") == there.id
+    with pytest.raises(NotAvailableYet, match=f"image {image} cannot be pulled, and the pull policy is always") as away:
+        await provider.apply(desire(owner, {"image": image, "pull": "always"}), OPEN)
+    assert away.value.fields["image"] == image
+
+
+async def test_an_image_can_be_named_by_its_digest(
+    provider: DockerCompute,
+    owner: str,
+    registry: Registry,
+    name: str,
+    docker_engine: docker.DockerClient,
+    web_image: str,
+) -> None:
+    image = registry.push(docker_engine, web_image, name)
+    digest = docker_engine.images.get_registry_data(image).id
+    exact = f"{image.rsplit(':', 1)[0]}@{digest}"
+    web = docker_engine.images.get(web_image).id
+    for pull in ("missing", "always", "never"):
+        assert await made_of(provider, owner, docker_engine, exact, pull) == web
+
+
+async def test_what_the_registry_lacks_is_named_and_may_come(
+    provider: DockerCompute,
+    owner: str,
+    registry: Registry,
+    name: str,
+    docker_engine: docker.DockerClient,
+    web_image: str,
+) -> None:
+    desired = desire(owner, {"image": f"{registry.address}/{name}"})
+    with pytest.raises(NotAvailableYet, match=f"image {registry.address}/{name} is not on this machine and cannot"):
+        await provider.apply(desired, OPEN)
+    assert await provider.list_owned(owner) == []
+    registry.push(docker_engine, web_image, name)
+    resource = await provider.apply(desired, OPEN)
+    assert [found.id for found in await provider.list_owned(owner)] == [resource.id]

@@ -62,6 +62,16 @@ async def answer(prober: HealthProber, resource: Resource, **health: Any) -> str
             await asyncio.sleep(0.05)
 
 
+async def stopped(provider: DockerCompute, resource: Resource) -> Resource:
+    async with asyncio.timeout(10):
+        while True:
+            seen = await provider.inspect(resource.id)
+            assert seen is not None
+            if seen.state is ResourceState.STOPPED:
+                return seen
+            await asyncio.sleep(0.05)
+
+
 class TestDockerConforms(ComputeConformance):
     @pytest_asyncio.fixture
     async def provider(self, docker_engine: docker.DockerClient) -> AsyncIterator[DockerCompute]:
@@ -227,16 +237,33 @@ async def test_limits_and_log_bounds_are_the_engines(
     assert not host["Privileged"]
 
 
+async def test_limits_hold_for_what_runs_inside(
+    provider: DockerCompute, owner: str, web_image: str, docker_engine: docker.DockerClient
+) -> None:
+    limits = {"cpu_millis": 250, "memory_mib": 16}
+    resource = await provider.apply(desire(owner, web(web_image, resources=limits)), OPEN)
+
+    def inside(*paths: str) -> str:
+        """What the first of these files of the container's own control group says."""
+        for path in paths:
+            exit_code, output = docker_engine.containers.get(resource.id).exec_run(["cat", f"/sys/fs/cgroup/{path}"])
+            if exit_code == 0:
+                return str(output.decode().strip())
+        raise AssertionError(f"none of {paths}")
+
+    assert inside("memory.max", "memory/memory.limit_in_bytes") == str(16 << 20)
+    assert inside("cpu.max", "cpu/cpu.cfs_quota_us").split()[0] == "25000"
+
+    greedy = ["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]
+    resource = await provider.apply(desire(owner, web(web_image, resources=limits, command=greedy)), OPEN)
+    seen = await stopped(provider, resource)
+    assert seen.detail == "the container was killed for its memory limit (exit code 137)"
+
+
 async def test_what_ended_says_how_and_keeps_its_secrets(provider: DockerCompute, owner: str, web_image: str) -> None:
     config = web(web_image, env={"TOKEN": SECRET}, command="sh -c 'echo cannot use $TOKEN; exit 3'")
     resource = await provider.apply(desire(owner, config), OPEN)
-    async with asyncio.timeout(10):
-        while True:
-            seen = await provider.inspect(resource.id)
-            assert seen is not None
-            if seen.state is ResourceState.STOPPED:
-                break
-            await asyncio.sleep(0.05)
+    seen = await stopped(provider, resource)
     assert seen.detail == "the container exited with code 3: cannot use ***"
     assert await provider.logs(resource.id, 1) == f"cannot use {SECRET}\n"
 

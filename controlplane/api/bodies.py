@@ -68,7 +68,15 @@ class TenantPatch(BaseModel):
 class FreezeScope(Strict):
     """What to pause or resume: one provider (compute or workflow), or all."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"provider": "docker"}, {"all": True}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"provider": "docker"}, {"all": True}],
+            "oneOf": [
+                {"required": ["provider"], "properties": {"provider": {"type": "string"}}},
+                {"required": ["all"], "properties": {"all": {"const": True}}},
+            ],
+        }
+    )
 
     provider: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[-A-Za-z0-9_.]+$")
     all: Literal[True] | None = None

@@ -29,6 +29,20 @@ _HEADERS: dict[str, dict[str, Any]] = {
     "WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}},
 }
 
+_SERVER_SENT_EVENT: dict[str, Any] = {
+    "description": "One event of the stream.",
+    "type": "object",
+    "required": ["id", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "For Last-Event-ID."},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/WatchEvent"},
+        },
+    },
+}
+
 BODIES: dict[str, type[BaseModel]] = {}
 """Models of bodies that routes read themselves, for the components of the document."""
 
@@ -78,7 +92,7 @@ def stream(*codes: str) -> dict[int | str, dict[str, Any]]:
     found = answers(None, *codes, status=200)
     found[200] = {
         "description": "Each event: `id`, and `data` as one line of JSON (WatchEvent). Comments keep it alive.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _SERVER_SENT_EVENT}},
     }
     return found
 

@@ -11,6 +11,8 @@ from controlplane.errors import Refused
 
 MAX_DEPTH = 32
 _LIMIT: dict[type, float] = {bool: 2, int: 2**63, float: float("inf")}
+_EXACT = 2**53
+"""Below it a float that is whole is one integer and no other."""
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 _JSON = ("application/json",)
 
@@ -27,14 +29,24 @@ async def read_object(request: Request, media_types: tuple[str, ...] = _JSON) ->
 
 
 def parse(body: bytes) -> Any:
-    """Any JSON value. Raises Refused for what is not JSON by RFC 8259, repeats a member, is nested deeper than 32,
-    or holds a NUL, half a surrogate pair, or a number beyond 64 bits."""
+    """Any JSON value; 1.0 is the integer 1, as JSON Schema has it. Raises Refused for what is not JSON by RFC 8259,
+    repeats a member, is nested deeper than 32, or holds a NUL, half a surrogate pair, or a number beyond 64 bits."""
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_no_repeats)
+        value = json.loads(
+            body.decode("utf-8"),
+            parse_float=_number,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_no_repeats,
+        )
     except (ValueError, RecursionError):
         raise _invalid("the body is not valid JSON") from None
     _check(value, 0)
     return value
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value
 
 
 def _refuse_constant(name: str) -> NoReturn:

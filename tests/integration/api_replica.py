@@ -131,7 +131,9 @@ def tenant(name: str = "acme", **values: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def served(api: Api) -> AsyncIterator[httpx.AsyncClient]:
     """The same replica over real HTTP on a free port of loopback."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    # asyncio turns Nagle's algorithm off only where the protocol is named: else each answer waits for an ACK.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(api.app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     # Only the main program may take signals.
@@ -146,17 +148,17 @@ async def served(api: Api) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def api_on(database_url: str, **settings: Any) -> AsyncIterator[Api]:
+async def api_on(database_url: str, *, cloud: FakeCloud | None = None, **settings: Any) -> AsyncIterator[Api]:
     """A replica on this database, its lifespan running, and an admin's client."""
     engine = create_engine(database_url, pool=5, overflow=20)
     async with engine.begin() as connection:
         await tokens.put_admin(connection, ADMIN)
-    directory, cloud = FakeDirectory(), FakeCloud()
+    directory, cloud = FakeDirectory(), cloud or FakeCloud()
     app = create_app(
         Settings(**settings),
         database_url=database_url,
         directory=directory,
-        compute={"cloud": cloud, "process": FakeStudio()},
+        compute={cloud.name: cloud, "process": FakeStudio()},
         workflows=["embedded", "restate"],
     )
     transport = httpx.ASGITransport(app)

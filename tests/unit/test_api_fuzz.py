@@ -66,6 +66,12 @@ def test_depth_is_bounded_well_below_the_interpreters() -> None:
     assert parse(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH) is not None
 
 
+def test_a_whole_number_is_an_integer_however_it_is_written() -> None:
+    found = parse(b"[1.0, -0.0, 1e3, 1.5, 1e300]")
+    assert found == [1, 0, 1000, 1.5, 1e300]
+    assert [type(item) for item in found] == [int, int, int, float, float]
+
+
 def _parsed(body: bytes) -> None:
     with suppress(Refused):
         json.dumps(parse(body), allow_nan=False).encode()

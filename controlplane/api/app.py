@@ -11,7 +11,7 @@ from controlplane.api import failures, openapi
 from controlplane.api.body_limit import BodyLimit
 from controlplane.api.edge import Edge
 from controlplane.api.replica import Parts, replica
-from controlplane.api.routers import admin, events, executions, freeze, health, logs, providers, tenants, tokens
+from controlplane.api.routers import admin, docs, events, executions, freeze, health, logs, providers, tenants, tokens
 from controlplane.ports import ComputeProvider, TenantDirectory
 from controlplane.settings import Settings
 
@@ -25,6 +25,7 @@ ROUTERS = (
     tokens.router,
     admin.router,
     health.router,
+    docs.router,
 )
 
 _DESCRIPTION = (
@@ -64,7 +65,7 @@ def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=lifespan,
         openapi_url="/v1/openapi.json",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )

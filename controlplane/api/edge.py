@@ -9,12 +9,12 @@ from controlplane.api import request_id
 from controlplane.api.problem import problem_response
 from controlplane.api.request_id import log
 
-_PAGES = ("/docs",)
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
 }
+# The one page, /docs, sends its own.
 _NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
 
 
@@ -43,8 +43,7 @@ class Edge:
                     headers[name] = value
                 if (allowance := scope.get("state", {}).get("allowance")) is not None:
                     headers.update(allowance.headers())
-                if not scope["path"].startswith(_PAGES):
-                    headers["Content-Security-Policy"] = _NO_PAGE
+                headers.setdefault("Content-Security-Policy", _NO_PAGE)
             await send(message)
 
         try:

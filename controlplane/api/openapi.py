@@ -43,6 +43,8 @@ def document(app: FastAPI, routers: Iterable[APIRouter]) -> dict[str, Any]:
             if (role := roles.get(operation["operationId"])) is not None:
                 operation["x-required-role"] = role
             _dress(operation["responses"])
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _sent(parameter["schema"])
     app.openapi_schema = made
     return made
 
@@ -53,6 +55,17 @@ def _dress(responses: dict[str, Any]) -> None:
         del responses["422"]
     for response in responses.values():
         response.setdefault("headers", {})["X-Request-ID"] = _REQUEST_ID
+
+
+def _sent(schema: dict[str, Any]) -> dict[str, Any]:
+    """Of a parameter: it may be left out, but what is sent is never null."""
+    match schema.pop("anyOf", []):
+        case [one, {"type": "null"}]:
+            return {**one, **schema}
+        case []:
+            return schema
+        case others:
+            return {**schema, "anyOf": others}
 
 
 def _roles(routers: Iterable[APIRouter]) -> Iterator[tuple[str, str]]:

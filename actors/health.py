@@ -1,8 +1,51 @@
-"""Health with thresholds: single probes in, a verdict out."""
+"""Health of what serves a tenant: single looks, and with thresholds a verdict."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from controlplane.model import Execution, HealthSpec
-from controlplane.ports import ProbeResult, Resource, ResourceState
+from controlplane.ports import Prober, ProbeResult, Resource, ResourceState
 from controlplane.reconcile import Finding
+from controlplane.steps import Steps
+
+OBSERVE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    execution_id: str
+    resource: Resource
+    at: float
+
+
+class Observer:
+    """Looks at the serving resource. While its own answer to a probe is good, rows and platform are asked at most every
+    OBSERVE_SECONDS: a look each second at a platform costs more than the tenant. What answers badly is observed at
+    once."""
+
+    def __init__(self, steps: Steps, prober: Prober, clock: Callable[[], float] = time.monotonic) -> None:
+        self._steps = steps
+        self._prober = prober
+        self._clock = clock
+        self._seen: _Seen | None = None
+
+    def forget(self) -> None:
+        """The next look asks the platform."""
+        self._seen = None
+
+    async def look(self, execution: Execution) -> tuple[Resource | None, ProbeResult]:
+        """What is there, None for nothing, and how its probe went. Raises EngineUnavailable."""
+        health, now = execution.spec.health, self._clock()
+        answers_itself = health.http is not None or health.tcp is not None
+        seen = self._seen
+        if answers_itself and seen and seen.execution_id == execution.id and now - seen.at < OBSERVE_SECONDS:
+            result = await self._prober.probe(seen.resource, health)
+            if result.healthy:
+                return seen.resource, result
+        resource, result = await self._steps.observe(execution)
+        self._seen = _Seen(execution.id, resource, now) if resource is not None else None
+        return resource, result
 
 
 class HealthTracker:

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from actors.execution import Follower
-from actors.health import HealthTracker
+from actors.health import HealthTracker, Observer
 from actors.mailbox import Mailbox
 from actors.runtime import Runtime
 from controlplane import reconcile as rules
@@ -52,6 +52,7 @@ class Runner:
         self._ownership = ownership
         self._runtime = runtime
         self._mailbox = mailbox
+        self._observer = Observer(runtime.steps, runtime.prober)
         self._tracker = HealthTracker()
         self._view = rules.View()
         self._policy = runtime.policy
@@ -95,6 +96,7 @@ class Runner:
     async def _turn(self) -> str | None:
         """One look at the rows and what follows from it."""
         if self._mailbox.clear():
+            self._observer.forget()
             self._view = replace(self._view, finding_due=None)
         rows = await self._ownership.load()
         followed = self._follower
@@ -262,7 +264,7 @@ class Runner:
         tenant = rows.tenant
         interval = timedelta(seconds=execution.spec.health.interval_seconds)
         self._view = replace(self._view, finding_due=rows.now + interval)
-        resource, result = await self._runtime.steps.observe(execution)
+        resource, result = await self._observer.look(execution)
         finding = self._tracker.judge(execution, tenant.epoch, resource, result)
         observed = Observed(
             endpoints=resource.endpoints if resource else (),
@@ -286,6 +288,7 @@ class Runner:
         self._view = replace(
             self._view, finding=None, restore_due=now + timedelta(seconds=execution.spec.health.interval_seconds)
         )
+        self._observer.forget()
         await self._runtime.steps.restore(execution)
 
     def _stop_children(self) -> None:

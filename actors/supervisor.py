@@ -44,6 +44,9 @@ SIGNAL_GRACE_SECONDS = 0.25
 WAKES_AT_ONCE = 8
 """Wake-ups under way at once: cold ones start processes, and a machine has few cores."""
 
+ACTIVATIONS_AT_ONCE = max(4, 2 * (os.cpu_count() or 1))
+"""Actors that are being started at once: a burst is served one after the other, not all of it late."""
+
 WAKE_SECONDS = 30.0
 
 
@@ -62,6 +65,11 @@ class Supervisor:
         self._where = nodes.where(self._runtime.settings)
         self._directory = RayDirectory()
         self._live: dict[str, asyncio.Task[None]] = {}
+        self._activating = asyncio.Semaphore(ACTIVATIONS_AT_ONCE)
+        self._making_room: set[str] = set()
+        """Of the live ones: those that were told to leave as soon as they are at rest."""
+        self._turned_away = False
+        """The ceiling has kept somebody out: when an actor leaves, those that are due are looked for at once."""
         self._queue = WakeQueue()
         self._waking: set[UUID] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,10 +96,12 @@ class Supervisor:
             return True
         if self._draining or await census.owned_elsewhere(self._runtime.engine, name, self._cluster_id):
             return False
-        if len(self._live) >= await self._admitted():
-            await self._make_room()
-            return False
-        self._hold(name)
+        async with self._activating:
+            if name not in self._live:
+                if await self._full():
+                    return False
+                self._hold(name)
+                await self._started(name)
         return True
 
     async def live(self) -> list[str]:
@@ -124,6 +134,12 @@ class Supervisor:
             actor = TenantActor.options(**for_tenant(name, self._where)).remote(name)
             self._live[name] = self._begin(self._watch(name, actor), f"watch {name}")
 
+    async def _started(self, name: str) -> None:
+        """Until its process answers, or has ended."""
+        with suppress(ValueError, RayError, TimeoutError):
+            actor = ray.get_actor(tenant_actor(name), namespace=NAMESPACE)
+            await asyncio.wait_for(actor.ping.remote(), WAKE_SECONDS)
+
     async def _watch(self, name: str, actor: Any) -> None:
         """Returns when the actor leaves; its death is noticed at once and calls for a sweep."""
         try:
@@ -132,21 +148,30 @@ class Supervisor:
             self._again.set()
         finally:
             self._live.pop(name, None)
+            self._making_room.discard(name)
+            if self._turned_away:
+                self._turned_away = False
+                self._begin(self._stage("due", self._sweep.due), "there is room")
 
     def _end(self, name: str) -> None:
         """Kill a live actor; the call held open on it then returns, and what is due is found by the next sweep."""
         with suppress(ValueError):
             ray.kill(ray.get_actor(tenant_actor(name), namespace=NAMESPACE))
 
-    async def _admitted(self) -> int:
-        """The ceiling; read once, when the first actor asks."""
+    async def _full(self) -> bool:
+        """As many live as may. Then those at rest are asked to leave. The ceiling is read when the first one comes."""
         if self._ceiling == 0:
             self._ceiling = ceiling(await census.max_connections(self._runtime.engine))
-        return self._ceiling
+        if len(self._live) < self._ceiling:
+            return False
+        self._turned_away = True
+        self._make_room()
+        return True
 
-    async def _make_room(self) -> None:
-        """Back-pressure: live actors at rest leave now, not after their idle time."""
-        for name in list(self._live):
+    def _make_room(self) -> None:
+        """Back-pressure: each live actor is told, once, to leave as soon as it is at rest, not after its idle time."""
+        for name in self._live.keys() - self._making_room:
+            self._making_room.add(name)
             self._begin(self._directory.make_room(name), f"make room: {name}")
 
     # --- waking ---
@@ -163,7 +188,8 @@ class Supervisor:
                 continue
             self._waking.add(tenant.id)
             try:
-                await self._directory.wake(tenant.name, tenant.id, timeout=WAKE_SECONDS)
+                if tenant.name in self._live or not await self._full():
+                    await self._directory.wake(tenant.name, tenant.id, timeout=WAKE_SECONDS)
             except Exception:
                 logger.exception("waking %s failed", tenant.name)
             finally:

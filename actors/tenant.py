@@ -92,6 +92,10 @@ class Tenant:
         if self._runner is not None:
             self._runner.hurry()
 
+    async def ping(self) -> str:
+        """Answers once the process is up."""
+        return "pong"
+
     async def describe(self) -> dict[str, Any]:
         """For operators: who it is and what it does now."""
         return {

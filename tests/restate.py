@@ -21,8 +21,9 @@ START_SECONDS = 60
 class RestateServer:
     """One server that can be killed and started again on what it had written."""
 
-    def __init__(self, program: Path, directory: Path) -> None:
+    def __init__(self, program: Path, directory: Path, **environ: str) -> None:
         self._program = program
+        self._environ = environ
         self._directory = directory
         self._ports = _free_ports(3)
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,6 +50,7 @@ class RestateServer:
             "RESTATE_DEFAULT_NUM_PARTITIONS": "2",
             "RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE": "256 MiB",
             "RESTATE_LOG_FILTER": "warn",
+            **self._environ,
         }
         with (self._directory / "output").open("ab") as output:
             self._process = subprocess.Popen(

@@ -9,6 +9,7 @@ whoever changes it adds an application under the next number beside this one, wh
 is in flight.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -20,9 +21,12 @@ from restate.exceptions import RetryableError
 from restate.server_types import RestateAppT
 
 from controlplane.attempts import Attempts, Outcome, Verdict
+from controlplane.errors import Terminal
 from controlplane.model import STEPS, Action, StepName
 from controlplane.steps import Probes
 from providers.workflow.restate_status import FAILING, HANDLER, SERVICE, STOPPED_CODE
+
+logger = logging.getLogger(__name__)
 
 RUN_ATTEMPTS = 50
 """A `run` is tried so often when the rows cannot even be read; attempts that could be recorded are bounded there."""
@@ -79,8 +83,15 @@ async def _step(ctx: restate.WorkflowContext, attempts: Attempts, execution_id: 
 
 
 async def _make(attempts: Attempts, execution_id: str, step: StepName, before: Probes) -> dict[str, Any]:
-    """One attempt, in Restate's words: the probes as a value, errors as what is tried again and what is not."""
-    outcome = await attempts.make(execution_id, step, before)
+    """One attempt, in Restate's words: the probes as a value, errors as what is tried again and what is not. What the
+    engine is told it keeps and shows, so of errors that are not ours it hears the type only."""
+    try:
+        outcome = await attempts.make(execution_id, step, before)
+    except Terminal as error:  # of the store: there is no such execution
+        raise restate.TerminalError(error.message) from None
+    except Exception as error:
+        logger.warning("%s of %s: the rows cannot be read", step, execution_id, exc_info=True)
+        raise RetryableError(f"the rows cannot be read: {type(error).__name__}") from None
     if outcome.verdict is Verdict.RETRY:
         raise RetryableError(outcome.message, retry_after=timedelta(seconds=outcome.delay))
     if outcome.verdict is Verdict.STOPPED:

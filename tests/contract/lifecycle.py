@@ -196,8 +196,8 @@ class WorkflowLifecycle:
         assert await world.states(tenant) == ["succeeded"]
 
 
-class LifeOutside(WorkflowLifecycle):
-    """On an engine that may be away, or whose answers may be lost."""
+class Outside:
+    """The world with an engine outside the actor: `engine_of`'s."""
 
     @pytest_asyncio.fixture
     async def world(
@@ -207,6 +207,10 @@ class LifeOutside(WorkflowLifecycle):
         world.provider = await engine_of(world.attempts, world.store)
         yield world
         await world.close()
+
+
+class LifeOutside(Outside, WorkflowLifecycle):
+    """On an engine that may be away, or whose answers may be lost."""
 
     async def test_a_start_whose_answer_is_lost_is_one_execution(
         self, world: EngineWorld, count_at_engine: CountAtEngine

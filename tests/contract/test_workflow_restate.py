@@ -2,18 +2,23 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 import pytest_asyncio
 import restate
 import uvicorn
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from restate.server_types import RestateAppT
 
 from controlplane.attempts import Attempts
@@ -23,17 +28,20 @@ from controlplane.model import Action, ExecutionState, Status, StepName, SubStat
 from controlplane.ports import ExecutionStore
 from providers.conformance.workflow import PROVISION, CountAtEngine, WorkflowConformance
 from providers.conformance.workflow_bench import Bench, end, until
+from providers.workflow import restate_app
 from providers.workflow.restate import RestateWorkflow
-from providers.workflow.restate_app import build_app
-from tests.contract.lifecycle import EngineOf, EngineWorld, LifeOutside, ProviderFactory
+from providers.workflow.restate_app import CALLS, build_app
+from tests.contract.lifecycle import EngineOf, EngineWorld, LifeOutside, Outside, ProviderFactory
 from tests.restate import RestateServer
+
+BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
 class Endpoint:
     """Our endpoint on a port of its own; it can go away and come back there."""
 
     def __init__(self, app: RestateAppT) -> None:
-        self._app = app
+        self.app = app
         self._listener: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -46,7 +54,7 @@ class Endpoint:
     async def start(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self.port = self._listener.getsockname()[1]
-        config = uvicorn.Config(self._app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)  # type: ignore[arg-type]
+        config = uvicorn.Config(self.app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)  # type: ignore[arg-type]
         self._server = uvicorn.Server(config)
         # Only the main program may take signals.
         self._server.capture_signals = nullcontext  # type: ignore[method-assign]
@@ -124,23 +132,36 @@ def mortal_server(restate_program: Path, tmp_path: Path) -> Iterator[RestateServ
     server.kill()
 
 
+@pytest_asyncio.fixture
+async def served() -> AsyncIterator[list[Endpoint]]:
+    """What tests serve; stopped at the end."""
+    endpoints: list[Endpoint] = []
+    yield endpoints
+    for endpoint in endpoints:
+        await endpoint.stop()
+
+
+@pytest.fixture
+def calls() -> restate.InvocationRetryPolicy:
+    """How often the engine calls an endpoint that does not answer."""
+    return CALLS
+
+
+@pytest.fixture
+def engine_of(mortal_server: RestateServer, served: list[Endpoint], calls: restate.InvocationRetryPolicy) -> EngineOf:
+    async def set_up(attempts: Attempts, store: ExecutionStore) -> ProviderFactory:
+        endpoint = Endpoint(build_app(attempts, calls=calls))
+        served.append(endpoint)
+        await endpoint.start()
+        return lambda: restate_at(mortal_server, endpoint)
+
+    return set_up
+
+
 class TestLifeOnRestate(LifeOutside):
     @pytest.fixture
     def count_at_engine(self, mortal_server: RestateServer) -> CountAtEngine:
         return partial(count_invocations, mortal_server)
-
-    @pytest_asyncio.fixture
-    async def engine_of(self, mortal_server: RestateServer) -> AsyncIterator[EngineOf]:
-        serving: list[Endpoint] = []
-
-        async def set_up(attempts: Attempts, store: ExecutionStore) -> ProviderFactory:
-            endpoint = Endpoint(build_app(attempts))
-            serving.append(endpoint)
-            await endpoint.start()
-            return lambda: restate_at(mortal_server, endpoint)
-
-        yield set_up
-        await serving[0].stop()
 
     async def test_the_server_killed_in_the_middle_of_a_provision(
         self, world: EngineWorld, mortal_server: RestateServer
@@ -217,14 +238,40 @@ class TestDeath:
         assert bench.script.calls == PROVISION
 
 
+TWICE = restate.InvocationRetryPolicy(
+    initial_interval=timedelta(milliseconds=10), max_attempts=2, on_max_attempts="pause"
+)
+
+
+class TestThatPauses(Outside):
+    """An engine that has called us so often that it gave up."""
+
+    @pytest.fixture
+    def calls(self) -> restate.InvocationRetryPolicy:
+        return TWICE
+
+    async def test_the_execution_is_killed_and_failed(
+        self, world: EngineWorld, served: list[Endpoint], mortal_server: RestateServer
+    ) -> None:
+        world.platform.may_create.clear()
+        tenant = await world.create(world.spec("1"))
+        async with world.owned(tenant):
+            await asyncio.wait_for(world.platform.creating.wait(), 30)
+            await served[0].stop()
+            view = await world.settled(tenant, Status.FAILED)
+            assert view.execution.state is ExecutionState.FAILED
+            assert view.execution.stop_reason
+            (row,) = await query(mortal_server, "SELECT status FROM sys_invocation")
+            assert row["status"] == "completed", "it is not left paused"
+            world.platform.may_create.set()
+            await world.until(tenant, lambda v: not world.cloud.instances())
+        await served[0].start()
+
+
 class TestPaused:
     @pytest_asyncio.fixture
     async def endpoint(self, bench: Bench) -> AsyncIterator[Endpoint]:
-        """The engine calls it twice, then pauses."""
-        calls = restate.InvocationRetryPolicy(
-            initial_interval=timedelta(milliseconds=10), max_attempts=2, on_max_attempts="pause"
-        )
-        endpoint = Endpoint(build_app(bench.attempts, calls=calls))
+        endpoint = Endpoint(build_app(bench.attempts, calls=TWICE))
         await endpoint.start()
         yield endpoint
         await endpoint.stop()
@@ -262,11 +309,133 @@ async def test_an_endpoint_that_is_away_cannot_be_registered(restate_server: Res
     await provider.close()
 
 
-async def test_only_the_server_with_the_key_is_answered(bench: Bench) -> None:
-    key = "publickeyv1_w7YHemBctH5Ck2nQRQ47iBBqhNHy4FV7t2Usbye2A6f"
-    endpoint = Endpoint(build_app(bench.attempts, identity_keys=[key]))
-    await endpoint.start()
-    async with httpx.AsyncClient(trust_env=False) as stranger:
-        for path in ("/discover", "/invoke/landlord/run"):
-            assert (await stranger.post(f"{endpoint.url}{path}")).status_code == 401
+async def test_a_redeploy_while_a_tenant_starts_waits_for_nothing(
+    provider: RestateWorkflow, endpoint: Endpoint, bench: Bench, restate_server: RestateServer
+) -> None:
+    """Between two looks the engine sleeps and no request is open; what was counted is kept."""
+    well = asyncio.Event()
+    bench.script.probes = lambda look: None if well.is_set() else "GET / is 500"
+    started = await provider.start(bench.order)
+    await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF)
+    await becomes_suspended(restate_server, started.ref)
     await endpoint.stop()
+    well.set()
+    await endpoint.start()
+    assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
+    assert bench.script.calls == PROVISION, "the step did not begin anew"
+    assert any("Sleep" in entry["type"] for entry in await provider.history(bench.id, started.ref))
+
+
+async def becomes_suspended(server: RestateServer, invocation: str) -> None:
+    sql = f"SELECT status FROM sys_invocation WHERE id = '{invocation}'"
+    give_up = time.monotonic() + 30
+    while (await query(server, sql))[0]["status"] != "suspended":
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0.01)
+
+
+class TestReleases:
+    async def test_another_journal_goes_beside_the_one_in_flight(
+        self, provider: RestateWorkflow, bench: Bench, restate_server: RestateServer, served: list[Endpoint]
+    ) -> None:
+        hold = bench.script.holds[StepName.APPLY_COMPUTE] = asyncio.Event()
+        old = await provider.start(bench.order)
+        await bench.script.reached[StepName.APPLY_COMPUTE].wait()
+        released = Bench()
+        served.append(Endpoint(build_app(released.attempts)))
+        await served[0].start()
+        newer = restate_at(restate_server, served[0])
+        await newer.setup()
+        new = await newer.start(released.order)
+        assert (await end(newer, released, new.ref)).sub_state is SubState.SUCCEEDED
+        hold.set()
+        assert (await end(provider, bench, old.ref)).sub_state is SubState.SUCCEEDED
+        assert (bench.script.calls, released.script.calls) == (PROVISION, PROVISION), "each on its own endpoint"
+        await newer.close()
+
+    async def test_the_same_journal_serves_what_is_in_flight(
+        self, provider: RestateWorkflow, endpoint: Endpoint, bench: Bench
+    ) -> None:
+        """Something else of what the endpoint says of itself has changed."""
+        well = asyncio.Event()
+        bench.script.probes = lambda look: None if well.is_set() else "GET / is 500"
+        started = await provider.start(bench.order)
+        await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF)
+        await endpoint.stop()
+        endpoint.app = build_app(bench.attempts, calls=TWICE)
+        await endpoint.start()
+        await provider.setup()
+        well.set()
+        assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
+        assert bench.script.calls == PROVISION
+
+
+async def test_a_run_is_bounded_though_the_rows_cannot_be_read(
+    provider: RestateWorkflow, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreadable(execution_id: str, step: StepName) -> None:
+        raise OSError("password=hunter2")
+
+    monkeypatch.setattr(restate_app, "RUN_ATTEMPTS", 2)
+    monkeypatch.setattr(bench.store, "step_started", unreadable)
+    started = await provider.start(bench.order)
+    ended = await end(provider, bench, started.ref)
+    assert (ended.sub_state, ended.error) == (SubState.FAILED, "the rows cannot be read: OSError")
+
+
+async def test_an_execution_that_no_row_knows_ends(provider: RestateWorkflow, bench: Bench) -> None:
+    stranger = replace(bench.order, execution_id=f"tenant-nobody-provision-1-{uuid4().hex[:8]}")
+    started = await provider.start(stranger)
+    status = await provider.status(stranger.execution_id, started.ref)
+    while not status.sub_state.terminal:
+        status = await provider.next_status(stranger.execution_id, started.ref, status)
+    assert (status.sub_state, "there is no execution" in (status.error or "")) == (SubState.FAILED, True)
+
+
+class TestIdentity:
+    @pytest.fixture
+    def key(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.generate()
+
+    @pytest.fixture
+    def signing_server(self, restate_program: Path, tmp_path: Path, key: Ed25519PrivateKey) -> Iterator[RestateServer]:
+        """One that signs what it sends."""
+        pem = tmp_path / "key.pem"
+        pem.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        server = RestateServer(restate_program, tmp_path, RESTATE_REQUEST_IDENTITY_PRIVATE_KEY_PEM_FILE=str(pem))
+        server.start()
+        yield server
+        server.kill()
+
+    async def test_of_the_server_whose_key_is_known(
+        self, signing_server: RestateServer, key: Ed25519PrivateKey, bench: Bench, served: list[Endpoint]
+    ) -> None:
+        strange = Ed25519PrivateKey.generate()
+        for known in (key, strange):
+            served.append(Endpoint(build_app(bench.attempts, identity_keys=[public(known)])))
+            await served[-1].start()
+        provider, refused = (restate_at(signing_server, endpoint) for endpoint in served)
+        with pytest.raises(EngineUnavailable, match="401"):
+            await refused.setup()
+        await provider.setup()
+        started = await provider.start(bench.order)
+        assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
+        for one in (provider, refused):
+            await one.close()
+
+    async def test_of_strangers_is_refused(self, bench: Bench, served: list[Endpoint], key: Ed25519PrivateKey) -> None:
+        served.append(Endpoint(build_app(bench.attempts, identity_keys=[public(key)])))
+        await served[0].start()
+        async with httpx.AsyncClient(trust_env=False) as stranger:
+            for path in ("/discover", "/invoke/landlord/run"):
+                assert (await stranger.post(f"{served[0].url}{path}")).status_code == 401
+
+
+def public(key: Ed25519PrivateKey) -> str:
+    """As Restate writes it: in base 58."""
+    raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    number, digits = int.from_bytes(raw), ""
+    while number:
+        number, digit = divmod(number, len(BASE58))
+        digits = BASE58[digit] + digits
+    return f"publickeyv1_{'1' * (len(raw) - len(raw.lstrip(bytes(1))))}{digits}"

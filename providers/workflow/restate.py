@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from controlplane.errors import EngineUnavailable, LandlordError, SettingsError, Terminal, Throttled
+from controlplane.model import canonical_json
 from controlplane.ports import (
     Clock,
     ExecutionInput,
@@ -93,10 +94,11 @@ class RestateWorkflow:
 
     async def start(self, order: ExecutionInput) -> Started:
         path = f"/{SERVICE}/{order.execution_id}/{HANDLER}/send"
-        answer = await self._call(self._ingress, "POST", path, json=order.to_json())
+        given = {"content": canonical_json(order.to_json()), "headers": {"Content-Type": "application/json"}}
+        answer = await self._call(self._ingress, "POST", path, **given)
         if answer.status_code == 404:  # it does not know the workflow: it is new, or came back without its data
             await self.setup()
-            answer = await self._call(self._ingress, "POST", path, json=order.to_json())
+            answer = await self._call(self._ingress, "POST", path, **given)
             if answer.status_code == 404:
                 raise EngineUnavailable(f"Restate does not serve {SERVICE} yet")
         if answer.is_error:

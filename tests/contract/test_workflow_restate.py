@@ -1,6 +1,7 @@
 """Restate against the workflow contract: the real server, our endpoint over real HTTP."""
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -24,7 +25,7 @@ from restate.server_types import RestateAppT
 from controlplane.attempts import Attempts
 from controlplane.clock import SystemClock
 from controlplane.errors import EngineUnavailable
-from controlplane.model import Action, ExecutionState, Status, StepName, SubState
+from controlplane.model import Action, ExecutionState, Status, StepName, SubState, canonical_json
 from controlplane.ports import ExecutionStore
 from providers.conformance.workflow import PROVISION, CountAtEngine, WorkflowConformance
 from providers.conformance.workflow_bench import Bench, end, until
@@ -297,6 +298,16 @@ async def test_a_kill_does_not_wait_for_a_step(provider: RestateWorkflow, bench:
     assert (await end(provider, bench, started.ref)).sub_state in (SubState.CANCELLED, SubState.FAILED)
     hold.set()
     assert bench.script.calls == [StepName.PLAN, StepName.APPLY_COMPUTE]
+
+
+async def test_its_input_is_the_order(provider: RestateWorkflow, bench: Bench, restate_server: RestateServer) -> None:
+    started = await provider.start(bench.order)
+    await end(provider, bench, started.ref)
+    sql = f"SELECT entry_json FROM sys_journal WHERE id = '{started.ref}' AND index = 0"
+    (entry,) = await query(restate_server, sql)
+    payload = bytes(json.loads(entry["entry_json"])["Command"]["Input"]["payload"])
+    assert payload.decode() == canonical_json(bench.order.to_json())
+    assert json.loads(payload)["trigger_source"] == "api"
 
 
 async def test_an_endpoint_that_is_away_cannot_be_registered(restate_server: RestateServer, endpoint: Endpoint) -> None:

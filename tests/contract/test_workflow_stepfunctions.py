@@ -1,6 +1,7 @@
 """Step Functions against the workflow contract: an emulator that executes state machines, real queues, our workers."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
@@ -11,37 +12,38 @@ import pytest_asyncio
 
 from controlplane.attempts import Attempts
 from controlplane.clock import SystemClock
+from controlplane.errors import Throttled
 from controlplane.model import Action, ExecutionState, Status, StepName, SubState
 from controlplane.ports import ExecutionStore
 from providers.conformance.workflow import PROVISION, CountAtEngine, WorkflowConformance
 from providers.conformance.workflow_bench import Bench, end
 from providers.workflow.stepfunctions import StepFunctionsWorkflow
-from providers.workflow.stepfunctions_aws import Aws
+from providers.workflow.stepfunctions_aws import ATTEMPTS, Aws
 from providers.workflow.stepfunctions_worker import MAX_RECEIVES, StepWorker
-from tests.aws import ACCOUNT, AwsEmulator, AwsFront, let_no_heartbeat_repeat_a_failure
+from tests.aws import ACCOUNT, AwsEmulator, AwsFront, let_no_heartbeat_repeat_a_failure, refusal
 from tests.contract.lifecycle import EngineOf, EngineWorld, LifeOutside, ProviderFactory
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/landlord-machines"
 
 
 class Account:
-    """A queue and machines of this test's own. `url`: where provider and workers go."""
+    """A queue and machines of this test's own. `front`: where provider and workers go."""
 
-    def __init__(self, emulator: AwsEmulator, url: str) -> None:
-        self._url = url
+    def __init__(self, emulator: AwsEmulator, front: AwsFront) -> None:
+        self.front = front
         self.prefix = f"t{uuid4().hex[:8]}"
         self.sqs: Any = emulator.client("sqs")
         self.states: Any = emulator.client("stepfunctions")
         self.queue_url: str = self.sqs.create_queue(QueueName=self.prefix)["QueueUrl"]
         self._closing: list[Aws] = []
 
-    def aws(self) -> Aws:
-        self._closing.append(Aws(endpoint_url=self._url))
+    def aws(self, assume_role: str | None = None) -> Aws:
+        self._closing.append(Aws(endpoint_url=self.front.url, assume_role=assume_role))
         return self._closing[-1]
 
-    def provider(self, store: ExecutionStore) -> StepFunctionsWorkflow:
+    def provider(self, store: ExecutionStore, assume_role: str | None = None) -> StepFunctionsWorkflow:
         return StepFunctionsWorkflow(
-            self.aws(), store, SystemClock(), queue_url=self.queue_url, role_arn=ROLE, prefix=self.prefix
+            self.aws(assume_role), store, SystemClock(), queue_url=self.queue_url, role_arn=ROLE, prefix=self.prefix
         )
 
     def worker(self, attempts: Attempts, max_receives: int = MAX_RECEIVES) -> StepWorker:
@@ -68,7 +70,7 @@ class Account:
 def account(aws_environment: AwsEmulator) -> Iterator[Account]:
     with AwsFront(aws_environment) as front:
         let_no_heartbeat_repeat_a_failure(front)
-        account = Account(aws_environment, front.url)
+        account = Account(aws_environment, front)
         yield account
         account.close()
 
@@ -188,3 +190,43 @@ async def test_a_machine_that_differs_is_updated(account: Account) -> None:
     await provider.setup()
     assert account.states.describe_state_machine(stateMachineArn=arn)["definition"] == good
     await provider.close()
+
+
+class TestCalls:
+    @pytest.fixture
+    def bench(self) -> Bench:
+        return Bench(Action.PROVISION)
+
+    async def test_the_input_is_the_order_and_a_word_of_the_call(self, account: Account, bench: Bench) -> None:
+        provider = account.provider(bench.store)
+        started = await provider.start(bench.order)
+        given = json.loads(account.states.describe_execution(executionArn=started.ref)["input"])
+        assert given.pop("start")
+        assert given == bench.order.to_json()
+        assert given["trigger_source"] == "api"
+        await provider.close()
+
+    async def test_a_throttled_call_is_repeated(self, account: Account, bench: Bench) -> None:
+        refusals = [refusal("ThrottlingException", "Rate exceeded")] * 2
+        provider = account.provider(bench.store)
+        await provider.setup()
+        account.front.rules["StartExecution"] = lambda request, forward: refusals.pop() if refusals else forward()
+        assert not (await provider.start(bench.order)).already
+        assert account.front.calls["StartExecution"] == 3
+        await provider.close()
+
+    @pytest.mark.long
+    async def test_one_that_stays_throttled_may_succeed_later(self, account: Account, bench: Bench) -> None:
+        provider = account.provider(bench.store)
+        account.front.refuse("DescribeExecution", "ThrottlingException", "Rate exceeded")
+        with pytest.raises(Throttled, match="Rate exceeded"):
+            await provider.status(bench.id, None)
+        assert account.front.calls["DescribeExecution"] == ATTEMPTS
+        await provider.close()
+
+    async def test_a_role_is_assumed_once_for_all_calls(self, account: Account, bench: Bench) -> None:
+        provider = account.provider(bench.store, f"arn:aws:iam::{ACCOUNT}:role/landlord")
+        assert (await provider.health()).healthy
+        assert (await provider.health()).healthy
+        assert account.front.calls["AssumeRole"] == 1
+        await provider.close()

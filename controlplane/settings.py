@@ -113,6 +113,16 @@ class Settings(BaseModel):
         return self.model_dump(mode="json")
 
 
+def schema_of(prefix: str) -> dict[str, Any]:
+    """JSON Schema 2020-12 of the settings whose names begin so, as keys of the file."""
+    properties = Settings.model_json_schema()["properties"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": {name: schema for name, schema in properties.items() if name.startswith(prefix)},
+    }
+
+
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Raises SettingsError: unknown or malformed variable or key, unreadable file."""
     environ = os.environ if environ is None else environ

@@ -80,6 +80,11 @@ class WorkflowProvider(Protocol):
 
     name: ClassVar[str]
 
+    @classmethod
+    def config_schema(cls) -> dict[str, Any]:
+        """JSON Schema 2020-12 of what it is built from. A tenant says nothing but the engine's name."""
+        ...
+
     async def setup(self) -> None:
         """Register what the engine must know. Idempotent; repeated at start and after the engine came back."""
         ...

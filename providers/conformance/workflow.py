@@ -193,6 +193,11 @@ class WorkflowConformance:
         await provider.setup()
         assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
 
+    async def test_it_says_what_it_is_built_from(self, provider: WorkflowProvider) -> None:
+        schema = provider.config_schema()
+        assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+        assert schema["type"] == "object"
+
     async def test_it_says_that_it_is_healthy(self, provider: WorkflowProvider) -> None:
         assert (await provider.health()).healthy
 

@@ -25,6 +25,7 @@ from controlplane.ports import (
     StepRunner,
     WorkflowEnvironment,
 )
+from controlplane.settings import schema_of
 from controlplane.steps import Probes
 
 CRASH_LOOP_ACTIVATIONS = 10
@@ -95,6 +96,10 @@ class EmbeddedWorkflow:
         self._run_step = run_step
         self._record = Record(store, clock, max_attempts=max_attempts, backoff=backoff, random=random)
         self._runs: dict[str, _Run] = {}
+
+    @classmethod
+    def config_schema(cls) -> dict[str, Any]:
+        return schema_of("embedded_")
 
     @classmethod
     def build(cls, environment: WorkflowEnvironment) -> "EmbeddedWorkflow":

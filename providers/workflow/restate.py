@@ -22,7 +22,7 @@ from controlplane.ports import (
     Started,
     WorkflowEnvironment,
 )
-from controlplane.settings import Settings
+from controlplane.settings import Settings, schema_of
 from providers.workflow.polling import Polling
 from providers.workflow.restate_status import COLUMNS, FAILING, HANDLER, JOURNAL, SERVICE, status_of
 
@@ -62,6 +62,10 @@ class RestateWorkflow:
     def available(cls, settings: Settings) -> bool:
         """Where both of its addresses are given."""
         return settings.restate_ingress_url is not None and settings.restate_admin_url is not None
+
+    @classmethod
+    def config_schema(cls) -> dict[str, Any]:
+        return schema_of("restate_")
 
     @classmethod
     def build(cls, environment: WorkflowEnvironment) -> "RestateWorkflow":

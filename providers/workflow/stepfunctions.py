@@ -22,7 +22,7 @@ from controlplane.ports import (
     Started,
     WorkflowEnvironment,
 )
-from controlplane.settings import Settings
+from controlplane.settings import Settings, schema_of
 from providers.workflow.polling import Polling
 from providers.workflow.stepfunctions_aws import Aws
 from providers.workflow.stepfunctions_machines import CANCELLED, definition
@@ -68,6 +68,10 @@ class StepFunctionsWorkflow:
     def available(cls, settings: Settings) -> bool:
         """Where its queue and its role are given."""
         return settings.stepfunctions_queue_url is not None and settings.stepfunctions_role_arn is not None
+
+    @classmethod
+    def config_schema(cls) -> dict[str, Any]:
+        return schema_of("stepfunctions_")
 
     @classmethod
     def build(cls, environment: WorkflowEnvironment) -> "StepFunctionsWorkflow":

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from controlplane.transitions import as_markdown
+from providers.workflow.restate import RestateWorkflow
+from providers.workflow.stepfunctions import StepFunctionsWorkflow
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -11,3 +15,11 @@ def test_the_lifecycle_page_shows_the_table_that_the_code_has() -> None:
     page = (DOCS / "lifecycle.md").read_text()
     printed = page.split("<!-- transitions -->\n")[1].split("<!-- /transitions -->")[0]
     assert printed == as_markdown()
+
+
+@pytest.mark.parametrize("engine", [RestateWorkflow, StepFunctionsWorkflow])
+def test_the_page_on_engines_lists_each_setting(engine: type[RestateWorkflow | StepFunctionsWorkflow]) -> None:
+    page = (DOCS / "workflow-providers.md").read_text()
+    missing = [name for name in engine.config_schema()["properties"] if f"| `LANDLORD_{name.upper()}` |" not in page]
+    assert not missing
+    assert len(engine.config_schema()["properties"]) > 3

@@ -14,6 +14,7 @@ from controlplane.api.security import require_role
 from controlplane.errors import InvalidConfig, Refused
 from controlplane.model import Tenant, TenantSpec
 from controlplane.persistence.tokens import Token
+from controlplane.ports import RunsExecProbes
 
 CONFIG = "spec.compute.config"
 
@@ -26,6 +27,9 @@ def check_spec(here: Replica, token: Token, spec: TenantSpec) -> None:
         here.require_workflow(spec.workflow.provider)
     if spec.compute.provider == "process":
         require_role(token, here.settings.process_role, "a tenant on the process provider")
+    if spec.health.exec is not None and not isinstance(provider, RunsExecProbes):
+        message = f"{spec.compute.provider!r} runs no command beside a tenant; give http, tcp or nothing"
+        raise validation_failed(message, [{"loc": "spec.health.exec", "message": message}])
     try:
         provider.validate(spec.compute.config, spec.health)
     except InvalidConfig as error:

@@ -23,6 +23,7 @@ from controlplane.model.rows import (
 )
 from controlplane.model.spec import (
     ComputeSpec,
+    ExecProbe,
     HealthSpec,
     HttpProbe,
     Strict,
@@ -58,6 +59,7 @@ __all__ = [
     "Condition",
     "Endpoint",
     "Event",
+    "ExecProbe",
     "Execution",
     "ExecutionState",
     "HealthSpec",

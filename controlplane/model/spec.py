@@ -33,11 +33,18 @@ class TcpProbe(Strict):
     port: int | None = Field(default=None, ge=1, le=65535)
 
 
+class ExecProbe(Strict):
+    """A command that ends with 0 is healthy. The platform runs it where the tenant runs, on providers that can."""
+
+    command: list[str] = Field(min_length=1, max_length=64, description="the program and its arguments; no shell")
+
+
 class HealthSpec(Strict):
-    """When a tenant counts as healthy. Neither `http` nor `tcp`: the platform's own health decides. Seconds."""
+    """When a tenant counts as healthy. No `http`, `tcp` or `exec`: the platform's own health decides. Seconds."""
 
     http: HttpProbe | None = None
     tcp: TcpProbe | None = None
+    exec: ExecProbe | None = None
     interval_seconds: float = Field(default=10, gt=0, le=3600)
     timeout_seconds: float = Field(default=2, gt=0, le=60)
     healthy_threshold: int = Field(default=1, ge=1, le=100)
@@ -47,8 +54,8 @@ class HealthSpec(Strict):
 
     @model_validator(mode="after")
     def _one_probe(self) -> "HealthSpec":
-        if self.http is not None and self.tcp is not None:
-            raise ValueError("give http or tcp, not both")
+        if sum(probe is not None for probe in (self.http, self.tcp, self.exec)) > 1:
+            raise ValueError("give one of http, tcp and exec")
         return self
 
 
@@ -70,8 +77,10 @@ class TenantSpec(Strict):
 
     @property
     def hash(self) -> str:
-        """16 hex digits over the canonical JSON: the label by which a resource is told to match its spec."""
-        return hashlib.sha256(canonical_json(self.canonical()).encode()).hexdigest()[:16]
+        """16 hex digits over the canonical JSON: the label by which a resource is told to match its spec.
+
+        Without what is null: a field that a later release adds changes no hash, or all that runs would be made anew."""
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json", exclude_none=True)).encode()).hexdigest()[:16]
 
 
 def canonical_json(value: object) -> str:

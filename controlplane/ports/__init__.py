@@ -17,6 +17,7 @@ from controlplane.ports.compute import (
     ProvidesLogs,
     Resource,
     ResourceState,
+    RunsExecProbes,
 )
 from controlplane.ports.directory import (
     TenantDirectory,
@@ -54,6 +55,7 @@ __all__ = [
     "Resource",
     "ResourceState",
     "RunContext",
+    "RunsExecProbes",
     "Started",
     "StepRunner",
     "TenantDirectory",

@@ -204,6 +204,14 @@ class ProvidesLogs(Protocol):
 
 
 @runtime_checkable
+class RunsExecProbes(Protocol):
+    """Capability: `health.exec`. The platform runs the command itself, beside the tenant, as often as `health` says;
+    `platform_health` is what came of it. Where a provider has it not, `health.exec` is refused."""
+
+    exec_probe: ClassVar[Literal[True]]
+
+
+@runtime_checkable
 class KeepsBelongings(Protocol):
     """Capability: what is the tenant's own and outlives its resources (named volumes, a network)."""
 

@@ -6,7 +6,7 @@ start and remove address the container's id.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 from uuid import UUID
 
 from controlplane.errors import InvalidConfig, Retryable
@@ -28,13 +28,14 @@ AVAILABLE_SECONDS = 2
 
 
 class DockerCompute:
-    """A ComputeProvider, also `ProvidesLogs` and `KeepsBelongings`: named volumes and the tenant's own network stay
-    until the tenant is deleted. One per process; connects at its first call."""
+    """A ComputeProvider, also `ProvidesLogs`, `RunsExecProbes` (as a HEALTHCHECK) and `KeepsBelongings`: named volumes
+    and the tenant's own network stay until the tenant is deleted. One per process; connects at its first call."""
 
     name: ClassVar[str] = "docker"
     resource_kind: ClassVar[str] = "container"
     config_model: ClassVar[type[DockerConfig]] = DockerConfig
     one_node: ClassVar[bool] = True
+    exec_probe: ClassVar[Literal[True]] = True
 
     def __init__(self, *, allow_host_access: bool = False, secrets: Secrets | None = None) -> None:
         self._allow_host_access = allow_host_access
@@ -85,7 +86,7 @@ class DockerCompute:
     async def create(self, desired: DesiredResource) -> str | None:
         """A container that is not started; None where the name is taken. Its image, volumes and network come first."""
         config = configs.parse(DockerConfig, await self._threads.run(self._secrets.resolve, desired.config))
-        return await self._threads.run(self._engine.create, config, desired.ownership)
+        return await self._threads.run(self._engine.create, config, desired.ownership, desired.health)
 
     async def observe(self, ownership: Ownership) -> Resource | None:
         details = await self._threads.run(self._engine.inspect, ownership.name)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from controlplane.model import Endpoint, id8
+from controlplane.model import Endpoint, HealthSpec, id8
 from controlplane.ports import Ownership, Resource, ResourceState
 from providers.compute.docker_config import DockerConfig, Volume
 from providers.compute.redaction import redact
@@ -44,7 +44,9 @@ def shared_labels(ownership: Ownership) -> dict[str, str]:
     return {name: value for name, value in ownership.labels().items() if name in kept}
 
 
-def creation_body(config: DockerConfig, ownership: Ownership, network: str | None) -> dict[str, Any]:
+def creation_body(
+    config: DockerConfig, ownership: Ownership, network: str | None, health: HealthSpec
+) -> dict[str, Any]:
     """The body of `POST /containers/create`. `network`: the id of the tenant's own, where the config asks for it."""
     limits = config.resources
     memory = limits.memory_mib * 1024 * 1024 if limits.memory_mib is not None else 0
@@ -70,7 +72,20 @@ def creation_body(config: DockerConfig, ownership: Ownership, network: str | Non
     }
     if config.arguments is not None:
         body["Cmd"] = config.arguments
+    if health.exec is not None:
+        body["Healthcheck"] = {
+            "Test": ["CMD", *health.exec.command],
+            "Interval": _nanoseconds(health.interval_seconds),
+            "Timeout": _nanoseconds(health.timeout_seconds),
+            "Retries": 1,  # each verdict as it is: thresholds are counted by those who look
+            "StartPeriod": _nanoseconds(health.start_period_seconds) if health.start_period_seconds else 0,
+        }
     return body
+
+
+def _nanoseconds(seconds: float) -> int:
+    """At least the millisecond that the engine asks for."""
+    return max(1_000_000, int(seconds * 1_000_000_000))
 
 
 def _mount(volume: Volume, ownership: Ownership) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env, parse_repository_tag
 
 from controlplane.errors import EngineUnavailable, NameConflict, Retryable
+from controlplane.model import HealthSpec
 from controlplane.ports import Ownership
 from providers.compute.docker_config import DockerConfig
 from providers.compute.docker_container import creation_body, environment, shared_labels, shared_name
@@ -75,7 +76,7 @@ class DockerEngine:
         with self._speaking() as api:
             return list(api.containers(all=True, filters={"label": list(labels)}))
 
-    def create(self, config: DockerConfig, ownership: Ownership) -> str | None:
+    def create(self, config: DockerConfig, ownership: Ownership, health: HealthSpec) -> str | None:
         """The id of a new container, not started; image, volumes and network come first. None: the name is taken."""
         with self._speaking() as api:
             _provide_image(api, config)
@@ -83,7 +84,7 @@ class DockerEngine:
                 if not volume.of_host:
                     _provide_volume(api, shared_name(ownership, volume.source), ownership)
             network = _provide_network(api, ownership) if config.network == "tenant" else None
-            body = creation_body(config, ownership, network)
+            body = creation_body(config, ownership, network, health)
             deadline = time.monotonic() + SETTLE_SECONDS
             while True:
                 try:

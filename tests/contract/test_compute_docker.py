@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -288,6 +289,31 @@ async def test_the_images_own_healthcheck_is_the_platforms_verdict(
     assert (await prober.probe(seen, HealthSpec())).healthy
     (listed,) = await provider.list_owned(owner)
     assert listed.platform_health == "healthy"
+
+
+async def test_a_command_of_the_spec_is_run_inside_and_is_the_platforms_verdict(
+    provider: DockerCompute, owner: str, prober: HealthProber, web_image: str, docker_engine: docker.DockerClient
+) -> None:
+    health = HealthSpec.model_validate({"exec": {"command": ["/bin/test", "-f", "/well"]}, "interval_seconds": 0.2})
+    desired = replace(desire(owner, web(web_image)), health=health)
+    resource = await provider.apply(desired, OPEN)
+
+    async def verdict(wanted: bool) -> None:
+        async with asyncio.timeout(10):
+            while True:
+                seen = await provider.inspect(resource.id)
+                assert seen is not None
+                if (await prober.probe(seen, health)).healthy is wanted:
+                    return
+                await asyncio.sleep(0.05)
+
+    await verdict(False)
+    docker_engine.containers.get(resource.id).exec_run(["touch", "/well"])
+    await verdict(True)
+    docker_engine.containers.get(resource.id).exec_run(["rm", "/well"])
+    await verdict(False)
+    (listed,) = await provider.list_owned(owner)
+    assert listed.platform_health == "unhealthy"
 
 
 async def test_a_tcp_probe_sees_through_dockers_proxy(

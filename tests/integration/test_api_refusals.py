@@ -50,6 +50,8 @@ def spec(**values: Any) -> dict[str, Any]:
         (tenant(spec=spec(surprise=True)), "spec.surprise"),
         (tenant(spec=spec(health={"interval_seconds": "10"})), "spec.health.interval_seconds"),
         (tenant(spec=spec(health={"http": {}, "tcp": {}})), "spec.health"),
+        (tenant(spec=spec(health={"http": {}, "exec": {"command": ["true"]}})), "spec.health"),
+        (tenant(spec=spec(health={"exec": {"command": ["true"]}})), "spec.health.exec"),
         (tenant(spec={"compute": {"provider": "cloud", "config": {"image": 7}}}), "spec.compute.config.image"),
         (tenant(spec={"compute": {"provider": "cloud", "config": {}}}), "spec.compute.config.image"),
     ],

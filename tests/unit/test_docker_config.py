@@ -162,7 +162,8 @@ def test_the_engine_is_told_loopback_limits_and_labels() -> None:
             "volumes": ["data:/data:ro"],
         }
     )
-    body = creation_body(config, OWNERSHIP, None)
+    body = creation_body(config, OWNERSHIP, None, HealthSpec())
+    assert "Healthcheck" not in body, "the image's own one holds"
     host = body["HostConfig"]
     assert host["PortBindings"] == {
         "9090/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}],

@@ -139,7 +139,7 @@ class ComputeProvider(Protocol):
     """True where the resources live on this very machine (process, docker on a local socket)."""
 
     async def identity(self) -> str:
-        """Which engine this is (Docker `info.ID`, machine id, account + cluster). Cached once known.
+        """Which engine this is (Docker `info.ID`, machine id, account and region). Cached once known.
 
         Raises EngineUnavailable."""
         ...

@@ -4,6 +4,7 @@ The emulator lets a second service take a name that is in use; `ecs` stands befo
 """
 
 import asyncio
+import logging
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -508,6 +509,52 @@ def _client_as(emulator: AwsEmulator, role: str) -> Any:
     return boto3.session.Session(
         given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name=REGION
     ).client("ecs", endpoint_url=emulator.url)
+
+
+async def test_no_credential_is_in_an_id_a_row_an_error_or_a_log(
+    provider: EcsCompute,
+    owner: str,
+    ecs: AwsFront,
+    aws_environment: AwsEmulator,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither the installation's own nor those of a role, through a whole life with a refusal in it."""
+    given: list[str] = []
+    assume = ecs_aws.AwsClients._assume
+
+    def noted(clients: ecs_aws.AwsClients, role: str) -> Any:
+        identity = assume(clients, role)
+        given.extend(identity.session.get_credentials().get_frozen_credentials()[:3])
+        return identity
+
+    monkeypatch.setattr(ecs_aws.AwsClients, "_assume", noted)
+    away = _client_as(aws_environment, ROLE)
+    away.create_cluster(clusterName=CLUSTER)
+    away.close()
+    desired = desire(owner, web(assume_role_arn=ROLE))
+    with caplog.at_level(logging.INFO):
+        made = await provider.apply(desired, OPEN)
+        seen = [made, await provider.list_owned(owner), await provider.identity(), await provider.health()]
+        ecs.refuse("UpdateService", "UnrecognizedClientException", f"The security token {given[2]} is invalid")
+        with pytest.raises(NotAvailableYet) as refused:
+            await provider.stop(made.id)
+        del ecs.rules["UpdateService"]
+        await provider.destroy(made.id)
+        await provider.forget(owner, desired.ownership.tenant_id)
+    told = repr((seen, str(refused.value), refused.value.fields, caplog.text))
+    secrets = [*given, aws_environment.environment["AWS_SECRET_ACCESS_KEY"]]
+    assert len(secrets) == 4
+    assert not [secret for secret in secrets if secret in told]
+
+
+async def test_calls_are_few_bounded_and_slow_down_by_themselves(provider: EcsCompute, ecs: AwsFront) -> None:
+    """The SDK's adaptive mode: a throttled call is sent again, three times at most, each later than the one before."""
+    config = provider._clients.client("ecs").meta.config
+    assert (config.retries["mode"], config.retries["total_max_attempts"]) == ("adaptive", ecs_aws.ATTEMPTS)
+    ecs.refuse("ListClusters", "ThrottlingException", "Rate exceeded")
+    health = await provider.health()
+    assert (health.healthy, ecs.calls["ListClusters"]) == (False, ecs_aws.ATTEMPTS)
 
 
 # --- errors ---

@@ -1,0 +1,105 @@
+"""The small worlds that are explored: SHORT in `make test`, LONG beside it."""
+
+from tests.model.case import Case
+from tests.model.world import Budget
+
+CREATE_DELETE = Case("create, delete, second runner", Budget(deletes=1, seconds=1))
+UPDATE = Case(
+    "update, second runner, crash, deadline", Budget(patches=1, seconds=1, crashes=1, deadlines=1), ready=True
+)
+RETRY = Case("update fails, retry, crash", Budget(patches=1, failures=1, retries=1, crashes=1), ready=True)
+TWO_UPDATES = Case("two updates, one fails", Budget(patches=2, failures=1), ready=True)
+CANCEL = Case("update, cancel, delete", Budget(patches=1, cancels=1, deletes=1), ready=True)
+FORCE = Case("forced delete in an update, second runner", Budget(patches=1, forces=1, seconds=1), ready=True)
+REBIRTH = Case("deleted by force, the name again, zombie runner", Budget(forces=1, rebirths=1))
+DELETE_FAILS = Case("the engine gives up on a delete", Budget(deletes=1, failures=1), ready=True)
+FIXED_PORT = Case(
+    "fixed port: update fails, second runner",
+    Budget(patches=1, failures=1, seconds=1, crashes=1),
+    ready=True,
+    exclusive=True,
+)
+MOVE = Case(
+    "move to another provider, fails, delete",
+    Budget(patches=1, failures=1, deletes=1),
+    ready=True,
+    providers={2: "other"},
+)
+PAUSE = Case("paused, slow owner, update, delete", Budget(patches=1, pauses=2, deletes=1), ready=True, split=True)
+SLOW_OWNER = Case(
+    "slow owner, second runner, failure", Budget(patches=1, seconds=1, failures=1, deadlines=1), ready=True, split=True
+)
+HEAL = Case("it dies, is healed, within a budget", Budget(kills=2, crashes=1), ready=True, looks=True, heal_budget=1)
+LOOK_UPDATE = Case("a look in flight, update", Budget(patches=1, kills=1), ready=True, looks=True)
+LOOK_CANCEL = Case("a heal, cancelled", Budget(kills=1, cancels=1), ready=True, looks=True, split=True)
+OUTAGES = Case("the platform answers with errors", Budget(deletes=1, outages=1, crashes=1))
+ZOMBIE = Case("embedded: a zombie owner", Budget(patches=1, owners=1), ready=True, embedded=True, split=True)
+CLUSTERS = Case(
+    "two clusters: the lease expires, the owner wakes",
+    Budget(patches=1, owners=1, expiries=1),
+    ready=True,
+    embedded=True,
+    split=True,
+    passivates=True,
+)
+FINE = Case("each call: create, delete", Budget(deletes=1), fine=True)
+FINE_PORT = Case(
+    "each call: fixed port, update fails, crash",
+    Budget(patches=1, failures=1, crashes=1),
+    ready=True,
+    exclusive=True,
+    fine=True,
+)
+FINE_FORCE = Case("each call: forced delete, crash", Budget(forces=1, crashes=1), fine=True)
+
+SHORT = (
+    CREATE_DELETE,
+    UPDATE,
+    RETRY,
+    TWO_UPDATES,
+    CANCEL,
+    FORCE,
+    REBIRTH,
+    DELETE_FAILS,
+    FIXED_PORT,
+    MOVE,
+    PAUSE,
+    SLOW_OWNER,
+    HEAL,
+    LOOK_UPDATE,
+    LOOK_CANCEL,
+    OUTAGES,
+    ZOMBIE,
+    CLUSTERS,
+    FINE,
+    FINE_PORT,
+    FINE_FORCE,
+)
+
+LONG = (
+    Case("long: create, delete, second runner, crash", Budget(deletes=1, seconds=1, crashes=1)),
+    Case("long: two updates, one fails, crash", Budget(patches=2, failures=1, crashes=1), ready=True),
+    Case("long: the platform answers with errors, twice", Budget(deletes=1, outages=2, crashes=1)),
+    Case(
+        "long: embedded, zombie owner, update, delete",
+        Budget(patches=1, deletes=1, owners=1),
+        ready=True,
+        embedded=True,
+        split=True,
+    ),
+    Case(
+        "long: two clusters, crash",
+        Budget(patches=1, owners=1, expiries=1, crashes=1),
+        ready=True,
+        embedded=True,
+        split=True,
+        passivates=True,
+    ),
+    Case(
+        "long: deleted in an update, the name again", Budget(patches=1, deletes=1, rebirths=1, seconds=1), ready=True
+    ),
+    Case("long: deleted, the name again", Budget(deletes=1, rebirths=1, seconds=1)),
+    Case("long: a look in flight, slow owner", Budget(patches=1, kills=1), ready=True, looks=True, split=True),
+    Case("long: move, crash", Budget(patches=1, failures=1, deletes=1, crashes=1), ready=True, providers={2: "other"}),
+    Case("long: each call, second runner", Budget(deletes=1, seconds=1), fine=True),
+)

@@ -1,0 +1,157 @@
+"""What the owner decides: the real `reconcile` on rows made from the model's, remembered for each state of the rows."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from controlplane import reconcile as real
+from controlplane.model import (
+    Condition,
+    Execution,
+    Lifecycle,
+    Observed,
+    Placement,
+    PlacementState,
+    Status,
+    SubState,
+    Tenant,
+)
+from controlplane.ports import ExecutionStatus
+from controlplane.reconcile import Finding, Policy, View, reconcile
+from tests.model.binding import ENGINE_IDENTITY, NOW, Binding
+from tests.model.case import Case
+from tests.model.runners import LIVE
+from tests.model.world import LIVES, NAME, World
+from tests.model.world import Execution as Row
+
+LONG_AGO = NOW - timedelta(days=1)
+FAR_AHEAD = NOW + timedelta(days=1)
+
+
+class Seen(NamedTuple):
+    """What an owner knows beside the rows, and what time has done."""
+
+    engine: SubState | None
+    finding: tuple[bool, bool, bool, bool] | None
+    stop_waited: bool = False
+    deadline_over: bool = False
+
+
+Act = tuple[Any, ...]
+"""A decision as plain values: the name of the real act, the execution's id, and what else it says."""
+
+
+class Decisions:
+    def __init__(self, case: Case, binding: Binding) -> None:
+        self._binding = binding
+        self._policy = Policy(idle=0 if case.passivates else None, deadline=600, heal_budget=case.heal_budget)
+        self._known: dict[tuple[Any, ...], Act | None] = {}
+
+    def decide(self, world: World, seen: Seen) -> Act | None:
+        """The next act, None: nothing to do."""
+        tenant = world.tenant
+        rows = (tenant._replace(fence=0, lease=tenant.lease.FREE, cluster=0), world.executions, world.placements)
+        key = (rows, seen)
+        if key not in self._known:
+            self._known[key] = self._decide(world, seen)
+        return self._known[key]
+
+    def _decide(self, world: World, seen: Seen) -> Act | None:
+        rows = self._rows(world, seen)
+        active = rows.active
+        view = View(
+            followed=active.id if active is not None and seen.engine is not None else None,
+            engine=ExecutionStatus(seen.engine) if seen.engine is not None else None,
+            finding=_finding(seen.finding),
+            finding_due=FAR_AHEAD,
+            heals=sum(e.heal for e in world.executions if e.life == world.tenant.life),
+            worked_at=NOW,
+        )
+        match reconcile(rows, view, self._policy).act:
+            case None:
+                return None
+            case real.Stop(execution, cause, _):
+                return "Stop", execution.id, cause
+            case real.Finish(execution, outcome, _):
+                return "Finish", execution.id, outcome
+            case real.Clean(placements):
+                return "Clean", placements[0].execution_id
+            case real.Promote() | real.Start() | real.Follow() | real.Look() | real.RestoreServing() as act:
+                return type(act).__name__, act.execution.id
+            case act:
+                return (type(act).__name__,)
+
+    def _rows(self, world: World, seen: Seen) -> Lifecycle:
+        """`persistence.lifecycle.load`."""
+        tenant = world.tenant
+        executions = [self._execution(e, seen) for e in world.executions if e.life == tenant.life]
+        placements = [p for p in world.placements if p.state in LIVE and world.of(p.execution).life == tenant.life]
+        placements.sort(key=lambda p: world.of(p.execution).order)
+        spent = Condition(type="Healthy", status="false", reason=real.HEAL_BUDGET, message="", since=NOW)
+        return Lifecycle(
+            tenant=Tenant(
+                id=LIVES[tenant.life],
+                name=NAME,
+                labels={},
+                annotations={},
+                spec=self._binding.execution(tenant.current).spec,
+                generation=tenant.generation,
+                observed_generation=tenant.observed,
+                status=tenant.status,
+                status_message="",
+                conditions=(spent,) if tenant.budget_spent else (),
+                observed=Observed(),
+                current_execution=tenant.current,
+                serving_execution=tenant.serving,
+                version=1,
+                paused=tenant.paused,
+                epoch=1,
+                fence=1,
+                lease_owner=None,
+                lease_expires_at=None,
+                created_at=NOW,
+                updated_at=NOW,
+                deletion_requested_at=NOW if tenant.deleting else None,
+                deleted_at=NOW if tenant.status is Status.DELETED else None,
+            ),
+            executions=tuple(executions),
+            steps=(),
+            placements=tuple(self._placement(p.execution, p.resource) for p in placements),
+            now=NOW,
+        )
+
+    def _execution(self, row: Row, seen: Seen) -> Execution:
+        known = self._binding.execution(row.id)
+        return replace(
+            known,
+            state=row.state,
+            sub_state=seen.engine if row.state.active else None,  # written down already
+            stop_cause=row.cause,
+            stop_requested_at=(LONG_AGO if seen.stop_waited else NOW) if row.cause else None,
+            cancel_requested_at=NOW if row.cancel else None,
+            started_at=LONG_AGO if seen.deadline_over else NOW,
+        )
+
+    def _placement(self, id: str, resource: str | None) -> Placement:
+        made = self._binding.execution(id)
+        return Placement(
+            execution_id=id,
+            tenant_id=made.tenant_id,
+            provider=made.spec.compute.provider,
+            engine_identity=ENGINE_IDENTITY,
+            generation=made.generation,
+            run=made.run,
+            name=self._binding.name(id),
+            resource_id=resource,
+            state=PlacementState.PLACED if resource else PlacementState.INTENDED,
+            created_at=NOW,
+        )
+
+
+def _finding(seen: tuple[bool, bool, bool, bool] | None) -> Finding | None:
+    if seen is None:
+        return None
+    fresh, present, running, healthy = seen
+    return Finding(epoch=1 if fresh else 0, present=present, running=running, matches=True, healthy=healthy)
+
+

@@ -1,0 +1,108 @@
+"""What clients may ask: the guards of `controlplane.persistence.intents` and `.freeze`, on the model's rows.
+
+None: refused, as there. Statuses move through the real `transitions`.
+"""
+
+from controlplane.model import Action, ExecutionState, PlacementState, Status
+from controlplane.transitions import Cause, move
+from tests.model.binding import Binding
+from tests.model.rules import Rule
+from tests.model.world import LIVES, Execution, Owner, Tenant, World
+
+
+def patch(world: World, binding: Binding) -> World | None:
+    """`intents.patch` with a changed spec."""
+    if world.tenant.deleting:
+        return None
+    return _new_generation(world, binding, _next_action(world), Cause.SPEC_ACCEPTED)
+
+
+def delete(world: World, binding: Binding) -> World | None:
+    """`intents.delete`."""
+    if world.tenant.deleting:
+        return None
+    return _new_generation(world, binding, Action.DELETE, Cause.DELETE_ACCEPTED)
+
+
+def retry(world: World, binding: Binding) -> World | None:
+    """`intents.retry`."""
+    tenant = world.tenant
+    if tenant.deleting or tenant.status is not Status.FAILED or world.queued is not None:
+        return None
+    world = queue(world, binding, _next_action(world), next_run(world))
+    return world.of_tenant(status=move(tenant.status, Cause.RETRY_ACCEPTED))
+
+
+def cancel(world: World, execution: Execution) -> World | None:
+    """`intents.cancel`."""
+    if world.tenant.deleting or execution.state.terminal or world.tenant.serving == execution.id or execution.cancel:
+        return None
+    return world.save(execution.id, cancel=True)
+
+
+def force_delete(world: World) -> World | None:
+    """`intents.force_delete`: the row is closed whatever its compute, and no owner's fence holds any more."""
+    tenant = world.tenant
+    if tenant.deleted:
+        return None
+    for execution in (world.queued, world.active):
+        if execution is not None:
+            world = world.save(execution.id, state=ExecutionState.CANCELLED)
+    for placement in world.placements:
+        if placement.state in (PlacementState.INTENDED, PlacementState.PLACED):
+            world = world.place(placement._replace(state=PlacementState.ABANDONED))
+    status = move(move(tenant.status, Cause.DELETE_ACCEPTED), Cause.GONE)
+    return world.of_tenant(status=status, deleting=True, fence=tenant.fence + 1).bump()
+
+
+def pause(world: World) -> World | None:
+    """`freeze.pause`."""
+    return None if world.tenant.paused or world.tenant.deleted else world.of_tenant(paused=True)
+
+
+def resume(world: World) -> World:
+    """`freeze.resume`."""
+    return world.of_tenant(paused=False)
+
+
+def create_again(world: World, binding: Binding) -> World | None:
+    """`intents.create` under the name of a tenant that was deleted: the unique index lets it."""
+    before = world.tenant
+    life = before.life + 1
+    if not before.deleted or life == len(LIVES):
+        return None
+    tenant = Tenant(life=life, past=(*before.past, before.serving))
+    return queue(world._replace(tenant=tenant, owners=(Owner(cluster=0, fence=1),)), binding, Action.PROVISION, 1)
+
+
+def queue(world: World, binding: Binding, action: Action, run: int, *, heal: bool = False) -> World:
+    """`executions.add`, and the epoch's step."""
+    tenant = world.tenant
+    id = binding.learn(tenant.life, action, tenant.generation, run)
+    added = Execution(id, tenant.life, action, tenant.generation, run, heal=heal)
+    rows = tuple(sorted((*world.executions, added), key=lambda e: e.order))
+    return world._replace(executions=rows, tenant=tenant._replace(current=id)).bump()
+
+
+def next_run(world: World) -> int:
+    """`executions.next_run`."""
+    of = world.tenant
+    return max(e.run for e in world.executions if (e.life, e.generation) == (of.life, of.generation)) + 1
+
+
+def _next_action(world: World) -> Action:
+    return Action.UPDATE if world.tenant.observed > 0 else Action.PROVISION
+
+
+def _new_generation(world: World, binding: Binding, action: Action, cause: Cause) -> World:
+    """`intents._new_generation`: the older queued one is superseded, the status moves with the intent."""
+    tenant = world.tenant
+    if world.queued is not None:
+        world = world.save(world.queued.id, state=ExecutionState.SUPERSEDED)
+    status = move(tenant.status, cause) if Rule.STATUS_WITH_INTENT in binding.rules else tenant.status
+    world = world.of_tenant(
+        generation=tenant.generation + 1, status=status, deleting=tenant.deleting or action is Action.DELETE
+    )
+    return queue(world, binding, action, 1)
+
+

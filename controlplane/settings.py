@@ -65,6 +65,8 @@ class Settings(BaseModel):
     provision_deadline_seconds: Seconds = 600.0
     event_retention_days: float = Field(default=90, gt=0)
     """So long the audit trail is kept; a watcher that wants to resume from before that is told so (410)."""
+    request_timeout_seconds: Seconds = 20.0
+    """After which a request that has no answer yet is 503 `overloaded`; `Prefer: wait` adds what it asks for."""
     rate_limit_per_minute: int | None = Field(default=None, ge=1)
     """Requests of one token at one replica of the API in a minute, with bursts of a sixth of that; None: no limit."""
     process_role: Literal["admin", "operator"] = "admin"

@@ -9,6 +9,7 @@ from starlette.types import Lifespan
 
 from controlplane.api import failures, openapi
 from controlplane.api.body_limit import BodyLimit
+from controlplane.api.deadline import Deadline
 from controlplane.api.edge import Edge
 from controlplane.api.replica import Parts, replica
 from controlplane.api.routers import admin, docs, events, executions, freeze, health, logs, providers, tenants, tokens
@@ -54,10 +55,10 @@ def create_app(
             app.state.replica = made
             yield
 
-    return bare_app(lifespan)
+    return bare_app(lifespan, settings.request_timeout_seconds)
 
 
-def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+def bare_app(lifespan: Lifespan[FastAPI] | None = None, request_timeout_seconds: float = 20.0) -> FastAPI:
     """Routes and layers without anything behind them: enough to be asked for its OpenAPI document."""
     app = FastAPI(
         title="Landlord",
@@ -72,6 +73,7 @@ def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     failures.install(app, ROUTERS)
+    app.add_middleware(Deadline, seconds=request_timeout_seconds)
     app.add_middleware(BodyLimit)
     app.add_middleware(Edge)
     app.openapi = lambda: openapi.document(app, ROUTERS)  # type: ignore[method-assign]

@@ -16,6 +16,7 @@ from fastapi import Depends, Header, Query, Request
 from starlette.responses import Response
 
 from controlplane.api import plans, request_id
+from controlplane.api.deadline import extend
 from controlplane.api.etags import etag
 from controlplane.api.problem import problem_response
 from controlplane.api.replica import Here, Replica
@@ -193,7 +194,9 @@ async def mutation(
     dry_run: Annotated[bool, Query(description="Answer with the plan (200) and store nothing.")] = False,
 ) -> Mutation:
     """The dependency of every route that changes a tenant."""
-    return Mutation(request, here, token, if_match, idempotency_key, dry_run, wait_seconds(prefer))
+    wait = wait_seconds(prefer)
+    extend(request, wait)
+    return Mutation(request, here, token, if_match, idempotency_key, dry_run, wait)
 
 
 Mutating = Annotated[Mutation, Depends(mutation)]

@@ -22,7 +22,8 @@ POOL = 10
 MUTATIONS = 6
 """Transactions at once: the rest of the pool is for reads, so that these stay fast while mutations wait."""
 MUTATION_QUEUE = 1000
-MUTATION_PATIENCE = 10.0
+MUTATION_PATIENCE = 0.5
+"""Of the time that a request has: so long it waits for its turn. Who waited longer has no time left to be done in."""
 WAITERS = 100
 WATCHERS = 600
 _GOODBYE_SECONDS = 10.0
@@ -48,8 +49,8 @@ class Replica:
     tokens: TokenCache
     feed: EventFeed
     rates: RateLimit
+    mutations: Slots
     background: Background = field(default_factory=Background)
-    mutations: Slots = field(default_factory=lambda: Slots(MUTATIONS, queue=MUTATION_QUEUE, patience=MUTATION_PATIENCE))
     waiters: Slots = field(default_factory=lambda: Slots(WAITERS, queue=0, patience=0))
     watchers: Slots = field(default_factory=lambda: Slots(WATCHERS, queue=0, patience=0))
 
@@ -89,7 +90,9 @@ async def replica(parts: Parts) -> AsyncIterator[Replica]:
     engine = create_engine(parts.database_url, pool=POOL + 1, application="landlord api")
     tokens = TokenCache(engine)
     feed = EventFeed(engine, on_event=tokens.hear)
-    made = Replica(parts, engine, tokens, feed, RateLimit(parts.settings.rate_limit_per_minute))
+    patience = parts.settings.request_timeout_seconds * MUTATION_PATIENCE
+    mutations = Slots(MUTATIONS, queue=MUTATION_QUEUE, patience=patience)
+    made = Replica(parts, engine, tokens, feed, RateLimit(parts.settings.rate_limit_per_minute), mutations)
     try:
         async with feed.running():
             yield made

@@ -1,12 +1,10 @@
 """What is refused, and how: the right problem, and no row and no wake-up behind it."""
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 from fastapi.routing import APIRoute
@@ -299,25 +297,3 @@ async def test_the_documentation_needs_nobody_else(api: Api) -> None:
     wrong = await api.client.post("/v1/openapi.json")
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
     assert "GET" in wrong.headers["allow"]
-
-
-async def test_too_many_at_once_is_overloaded_and_reads_go_on(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api.replica.mutations, "_room", 5)
-    async with api.engine.begin() as connection:
-        await connection.execute(text("LOCK TABLE tenants IN SHARE ROW EXCLUSIVE MODE"))
-        waiting = [asyncio.create_task(api.create(f"t-{number}")) for number in range(20)]
-        refused = await asyncio.wait_for(_first_done(waiting, 9), 5)
-        assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(503, "overloaded")}
-        assert all(answer.headers["retry-after"] for answer in refused)
-        assert (await api.client.get("/v1/tenants")).status_code == 200
-    statuses = sorted(answer.status_code for answer in await asyncio.gather(*waiting))
-    assert statuses == [202] * 11 + [503] * 9
-
-
-async def _first_done(tasks: list[asyncio.Task[httpx.Response]], count: int) -> list[httpx.Response]:
-    found = []
-    for task in asyncio.as_completed(tasks):
-        found.append(await task)
-        if len(found) == count:
-            break
-    return found

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from controlplane.api.bodies import FreezeScope
 from controlplane.api.consistency import differences
+from controlplane.api.deadline import extend
 from controlplane.api.documents import answers, body_of
 from controlplane.api.failures import invalid_body
 from controlplane.api.mutations import JSON
@@ -20,6 +21,8 @@ from controlplane.persistence import freeze
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
 _ALL = "all"
+_LISTING_SECONDS = 90.0
+"""Every provider lists all that it has."""
 
 
 @router.post(
@@ -65,8 +68,9 @@ async def list_pauses(here: Here, _: Admin) -> Response:
     response_model=ConsistencyOut,
     responses=answers(ConsistencyOut, "forbidden", status=200),
 )
-async def get_consistency(here: Here, _: Admin) -> Response:
+async def get_consistency(request: Request, here: Here, _: Admin) -> Response:
     """Rows against actors against resources, now: every difference named."""
+    extend(request, _LISTING_SECONDS)
     found = await differences(here.engine, here.compute, here.directory)
     listed = [DifferenceOut.model_validate(asdict(difference)) for difference in found]
     return Response(ConsistencyOut(differences=listed).model_dump_json(), media_type=JSON)

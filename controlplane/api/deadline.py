@@ -1,0 +1,48 @@
+"""Every request is answered in time, well or not: none piles up behind a database or a provider that hangs."""
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from controlplane.api.problem import problem_response
+
+_STATE = "deadline"
+
+
+class Deadline:
+    """ASGI middleware: an answer that has not begun `seconds` after the body was there is 503 `overloaded`.
+
+    What has begun takes its time (Server-Sent Events). A change that is being committed is not cut off by it: it runs
+    to its end beside the answer (see `background`)."""
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(self._seconds) as timeout:
+                scope.setdefault("state", {})[_STATE] = timeout
+
+                async def begin(message: Message) -> None:
+                    timeout.reschedule(None)
+                    await send(message)
+
+                await self._app(scope, receive, begin)
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            detail = "no answer in time; what was begun ends by itself: ask again, with the same Idempotency-Key"
+            response = problem_response("overloaded", detail, headers={"Retry-After": "1"})
+            await response(scope, receive, send)
+
+
+def extend(request: Request, seconds: float) -> None:
+    """So much more time for a request that asked to wait, or whose work is known to take long."""
+    timeout: asyncio.Timeout | None = getattr(request.state, _STATE, None)
+    if timeout is not None and (when := timeout.when()) is not None:
+        timeout.reschedule(when + seconds)

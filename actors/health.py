@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from controlplane.model import Execution, HealthSpec
 from controlplane.ports import Prober, ProbeResult, Resource, ResourceState
-from controlplane.reconcile import Finding
 from controlplane.steps import Steps
+from controlplane.view import Finding
 
 OBSERVE_SECONDS = 10.0
 

@@ -17,13 +17,15 @@ from actors.execution import Follower
 from actors.health import HealthTracker, Observer
 from actors.mailbox import Mailbox
 from actors.runtime import Runtime
-from controlplane import reconcile as rules
+from controlplane import acts
 from controlplane.backoff import Backoff
 from controlplane.errors import LandlordError, LeaseLost, ProviderNotEnabled
 from controlplane.model import Execution, ExecutionState, Lifecycle, Observed, Status
 from controlplane.persistence.ownership import Ownership
 from controlplane.ports import ExecutionInput, WorkflowProvider
+from controlplane.reconcile import HEAL_BUDGET, reconcile
 from controlplane.transitions import Cause
+from controlplane.view import Silence, View
 from providers.workflow.embedded import EmbeddedWorkflow
 
 logger = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class Runner:
         self._mailbox = mailbox
         self._observer = Observer(runtime.steps, runtime.prober)
         self._tracker = HealthTracker()
-        self._view = rules.View()
+        self._view = View()
         self._policy = runtime.policy
         self._follower: Follower | None = None
         self._chores: dict[str, asyncio.Task[None]] = {}
@@ -107,65 +109,65 @@ class Runner:
             silence=self._silence_of(followed, rows.now),
             worked_at=self._view.worked_at or rows.now,
         )
-        decision = rules.reconcile(rows, self._view, self._policy)
+        decision = reconcile(rows, self._view, self._policy)
         self._mailbox.publish(rows)
         match decision.act:
-            case rules.Leave():
+            case acts.Leave():
                 return "deleted"
-            case rules.Passivate():
+            case acts.Passivate():
                 return None if self._mailbox.dirty else "passivated"
             case None:
                 await self._mailbox.wait(decision.look_again)
             case act:
-                if not isinstance(act, rules.Look):
+                if not isinstance(act, acts.Look):
                     self._view = replace(self._view, worked_at=rows.now)
                 await self._do(act, rows)
         return None
 
-    def _silence_of(self, followed: Follower | None, now: datetime) -> rules.Silence | None:
+    def _silence_of(self, followed: Follower | None, now: datetime) -> Silence | None:
         """By the clock of the rows, from the first look that saw it."""
         if followed is None or followed.silence is None:
             return None
         before = self._view.silence if self._view.followed == followed.execution_id else None
-        return rules.Silence(before.since if before else now, followed.silence)
+        return Silence(before.since if before else now, followed.silence)
 
-    async def _do(self, act: rules.Act, rows: Lifecycle) -> None:
+    async def _do(self, act: acts.Act, rows: Lifecycle) -> None:
         own = self._ownership
         match act:
-            case rules.Promote(execution):
+            case acts.Promote(execution):
                 if await own.promote(execution.id):
                     starting = replace(execution, state=ExecutionState.STARTING)
                     await self._chore("start", self._start(starting, rows.now))
                     await self._mailbox.wait(None)
-            case rules.Start(execution):
+            case acts.Start(execution):
                 await self._chore("start", self._start(execution, rows.now))
-            case rules.Follow(execution):
+            case acts.Follow(execution):
                 self._follow(execution, execution.provider_ref)
-            case rules.AdvancePlanned(execution):
+            case acts.AdvancePlanned(execution):
                 await own.planned(execution.id)
-            case rules.RecordProgress(execution, status):
+            case acts.RecordProgress(execution, status):
                 await own.progressed(execution.id, status)
-            case rules.Stop(execution, cause, reason):
+            case acts.Stop(execution, cause, reason):
                 if await own.stop(execution.id, cause, reason):
                     await self._chore("cancel", self._cancel(execution, reason, kill=False))
-            case rules.Finish(execution, outcome, message):
+            case acts.Finish(execution, outcome, message):
                 await self._finish(execution, outcome, message)
-            case rules.HandOver(execution, engine, message):
+            case acts.HandOver(execution, engine, message):
                 await self._finish(execution, ExecutionState.FAILED, message, next_engine=engine)
-            case rules.Clean(placements):
+            case acts.Clean(placements):
                 ended = [found for p in placements if (found := rows.find(p.execution_id)) is not None]
                 await self._chore("clean", self._clean(ended, rows.now))
-            case rules.Look(execution):
+            case acts.Look(execution):
                 await self._chore("look", self._look(execution, rows))
-            case rules.RestoreServing(execution):
+            case acts.RestoreServing(execution):
                 await self._chore("restore", self._restore(execution, rows.now))
-            case rules.MarkUnhealthy(message):
+            case acts.MarkUnhealthy(message):
                 await self._mark(rows, Cause.UNHEALTHY, message, "ProbeFailed")
-            case rules.MarkBudgetSpent(message):
-                await self._mark(rows, Cause.UNHEALTHY, message, rules.HEAL_BUDGET)
-            case rules.MarkRecovered():
+            case acts.MarkBudgetSpent(message):
+                await self._mark(rows, Cause.UNHEALTHY, message, HEAL_BUDGET)
+            case acts.MarkRecovered():
                 await self._mark(rows, Cause.RECOVERED, "", "")
-            case rules.Heal(reason):
+            case acts.Heal(reason):
                 await own.heal(rows.tenant.epoch, reason, default_workflow=self._runtime.settings.workflow_provider)
 
     async def _mark(self, rows: Lifecycle, cause: Cause, message: str, reason: str) -> None:

@@ -15,9 +15,9 @@ from controlplane.persistence.engine import create_engine
 from controlplane.persistence.runs import PostgresExecutionStore
 from controlplane.ports import ComputeProvider, StepRunner, WorkflowEnvironment, WorkflowProvider
 from controlplane.probe import HealthProber
-from controlplane.reconcile import Policy
 from controlplane.settings import Settings, load_settings
 from controlplane.steps import Steps
+from controlplane.view import Policy
 from providers import registry
 from providers.registry import Enabled
 

@@ -4,9 +4,28 @@ look again. Called by the tenant actor's runner for every wake-up, whatever woke
 No I/O and no clock of its own: `now` is the database's, read with the rows.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from controlplane.acts import (
+    AdvancePlanned,
+    Clean,
+    Decision,
+    Finish,
+    Follow,
+    HandOver,
+    Heal,
+    Leave,
+    Look,
+    MarkBudgetSpent,
+    MarkRecovered,
+    MarkUnhealthy,
+    Passivate,
+    Promote,
+    RecordProgress,
+    RestoreServing,
+    Start,
+    Stop,
+)
 from controlplane.model import (
     Action,
     Execution,
@@ -20,6 +39,7 @@ from controlplane.model import (
     SubState,
 )
 from controlplane.ports import ExecutionStatus
+from controlplane.view import Policy, Silence, View
 
 STOP_SECONDS = 30.0
 """A stopping execution whose engine does not answer is ended after this; the gate, not the wait, is the guarantee."""
@@ -29,211 +49,6 @@ MOST_DOUBLINGS = 4
 
 HEAL_BUDGET = "HealBudget"
 """Reason of the condition Healthy when a tenant is not healed any more."""
-
-
-# --- what is known beside the rows ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One look at the serving resource of a resting tenant, begun at `epoch` of its row."""
-
-    epoch: int
-    present: bool
-    running: bool
-    matches: bool
-    """Its labels are those of the serving execution, spec hash included."""
-    healthy: bool | None
-    """The verdict after thresholds; None: cannot tell yet."""
-    detail: str = ""
-    good: int = 1
-    """Probes in a row that were good."""
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """An engine does not answer, or is not enabled here any more."""
-
-    since: datetime
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What the actor knows beside the rows: its children and what they last said."""
-
-    followed: str | None = None
-    """Execution id whose engine a child follows, and `engine`: what the engine last said of it."""
-    engine: ExecutionStatus | None = None
-    silence: Silence | None = None
-    """Of that engine; None: it answers."""
-    start_due: datetime | None = None
-    """After a start that failed of what its engine had lost, not before this."""
-    finding: Finding | None = None
-    finding_due: datetime | None = None
-    """When the serving resource is to be looked at next; None: at once."""
-    clean_due: datetime | None = None
-    """After a failed clean-up, not before this."""
-    restore_due: datetime | None = None
-    """After starting the serving resource again, not before this."""
-    heals: int = 0
-    """Heals begun within the budget's window, and `degradations`: how often it became degraded within it."""
-    degradations: int = 1
-    worked_at: datetime | None = None
-    """When this actor last had work; None: it just came."""
-    draining: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The settings that decide. Seconds; `idle` None: never passivate."""
-
-    idle: float | None
-    deadline: float
-    heal_budget: int = 5
-    heal_window: float = 600.0
-    fallback: str | None = None
-    """The engine that is always there. A delete whose own one is silent for `engine_silence` is handed to it."""
-    engine_silence: float = 300.0
-
-
-# --- what to do -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """The tenant is deleted: exit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Passivate:
-    """Nothing to do for a while: give the lease back and exit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Promote:
-    execution: Execution
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Call the engine's start (idempotent) and follow it."""
-
-    execution: Execution
-
-
-@dataclass(frozen=True, slots=True)
-class Follow:
-    execution: Execution
-
-
-@dataclass(frozen=True, slots=True)
-class AdvancePlanned:
-    execution: Execution
-
-
-@dataclass(frozen=True, slots=True)
-class RecordProgress:
-    execution: Execution
-    status: ExecutionStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    execution: Execution
-    cause: StopCause
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    execution: Execution
-    outcome: ExecutionState
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class HandOver:
-    """End a delete whose engine is not there as failed; its next run is `engine`'s."""
-
-    execution: Execution
-    engine: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Clean:
-    """Remove what executions that ended without serving have left."""
-
-    placements: tuple[Placement, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Observe and probe the serving resource."""
-
-    execution: Execution
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreServing:
-    """The serving resource is there and does not run: start it again."""
-
-    execution: Execution
-
-
-@dataclass(frozen=True, slots=True)
-class MarkUnhealthy:
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class MarkRecovered:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Heal:
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class MarkBudgetSpent:
-    """Healed too often of late: it stays degraded until the budget's window has moved on."""
-
-    message: str
-
-
-Act = (
-    Leave
-    | Passivate
-    | Promote
-    | Start
-    | Follow
-    | AdvancePlanned
-    | RecordProgress
-    | Stop
-    | Finish
-    | HandOver
-    | Clean
-    | Look
-    | RestoreServing
-    | MarkUnhealthy
-    | MarkRecovered
-    | Heal
-    | MarkBudgetSpent
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """At most one action; `look_again`: seconds until the next look without a wake-up, None: only when woken."""
-
-    act: Act | None
-    look_again: float | None = None
-
-
-# --- the rules --------------------------------------------------------------------------------------------------------
 
 
 def reconcile(rows: Lifecycle, view: View, policy: Policy) -> Decision:

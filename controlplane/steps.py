@@ -33,7 +33,8 @@ from controlplane.ports import (
 )
 
 FIRST_PROBE_SECONDS = 0.05
-"""wait_healthy looks again after this, doubling up to the spec's interval: most tenants are up in a moment."""
+"""wait_healthy looks again after this, and half as long again each time, up to the spec's interval: most tenants are up
+in a moment, and are not to wait for long because they just were not yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ class Steps:
             attempt,
             good,
             bad,
-            pause=min(before.pause * 2, health.interval_seconds),
+            pause=min(before.pause * 1.5, health.interval_seconds),
             failing=result.detail if failing else None,
             again=min(before.pause, health.interval_seconds, health.deadline_seconds - waited),
         )

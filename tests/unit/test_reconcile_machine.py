@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from controlplane import reconcile as rules
+from controlplane import acts
 from controlplane.conditions import with_condition
 from controlplane.model import (
     CURRENT,
@@ -24,8 +24,9 @@ from controlplane.model import (
     execution_id,
 )
 from controlplane.ports import ExecutionStatus
-from controlplane.reconcile import Finding, Policy, Silence, View, reconcile
+from controlplane.reconcile import HEAL_BUDGET, reconcile
 from controlplane.transitions import STARTED, Cause, move
+from controlplane.view import Finding, Policy, Silence, View
 from tests.unit.builders import NOW, TENANT_ID, execution, placement, tenant
 
 POLICY = Policy(idle=60, deadline=600, fallback="embedded")
@@ -141,17 +142,17 @@ class Machine(RuleBasedStateMachine):
                 return
         raise AssertionError(f"the owner does not come to rest: {decision}")
 
-    def _do(self, act: rules.Act) -> bool:
+    def _do(self, act: acts.Act) -> bool:
         """False: the action is a child's, whose answer is a rule of its own."""
         match act:
-            case rules.Leave() | rules.Passivate():
+            case acts.Leave() | acts.Passivate():
                 self.left = True
-            case rules.Promote(one):
+            case acts.Promote(one):
                 assert self._active is None, "one active execution"
                 self._save(one, state=ExecutionState.STARTING, started_at=self.now, next_attempt_at=None)
                 self._move(STARTED[one.action])
                 self._bump()
-            case rules.Start(one) | rules.Follow(one):
+            case acts.Start(one) | acts.Follow(one):
                 assert not one.state.terminal, "a terminal execution is never started again"
                 if one.state is ExecutionState.STARTING:
                     self._save(one, state=ExecutionState.RUNNING)
@@ -159,9 +160,9 @@ class Machine(RuleBasedStateMachine):
                 if status is None or status.sub_state is SubState.UNKNOWN:
                     status = ExecutionStatus(SubState.RUNNING)
                 self.view = replace(self.view, followed=one.id, engine=status, silence=None)
-            case rules.AdvancePlanned():
+            case acts.AdvancePlanned():
                 self._move(Cause.PLANNED)
-            case rules.RecordProgress(one, status):
+            case acts.RecordProgress(one, status):
                 self._save(
                     one,
                     sub_state=status.sub_state,
@@ -169,7 +170,7 @@ class Machine(RuleBasedStateMachine):
                     error=status.error,
                     next_attempt_at=status.next_attempt_at,
                 )
-            case rules.Stop(one, cause, reason):
+            case acts.Stop(one, cause, reason):
                 assert self.tenant.serving_execution != one.id, "what serves is not stopped"
                 self._save(
                     one,
@@ -179,29 +180,29 @@ class Machine(RuleBasedStateMachine):
                     stop_requested_at=self.now,
                 )
                 assert cause in StopCause
-            case rules.Finish(one, outcome, _):
+            case acts.Finish(one, outcome, _):
                 self._finish(one, outcome)
-            case rules.HandOver(one, engine, _):
+            case acts.HandOver(one, engine, _):
                 assert one.action is Action.DELETE
                 assert one.provider != engine, "it would be handed over for ever"
                 self._finish(one, ExecutionState.FAILED, engine)
-            case rules.Clean(placements):
+            case acts.Clean(placements):
                 for one in placements:
                     assert one.execution_id != self.tenant.serving_execution, "what serves is not removed"
                     assert self._find(one.execution_id).state.terminal
                     self.placements.remove(one)
-            case rules.MarkUnhealthy() | rules.MarkBudgetSpent():
+            case acts.MarkUnhealthy() | acts.MarkBudgetSpent():
                 self._move(Cause.UNHEALTHY)
-                said = with_condition(self.tenant.conditions, "Healthy", "false", rules.HEAL_BUDGET, self.now)
-                if isinstance(act, rules.MarkBudgetSpent):
+                said = with_condition(self.tenant.conditions, "Healthy", "false", HEAL_BUDGET, self.now)
+                if isinstance(act, acts.MarkBudgetSpent):
                     self.tenant = replace(self.tenant, conditions=said)
-            case rules.MarkRecovered():
+            case acts.MarkRecovered():
                 self._move(Cause.RECOVERED)
-            case rules.Heal():
+            case acts.Heal():
                 assert not self._unfinished, "a heal begins when nothing else is on"
                 self._add(Action.UPDATE, self._next_run())
                 self._move(Cause.UNHEALTHY)
-            case rules.Look() | rules.RestoreServing():
+            case acts.Look() | acts.RestoreServing():
                 return False
         return True
 

@@ -1,0 +1,69 @@
+"""What the owner of a tenant knows beside the rows, and the settings that decide."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from controlplane.ports import ExecutionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One look at the serving resource of a resting tenant, begun at `epoch` of its row."""
+
+    epoch: int
+    present: bool
+    running: bool
+    matches: bool
+    """Its labels are those of the serving execution, spec hash included."""
+    healthy: bool | None
+    """The verdict after thresholds; None: cannot tell yet."""
+    detail: str = ""
+    good: int = 1
+    """Probes in a row that were good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """An engine does not answer, or is not enabled here any more."""
+
+    since: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the actor knows beside the rows: its children and what they last said."""
+
+    followed: str | None = None
+    """Execution id whose engine a child follows, and `engine`: what the engine last said of it."""
+    engine: ExecutionStatus | None = None
+    silence: Silence | None = None
+    """Of that engine; None: it answers."""
+    start_due: datetime | None = None
+    """After a start that failed of what its engine had lost, not before this."""
+    finding: Finding | None = None
+    finding_due: datetime | None = None
+    """When the serving resource is to be looked at next; None: at once."""
+    clean_due: datetime | None = None
+    """After a failed clean-up, not before this."""
+    restore_due: datetime | None = None
+    """After starting the serving resource again, not before this."""
+    heals: int = 0
+    """Heals begun within the budget's window, and `degradations`: how often it became degraded within it."""
+    degradations: int = 1
+    worked_at: datetime | None = None
+    """When this actor last had work; None: it just came."""
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that decide. Seconds; `idle` None: never passivate."""
+
+    idle: float | None
+    deadline: float
+    heal_budget: int = 5
+    heal_window: float = 600.0
+    fallback: str | None = None
+    """The engine that is always there. A delete whose own one is silent for `engine_silence` is handed to it."""
+    engine_silence: float = 300.0

@@ -7,7 +7,9 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from controlplane.api.masking import mask
+from controlplane.conditions import with_condition
 from controlplane.model import (
+    Condition,
     Event,
     Execution,
     ExecutionState,
@@ -53,6 +55,16 @@ class ConditionOut(BaseModel):
     message: str
     since: datetime
 
+    @classmethod
+    def of(cls, condition: Condition) -> "ConditionOut":
+        return cls(
+            type=condition.type,
+            status=condition.status,
+            reason=condition.reason,
+            message=condition.message,
+            since=condition.since,
+        )
+
 
 class WorkflowOut(BaseModel):
     """The execution of the newest generation, in words that fit all engines."""
@@ -96,7 +108,9 @@ class TenantOut(BaseModel):
     observed: ObservedOut
     workflow_execution_id: str
     workflow: WorkflowOut
-    paused: bool
+    paused: bool = Field(
+        description="Nothing new is begun: it is paused itself, or its provider, its engine or all are."
+    )
     version: int
     created_at: datetime
     updated_at: datetime
@@ -114,20 +128,11 @@ class TenantOut(BaseModel):
             observed_generation=tenant.observed_generation,
             status=tenant.status.value,
             status_message=tenant.status_message,
-            conditions=[
-                ConditionOut(
-                    type=condition.type,
-                    status=condition.status,
-                    reason=condition.reason,
-                    message=condition.message,
-                    since=condition.since,
-                )
-                for condition in tenant.conditions
-            ],
+            conditions=[ConditionOut.of(condition) for condition in shown_conditions(tenant)],
             observed=ObservedOut.of(tenant.observed),
             workflow_execution_id=execution.id,
             workflow=WorkflowOut.of(execution),
-            paused=tenant.paused,
+            paused=tenant.paused or tenant.frozen is not None,
             version=tenant.version,
             created_at=tenant.created_at,
             updated_at=tenant.updated_at,
@@ -395,6 +400,15 @@ def shown_state(state: ExecutionState) -> WorkflowState:
 
 def shown_sub_state(execution: Execution) -> SubState | None:
     return None if shown_state(execution.state) == "pending" else execution.sub_state
+
+
+def shown_conditions(tenant: Tenant) -> tuple[Condition, ...]:
+    """Those of its row; a freeze of its provider or of all, which is not in the row, shows like a pause of its own."""
+    if tenant.paused or tenant.frozen is None:
+        return tenant.conditions
+    scope = tenant.frozen.scope.removeprefix("provider:")
+    message = f"{scope} is paused: changes are accepted, nothing is done"
+    return with_condition(tenant.conditions, "Synced", "false", "Paused", tenant.frozen.since, message)
 
 
 def shown_spec(spec: TenantSpec) -> dict[str, Any]:

@@ -51,6 +51,14 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class Freeze:
+    """What pauses a tenant beside itself: `all`, or `provider:<name>` of its compute or its engine."""
+
+    scope: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """One row of `tenants`. `version` counts what clients changed; `fence` what owners took."""
 
@@ -69,7 +77,7 @@ class Tenant:
     serving_execution: str | None
     version: int
     paused: bool
-    """Itself; where rows are read to decide or to show, also by a freeze of its provider or of all."""
+    """Itself; where rows are read to decide, also by a freeze of its provider or of all."""
     epoch: int
     """+1 whenever one of its executions is queued, promoted or ended: an observation begun before that is void."""
     fence: int
@@ -79,6 +87,8 @@ class Tenant:
     updated_at: datetime
     deletion_requested_at: datetime | None = None
     deleted_at: datetime | None = None
+    frozen: Freeze | None = None
+    """The widest freeze that holds it; known where rows are read to be shown or for a request."""
 
 
 @dataclass(frozen=True, slots=True)

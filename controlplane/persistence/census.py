@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from controlplane.model import ACTIVE, CURRENT, ExecutionState, HealthSpec, PlacementState, Status
 from controlplane.persistence.engine import reading
 from controlplane.persistence.tables import clusters, executions, heartbeats, placements, tenants
+from controlplane.persistence.tenants import frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,7 @@ async def resting(engine: AsyncEngine) -> list[Serving]:
         .where(
             tenants.c.deletion_requested_at.is_(None),
             tenants.c.status != Status.DELETED,
-            tenants.c.paused.is_(False),
+            ~frozen(),
             placements.c.state.in_((PlacementState.INTENDED, PlacementState.PLACED)),
             ~_unfinished(),
         )
@@ -224,7 +225,7 @@ async def tenant_facts(engine: AsyncEngine) -> list[TenantFact]:
         tenants.c.name,
         tenants.c.status,
         _unfinished().label("unfinished"),
-        or_(waiting, tenants.c.paused).label("waiting"),
+        or_(waiting, frozen()).label("waiting"),
         func.coalesce(tenants.c.lease_expires_at >= func.clock_timestamp(), false()).label("leased"),
         tenants.c.serving_execution.is_not(None).label("serving"),
     ).where(tenants.c.deleted_at.is_(None))

@@ -56,6 +56,7 @@ async def create(
 
     Raises Refused tenant_exists (also while one is being deleted)."""
     id = tenant_id or uuid4()
+    engine = workflow_of(spec, default_workflow)
     try:
         row = (
             (
@@ -71,7 +72,7 @@ async def create(
                         current_execution=execution_id(name, Action.PROVISION, 1, id),
                         epoch=1,
                     )
-                    .returning(tenants_table)
+                    .returning(tenants_table, *tenants.freeze_columns(engine))
                 )
             )
             .mappings()
@@ -91,7 +92,7 @@ async def create(
         tenant,
         Action.PROVISION,
         trigger_source=TriggerSource.API,
-        provider=workflow_of(spec, default_workflow),
+        provider=engine,
     )
     tx.event("tenant.created", tenant, execution=execution, data={"generation": 1, **(detail or {})})
     tx.wake(tenant.id, tenant.name)

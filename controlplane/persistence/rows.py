@@ -14,6 +14,7 @@ from controlplane.model import (
     Event,
     Execution,
     ExecutionState,
+    Freeze,
     Observed,
     Placement,
     PlacementState,
@@ -62,6 +63,7 @@ def tenant(row: Row) -> Tenant:
         updated_at=row["updated_at"],
         deletion_requested_at=row["deletion_requested_at"],
         deleted_at=row["deleted_at"],
+        frozen=Freeze(row["frozen_by"], row["frozen_since"]) if row.get("frozen_by") else None,
     )
 
 

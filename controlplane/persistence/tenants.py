@@ -17,20 +17,36 @@ from controlplane.persistence.tables import executions, freezes, prefixed, tenan
 from controlplane.persistence.transaction import Transaction
 from controlplane.transitions import Cause, move
 
+_current = executions.alias("current")
+
+
+def _frozen_by(engine: ColumnElement[str] | str | None = None) -> ColumnElement[bool]:
+    """Of a row of `freezes`: it holds the tenant. Its engine is that of its spec, else that of its newest execution
+    (or `engine`, where there is none yet)."""
+    spec = tenants.c.spec
+    if engine is None:
+        newest = select(_current.c.provider).where(_current.c.id == tenants.c.current_execution)
+        engine = newest.correlate(tenants).scalar_subquery()
+    names = (spec["compute"]["provider"].astext, func.coalesce(spec["workflow"]["provider"].astext, engine))
+    return or_(freezes.c.scope == "all", *(freezes.c.scope == func.concat("provider:", name) for name in names))
+
 
 def frozen() -> ColumnElement[bool]:
-    """Paused itself, or all are, or the compute or workflow provider of its spec is."""
-    spec = tenants.c.spec
-    of_provider = [
-        func.concat("provider:", spec["compute"]["provider"].astext),
-        func.concat("provider:", spec["workflow"]["provider"].astext),
+    """Paused itself, or all are, or the compute or workflow provider of it is."""
+    return or_(tenants.c.paused, exists().where(_frozen_by()).correlate(tenants)).label("frozen")
+
+
+def freeze_columns(engine: str | None = None) -> list[ColumnElement[Any]]:
+    """For `rows.tenant`: what holds the tenant beside itself."""
+    held = _frozen_by(engine)
+    return [
+        select(column).where(held).correlate(tenants).scalar_subquery().label(name)
+        for name, column in (("frozen_by", func.min(freezes.c.scope)), ("frozen_since", func.min(freezes.c.at)))
     ]
-    by_scope = exists().where(or_(freezes.c.scope == "all", freezes.c.scope.in_(of_provider)))
-    return or_(tenants.c.paused, by_scope).label("frozen")
 
 
 # Built once: putting a statement together costs about as much as running it.
-_ROW = select(tenants, func.clock_timestamp().label("db_now"))
+_ROW = select(tenants, *freeze_columns(), func.clock_timestamp().label("db_now"))
 _LOCK = _ROW.where(tenants.c.id == bindparam("key")).with_for_update()
 _LOCK_OF_EXECUTION = _ROW.where(
     tenants.c.id == select(executions.c.tenant_id).where(executions.c.id == bindparam("key")).scalar_subquery()
@@ -127,7 +143,9 @@ class TenantView:
 def _views() -> Select[Any]:
     """Tenants joined with their current executions, the latter's columns prefixed `x_`."""
     of_execution = prefixed(executions, "x_")
-    return select(tenants, frozen(), *of_execution).join(executions, executions.c.id == tenants.c.current_execution)
+    return select(tenants, *freeze_columns(), *of_execution).join(
+        executions, executions.c.id == tenants.c.current_execution
+    )
 
 
 def _view(row: RowMapping) -> TenantView:

@@ -92,6 +92,12 @@ async def test_another_engine_is_reported_and_not_judged(api: Api) -> None:
 async def test_work_and_owners(api: Api) -> None:
     await api.create()
     assert await found(api) == [("unowned_work", "acme", None)]
+    # Work that is paused is not due: by the tenant's provider, by the engine that it has by default, by all.
+    for scope in ({"provider": "cloud"}, {"provider": "embedded"}, {"all": True}):
+        await api.client.post("/v1/admin/pause", json=scope)
+        assert await found(api) == [], scope
+        await api.client.post("/v1/admin/resume", json=scope)
+    assert await found(api) == [("unowned_work", "acme", None)]
     api.directory.actors = ["acme", "ghost"]
     assert await found(api) == [("actor_without_tenant", "ghost", None)]
     api.directory.actors = None

@@ -151,8 +151,20 @@ async def test_a_provider_or_all_are_paused(api: Api) -> None:
 
     await api.create()
     assert await paused("POST", "pause", provider="cloud") == {"all": False, "providers": ["cloud"]}
-    assert (await api.client.get("/v1/tenants/acme")).json()["paused"] is True
+    assert await said(api) == (True, "Paused", "cloud is paused: changes are accepted, nothing is done")
     assert await paused("POST", "pause", provider="restate") == {"all": False, "providers": ["cloud", "restate"]}
+    # Only of tenants on it: this one's engine is another.
+    assert (await paused("POST", "resume", provider="cloud"))["providers"] == ["restate"]
+    assert await said(api) == (False, None, None)
+    # The engine that the installation chose counts as one that was named.
+    await paused("POST", "pause", provider="embedded")
+    assert await said(api) == (True, "Paused", "embedded is paused: changes are accepted, nothing is done")
+    other = (await api.create("other")).json()
+    assert (other["paused"], other["conditions"][0]["reason"]) == (True, "Paused")
+    await paused("POST", "resume", provider="embedded")
+    await paused("POST", "pause", provider="cloud")
+    patched = (await api.client.patch("/v1/tenants/acme", json={"spec": {"heal": "none"}})).json()
+    assert (patched["paused"], patched["conditions"][0]["reason"]) == (True, "Paused")
     assert await paused("POST", "pause", all=True) == {"all": True, "providers": ["cloud", "restate"]}
     assert (await paused("POST", "pause", provider="moon"))["code"] == "provider_not_enabled"
     for body in ({}, {"all": False}, {"all": True, "provider": "cloud"}):
@@ -160,7 +172,16 @@ async def test_a_provider_or_all_are_paused(api: Api) -> None:
     for body in ({"all": True}, {"provider": "restate"}, {"provider": "cloud"}, {"provider": "cloud"}):
         await paused("POST", "resume", **body)
     assert (await api.client.get("/v1/admin/pause")).json() == {"all": False, "providers": []}
-    assert (await api.client.get("/v1/tenants/acme")).json()["paused"] is False
+    assert await said(api) == (False, "Accepted", "")
+    # One that is paused itself stays so, whatever else is resumed; and is resumed itself while others are paused.
+    await paused("POST", "pause", all=True)
+    await api.client.post("/v1/tenants/acme/pause")
+    await paused("POST", "resume", all=True)
+    assert await said(api) == (True, "Paused", "paused: changes are accepted, nothing is done")
+    await paused("POST", "pause", all=True)
+    resumed = (await api.client.post("/v1/tenants/acme/resume")).json()
+    assert (resumed["paused"], resumed["conditions"][0]["message"].split(" ")[0]) == (True, "all")
+    await paused("POST", "resume", all=True)
     told = [(item["type"], item["actor"]) for item in (await api.client.get("/v1/events")).json()["items"]]
     assert ("freeze.set", "admin") in told
 
@@ -200,6 +221,13 @@ async def test_providers_and_their_schemas(api: Api) -> None:
     assert schema["properties"]["replicas"]["default"] == 1
     unknown = await api.client.get("/v1/providers/compute/moon/schema")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "provider_not_found")
+
+
+async def said(api: Api) -> tuple[bool, str | None, str | None]:
+    """Of acme: whether it is paused, and what its condition says of that."""
+    shown = (await api.client.get("/v1/tenants/acme")).json()
+    [condition] = [one for one in shown["conditions"] if one["type"] == "Synced"] or [{}]
+    return shown["paused"], condition.get("reason"), condition.get("message")
 
 
 async def stored_env(api: Api) -> dict[str, str]:

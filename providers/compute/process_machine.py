@@ -156,6 +156,18 @@ def is_free(port: int) -> bool:
     return True
 
 
+def hold_port(port: int) -> socket.socket | None:
+    """Keep other homes' tenants on this machine off a port, until this is closed or its process ends: an abstract Unix
+    address can be bound once. It bridges the moment until the command itself listens. None: another holds it."""
+    holder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        holder.bind(f"\0landlord-port-{port}")
+    except OSError:
+        holder.close()
+        return None
+    return holder
+
+
 def choose_port(root: str) -> int:
     """A free port that no other tenant under `root` holds, running or stopped. Call it under the lock of `root`.
 

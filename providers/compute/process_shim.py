@@ -17,6 +17,7 @@ import json
 import os
 import pwd
 import signal
+import socket
 import sys
 import time
 
@@ -26,6 +27,7 @@ from providers.compute.process_machine import (
     Locked,
     boot_id,
     choose_port,
+    hold_port,
     is_free,
     look,
     read_json,
@@ -71,7 +73,8 @@ def main(directory: str, launch: str, user: str) -> None:
 
 def keep(directory: str, state: Json, secrets: Json, launch: str, user: str, settle: int) -> None:
     """Start it, bound its log until it ends, and record how it ended."""
-    run = start(directory, state, secrets, launch, user)
+    port, held = settled_port(directory, state)
+    run = start(directory, state, secrets, launch, user, port)
     os.close(settle)
     size = 0
     while "pid" in run and os.waitid(os.P_PID, run["pid"], os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
@@ -85,11 +88,11 @@ def keep(directory: str, state: Json, secrets: Json, launch: str, user: str, set
     bound_log(directory)
     ending = {"exit_code": status} if status >= 0 else {"signal": -status}
     write_json(f"{directory}/run.json", {**run, **ending})
+    held.close()
 
 
-def start(directory: str, state: Json, secrets: Json, launch: str, user: str) -> Json:
+def start(directory: str, state: Json, secrets: Json, launch: str, user: str, port: int) -> Json:
     """The new `run.json`: with a pid where it runs, with an `error` for a person where it cannot."""
-    port = settled_port(directory, state)
     run: Json = {"launch": launch, "boot": boot_id(), "port": port}
     log = os.open(f"{directory}/log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     go, say_go = os.pipe()
@@ -122,14 +125,16 @@ def start(directory: str, state: Json, secrets: Json, launch: str, user: str) ->
     return run
 
 
-def settled_port(directory: str, state: Json) -> int:
-    """The tenant's port; a new one, put into `state.json`, where a stranger has taken it."""
-    if not is_free(state["port"]):
+def settled_port(directory: str, state: Json) -> tuple[int, socket.socket]:
+    """The tenant's port, and what holds it; a new one, put into `state.json`, where a stranger has taken it."""
+    held = hold_port(state["port"]) if is_free(state["port"]) else None
+    while held is None:
         root = os.path.dirname(directory)
         with Locked(f"{root}/.lock"):
             state["port"] = choose_port(root)
             write_json(f"{directory}/state.json", state)
-    return int(state["port"])
+        held = hold_port(state["port"])
+    return int(state["port"]), held
 
 
 def run_command(state: Json, secrets: Json, port: int, user: str, log: int) -> str:

@@ -18,7 +18,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from controlplane.errors import InvalidConfig, NotAvailableYet, SettingsError
+from controlplane.errors import InvalidConfig, NotAvailableYet, NotCurrent, SettingsError
 from controlplane.model import HealthSpec
 from controlplane.ports import Resource, ResourceState
 from controlplane.probe import HealthProber
@@ -27,7 +27,7 @@ from providers.compute import process as process_module
 from providers.compute import process_shim
 from providers.compute.process import ProcessCompute
 from providers.compute.process_directory import WORK_OF_USERS, ProcessDirectory
-from providers.compute.process_machine import PORTS, read_json, write_json
+from providers.compute.process_machine import PORTS, hold_port, read_json, write_json
 from providers.compute.secrets import Secrets
 from providers.conformance.compute import SECRET, ComputeConformance, Effect, Gate, LoseAnswer, desire
 
@@ -421,6 +421,27 @@ async def test_a_stopped_tenant_keeps_its_port_unless_a_stranger_takes_it(
         assert moved.id == resource.id
         assert moved.endpoints != resource.endpoints
         await healthy(prober, provider, moved)
+
+
+async def test_a_port_that_another_home_is_about_to_use_is_let_be(
+    provider: ProcessCompute, root: Path, prober: HealthProber
+) -> None:
+    """Its command does not listen yet, so that the port looks free."""
+    with pytest.raises(NotCurrent):
+        await provider.apply(desired := desire(OWNER, WEB), Gate(True, False))
+    state = read_json(str(root / desired.ownership.name / "state.json"))
+    assert state is not None
+    of_another_home = hold_port(state["port"])
+    assert of_another_home is not None
+    with of_another_home:
+        resource = await provider.apply(desired, OPEN)
+        assert resource.endpoints[0].port != state["port"]
+        await healthy(prober, provider, resource)
+        assert hold_port(resource.endpoints[0].port or 0) is None, "its keeper holds it"
+    await provider.stop(resource.id)
+    now_free = hold_port(resource.endpoints[0].port or 0)
+    assert now_free is not None
+    now_free.close()
 
 
 async def test_half_a_directory_is_healed(provider: ProcessCompute, root: Path) -> None:

@@ -75,7 +75,8 @@ class Tenant:
         await runtime.steps.run(execution_id, StepName(step), engine.signals(execution_id))
 
     async def until_leaving(self) -> str:
-        """Held open by the supervisor, which so notices at once when this actor leaves or dies."""
+        """Held open by the supervisor, which so notices at once when this actor dies, or has left: its connections to
+        the database are given back by then, so that the ceiling of actors is one of connections as well."""
         left = self._leaving()
         if self._life is None:
             # Created, and the wake-up that was to follow never came: its caller died.
@@ -85,6 +86,8 @@ class Tenant:
                 left.set()
                 self._exit()
         await left.wait()
+        if self._life is not None:
+            await asyncio.wait([self._life])
         return self._name
 
     async def make_room(self) -> None:

@@ -250,7 +250,9 @@ class _Store:
     async def step_succeeded(self, execution_id: str, step: StepName) -> None:
         await _Ask("step_succeeded", execution_id)
 
-    async def step_failed(self, execution_id: str, step: StepName, error: str, next_attempt_at: datetime | None) -> None:
+    async def step_failed(
+        self, execution_id: str, step: StepName, error: str, next_attempt_at: datetime | None
+    ) -> None:
         await _Ask("step_failed", execution_id)
 
 

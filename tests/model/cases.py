@@ -95,9 +95,7 @@ LONG = (
         split=True,
         passivates=True,
     ),
-    Case(
-        "long: deleted in an update, the name again", Budget(patches=1, deletes=1, rebirths=1, seconds=1), ready=True
-    ),
+    Case("long: deleted in an update, the name again", Budget(patches=1, deletes=1, rebirths=1, seconds=1), ready=True),
     Case("long: deleted, the name again", Budget(deletes=1, rebirths=1, seconds=1)),
     Case("long: a look in flight, slow owner", Budget(patches=1, kills=1), ready=True, looks=True, split=True),
     Case("long: move, crash", Budget(patches=1, failures=1, deletes=1, crashes=1), ready=True, providers={2: "other"}),

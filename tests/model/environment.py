@@ -173,8 +173,6 @@ class Environment:
                 yield ("it exits", found.id), spent.put(found, stopped), Kind.ENVIRONMENT
 
 
-
-
 def _left_behind(world: World, placement: Placement) -> bool:
     """`census._left_behind`: its execution is over and does not serve."""
     row = world.of(placement.execution)

@@ -104,5 +104,3 @@ def _new_generation(world: World, binding: Binding, action: Action, cause: Cause
         generation=tenant.generation + 1, status=status, deleting=tenant.deleting or action is Action.DELETE
     )
     return queue(world, binding, action, 1)
-
-

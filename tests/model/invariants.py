@@ -85,5 +85,3 @@ def _present(world: World, execution: str | None) -> bool:
 def _spent(world: World, case: Case, what: str) -> bool:
     budget: Budget = world.budget
     return bool(getattr(budget, what) < getattr(case.budget, what))
-
-

@@ -13,7 +13,9 @@ from tests.model.case import Case, Kind
 from tests.model.rules import Rule
 from tests.model.world import ENGINE, Placement, Resource, Runner, World
 
-STANDS_ALONE = frozenset({"step_started", "gate", "removable", "create", "start", "stop", "destroy", "switch", "report"})
+STANDS_ALONE = frozenset(
+    {"step_started", "gate", "removable", "create", "start", "stop", "destroy", "switch", "report"}
+)
 """Before these a runner may be overtaken; the other calls only read, or record what was done, and follow at once.
 (`Case.fine`: each call stands alone.)"""
 
@@ -278,5 +280,3 @@ class Runners:
 
 def _seen(resource: Resource | None) -> tuple[str, str, ResourceState] | None:
     return None if resource is None else (resource.id, resource.execution, resource.state)
-
-

@@ -141,5 +141,3 @@ def _short(part: Any) -> str:
     for noise in ("tenant-acme-", "-aaaaaaaa", "landlord-"):
         text = text.replace(noise, "")
     return text
-
-

@@ -60,6 +60,7 @@ class Observed(TypedDict):
     resources: dict[str, str]
     healthy: bool | None
     checked_at: str | None
+    effective_interval_seconds: float | None
 
 
 class TenantDocument(TypedDict):

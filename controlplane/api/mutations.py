@@ -121,7 +121,7 @@ class Mutation:
             if view is not None:
                 headers["ETag"] = etag(view.tenant)
                 headers["Preference-Applied"] = f"wait={self.wait:g}"
-                return Response(TenantOut.of_view(view).model_dump_json(), 200, headers, JSON)
+                return Response(self._shown(view.tenant, view.execution), 200, headers, JSON)
         return Response(answer.body, answer.status, headers, JSON)
 
     async def _commit_and_wake(self, operation: Operation, body_hash: str) -> _Outcome:
@@ -159,7 +159,7 @@ class Mutation:
                 accepted = await operation(tx)
                 if self.dry_run:
                     raise _DryRun(self._plan(accepted))
-                answer = _answer(accepted)
+                answer = self._answer(accepted)
                 if scope is not None:
                     await idempotency.store(tx.connection, scope, body_hash, answer)
         except _DryRun as dry_run:
@@ -170,6 +170,14 @@ class Mutation:
         if self.key is None or self.dry_run:
             return None
         return KeyScope(self.token.id, self.request.method, self.request.url.path, self.key)
+
+    def _answer(self, accepted: Accepted) -> StoredAnswer:
+        headers = {"ETag": etag(accepted.tenant), "Location": f"/v1/tenants/{accepted.tenant.name}"}
+        body = self._shown(accepted.tenant, accepted.execution)
+        return StoredAnswer(accepted.status, headers, body, accepted.ends or accepted.execution.id)
+
+    def _shown(self, tenant: Tenant, execution: Execution) -> str:
+        return TenantOut.of(tenant, execution, self.here.settings.rest_probe_seconds).model_dump_json()
 
     def _plan(self, accepted: Accepted) -> StoredAnswer:
         plan = PlanOut.model_validate(
@@ -200,12 +208,6 @@ async def mutation(
 
 
 Mutating = Annotated[Mutation, Depends(mutation)]
-
-
-def _answer(accepted: Accepted) -> StoredAnswer:
-    headers = {"ETag": etag(accepted.tenant), "Location": f"/v1/tenants/{accepted.tenant.name}"}
-    body = TenantOut.of(accepted.tenant, accepted.execution).model_dump_json()
-    return StoredAnswer(accepted.status, headers, body, accepted.ends or accepted.execution.id)
 
 
 def _trigger_failed(refusal: Wake, answer: StoredAnswer, headers: dict[str, str]) -> Response:

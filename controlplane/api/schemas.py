@@ -1,6 +1,6 @@
 """What the API answers, in API.md's shapes, made from rows. Secrets are stars here already."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from controlplane.model import (
     Event,
     Execution,
     ExecutionState,
-    Observed,
+    Status,
     Step,
     SubState,
     Tenant,
@@ -37,14 +37,20 @@ class ObservedOut(BaseModel):
     resources: dict[str, str]
     healthy: bool | None
     checked_at: datetime | None
+    effective_interval_seconds: float | None = Field(
+        description="Between two looks: `health.interval_seconds` while an actor of the tenant lives, at rest no less "
+        "than LANDLORD_REST_PROBE_SECONDS; null: it is deleted."
+    )
 
     @classmethod
-    def of(cls, observed: Observed) -> "ObservedOut":
+    def of(cls, tenant: Tenant, rest_probe_seconds: float) -> "ObservedOut":
+        observed = tenant.observed
         return cls(
             endpoints=[EndpointOut(name=endpoint.name, url=endpoint.url) for endpoint in observed.endpoints],
             resources=dict(observed.resources),
             healthy=observed.healthy,
             checked_at=observed.checked_at,
+            effective_interval_seconds=effective_interval(tenant, rest_probe_seconds),
         )
 
 
@@ -117,7 +123,8 @@ class TenantOut(BaseModel):
     deleted_at: datetime | None
 
     @classmethod
-    def of(cls, tenant: Tenant, execution: Execution) -> "TenantOut":
+    def of(cls, tenant: Tenant, execution: Execution, rest_probe_seconds: float) -> "TenantOut":
+        """`rest_probe_seconds`: the setting."""
         return cls(
             id=tenant.id,
             name=tenant.name,
@@ -129,7 +136,7 @@ class TenantOut(BaseModel):
             status=tenant.status.value,
             status_message=tenant.status_message,
             conditions=[ConditionOut.of(condition) for condition in shown_conditions(tenant)],
-            observed=ObservedOut.of(tenant.observed),
+            observed=ObservedOut.of(tenant, rest_probe_seconds),
             workflow_execution_id=execution.id,
             workflow=WorkflowOut.of(execution),
             paused=tenant.paused or tenant.frozen is not None,
@@ -140,8 +147,8 @@ class TenantOut(BaseModel):
         )
 
     @classmethod
-    def of_view(cls, view: TenantView) -> "TenantOut":
-        return cls.of(view.tenant, view.execution)
+    def of_view(cls, view: TenantView, rest_probe_seconds: float) -> "TenantOut":
+        return cls.of(view.tenant, view.execution, rest_probe_seconds)
 
 
 class StepOut(BaseModel):
@@ -400,6 +407,15 @@ def shown_state(state: ExecutionState) -> WorkflowState:
 
 def shown_sub_state(execution: Execution) -> SubState | None:
     return None if shown_state(execution.state) == "pending" else execution.sub_state
+
+
+def effective_interval(tenant: Tenant, rest_probe_seconds: float) -> float | None:
+    """A lease that is valid is an actor that lives, and looks; else the supervisor does, in bulk."""
+    if tenant.status is Status.DELETED:
+        return None
+    lives = tenant.lease_expires_at is not None and tenant.lease_expires_at > datetime.now(UTC)
+    wanted = tenant.spec.health.interval_seconds
+    return wanted if lives else max(wanted, rest_probe_seconds)
 
 
 def shown_conditions(tenant: Tenant) -> tuple[Condition, ...]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest_asyncio
+from sqlalchemy import text
 
 from controlplane.model import ExecutionState, Status
 from controlplane.ports import Wake
@@ -37,7 +38,13 @@ async def test_create_stores_wakes_and_answers_the_tenant(api: Api) -> None:
         "trigger_source": "api",
     }
     assert (body["status"], body["generation"], body["observed_generation"], body["version"]) == ("requested", 1, 0, 1)
-    assert body["observed"] == {"endpoints": [], "resources": {}, "healthy": None, "checked_at": None}
+    assert body["observed"] == {
+        "endpoints": [],
+        "resources": {},
+        "healthy": None,
+        "checked_at": None,
+        "effective_interval_seconds": 30,
+    }
     [woken] = api.directory.woken
     assert (woken.name, str(woken.tenant_id), woken.execution_id) == ("acme", body["id"], body["workflow_execution_id"])
     assert woken.timeout == 2.0
@@ -297,3 +304,30 @@ async def test_dry_run_answers_the_plan_and_stores_nothing(api: Api) -> None:
     assert (await api.client.get("/v1/tenants/acme")).json()["version"] == 1
     assert await api.count("executions") == 1
     assert len(api.directory.woken) == 1
+
+
+async def test_how_often_health_is_looked_at(api: Api) -> None:
+    """At rest no more often than the setting, by an actor that lives as often as it asks, deleted never."""
+
+    async def shown(reference: str) -> float | None:
+        found: float | None = (await api.client.get(f"/v1/tenants/{reference}")).json()["observed"][
+            "effective_interval_seconds"
+        ]
+        return found
+
+    created = (await api.create("often")).json()
+    assert created["observed"]["effective_interval_seconds"] == await shown("often") == 30
+    await api.client.post("/v1/tenants", json=tenant("seldom", spec=seldom()))
+    assert await shown("seldom") == 90
+    for expiry, often in (("1 minute", 10), ("-1 minute", 30)):
+        async with api.engine.begin() as connection:
+            expires = f"lease_owner = 'c/a', lease_expires_at = clock_timestamp() + interval '{expiry}'"
+            await connection.execute(text(f"UPDATE tenants SET {expires}"))
+        assert (await shown("often"), await shown("seldom")) == (often, 90)
+    await api.client.delete("/v1/tenants/often")
+    await api.end("often", status=Status.DELETED)
+    assert await shown(created["id"]) is None
+
+
+def seldom() -> dict[str, object]:
+    return {**tenant()["spec"], "health": {"interval_seconds": 90}}

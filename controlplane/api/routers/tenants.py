@@ -95,7 +95,8 @@ async def list_tenants(
     )
     items, more = page_of(found, limit)
     next_cursor = cursors.encode("tenants", items[-1].tenant.name) if more else None
-    page = TenantPage(items=[TenantOut.of_view(view) for view in items], next_cursor=next_cursor)
+    rest = here.settings.rest_probe_seconds
+    page = TenantPage(items=[TenantOut.of_view(view, rest) for view in items], next_cursor=next_cursor)
     return Response(page.model_dump_json(), media_type=JSON)
 
 
@@ -108,7 +109,8 @@ async def list_tenants(
 async def get_tenant(name: str, here: Here, _: Viewer) -> Response:
     """One tenant, by name or UUID; a deleted one by UUID."""
     view = await tenant_rows.find(here.engine, name)
-    return Response(TenantOut.of_view(view).model_dump_json(), 200, {"ETag": etag(view.tenant)}, JSON)
+    shown = TenantOut.of_view(view, here.settings.rest_probe_seconds)
+    return Response(shown.model_dump_json(), 200, {"ETag": etag(view.tenant)}, JSON)
 
 
 @router.patch(

@@ -25,7 +25,7 @@ from providers.workflow.restate_status import JOURNAL
 APPLICATION = "restate"
 ROUTE = "/restate"
 MAX_ONGOING_REQUESTS = 200
-CONNECTIONS = 5
+CONNECTIONS = 7
 
 
 @serve.deployment(

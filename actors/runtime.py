@@ -78,11 +78,11 @@ def build_runtime(
     share: Callable[[str], Any] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Runtime:
-    """Raises SettingsError. `pool`: database connections this process keeps; `actor`: who it is, in the trail;
-    `share`: as `registry.enabled_compute` takes it."""
+    """Raises SettingsError. `pool`: database connections that this process has at most; `actor`: who it is, in the
+    trail; `share`: as `registry.enabled_compute` takes it."""
     settings = load_settings(environ)
     clock = SystemClock()
-    engine = create_engine(database_url(settings), pool=pool, overflow=2, application=f"landlord {actor}")
+    engine = create_engine(database_url(settings), pool=pool, application=f"landlord {actor}")
     store = PostgresExecutionStore(engine, actor=actor)
     compute = registry.enabled_compute(settings, share)
     prober = HealthProber()

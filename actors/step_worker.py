@@ -24,7 +24,7 @@ from providers.workflow.stepfunctions import StepFunctionsWorkflow
 from providers.workflow.stepfunctions_worker import StepWorker, worker_of
 
 WORKERS = 2
-CONNECTIONS = 3
+CONNECTIONS = 5
 CONCURRENCY = 10
 DESCRIBE_SECONDS = 10
 

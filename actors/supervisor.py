@@ -60,7 +60,7 @@ class Supervisor:
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Ray awaits it
         self._runtime: Runtime = build_runtime(
-            actor=SUPERVISOR, run_step=VisibleStepRunner(), pool=3, share=SharedState
+            actor=SUPERVISOR, run_step=VisibleStepRunner(), pool=5, share=SharedState
         )
         self._where = nodes.where(self._runtime.settings)
         self._directory = RayDirectory()
@@ -188,12 +188,19 @@ class Supervisor:
                 continue
             self._waking.add(tenant.id)
             try:
-                if tenant.name in self._live or not await self._full():
-                    await self._directory.wake(tenant.name, tenant.id, timeout=WAKE_SECONDS)
+                if not await self._wake(tenant):
+                    self._sweep.not_woken(tenant)
             except Exception:
                 logger.exception("waking %s failed", tenant.name)
             finally:
                 self._waking.discard(tenant.id)
+
+    async def _wake(self, tenant: TenantKey) -> bool:
+        """False: there is no room for its actor, or it did not answer."""
+        if tenant.name not in self._live and await self._full():
+            return False
+        woken = await self._directory.wake(tenant.name, tenant.id, timeout=WAKE_SECONDS)
+        return woken.outcome == "started"
 
     def _heard(self, payload: str) -> None:
         signal = json.loads(payload)

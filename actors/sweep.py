@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from actors.breaker import Breaker
 from actors.naming import SUPERVISOR
@@ -37,7 +38,7 @@ class Sweep:
     resting: dict[str, tuple[Serving, Resource]] = field(default_factory=dict)
     """Serving execution → what the last sweep listed for it, for the probes."""
     orphans: Orphans = field(init=False)
-    _nominated: dict[str, str] = field(default_factory=dict)
+    _nominated: dict[UUID, str] = field(default_factory=dict)
     _probed: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -84,6 +85,10 @@ class Sweep:
         await asyncio.gather(*wanted)
         self._probed = {id: at for id, at in self._probed.items() if id in self.resting}
         return len(wanted)
+
+    def not_woken(self, tenant: TenantKey) -> None:
+        """A nomination came to nothing: what was found is new to the next sweep."""
+        self._nominated.pop(tenant.id, None)
 
     async def retention(self) -> int:
         """Old events and idempotency keys go. The count is of rows."""
@@ -163,8 +168,8 @@ class Sweep:
                 self._nominate_once(serving, "gone" if resource is None else "stopped")
             else:
                 self.resting[serving.execution_id] = (serving, resource)
-                if self._nominated.get(serving.execution_id, "").endswith(("gone", "stopped")):
-                    del self._nominated[serving.execution_id]
+                if self._nominated.get(serving.tenant.id, "").endswith(("gone", "stopped")):
+                    del self._nominated[serving.tenant.id]
 
     async def _probe(self, serving: Serving, resource: Resource, at_once: asyncio.Semaphore) -> None:
         async with at_once:
@@ -172,14 +177,14 @@ class Sweep:
         if result.healthy is False:
             self._nominate_once(serving, "unhealthy")
         elif result.healthy:
-            if self._nominated.get(serving.execution_id, "").endswith("unhealthy"):
-                del self._nominated[serving.execution_id]
+            if self._nominated.get(serving.tenant.id, "").endswith("unhealthy"):
+                del self._nominated[serving.tenant.id]
             if serving.degraded:
                 self.nominate(serving.tenant, Priority.DRIFT)  # it seems well again: its actor says so
 
     def _nominate_once(self, serving: Serving, finding: str) -> None:
         """An unchanged finding wakes a tenant once; after an execution it is a new one."""
-        finding = f"{serving.epoch}:{finding}"
-        if self._nominated.get(serving.execution_id) != finding:
-            self._nominated[serving.execution_id] = finding
+        finding = f"{serving.execution_id}:{serving.epoch}:{finding}"
+        if self._nominated.get(serving.tenant.id) != finding:
+            self._nominated[serving.tenant.id] = finding
             self.nominate(serving.tenant, Priority.DRIFT)

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import ray
 
+from actors.admission import CONNECTIONS_PER_ACTOR
 from actors.execution import VisibleStepRunner
 from actors.mailbox import Mailbox
 from actors.runner import Runner
@@ -156,7 +157,7 @@ class Tenant:
     async def _own(self, tenant_id: UUID, mailbox: Mailbox) -> str:
         """Take the lease, run under it, give it back."""
         runtime = self._runtime = build_runtime(
-            actor=repr(self), run_step=VisibleStepRunner(), pool=2, share=SharedState
+            actor=repr(self), run_step=VisibleStepRunner(), pool=CONNECTIONS_PER_ACTOR, share=SharedState
         )
         cluster_id = runtime.identity.cluster_id
         actor_id = str(ray.get_runtime_context().get_actor_id())

@@ -81,6 +81,8 @@ async def test_an_unchanged_finding_wakes_a_tenant_once(world: World) -> None:
         world.cloud.lose(instance.id)
         assert await net.looked() == [("acme", Priority.DRIFT)]
         assert await net.looked() == []
+        net.sweep.not_woken(TenantKey(tenant.id, tenant.name))
+        assert await net.looked() == [("acme", Priority.DRIFT)], "the wake-up came to nothing"
         async with world.owner(tenant):
             await world.until(tenant, lambda v: v.execution.run == 2 and v.tenant.status is Status.READY)
         (instance,) = world.cloud.instances()

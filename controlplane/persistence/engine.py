@@ -39,6 +39,13 @@ def create_engine(database_url: str, *, pool: int, overflow: int = 0, applicatio
 
 
 @asynccontextmanager
+async def single(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection on which each statement is a transaction of its own: for a write that is one guarded statement."""
+    async with reading(engine) as connection:
+        yield connection
+
+
+@asynccontextmanager
 async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection for reads: each statement by itself, without the round trips of BEGIN and ROLLBACK. Statements of
     one transaction would see no more of the same moment, at READ COMMITTED."""

@@ -27,7 +27,7 @@ from controlplane.model import (
     Tenant,
 )
 from controlplane.persistence import bootstrap, executions, lifecycle, rows, tenants
-from controlplane.persistence.engine import reading
+from controlplane.persistence.engine import reading, single
 from controlplane.persistence.lifecycle import LIVE_PLACEMENTS
 from controlplane.persistence.tables import executions as executions_table
 from controlplane.persistence.tables import placements, steps
@@ -115,16 +115,16 @@ class PostgresExecutionStore:
         return True
 
     async def placed(self, execution_id: str, resource_id: str) -> None:
-        async with transaction(self._engine, actor=self._actor) as tx:
-            await tx.connection.execute(
+        async with single(self._engine) as connection:
+            await connection.execute(
                 update(placements)
                 .where(placements.c.execution_id == execution_id)
                 .values(resource_id=resource_id, state=PlacementState.PLACED)
             )
 
     async def removed(self, execution_id: str) -> None:
-        async with transaction(self._engine, actor=self._actor) as tx:
-            await tx.connection.execute(
+        async with single(self._engine) as connection:
+            await connection.execute(
                 update(placements)
                 .where(placements.c.execution_id == execution_id, placements.c.state.in_(LIVE_PLACEMENTS))
                 .values(state=PlacementState.REMOVED, removed_at=func.clock_timestamp())
@@ -178,7 +178,8 @@ class PostgresExecutionStore:
     async def step_succeeded(self, execution_id: str, step: StepName) -> None:
         async with self._guarded(execution_id) as (tx, tenant, execution):
             await self._save_step(tx, execution_id, step, state=StepState.SUCCEEDED, error=None, ended=True)
-            await executions.save(tx.connection, execution, activations=0)
+            if execution.activations:
+                await executions.save(tx.connection, execution, activations=0)
             tx.event("step.succeeded", tenant, execution=execution, data={"step": step.value})
 
     async def step_failed(
@@ -207,10 +208,10 @@ class PostgresExecutionStore:
         )
 
     async def activated(self, execution_id: str) -> int:
-        async with transaction(self._engine, actor=self._actor) as tx:
+        async with single(self._engine) as connection:
             return int(
                 (
-                    await tx.connection.execute(
+                    await connection.execute(
                         update(executions_table)
                         .where(executions_table.c.id == execution_id)
                         .values(activations=executions_table.c.activations + 1)
@@ -221,10 +222,7 @@ class PostgresExecutionStore:
 
     @asynccontextmanager
     async def _guarded(self, execution_id: str) -> AsyncIterator[tuple[Transaction, Tenant, Execution]]:
-        """A transaction with the tenant's row locked and the execution read after that."""
+        """A transaction with both rows locked."""
         async with transaction(self._engine, actor=self._actor) as tx:
-            tenant = await tenants.lock_of_execution(tx, execution_id)
-            execution = await executions.lock(tx.connection, execution_id)
-            assert tenant is not None, "executions.tenant_id is a foreign key"
-            assert execution is not None, "it was there a statement ago and rows are never deleted while unfinished"
+            tenant, execution = await tenants.lock_with_execution(tx, execution_id)
             yield tx, tenant, execution

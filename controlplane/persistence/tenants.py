@@ -51,6 +51,12 @@ _LOCK = _ROW.where(tenants.c.id == bindparam("key")).with_for_update()
 _LOCK_OF_EXECUTION = _ROW.where(
     tenants.c.id == select(executions.c.tenant_id).where(executions.c.id == bindparam("key")).scalar_subquery()
 ).with_for_update()
+_LOCK_BOTH = (
+    select(tenants, func.clock_timestamp().label("db_now"), *prefixed(executions, "x_"))
+    .select_from(tenants.join(executions, executions.c.tenant_id == tenants.c.id))
+    .where(executions.c.id == bindparam("key"))
+    .with_for_update()
+)
 _LOCK_LIVE = _ROW.where(tenants.c.name == bindparam("key"), tenants.c.deleted_at.is_(None)).with_for_update()
 _NEWEST_DELETED = _ROW.where(tenants.c.name == bindparam("key")).order_by(tenants.c.created_at.desc()).limit(1)
 
@@ -63,6 +69,13 @@ async def lock(tx: Transaction, tenant_id: UUID) -> Tenant | None:
 async def lock_of_execution(tx: Transaction, execution_id: str) -> Tenant | None:
     """The row of the tenant whose execution that is, locked."""
     return await _take(tx, _LOCK_OF_EXECUTION, execution_id)
+
+
+async def lock_with_execution(tx: Transaction, execution_id: str) -> tuple[Tenant, Execution]:
+    """An execution's tenant and then that execution, both locked, in one round trip."""
+    row = (await tx.connection.execute(_LOCK_BOTH, {"key": execution_id})).mappings().one()
+    tx.now = row["db_now"]
+    return rows.tenant(row), rows.execution(rows.part(row, "x_"))
 
 
 async def lock_owned(tx: Transaction, tenant_id: UUID, fence: int) -> Tenant:

@@ -48,7 +48,8 @@ TABLE: Mapping[tuple[Status, Cause], Status] = {
     (Status.DELETING, Cause.DELETE_STARTED): Status.DELETING,
     (Status.PLANNING, Cause.PLANNED): Status.PROVISIONING,
     **{(status, Cause.SUCCEEDED): Status.READY for status in (Status.PLANNING, Status.PROVISIONING, Status.UPDATING)},
-    **{(status, Cause.FAILED): Status.FAILED for status in _WORKING},
+    # A heal that is cancelled while it is queued ends a tenant that is degraded.
+    **{(status, Cause.FAILED): Status.FAILED for status in (*_WORKING, Status.DEGRADED)},
     (Status.READY, Cause.UNHEALTHY): Status.DEGRADED,
     (Status.DEGRADED, Cause.UNHEALTHY): Status.DEGRADED,
     (Status.DEGRADED, Cause.RECOVERED): Status.READY,

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.model import ACTIVE, CURRENT, ExecutionState, HealthSpec, PlacementState, Status
+from controlplane.model import ACTIVE, CURRENT, TERMINAL, ExecutionState, HealthSpec, PlacementState, Status
 from controlplane.persistence.engine import reading
+from controlplane.persistence.lifecycle import LIVE_PLACEMENTS
 from controlplane.persistence.tables import clusters, executions, heartbeats, placements, tenants
 from controlplane.persistence.tenants import frozen
 
@@ -46,9 +47,26 @@ def _owned_elsewhere(cluster_id: str) -> ColumnElement[bool]:
     )
 
 
+def _left_behind() -> Select[tuple[str]]:
+    """Executions that are over, do not serve and have a live placement, of tenants that may act: what Clean removes."""
+    over, of = executions.alias("over"), tenants.alias("of")
+    return (
+        select(over.c.id)
+        .join(placements, placements.c.execution_id == over.c.id)
+        .join(of, of.c.id == over.c.tenant_id)
+        .where(
+            placements.c.state.in_(LIVE_PLACEMENTS),
+            over.c.state.in_(TERMINAL),
+            of.c.serving_execution.is_distinct_from(over.c.id),
+            of.c.paused.is_(False),
+        )
+    )
+
+
 async def due(engine: AsyncEngine, cluster_id: str) -> list[Due]:
-    """Tenants with an execution that is queued or active and not waiting for its next attempt, oldest first; without
-    those that another live cluster owns. An active one may have a live owner, for whom a wake-up is harmless."""
+    """Tenants with an execution that is queued or active and not waiting for its next attempt, or that is over without
+    serving and has a placement still (its owner died before the clean-up), oldest first; without those that another
+    live cluster owns. Some may have a live owner, for whom a wake-up is harmless."""
     waiting = and_(executions.c.next_attempt_at.is_not(None), executions.c.next_attempt_at > func.clock_timestamp())
     query = (
         select(tenants.c.id, tenants.c.name, func.max(executions.c.run).label("run"))
@@ -58,6 +76,7 @@ async def due(engine: AsyncEngine, cluster_id: str) -> list[Due]:
             or_(
                 and_(executions.c.state == ExecutionState.QUEUED, ~waiting),
                 executions.c.state.in_(ACTIVE),
+                executions.c.id.in_(_left_behind()),
             ),
             ~_owned_elsewhere(cluster_id),
         )

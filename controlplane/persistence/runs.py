@@ -118,7 +118,7 @@ class PostgresExecutionStore:
         async with single(self._engine) as connection:
             await connection.execute(
                 update(placements)
-                .where(placements.c.execution_id == execution_id)
+                .where(placements.c.execution_id == execution_id, placements.c.state.in_(LIVE_PLACEMENTS))
                 .values(resource_id=resource_id, state=PlacementState.PLACED)
             )
 

@@ -75,7 +75,8 @@ class ExecutionStore(Protocol):
         ...
 
     async def placed(self, execution_id: str, resource_id: str) -> None:
-        """Record the immutable id after the effect, whatever the execution's state."""
+        """Record the immutable id after the effect, whatever the execution's state; nothing where the placement was
+        closed meanwhile, since what this one made is gone then."""
         ...
 
     async def removed(self, execution_id: str) -> None:

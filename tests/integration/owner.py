@@ -16,11 +16,11 @@ from actors.runtime import Runtime, build_runtime
 from controlplane.backoff import Backoff
 from controlplane.clock import SystemClock
 from controlplane.failpoints import Failpoints
-from controlplane.model import ComputeSpec, Execution, HealthSpec, StepName, Tenant, TenantSpec
-from controlplane.persistence import intents, leases, tenants
+from controlplane.model import ComputeSpec, Execution, HealthSpec, PlacementState, StepName, Tenant, TenantSpec
+from controlplane.persistence import intents, leases, placements, tenants
 from controlplane.persistence.ownership import Ownership
 from controlplane.persistence.tenants import TenantView
-from controlplane.persistence.transaction import transaction
+from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import ComputeProvider, ExecutionInput, StepRunner, WorkflowProvider
 from controlplane.steps import Steps
 from providers.compute.fake import FakeCloud, FakeCompute
@@ -42,7 +42,12 @@ def spec(
 
 
 def runtime(
-    database_url: str, home: Path, cloud: FakeCloud, run_step: StepRunner, settings: Mapping[str, str] | None = None
+    database_url: str,
+    home: Path,
+    cloud: FakeCloud,
+    run_step: StepRunner,
+    settings: Mapping[str, str] | None = None,
+    failpoints: Path | None = None,
 ) -> Runtime:
     """What an actor process is built from, with that cloud as its one compute provider."""
     environ = {
@@ -56,15 +61,24 @@ def runtime(
     }
     built = build_runtime(actor="test", run_step=run_step, pool=3, environ=environ)
     compute: Enabled[ComputeProvider] = Enabled({"fake": lambda: FakeCompute(cloud)})
-    steps = Steps(built.store, compute, built.prober, SystemClock(), Failpoints(None))
+    steps = Steps(built.store, compute, built.prober, SystemClock(), Failpoints(failpoints))
     return replace(built, compute=compute, steps=steps)
 
 
 class Owner:
     """What an actor is made of: takes the lease of a tenant and drives it until it is left, or dies."""
 
-    def __init__(self, database_url: str, home: Path, cloud: FakeCloud, tenant: Tenant, max_attempts: int) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        home: Path,
+        cloud: FakeCloud,
+        tenant: Tenant,
+        max_attempts: int,
+        failpoints: Path | None = None,
+    ) -> None:
         self.tenant = tenant
+        self._failpoints = failpoints
         self.mailbox = Mailbox()
         self._embedded: EmbeddedWorkflow | None = None
         self._runtime = self._build(database_url, home, cloud, max_attempts)
@@ -95,8 +109,16 @@ class Owner:
         assert self._life is not None
         return await asyncio.wait_for(self._life, SECONDS)
 
+    async def run_ended(self, execution_id: str) -> None:
+        """Until the engine in this process has nothing more to do for it, whoever owns the tenant by then."""
+        assert self._embedded is not None
+        status = None
+        async with asyncio.timeout(SECONDS):
+            while status is None or not status.sub_state.terminal:
+                status = await self._embedded.next_status(execution_id, None, status)
+
     def _build(self, database_url: str, home: Path, cloud: FakeCloud, max_attempts: int) -> Runtime:
-        built = runtime(database_url, home, cloud, self._run_step)
+        built = runtime(database_url, home, cloud, self._run_step, failpoints=self._failpoints)
         self._steps = built.steps
         self._embedded = embedded = EmbeddedWorkflow(
             built.store,
@@ -119,11 +141,23 @@ class World:
     def __init__(self, engine: AsyncEngine, database_url: str, home: Path, cloud: FakeCloud) -> None:
         self.engine = engine
         self.cloud = cloud
+        self.failpoints = home / "failpoints"
         self._database_url = database_url
         self._home = home
 
     def owner(self, tenant: Tenant, max_attempts: int = 3) -> Owner:
-        return Owner(self._database_url, self._home, self.cloud, tenant, max_attempts)
+        return Owner(self._database_url, self._home, self.cloud, tenant, max_attempts, self.failpoints)
+
+    @asynccontextmanager
+    async def held(self, point: str) -> AsyncIterator[Path]:
+        """Who comes to that failpoint is held there, until this ends; the file is there once somebody is."""
+        self.failpoints.mkdir(exist_ok=True)
+        armed = self.failpoints / point
+        armed.write_text("hold")
+        try:
+            yield self.failpoints / f"{point}.reached"
+        finally:
+            armed.unlink()
 
     @asynccontextmanager
     async def net(self, **settings: str) -> AsyncIterator[Runtime]:
@@ -146,6 +180,25 @@ class World:
 
     async def delete(self) -> Execution:
         return await delete(self.engine, "acme")
+
+    async def retry(self) -> None:
+        async with self._locked() as (tx, tenant):
+            await intents.retry(tx, tenant, default_workflow="embedded")
+
+    async def cancel(self, execution: Execution) -> None:
+        async with self._locked() as (tx, tenant):
+            await intents.cancel(tx, tenant, execution)
+
+    async def force_delete(self) -> None:
+        async with self._locked() as (tx, tenant):
+            await intents.force_delete(tx, tenant)
+
+    @asynccontextmanager
+    async def _locked(self) -> AsyncIterator[tuple[Transaction, Tenant]]:
+        async with transaction(self.engine, actor="test") as tx:
+            tenant = await tenants.lock_by_name(tx, "acme")
+            assert tenant is not None
+            yield tx, tenant
 
     async def until(
         self, tenant: Tenant, condition: Callable[[TenantView], bool], seconds: float = SECONDS
@@ -170,6 +223,15 @@ class World:
                 and generation in (None, v.tenant.observed_generation)
             ),
         )
+
+    async def cleaned(self, execution_id: str) -> None:
+        """Until its placement is recorded as removed."""
+        async with asyncio.timeout(SECONDS):
+            while True:
+                found = await placements.of_execution(self.engine, execution_id)
+                if found is not None and found.state is PlacementState.REMOVED:
+                    return
+                await asyncio.sleep(0.01)
 
     async def instances(self) -> list[tuple[int, int, str]]:
         """(generation, run, state) of all that the cloud holds for anybody."""

@@ -7,8 +7,10 @@ import pytest
 import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.model import ExecutionState, Status, SubState
-from controlplane.persistence import events, executions
+from controlplane.model import ExecutionState, Observed, PlacementState, Status, SubState
+from controlplane.persistence import events, executions, leases, placements
+from controlplane.persistence.ownership import Ownership
+from controlplane.transitions import Cause
 from providers.compute.fake import FakeCloud
 from tests.integration.owner import World, spec
 
@@ -160,6 +162,41 @@ class TestDeath:
                 world.cloud.alter(instance.id, health=["healthy"])
                 await world.settled(tenant, Status.READY, 1)
         assert await world.instances() == [(1, 1, "running")]
+
+
+async def test_a_step_that_wakes_up_after_a_forced_delete_claims_nothing(world: World) -> None:
+    tenant = await world.create(spec("1"))
+    async with world.owner(tenant) as zombie:
+        async with world.held("apply_compute.before_record") as reached:
+            view = await world.until(tenant, lambda v: reached.exists())
+            await world.force_delete()
+        await zombie.run_ended(view.execution.id)
+    left = await placements.of_execution(world.engine, view.execution.id)
+    assert left is not None
+    assert left.state is PlacementState.ABANDONED
+
+
+async def test_a_heal_that_is_cancelled_while_it_waits_ends_as_failed_and_can_be_retried(world: World) -> None:
+    tenant = await world.create(spec("1"))
+    async with world.owner(tenant):
+        await world.settled(tenant, Status.READY, 1)
+    (instance,) = world.cloud.instances()
+    world.cloud.lose(instance.id)
+    fence = await leases.acquire(world.engine, tenant.id, cluster_id="test", actor_id="a")
+    assert fence is not None
+    slow = Ownership(world.engine, tenant.id, fence, owner="test")
+    epoch = (await slow.load()).tenant.epoch
+    assert await slow.observed(epoch, Observed(healthy=False), cause=Cause.UNHEALTHY)
+    heal = await slow.heal(epoch, "gone", default_workflow="embedded")
+    assert heal is not None
+    await world.cancel(heal)
+    async with world.owner(tenant) as owner:
+        view = await world.settled(tenant, Status.FAILED)
+        assert view.execution.state is ExecutionState.CANCELLED
+        await world.retry()
+        owner.mailbox.mark()
+        await world.settled(tenant, Status.READY, 1)
+    assert await world.instances() == [(1, 3, "running")]
 
 
 class TestKeeping:

@@ -15,9 +15,10 @@ from actors.queue import Priority
 from actors.runtime import Runtime
 from actors.silent import PATIENCE_SECONDS, SilentOwners
 from actors.sweep import Sweep
-from controlplane.model import Status, Tenant
+from controlplane.model import ExecutionState, Status, Tenant
 from controlplane.persistence import bootstrap, events, leases
 from controlplane.persistence.census import TenantKey
+from controlplane.persistence.ownership import Ownership as Owned
 from controlplane.persistence.tables import tenants
 from controlplane.ports import Ownership
 from providers.compute.fake import FakeCloud
@@ -130,6 +131,25 @@ async def test_a_leftover_goes_and_what_serves_stays(world: World) -> None:
         assert len(world.cloud.instances()) == 2, "one that does not go is tried again by the next sweep"
         await net.looked()
     assert [left.id for left in world.cloud.instances()] == [serving.id]
+
+
+async def test_what_an_owner_left_that_died_before_its_clean_up_is_due(world: World) -> None:
+    """A placement alone: nothing runs, so no list of resources would ever show it."""
+    tenant = await world.create(spec("1"))
+    fence = await leases.acquire(world.engine, tenant.id, cluster_id="test", actor_id="a")
+    assert fence is not None
+    ownership = Owned(world.engine, tenant.id, fence, owner="test")
+    async with world.net() as runtime:
+        net, store, id = Net(runtime), runtime.store, tenant.current_execution
+        await ownership.promote(id)
+        assert await store.intend(await store.context(id), "fake", "cloud", "landlord-acme")
+        await ownership.finish(id, ExecutionState.FAILED, "no")
+        assert await net.sweep.due() == 1
+        assert net.nominated == [("acme", Priority.BACKLOG)]
+        async with world.owner(tenant):
+            await world.settled(tenant, Status.FAILED)
+            await world.cleaned(id)
+        assert await net.sweep.due() == 0
 
 
 async def test_an_orphan_is_reported_and_stays(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -34,6 +34,20 @@ def test_a_delete_is_accepted_in_every_status_but_deleted(status: Status) -> Non
 
 
 @pytest.mark.parametrize("cause", Cause)
+@pytest.mark.parametrize("status", Status)
+def test_what_the_table_does_not_have_is_refused(status: Status, cause: Cause) -> None:
+    if (status, cause) in TABLE:
+        assert move(status, cause) is TABLE[status, cause]
+    else:
+        with pytest.raises(InvalidTransition, match=status.value):
+            move(status, cause)
+
+
+def test_a_heal_that_is_cancelled_before_it_started_is_a_failure() -> None:
+    assert move(Status.DEGRADED, Cause.FAILED) is Status.FAILED
+
+
+@pytest.mark.parametrize("cause", Cause)
 def test_nothing_leaves_deleted(cause: Cause) -> None:
     with pytest.raises(InvalidTransition):
         move(Status.DELETED, cause)

@@ -282,7 +282,7 @@ class _Platform:
     def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
         """Everything is valid here."""
 
-    def exclusive(self, config: Mapping[str, Any]) -> bool:
+    def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
         return self._binding.exclusive and Rule.STEP_ASIDE in self._binding.rules
 
     async def apply(self, desired: DesiredResource, gate: Any) -> Resource:

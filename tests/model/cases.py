@@ -27,7 +27,7 @@ MOVE = Case(
 )
 PAUSE = Case("paused, slow owner, update, delete", Budget(patches=1, pauses=2, deletes=1), ready=True, split=True)
 SLOW_OWNER = Case(
-    "slow owner, second runner, failure", Budget(patches=1, seconds=1, failures=1, deadlines=1), ready=True, split=True
+    "slow owner, second runner, failure", Budget(patches=1, seconds=1, failures=1), ready=True, split=True
 )
 HEAL = Case("it dies, is healed, within a budget", Budget(kills=2, crashes=1), ready=True, looks=True, heal_budget=1)
 LOOK_UPDATE = Case("a look in flight, update", Budget(patches=1, kills=1), ready=True, looks=True)
@@ -66,7 +66,6 @@ SHORT = (
     PAUSE,
     SLOW_OWNER,
     HEAL,
-    LOOK_UPDATE,
     LOOK_CANCEL,
     OUTAGES,
     ZOMBIE,
@@ -77,6 +76,7 @@ SHORT = (
 )
 
 LONG = (
+    LOOK_UPDATE,
     Case("long: create, delete, second runner, crash", Budget(deletes=1, seconds=1, crashes=1)),
     Case("long: two updates, one fails, crash", Budget(patches=2, failures=1, crashes=1), ready=True),
     Case("long: the platform answers with errors, twice", Budget(deletes=1, outages=2, crashes=1)),

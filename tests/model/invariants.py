@@ -18,9 +18,9 @@ def of_state(world: World) -> str | None:
     serving = world.find(tenant.serving)
     if serving and serving.state.terminal and serving.state is not ExecutionState.SUCCEEDED and not tenant.deleted:
         return "what took the switch did not succeed"
-    if tenant.status is Status.READY:
-        if tenant.observed != tenant.generation or serving is None or serving.generation != tenant.generation:
-            return "ready, and not at the newest generation"
+    newest = tenant.observed == tenant.generation and serving is not None and serving.generation == tenant.generation
+    if tenant.status is Status.READY and not newest:
+        return "ready, and not at the newest generation"
     return None
 
 
@@ -33,9 +33,9 @@ def of_move(before: World, after: World, kind: Kind, *, zombie: bool) -> str | N
             now = after.find(was.id)
             if now is None or (now.state is not was.state and not _goes_on(was.state, now.state)):
                 return "an execution went back, or ended twice"
-    if before.resources is not after.resources and kind is not Kind.ENVIRONMENT and not before.tenant.deleting:
-        if _serves(before) and after.tenant.life == before.tenant.life and not _present(after, before.tenant.serving):
-            return "the serving resource was removed"
+    removed = _serves(before) and not _present(after, before.tenant.serving)
+    if removed and kind is not Kind.ENVIRONMENT and not before.tenant.deleting:
+        return "the serving resource was removed"
     return None
 
 

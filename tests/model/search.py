@@ -29,17 +29,17 @@ class Result:
     """What does not hold → a shortest way there."""
 
 
-def explore(case: Case, *, limit: int = 2_000_000, first_only: bool = False) -> Result:
-    """`first_only`: end at the first thing that does not hold."""
-    return _Search(case, limit, first_only).run()
+def explore(case: Case, *, limit: int = 2_000_000, until: str = "") -> Result:
+    """`until`: end as soon as it is known that this does not hold."""
+    return _Search(case, limit, until).run()
 
 
 class _Search:
-    def __init__(self, case: Case, limit: int, first_only: bool) -> None:
+    def __init__(self, case: Case, limit: int, until: str) -> None:
         self._case = case
         self._limit = limit
-        self._first_only = first_only
-        self.binding = binding = case.binding()
+        self._until = until
+        binding = case.binding()
         runners = Runners(case, binding)
         self._parties = (runners, Owners(case, binding, runners), Environment(case, binding, runners))
         first = case.begin(binding)
@@ -53,7 +53,7 @@ class _Search:
     def run(self) -> Result:
         begun, number = time.perf_counter(), 0
         while number < len(self._worlds):
-            if len(self._worlds) > self._limit or (self._first_only and self._result.broken):
+            if len(self._worlds) > self._limit or self._until in self._result.broken:
                 self._result.exhaustive = False
                 break
             self._visit(number)
@@ -70,7 +70,7 @@ class _Search:
         self._note(invariants.of_state(world), number)
         ours = False
         try:
-            for label, after, kind in self.moves(world):
+            for label, after, kind in self._moves(world):
                 if after == world:
                     continue
                 self._note(invariants.of_move(world, after, kind, zombie=label[0] == FORMER), number, label)
@@ -91,7 +91,7 @@ class _Search:
             if wrong is None:
                 self._good.append(number)
 
-    def moves(self, world: World) -> Iterator[Move]:
+    def _moves(self, world: World) -> Iterator[Move]:
         for party in self._parties:
             yield from party.moves(world)
 

@@ -20,19 +20,19 @@ FIXED_PORT = Case(
     exclusive=True,
 )
 MOVE = Case(
-    "move to another provider, fails, delete",
-    Budget(patches=1, failures=1, deletes=1),
+    "move to another provider, delete",
+    Budget(patches=1, deletes=1, deadlines=1),
     ready=True,
     providers={2: "other"},
 )
-PAUSE = Case("paused, slow owner, update, delete", Budget(patches=1, pauses=2, deletes=1), ready=True, split=True)
+PAUSE = Case("paused, slow owner, update, delete", Budget(patches=1, pauses=1, deletes=1), ready=True, split=True)
 SLOW_OWNER = Case(
     "slow owner, second runner, failure", Budget(patches=1, seconds=1, failures=1), ready=True, split=True
 )
 HEAL = Case("it dies, is healed, within a budget", Budget(kills=2, crashes=1), ready=True, looks=True, heal_budget=1)
 LOOK_UPDATE = Case("a look in flight, update", Budget(patches=1, kills=1), ready=True, looks=True)
 LOOK_CANCEL = Case("a heal, cancelled", Budget(kills=1, cancels=1), ready=True, looks=True, split=True)
-OUTAGES = Case("the platform answers with errors", Budget(deletes=1, outages=1, crashes=1))
+OUTAGES = Case("the platform answers with errors", Budget(deletes=1, outages=1))
 ZOMBIE = Case("embedded: a zombie owner", Budget(patches=1, owners=1), ready=True, embedded=True, split=True)
 CLUSTERS = Case(
     "two clusters: the lease expires, the owner wakes",

@@ -10,17 +10,16 @@ from controlplane.model import (
     Execution,
     Lifecycle,
     Observed,
-    Placement,
-    PlacementState,
     Status,
     SubState,
     Tenant,
 )
 from controlplane.ports import ExecutionStatus
 from controlplane.reconcile import Finding, Policy, View, reconcile
-from tests.model.binding import ENGINE_IDENTITY, NOW, Binding
+from tests.model.binding import Binding
 from tests.model.case import Case
 from tests.model.runners import LIVE
+from tests.model.stubs import NOW, placement
 from tests.model.world import LIVES, NAME, World
 from tests.model.world import Execution as Row
 
@@ -116,7 +115,7 @@ class Decisions:
             ),
             executions=tuple(executions),
             steps=(),
-            placements=tuple(self._placement(p.execution, p.resource) for p in placements),
+            placements=tuple(placement(self._binding, p.execution, p.resource) for p in placements),
             now=NOW,
         )
 
@@ -130,21 +129,6 @@ class Decisions:
             stop_requested_at=(LONG_AGO if seen.stop_waited else NOW) if row.cause else None,
             cancel_requested_at=NOW if row.cancel else None,
             started_at=LONG_AGO if seen.deadline_over else NOW,
-        )
-
-    def _placement(self, id: str, resource: str | None) -> Placement:
-        made = self._binding.execution(id)
-        return Placement(
-            execution_id=id,
-            tenant_id=made.tenant_id,
-            provider=made.spec.compute.provider,
-            engine_identity=ENGINE_IDENTITY,
-            generation=made.generation,
-            run=made.run,
-            name=self._binding.name(id),
-            resource_id=resource,
-            state=PlacementState.PLACED if resource else PlacementState.INTENDED,
-            created_at=NOW,
         )
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from controlplane.attempts import Verdict
 from controlplane.model import CURRENT, ExecutionState, PlacementState, StepName, SubState
 from controlplane.ports import ResourceState
-from tests.model.binding import CHORES, PORT_TAKEN, REPORT, UNAVAILABLE, Binding, Op, work_of
+from tests.model.binding import CHORES, REPORT, Binding, work_of
 from tests.model.case import Case, Kind
 from tests.model.rules import Rule
+from tests.model.stubs import PORT_TAKEN, UNAVAILABLE, Op
 from tests.model.world import ENGINE, Placement, Resource, Runner, World
 
 STANDS_ALONE = frozenset(

@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from controlplane.api.problem import CODES, MEDIA_TYPE
-from controlplane.api.schemas import PlanOut, WatchEvent
+from controlplane.api.schemas.event import WatchEvent
+from controlplane.api.schemas.plan import PlanOut
 
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 
@@ -64,7 +65,12 @@ def answers(
     found: dict[int | str, dict[str, Any]] = {
         number: {
             "description": " or ".join(f"`{name}`: {CODES[name][1].lower()}" for name in names),
-            "content": {MEDIA_TYPE: {"schema": PROBLEM_REF}},
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": PROBLEM_REF,
+                    "examples": {name: {"$ref": f"#/components/examples/{name}"} for name in names},
+                }
+            },
             **({"headers": _named("Retry-After")} if number in (429, 503) else {}),
             **({"headers": _named("WWW-Authenticate")} if number == 401 else {}),
         }

@@ -21,7 +21,8 @@ from controlplane.api.etags import etag
 from controlplane.api.problem import problem_response
 from controlplane.api.replica import Here, Replica
 from controlplane.api.request_id import log
-from controlplane.api.schemas import PlanOut, TenantOut
+from controlplane.api.schemas.plan import PlanOut
+from controlplane.api.schemas.tenant import TenantOut
 from controlplane.api.security import Operator
 from controlplane.api.waiting import final_tenant, wait_seconds
 from controlplane.model import Execution, Tenant

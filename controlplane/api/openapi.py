@@ -10,7 +10,9 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from controlplane.api.documents import BODIES
-from controlplane.api.problem import Problem
+from controlplane.api.problem import Problem, examples
+from controlplane.api.schemas.execution import ExecutionOut
+from controlplane.api.schemas.tenant import TenantOut
 from controlplane.api.security import Requires
 
 _REQUEST_ID = {"description": "The request's id, also in problems and in the log.", "schema": {"type": "string"}}
@@ -31,12 +33,14 @@ def document(app: FastAPI, routers: Iterable[APIRouter]) -> dict[str, Any]:
     schemas = made.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    models: list[type[BaseModel]] = [Problem, *BODIES.values()]
+    # The answers once more: FastAPI drops the nulls of their examples.
+    models: list[type[BaseModel]] = [Problem, TenantOut, ExecutionOut, *BODIES.values()]
     for model in models:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
     made["components"]["schemas"] = dict(sorted(schemas.items()))
+    made["components"]["examples"] = examples()
     roles = dict(_roles(routers))
     for operations in made["paths"].values():
         for operation in operations.values():

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from controlplane.api.masking import mask_change
-from controlplane.api.schemas import ChangeOut
+from controlplane.api.schemas.plan import ChangeOut
 from controlplane.api.spec_check import CONFIG
 from controlplane.model import Tenant, TenantSpec
 from controlplane.ports import ComputeProvider

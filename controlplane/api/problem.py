@@ -68,6 +68,25 @@ class Problem(BaseModel):
     errors: list[FieldError] | None = Field(default=None, description="Only for `validation_failed`.")
 
 
+def examples() -> dict[str, dict[str, Any]]:
+    """One for each code, for the components of the OpenAPI document."""
+    return {
+        code: {
+            "summary": title,
+            "value": {
+                "type": TYPE_PREFIX + code,
+                "title": title,
+                "status": status,
+                "detail": f"{title}.",
+                "code": code,
+                "request_id": "5f0c1d2e3b4a49788796a5b4c3d2e1f0",
+                **({"errors": [{"loc": "spec.heal", "message": "unknown"}]} if code == "validation_failed" else {}),
+            },
+        }
+        for code, (status, title) in CODES.items()
+    }
+
+
 def problem_response(
     code: str,
     detail: str,

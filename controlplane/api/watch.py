@@ -15,7 +15,7 @@ from starlette.responses import StreamingResponse
 from controlplane.api.failures import validation_failed
 from controlplane.api.replica import Replica
 from controlplane.api.request_id import log
-from controlplane.api.schemas import WatchEvent
+from controlplane.api.schemas.event import WatchEvent
 from controlplane.errors import Refused
 from controlplane.model import Event, Status
 from controlplane.persistence import events

@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from controlplane.api.app import bare_app
-from controlplane.api.problem import CODES
+from controlplane.api.bodies import FreezeScope, TenantCreate
+from controlplane.api.problem import CODES, Problem
+from controlplane.api.schemas.execution import ExecutionOut
+from controlplane.api.schemas.tenant import TenantOut
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 
@@ -40,6 +44,7 @@ def test_every_operation_has_an_id_a_summary_and_its_errors(document: dict[str, 
             assert "X-Request-ID" in response["headers"]
             if int(status) >= 400:
                 assert list(response["content"]) == ["application/problem+json"], (method, path, status)
+                assert response["content"]["application/problem+json"]["examples"]
         if path.startswith("/v1"):
             assert operation["x-required-role"] in ("viewer", "operator", "admin")
             assert operation["security"] == [{"bearer": []}]
@@ -58,7 +63,8 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     found = set(references(document))
     assert found
     for reference in found:
-        assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
+        _, components, kind, name = reference.split("/")
+        assert name in document[components][kind]
 
 
 def test_every_code_is_documented_somewhere(document: dict[str, Any]) -> None:
@@ -66,3 +72,14 @@ def test_every_code_is_documented_somewhere(document: dict[str, Any]) -> None:
     unmentioned = {code for code in CODES if f"`{code}`" not in text}
     # What no operation answers: the router itself does, for paths that are none.
     assert unmentioned == {"not_found", "method_not_allowed", "version_required", "unsupported_version"}
+
+
+def test_examples_are_what_they_are_examples_of(document: dict[str, Any]) -> None:
+    for code, example in document["components"]["examples"].items():
+        assert Problem.model_validate(example["value"]).status == CODES[code][0]
+    models: list[type[BaseModel]] = [TenantCreate, TenantOut, ExecutionOut, FreezeScope]
+    for model in models:
+        [*found] = document["components"]["schemas"][model.__name__]["examples"]
+        assert found
+        for one in found:
+            assert json.loads(model.model_validate_json(json.dumps(one)).model_dump_json(exclude_unset=True)) == one

@@ -13,7 +13,7 @@ from controlplane.api.documents import answers, body_of
 from controlplane.api.failures import invalid_body
 from controlplane.api.mutations import JSON
 from controlplane.api.replica import Here, Replica
-from controlplane.api.schemas import ConsistencyOut, DifferenceOut, Freezes
+from controlplane.api.schemas.installation import ConsistencyOut, DifferenceOut, Freezes
 from controlplane.api.security import Admin
 from controlplane.api.strict_json import read_object
 from controlplane.persistence import freeze

@@ -11,7 +11,7 @@ from controlplane.api.documents import answers, stream
 from controlplane.api.mutations import JSON
 from controlplane.api.paging import Cursor, Limit, page_of
 from controlplane.api.replica import Here, Replica
-from controlplane.api.schemas import EventOut, EventPage
+from controlplane.api.schemas.event import EventOut, EventPage
 from controlplane.api.security import Viewer
 from controlplane.errors import Refused
 from controlplane.model import Status

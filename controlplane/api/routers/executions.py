@@ -11,7 +11,8 @@ from controlplane.api.etags import require_match
 from controlplane.api.mutations import JSON, Accepted, Mutating
 from controlplane.api.paging import Cursor, Limit, page_of
 from controlplane.api.replica import Here
-from controlplane.api.schemas import ExecutionOut, ExecutionPage, ExecutionSummary, TenantOut
+from controlplane.api.schemas.execution import ExecutionOut, ExecutionPage, ExecutionSummary
+from controlplane.api.schemas.tenant import TenantOut
 from controlplane.api.security import Viewer
 from controlplane.errors import Refused
 from controlplane.persistence import executions, intents, tenants

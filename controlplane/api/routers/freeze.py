@@ -9,7 +9,7 @@ from controlplane.api import tenant_rows
 from controlplane.api.documents import answers
 from controlplane.api.etags import require_match
 from controlplane.api.mutations import Accepted, Mutating, Mutation
-from controlplane.api.schemas import TenantOut
+from controlplane.api.schemas.tenant import TenantOut
 from controlplane.model import Tenant
 from controlplane.persistence import freeze, intents
 from controlplane.persistence.transaction import Transaction

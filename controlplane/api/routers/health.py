@@ -12,7 +12,7 @@ from controlplane.api.mutations import JSON
 from controlplane.api.problem import problem_response
 from controlplane.api.replica import Here, Replica
 from controlplane.api.routers.providers import health_of
-from controlplane.api.schemas import Alive, CheckOut, Readiness
+from controlplane.api.schemas.installation import Alive, CheckOut, Readiness
 from controlplane.persistence.tables import heartbeats
 
 router = APIRouter(tags=["health"])

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from controlplane.api.documents import answers
 from controlplane.api.mutations import JSON
 from controlplane.api.replica import Here
-from controlplane.api.schemas import ComputeProviderOut, ProvidersOut, WorkflowProviderOut
+from controlplane.api.schemas.installation import ComputeProviderOut, ProvidersOut, WorkflowProviderOut
 from controlplane.api.security import Viewer
 from controlplane.errors import Refused
 from controlplane.ports import ComputeProvider, ProviderHealth, ProvidesLogs

@@ -16,7 +16,7 @@ from controlplane.api.mutations import JSON, Accepted, Mutating
 from controlplane.api.paging import Cursor, Limit, page_of
 from controlplane.api.plans import changes
 from controlplane.api.replica import Here
-from controlplane.api.schemas import TenantOut, TenantPage, shown_spec
+from controlplane.api.schemas.tenant import TenantOut, TenantPage, shown_spec
 from controlplane.api.security import Viewer, require_role
 from controlplane.api.spec_check import check_new_spec, merged
 from controlplane.api.strict_json import read_object

@@ -17,7 +17,7 @@ from controlplane.api.failures import invalid_body
 from controlplane.api.mutations import JSON
 from controlplane.api.paging import Cursor, Limit, page_of
 from controlplane.api.replica import Here
-from controlplane.api.schemas import TokenCreated, TokenOut, TokenPage
+from controlplane.api.schemas.token import TokenCreated, TokenOut, TokenPage
 from controlplane.api.security import Admin
 from controlplane.api.strict_json import read_object
 from controlplane.api.token_cache import REVOKED

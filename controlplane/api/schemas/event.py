@@ -1,0 +1,74 @@
+"""The audit trail as it is shown, and as it is streamed."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from controlplane.model import Event
+
+
+class EventOut(BaseModel):
+    """One line of the audit trail. `id` order is commit order."""
+
+    id: int
+    type: str
+    tenant: str | None
+    tenant_id: UUID | None
+    generation: int | None
+    status: str | None
+    execution_id: str | None
+    trigger_source: str | None
+    actor: str | None = Field(description="The token's name, or the owner that acted.")
+    request_id: str | None
+    message: str
+    data: dict[str, Any]
+    at: datetime
+
+    @classmethod
+    def of(cls, event: Event) -> "EventOut":
+        return cls(
+            id=event.id,
+            type=event.type,
+            tenant=event.tenant_name,
+            tenant_id=event.tenant_id,
+            generation=event.generation,
+            status=event.status,
+            execution_id=event.execution_id,
+            trigger_source=event.trigger_source,
+            actor=event.actor,
+            request_id=event.request_id,
+            message=event.message,
+            data=dict(event.data),
+            at=event.at,
+        )
+
+
+class WatchEvent(BaseModel):
+    """`data` of one Server-Sent Event; its `id` is the stream's id too."""
+
+    id: int
+    type: str
+    tenant: str | None
+    generation: int | None
+    status: str | None
+    execution_id: str | None
+    at: datetime
+
+    @classmethod
+    def of(cls, event: Event) -> "WatchEvent":
+        return cls(
+            id=event.id,
+            type=event.type,
+            tenant=event.tenant_name,
+            generation=event.generation,
+            status=event.status,
+            execution_id=event.execution_id,
+            at=event.at,
+        )
+
+
+class EventPage(BaseModel):
+    items: list[EventOut]
+    next_cursor: str | None

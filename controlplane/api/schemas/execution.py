@@ -1,0 +1,169 @@
+"""Executions as they are shown, in words that fit all engines."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from controlplane.model import Execution, ExecutionState, Step, SubState
+
+WorkflowState = Literal["pending", "running", "stopping", "succeeded", "failed", "cancelled", "superseded"]
+
+
+class WorkflowOut(BaseModel):
+    """The execution of the newest generation, in words that fit all engines."""
+
+    provider: str
+    state: WorkflowState
+    sub_state: SubState | None
+    retry_count: int
+    error: str | None
+    next_attempt_at: datetime | None
+    trigger_source: Literal["api", "supervisor", "operator"]
+
+    @classmethod
+    def of(cls, execution: Execution) -> "WorkflowOut":
+        return cls(
+            provider=execution.provider,
+            state=shown_state(execution.state),
+            sub_state=shown_sub_state(execution),
+            retry_count=execution.retry_count,
+            error=execution.error,
+            next_attempt_at=execution.next_attempt_at,
+            trigger_source=execution.trigger_source.value,
+        )
+
+
+class StepOut(BaseModel):
+    name: str
+    state: Literal["pending", "running", "backing-off", "succeeded", "failed"]
+    attempts: int
+    error: str | None
+    next_attempt_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @classmethod
+    def of(cls, step: Step) -> "StepOut":
+        return cls(
+            name=step.name.value,
+            state=step.state.value,
+            attempts=step.attempts,
+            error=step.error,
+            next_attempt_at=step.next_attempt_at,
+            started_at=step.started_at,
+            ended_at=step.ended_at,
+        )
+
+
+class ExecutionSummary(BaseModel):
+    """One line of a tenant's history."""
+
+    id: str
+    tenant: str
+    tenant_id: UUID
+    action: Literal["provision", "update", "delete"]
+    generation: int
+    run: int
+    provider: str
+    state: WorkflowState
+    sub_state: SubState | None
+    retry_count: int
+    error: str | None
+    next_attempt_at: datetime | None
+    trigger_source: Literal["api", "supervisor", "operator"]
+    superseded_by: str | None
+    stop_reason: str | None
+    cancel_requested_at: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @classmethod
+    def of(cls, execution: Execution) -> "ExecutionSummary":
+        return cls(**_summary(execution))
+
+
+_EXAMPLE: dict[str, JsonValue] = {
+    "id": "tenant-acme-provision-1-9f8e7d6c",
+    "tenant": "acme",
+    "tenant_id": "0190c8c6-2f6e-7c1a-8e5b-3a7d9f8e7d6c",
+    "action": "provision",
+    "generation": 1,
+    "run": 1,
+    "provider": "embedded",
+    "state": "running",
+    "sub_state": "backing-off",
+    "retry_count": 1,
+    "error": "image tenant-web:1 is not there yet",
+    "next_attempt_at": "2026-01-01T12:00:04Z",
+    "trigger_source": "api",
+    "superseded_by": None,
+    "stop_reason": None,
+    "cancel_requested_at": None,
+    "created_at": "2026-01-01T12:00:00Z",
+    "started_at": "2026-01-01T12:00:00Z",
+    "ended_at": None,
+    "steps": [
+        {
+            "name": "apply_compute",
+            "state": "backing-off",
+            "attempts": 1,
+            "error": "image tenant-web:1 is not there yet",
+            "next_attempt_at": "2026-01-01T12:00:04Z",
+            "started_at": "2026-01-01T12:00:00Z",
+            "ended_at": None,
+        }
+    ],
+}
+
+
+class ExecutionOut(ExecutionSummary):
+    """One execution with its steps, in the order in which they run."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    steps: list[StepOut]
+
+    @classmethod
+    def of_parts(cls, execution: Execution, steps: tuple[Step, ...]) -> "ExecutionOut":
+        return cls(**_summary(execution), steps=[StepOut.of(step) for step in steps])
+
+
+class ExecutionPage(BaseModel):
+    items: list[ExecutionSummary]
+    next_cursor: str | None
+
+
+def shown_state(state: ExecutionState) -> WorkflowState:
+    """Whether an execution has reached its engine is ours to know: queued and starting are both `pending`."""
+    return "pending" if state in (ExecutionState.QUEUED, ExecutionState.STARTING) else state.value  # type: ignore[return-value]
+
+
+def shown_sub_state(execution: Execution) -> SubState | None:
+    return None if shown_state(execution.state) == "pending" else execution.sub_state
+
+
+def _summary(execution: Execution) -> dict[str, Any]:
+    return {
+        "id": execution.id,
+        "tenant": execution.tenant_name,
+        "tenant_id": execution.tenant_id,
+        "action": execution.action.value,
+        "generation": execution.generation,
+        "run": execution.run,
+        "provider": execution.provider,
+        "state": shown_state(execution.state),
+        "sub_state": shown_sub_state(execution),
+        "retry_count": execution.retry_count,
+        "error": execution.error,
+        "next_attempt_at": execution.next_attempt_at,
+        "trigger_source": execution.trigger_source.value,
+        "superseded_by": execution.superseded_by,
+        "stop_reason": execution.stop_reason,
+        "cancel_requested_at": execution.cancel_requested_at,
+        "created_at": execution.created_at,
+        "started_at": execution.started_at,
+        "ended_at": execution.ended_at,
+    }

@@ -1,0 +1,70 @@
+"""The installation: its providers, what is paused, its health, and what is not as the rows say."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class ComputeProviderOut(BaseModel):
+    name: str
+    healthy: bool
+    detail: str
+    one_node: bool = Field(description="Its resources live on one machine.")
+    capabilities: list[Literal["logs"]]
+
+
+class WorkflowProviderOut(BaseModel):
+    name: str
+    default: bool
+
+
+class ProvidersOut(BaseModel):
+    compute: list[ComputeProviderOut]
+    workflow: list[WorkflowProviderOut]
+
+
+class Freezes(BaseModel):
+    """What is paused beside single tenants."""
+
+    all: bool
+    providers: list[str]
+
+
+class DifferenceOut(BaseModel):
+    """One thing that is not as the rows say."""
+
+    kind: Literal[
+        "missing_resource",
+        "stopped_resource",
+        "leftover",
+        "orphan",
+        "not_serving",
+        "unowned_work",
+        "actor_without_tenant",
+        "other_engine",
+        "unchecked",
+    ]
+    tenant: str | None
+    resource: str | None
+    detail: str
+
+
+class ConsistencyOut(BaseModel):
+    """Rows against actors against resources. Work in flight is no difference."""
+
+    differences: list[DifferenceOut]
+
+
+class CheckOut(BaseModel):
+    ok: bool
+    detail: str
+
+
+class Alive(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    ready: bool
+    checks: dict[str, CheckOut] = Field(description="`database`, `ray` and `supervisor`: all must be good.")
+    providers: dict[str, CheckOut] = Field(description="For information; they do not decide.")

@@ -1,0 +1,23 @@
+"""What a change would do."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+
+class ChangeOut(BaseModel):
+    """One difference: a dotted path of the tenant's document, its value before and after."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+class PlanOut(BaseModel):
+    """What a request would do, were it not for `dry_run`. Nothing of it is stored."""
+
+    dry_run: Literal[True] = True
+    action: Literal["provision", "update", "delete", "none"]
+    generation: int = Field(description="Of the tenant afterwards.")
+    workflow_execution_id: str = Field(description="Of the execution that would answer for the tenant.")
+    changes: list[ChangeOut]

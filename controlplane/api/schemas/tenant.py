@@ -1,0 +1,198 @@
+"""A tenant as it is shown: what it should be, where it is, what is really there. Secrets are stars here already."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from controlplane.api.masking import mask
+from controlplane.api.schemas.execution import WorkflowOut
+from controlplane.conditions import with_condition
+from controlplane.model import Condition, Execution, Status, Tenant, TenantSpec
+from controlplane.persistence.tenants import TenantView
+
+
+class EndpointOut(BaseModel):
+    name: str
+    url: str
+
+
+class ObservedOut(BaseModel):
+    """What is really there, from the serving resource."""
+
+    endpoints: list[EndpointOut]
+    resources: dict[str, str]
+    healthy: bool | None
+    checked_at: datetime | None
+    effective_interval_seconds: float | None = Field(
+        description="Between two looks: `health.interval_seconds` while an actor of the tenant lives, at rest no less "
+        "than LANDLORD_REST_PROBE_SECONDS; null: it is deleted."
+    )
+
+    @classmethod
+    def of(cls, tenant: Tenant, rest_probe_seconds: float) -> "ObservedOut":
+        observed = tenant.observed
+        return cls(
+            endpoints=[EndpointOut(name=endpoint.name, url=endpoint.url) for endpoint in observed.endpoints],
+            resources=dict(observed.resources),
+            healthy=observed.healthy,
+            checked_at=observed.checked_at,
+            effective_interval_seconds=effective_interval(tenant, rest_probe_seconds),
+        )
+
+
+class ConditionOut(BaseModel):
+    type: str
+    status: Literal["true", "false", "unknown"]
+    reason: str
+    message: str
+    since: datetime
+
+    @classmethod
+    def of(cls, condition: Condition) -> "ConditionOut":
+        return cls(
+            type=condition.type,
+            status=condition.status,
+            reason=condition.reason,
+            message=condition.message,
+            since=condition.since,
+        )
+
+
+_EXAMPLE: dict[str, JsonValue] = {
+    "id": "0190c8c6-2f6e-7c1a-8e5b-3a7d9f8e7d6c",
+    "name": "acme",
+    "labels": {"tier": "gold"},
+    "annotations": {},
+    "spec": {
+        "compute": {
+            "provider": "docker",
+            "config": {"image": "tenant-web:1", "env": {"COLOR": "blue"}, "ports": [{"container_port": 8080}]},
+        },
+        "health": {"http": {"path": "/", "port": 8080}, "interval_seconds": 1},
+        "workflow": {"provider": "embedded"},
+        "heal": "restart",
+    },
+    "generation": 1,
+    "observed_generation": 1,
+    "status": "ready",
+    "status_message": "",
+    "conditions": [
+        {"type": "Healthy", "status": "true", "reason": "Probed", "message": "", "since": "2026-01-01T12:00:02Z"}
+    ],
+    "observed": {
+        "endpoints": [{"name": "http", "url": "http://127.0.0.1:32768"}],
+        "resources": {"container": "3f1c5b7d9e02"},
+        "healthy": True,
+        "checked_at": "2026-01-01T12:00:02Z",
+        "effective_interval_seconds": 30.0,
+    },
+    "workflow_execution_id": "tenant-acme-provision-1-9f8e7d6c",
+    "workflow": {
+        "provider": "embedded",
+        "state": "succeeded",
+        "sub_state": "succeeded",
+        "retry_count": 0,
+        "error": None,
+        "next_attempt_at": None,
+        "trigger_source": "api",
+    },
+    "paused": False,
+    "version": 1,
+    "created_at": "2026-01-01T12:00:00Z",
+    "updated_at": "2026-01-01T12:00:02Z",
+    "deleted_at": None,
+}
+
+
+class TenantOut(BaseModel):
+    """A tenant: what it should be (`spec`), where it is (`status`), what is really there (`observed`)."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    id: UUID
+    name: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    spec: dict[str, Any] = Field(description="As a TenantSpec, with defaults filled in and secret values as stars.")
+    generation: int
+    observed_generation: int
+    status: Literal[
+        "requested", "planning", "provisioning", "ready", "degraded", "updating", "failed", "deleting", "deleted"
+    ]
+    status_message: str
+    conditions: list[ConditionOut]
+    observed: ObservedOut
+    workflow_execution_id: str
+    workflow: WorkflowOut
+    paused: bool = Field(
+        description="Nothing new is begun: it is paused itself, or its provider, its engine or all are."
+    )
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+
+    @classmethod
+    def of(cls, tenant: Tenant, execution: Execution, rest_probe_seconds: float) -> "TenantOut":
+        """`rest_probe_seconds`: the setting."""
+        return cls(
+            id=tenant.id,
+            name=tenant.name,
+            labels=dict(tenant.labels),
+            annotations=dict(tenant.annotations),
+            spec=shown_spec(tenant.spec),
+            generation=tenant.generation,
+            observed_generation=tenant.observed_generation,
+            status=tenant.status.value,
+            status_message=tenant.status_message,
+            conditions=[ConditionOut.of(condition) for condition in shown_conditions(tenant)],
+            observed=ObservedOut.of(tenant, rest_probe_seconds),
+            workflow_execution_id=execution.id,
+            workflow=WorkflowOut.of(execution),
+            paused=tenant.paused or tenant.frozen is not None,
+            version=tenant.version,
+            created_at=tenant.created_at,
+            updated_at=tenant.updated_at,
+            deleted_at=tenant.deleted_at,
+        )
+
+    @classmethod
+    def of_view(cls, view: TenantView, rest_probe_seconds: float) -> "TenantOut":
+        return cls.of(view.tenant, view.execution, rest_probe_seconds)
+
+
+class TenantPage(BaseModel):
+    items: list[TenantOut]
+    next_cursor: str | None
+
+
+def effective_interval(tenant: Tenant, rest_probe_seconds: float) -> float | None:
+    """A lease that is valid is an actor that lives, and looks; else the supervisor does, in bulk."""
+    if tenant.status is Status.DELETED:
+        return None
+    lives = tenant.lease_expires_at is not None and tenant.lease_expires_at > datetime.now(UTC)
+    wanted = tenant.spec.health.interval_seconds
+    return wanted if lives else max(wanted, rest_probe_seconds)
+
+
+def shown_conditions(tenant: Tenant) -> tuple[Condition, ...]:
+    """Those of its row; a freeze of its provider or of all, which is not in the row, shows like a pause of its own."""
+    if tenant.paused or tenant.frozen is None:
+        return tenant.conditions
+    scope = tenant.frozen.scope.removeprefix("provider:")
+    message = f"{scope} is paused: changes are accepted, nothing is done"
+    return with_condition(tenant.conditions, "Synced", "false", "Paused", tenant.frozen.since, message)
+
+
+def shown_spec(spec: TenantSpec) -> dict[str, Any]:
+    """A spec for people: stars for secrets; optional parts that were left out are left out."""
+    document = spec.canonical()
+    document["compute"]["config"] = mask(document["compute"]["config"])
+    document["health"] = {
+        name: {part: inner for part, inner in value.items() if inner is not None} if isinstance(value, dict) else value
+        for name, value in document["health"].items()
+        if value is not None
+    }
+    return {name: value for name, value in document.items() if value is not None}

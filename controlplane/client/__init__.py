@@ -1,0 +1,70 @@
+"""A typed, blocking client of the control plane's HTTP API: the command line, operators and tests use it.
+
+    with Client.of(load_settings()) as client:
+        tenant = client.create_tenant({"name": "acme", "spec": {...}})
+        tenant = client.wait_tenant(tenant["id"], timeout=60)
+
+Answers are the JSON documents of the API as they came, typed. Problems are raised as `Refused` with the problem's
+fields; no answer at all is `Unreachable`.
+"""
+
+from controlplane.client.documents import (
+    ChangeDocument,
+    ComputeProviderDocument,
+    ConsistencyDocument,
+    DifferenceDocument,
+    Endpoint,
+    EventDocument,
+    EventPage,
+    ExecutionDocument,
+    ExecutionPage,
+    FreezesDocument,
+    NewTokenDocument,
+    Observed,
+    PlanDocument,
+    ProvidersDocument,
+    StepDocument,
+    TenantDocument,
+    TenantPage,
+    TokenDocument,
+    TokenPage,
+    WatchDocument,
+    Workflow,
+    WorkflowProviderDocument,
+)
+from controlplane.client.history import History
+from controlplane.client.installation import Installation
+from controlplane.client.tenants import Tenants, settled
+from controlplane.client.wire import Unreachable
+
+__all__ = [
+    "ChangeDocument",
+    "Client",
+    "ComputeProviderDocument",
+    "ConsistencyDocument",
+    "DifferenceDocument",
+    "Endpoint",
+    "EventDocument",
+    "EventPage",
+    "ExecutionDocument",
+    "ExecutionPage",
+    "FreezesDocument",
+    "NewTokenDocument",
+    "Observed",
+    "PlanDocument",
+    "ProvidersDocument",
+    "StepDocument",
+    "TenantDocument",
+    "TenantPage",
+    "TokenDocument",
+    "TokenPage",
+    "Unreachable",
+    "WatchDocument",
+    "Workflow",
+    "WorkflowProviderDocument",
+    "settled",
+]
+
+
+class Client(Tenants, History, Installation):
+    """One connection pool to one control plane. Not for use by several threads at once."""

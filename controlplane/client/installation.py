@@ -1,0 +1,69 @@
+"""Providers, tokens, pauses and the consistency check."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from controlplane.client.documents import (
+    ConsistencyDocument,
+    FreezesDocument,
+    NewTokenDocument,
+    ProvidersDocument,
+    TokenDocument,
+    TokenPage,
+)
+from controlplane.client.wire import Wire, quoted
+
+CONSISTENCY_SECONDS = 120.0
+"""Every provider lists all that it has."""
+
+
+class Installation(Wire):
+    """The calls of `Client` that are about the installation itself."""
+
+    def list_providers(self) -> ProvidersDocument:
+        """The enabled providers and their health."""
+        return cast(ProvidersDocument, self._send("GET", "/v1/providers"))
+
+    def provider_schema(self, name: str) -> dict[str, Any]:
+        """JSON Schema 2020-12 of a compute provider's config."""
+        return cast(dict[str, Any], self._send("GET", f"/v1/providers/compute/{quoted(name)}/schema"))
+
+    def create_token(self, name: str, role: str, *, expires_in_seconds: int | None = None) -> NewTokenDocument:
+        """A new bearer token; its secret is in this answer and nowhere else. Never sent twice: where the connection
+        breaks there may be a token that nobody knows, to be revoked."""
+        document = {"name": name, "role": role, "expires_in_seconds": expires_in_seconds}
+        return cast(NewTokenDocument, self._send("POST", "/v1/tokens", json=document, tries=1))
+
+    def iterate_tokens(self) -> Iterator[TokenDocument]:
+        """All by name, revoked and expired ones too."""
+        cursor = None
+        while True:
+            page = cast(TokenPage, self._send("GET", "/v1/tokens", params={"limit": 500, "cursor": cursor}))
+            yield from page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def revoke_token(self, name: str) -> TokenDocument:
+        """From now on it opens nothing."""
+        return cast(TokenDocument, self._send("DELETE", f"/v1/tokens/{quoted(name)}"))
+
+    def list_pauses(self) -> FreezesDocument:
+        """What is paused beside single tenants."""
+        return cast(FreezesDocument, self._send("GET", "/v1/admin/pause"))
+
+    def pause(self, provider: str | None) -> FreezesDocument:
+        """Begin nothing new for the tenants of a provider; of None: for all."""
+        return cast(FreezesDocument, self._send("POST", "/v1/admin/pause", json=_scope(provider)))
+
+    def resume(self, provider: str | None) -> FreezesDocument:
+        """End what `pause` of the same began; other pauses stay."""
+        return cast(FreezesDocument, self._send("POST", "/v1/admin/resume", json=_scope(provider)))
+
+    def consistency(self) -> ConsistencyDocument:
+        """Rows against actors against resources, now."""
+        return cast(ConsistencyDocument, self._send("GET", "/v1/admin/consistency", timeout=CONSISTENCY_SECONDS))
+
+
+def _scope(provider: str | None) -> dict[str, Any]:
+    return {"all": True} if provider is None else {"provider": provider}

@@ -1,0 +1,183 @@
+"""Requests and answers: retries that act once, problems as `Refused`, no answer as `Unreachable`."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, Self
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+
+from controlplane.errors import EngineUnavailable, Refused
+from controlplane.local.paths import Home
+from controlplane.settings import Settings
+
+TRIES = 4
+"""Of one request when the connection breaks: each carries the same Idempotency-Key, so none acts twice."""
+BETWEEN_TRIES_SECONDS = 0.3
+SILENCE_SECONDS = 30.0
+"""A watch that is silent for so long is broken: the server sends a heartbeat every 10 s."""
+MERGE_PATCH = "application/merge-patch+json"
+
+
+class Unreachable(EngineUnavailable):
+    """No control plane answers at the URL."""
+
+
+class Wire:
+    """The connection, and how a request is sent on it."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        timeout: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`timeout`: seconds for one answer, beyond what `wait` asks for. The last three are for tests."""
+        self.url = url.rstrip("/")
+        self._timeout = timeout
+        self._sleep = sleep
+        self._clock = clock
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        # No proxy from the environment: it could not reach the loopback address that most control planes have.
+        self._http = httpx.Client(
+            base_url=self.url, headers=headers, timeout=timeout, transport=transport, trust_env=False
+        )
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """With the URL of the settings and LANDLORD_TOKEN, else the token that `landlord up` left in the home.
+
+        Raises Unreachable when there is neither.
+        """
+        if settings.token is not None:
+            return cls(settings.base_url, settings.token.get_secret_value())
+        path = Home(settings.home).token
+        try:
+            token = path.read_text().strip()
+        except OSError as error:
+            raise Unreachable(
+                f"no token: {path} cannot be read ({error.strerror}) and LANDLORD_TOKEN is not set; "
+                "start the control plane with `landlord up`"
+            ) from None
+        return cls(settings.base_url, token)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _mutate(
+        self,
+        method: Literal["POST", "PATCH", "DELETE"],
+        path: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        if_match: int | None = None,
+        wait: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Any:
+        headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
+        if if_match is not None:
+            headers["If-Match"] = f'"{if_match}"'
+        if wait is not None:
+            headers["Prefer"] = f"wait={wait}"
+        if method == "PATCH":
+            headers["Content-Type"] = MERGE_PATCH
+        timeout = self._timeout + (wait or 0)
+        return self._send(method, path, json=json, params=params, headers=headers, timeout=timeout)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        tries: int = TRIES,
+    ) -> Any:
+        answer = self._request(method, path, json=json, params=params, headers=headers, timeout=timeout, tries=tries)
+        return self._read(answer)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        tries: int = TRIES,
+    ) -> httpx.Response:
+        query = {name: value for name, value in (params or {}).items() if value not in (None, "", [])}
+        for number in range(1, tries + 1):
+            try:
+                answer = self._http.request(
+                    method, path, json=json, params=query, headers=headers, timeout=timeout or self._timeout
+                )
+            except httpx.TransportError as error:
+                # A refused connection will be refused again; one that broke is worth another.
+                if isinstance(error, httpx.ConnectError) or number == tries:
+                    raise self._unreachable() from None
+            else:
+                # After a broken connection the first try may still be at work on our key.
+                if not (1 < number < tries and _code(answer) == "idempotency_in_progress"):
+                    return answer
+            self._sleep(BETWEEN_TRIES_SECONDS)
+        raise AssertionError("the last try returns or raises")
+
+    def _lines(self, path: str, last: int | None) -> Iterator[str]:
+        """Of an event stream, as they come."""
+        headers = {"Accept": "text/event-stream"} | ({} if last is None else {"Last-Event-ID": str(last)})
+        timeout = httpx.Timeout(self._timeout, read=SILENCE_SECONDS)
+        with self._http.stream("GET", path, headers=headers, timeout=timeout) as answer:
+            if not answer.is_success:
+                answer.read()
+                self._read(answer)
+            yield from answer.iter_lines()
+
+    def _unreachable(self) -> Unreachable:
+        return Unreachable(f"no control plane answers at {self.url}; is it running? `landlord up`")
+
+    def _read(self, answer: httpx.Response) -> Any:
+        try:
+            body = answer.json()
+        except ValueError:
+            # Only the proxy in front of the application answers anything else.
+            raise Unreachable(f"{self.url} answers {answer.status_code}, but not as a control plane") from None
+        if answer.is_success:
+            return body
+        problem = body if isinstance(body, dict) else {}
+        raise Refused(
+            str(problem.get("detail") or problem.get("title") or f"HTTP {answer.status_code}"),
+            code=str(problem.get("code", "unknown")),
+            status=answer.status_code,
+            request_id=problem.get("request_id"),
+            errors=problem.get("errors") or [],
+            retry_after=answer.headers.get("Retry-After"),
+            problem=problem,
+        )
+
+
+def quoted(segment: str) -> str:
+    """As one segment of a path, whatever is in it."""
+    return quote(segment, safe="")
+
+
+def _code(answer: httpx.Response) -> str | None:
+    if answer.is_success or "json" not in answer.headers.get("Content-Type", ""):
+        return None
+    body = answer.json()
+    return str(body.get("code")) if isinstance(body, dict) else None

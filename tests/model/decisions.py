@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from controlplane import reconcile as real
+from controlplane import acts
 from controlplane.model import (
     Condition,
     Execution,
@@ -15,7 +15,8 @@ from controlplane.model import (
     Tenant,
 )
 from controlplane.ports import ExecutionStatus
-from controlplane.reconcile import Finding, Policy, View, reconcile
+from controlplane.reconcile import HEAL_BUDGET, reconcile
+from controlplane.view import Finding, Policy, View
 from tests.model.binding import Binding
 from tests.model.case import Case
 from tests.model.runners import LIVE
@@ -69,13 +70,13 @@ class Decisions:
         match reconcile(rows, view, self._policy).act:
             case None:
                 return None
-            case real.Stop(execution, cause, _):
+            case acts.Stop(execution, cause, _):
                 return "Stop", execution.id, cause
-            case real.Finish(execution, outcome, _):
+            case acts.Finish(execution, outcome, _):
                 return "Finish", execution.id, outcome
-            case real.Clean(placements):
+            case acts.Clean(placements):
                 return "Clean", placements[0].execution_id
-            case real.Promote() | real.Start() | real.Follow() | real.Look() | real.RestoreServing() as act:
+            case acts.Promote() | acts.Start() | acts.Follow() | acts.Look() | acts.RestoreServing() as act:
                 return type(act).__name__, act.execution.id
             case act:
                 return (type(act).__name__,)
@@ -86,7 +87,7 @@ class Decisions:
         executions = [self._execution(e, seen) for e in world.executions if e.life == tenant.life]
         placements = [p for p in world.placements if p.state in LIVE and world.of(p.execution).life == tenant.life]
         placements.sort(key=lambda p: world.of(p.execution).order)
-        spent = Condition(type="Healthy", status="false", reason=real.HEAL_BUDGET, message="", since=NOW)
+        spent = Condition(type="Healthy", status="false", reason=HEAL_BUDGET, message="", since=NOW)
         return Lifecycle(
             tenant=Tenant(
                 id=LIVES[tenant.life],

@@ -58,7 +58,7 @@ class Runners:
                 yield label, after.move(runner, None), kind
                 continue
             on = Runner(runner.execution, runner.holder, self._binding.answered(runner.position, answer))
-            said = (*label, answer) if answer is not None else label
+            said = (*label, _told(op, answer))
             yield from self._go_on(after.move(runner, on), on, said, kind)
 
     def _go_on(self, world: World, runner: Runner, label: tuple[Any, ...], kind: Kind) -> Iterator[Move]:
@@ -277,6 +277,15 @@ class Runners:
     def _do_destroy(self, world: World, id: str) -> tuple[Any, World]:
         found = self.resolve(world, id)
         return None, world.put(found, None) if found is not None else world
+
+
+def _told(op: Op, answer: Any) -> str | None:
+    """Of an answer, what a trace shows."""
+    if op[0] in ("gate", "removable", "switch"):
+        return "yes" if answer else "no"
+    if answer in (UNAVAILABLE, PORT_TAKEN) or op[0] == "probe":
+        return f"({op[0]}: {answer})"
+    return None
 
 
 def _seen(resource: Resource | None) -> tuple[str, str, ResourceState] | None:

@@ -73,7 +73,7 @@ class _Search:
             for label, after, kind in self._moves(world):
                 if after == world:
                     continue
-                self._note(invariants.of_move(world, after, kind, zombie=label[0] == FORMER), number, label)
+                self._note(invariants.of_move(world, after, kind, zombie=label[0] == FORMER), number, label, after)
                 there = self._numbers.get(after)
                 if there is None:
                     there = self._numbers[after] = len(self._worlds)
@@ -113,7 +113,8 @@ class _Search:
         if wedged >= 0:
             self._note(WEDGED, wedged)
 
-    def _note(self, wrong: str | None, number: int, last: Any = None) -> None:
+    def _note(self, wrong: str | None, number: int, last: Any = None, after: World | None = None) -> None:
+        """Of the state of that number, or of the move `last` from there to `after`."""
         if wrong is None or wrong in self._result.broken:
             return
         trace = [last] if last is not None else []
@@ -122,7 +123,7 @@ class _Search:
             at, label = self._came[at]
             trace.append(label)
         told = [_told(label) for label in reversed(trace)]
-        self._result.broken[wrong] = [*told, f"  then: {_shown(self._worlds[number])}"]
+        self._result.broken[wrong] = [*told, f"  then: {_shown(after or self._worlds[number])}"]
 
 
 def _told(label: tuple[Any, ...]) -> str:

@@ -66,7 +66,9 @@ def _left_behind() -> Select[tuple[str]]:
 async def due(engine: AsyncEngine, cluster_id: str) -> list[Due]:
     """Tenants with an execution that is queued or active and not waiting for its next attempt, or that is over without
     serving and has a placement still (its owner died before the clean-up), oldest first; without those that another
-    live cluster owns. Some may have a live owner, for whom a wake-up is harmless."""
+    live cluster owns, and those that are paused unless something is under way or to be cancelled. Some may have a live
+    owner, for whom a wake-up is harmless."""
+    goes_on = or_(~frozen(), executions.c.cancel_requested_at.is_not(None))
     waiting = and_(executions.c.next_attempt_at.is_not(None), executions.c.next_attempt_at > func.clock_timestamp())
     query = (
         select(tenants.c.id, tenants.c.name, func.max(executions.c.run).label("run"))
@@ -74,9 +76,9 @@ async def due(engine: AsyncEngine, cluster_id: str) -> list[Due]:
         .where(
             tenants.c.deleted_at.is_(None),
             or_(
-                and_(executions.c.state == ExecutionState.QUEUED, ~waiting),
+                and_(executions.c.state == ExecutionState.QUEUED, ~waiting, goes_on),
                 executions.c.state.in_(ACTIVE),
-                executions.c.id.in_(_left_behind()),
+                and_(executions.c.id.in_(_left_behind()), ~frozen()),
             ),
             ~_owned_elsewhere(cluster_id),
         )

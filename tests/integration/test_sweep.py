@@ -16,10 +16,12 @@ from actors.runtime import Runtime
 from actors.silent import PATIENCE_SECONDS, SilentOwners
 from actors.sweep import Sweep
 from controlplane.model import ExecutionState, Status, Tenant
-from controlplane.persistence import bootstrap, events, leases
+from controlplane.persistence import bootstrap, census, events, freeze, intents, leases
+from controlplane.persistence import tenants as tenant_rows
 from controlplane.persistence.census import TenantKey
 from controlplane.persistence.ownership import Ownership as Owned
 from controlplane.persistence.tables import tenants
+from controlplane.persistence.transaction import transaction
 from controlplane.ports import Ownership
 from providers.compute.fake import FakeCloud
 from tests.integration.owner import World, spec
@@ -205,3 +207,17 @@ async def test_an_owner_that_renews_after_an_outage_stays(world: World) -> None:
     now[0] = PATIENCE_SECONDS
     assert await owners.look() == 0
     assert ended == []
+
+
+async def test_a_paused_tenant_is_due_only_to_cancel_what_it_queued(world: World) -> None:
+    tenant = await world.create(spec("1"))
+    async with transaction(world.engine, actor="test") as tx:
+        locked = await tenant_rows.lock(tx, tenant.id)
+        assert locked is not None
+        await freeze.pause(tx, locked)
+    assert await census.due(world.engine, "test") == []
+    async with transaction(world.engine, actor="test") as tx:
+        locked = await tenant_rows.lock(tx, tenant.id)
+        assert locked is not None
+        await intents.cancel(tx, locked, await intents.current_execution(tx, locked))
+    assert [due.key.name for due in await census.due(world.engine, "test")] == ["acme"]

@@ -72,7 +72,7 @@ async def create(
                         current_execution=execution_id(name, Action.PROVISION, 1, id),
                         epoch=1,
                     )
-                    .returning(tenants_table, *tenants.freeze_columns(engine))
+                    .returning(tenants_table, *tenants.freeze_columns(spec.compute.provider, engine))
                 )
             )
             .mappings()

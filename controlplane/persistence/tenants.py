@@ -1,6 +1,6 @@
 """Reading and changing tenant rows inside a transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -20,25 +20,29 @@ from controlplane.transitions import Cause, move
 _current = executions.alias("current")
 
 
-def _frozen_by(engine: ColumnElement[str] | str | None = None) -> ColumnElement[bool]:
-    """Of a row of `freezes`: it holds the tenant. Its engine is that of its spec, else that of its newest execution
-    (or `engine`, where there is none yet)."""
+def _holds(providers: Iterable[ColumnElement[str] | str]) -> ColumnElement[bool]:
+    """Of a row of `freezes`: it holds whoever is on one of these providers."""
+    scopes = [freezes.c.scope == func.concat("provider:", name) for name in providers]
+    return or_(freezes.c.scope == "all", *scopes)
+
+
+def _own_providers() -> tuple[ColumnElement[str], ColumnElement[str]]:
+    """Its compute provider, and its engine: that of its spec, else that of its newest execution."""
+    newest = select(_current.c.provider).where(_current.c.id == tenants.c.current_execution)
+    engine = newest.correlate(tenants).scalar_subquery()
     spec = tenants.c.spec
-    if engine is None:
-        newest = select(_current.c.provider).where(_current.c.id == tenants.c.current_execution)
-        engine = newest.correlate(tenants).scalar_subquery()
-    names = (spec["compute"]["provider"].astext, func.coalesce(spec["workflow"]["provider"].astext, engine))
-    return or_(freezes.c.scope == "all", *(freezes.c.scope == func.concat("provider:", name) for name in names))
+    return spec["compute"]["provider"].astext, func.coalesce(spec["workflow"]["provider"].astext, engine)
 
 
 def frozen() -> ColumnElement[bool]:
     """Paused itself, or all are, or the compute or workflow provider of it is."""
-    return or_(tenants.c.paused, exists().where(_frozen_by()).correlate(tenants)).label("frozen")
+    return or_(tenants.c.paused, exists().where(_holds(_own_providers())).correlate(tenants)).label("frozen")
 
 
-def freeze_columns(engine: str | None = None) -> list[ColumnElement[Any]]:
-    """For `rows.tenant`: what holds the tenant beside itself."""
-    held = _frozen_by(engine)
+def freeze_columns(*providers: str) -> list[ColumnElement[Any]]:
+    """For `rows.tenant`: what holds the tenant beside itself. `providers`: of one whose row is being inserted; a
+    subquery in RETURNING would not see it, and read the whole table instead."""
+    held = _holds(providers or _own_providers())
     return [
         select(column).where(held).correlate(tenants).scalar_subquery().label(name)
         for name, column in (("frozen_by", func.min(freezes.c.scope)), ("frozen_since", func.min(freezes.c.at)))

@@ -163,6 +163,8 @@ async def test_a_provider_or_all_are_paused(api: Api) -> None:
     assert (other["paused"], other["conditions"][0]["reason"]) == (True, "Paused")
     await paused("POST", "resume", provider="embedded")
     await paused("POST", "pause", provider="cloud")
+    elsewhere = {"compute": {"provider": "process", "config": {"command": ["serve"]}}}
+    assert (await api.create("elsewhere", spec=elsewhere)).json()["paused"] is False
     patched = (await api.client.patch("/v1/tenants/acme", json={"spec": {"heal": "none"}})).json()
     assert (patched["paused"], patched["conditions"][0]["reason"]) == (True, "Paused")
     assert await paused("POST", "pause", all=True) == {"all": True, "providers": ["cloud", "restate"]}

@@ -71,15 +71,22 @@ async def test_the_scope_of_a_key_is_token_method_and_path(api: Api) -> None:
     assert "idempotency-replayed" not in other.headers
 
 
-async def test_fifty_at_once_under_one_key(api: Api) -> None:
-    answers = await asyncio.gather(*(post(api) for _ in range(50)))
+async def test_fifty_at_once_under_one_key(database_url: str) -> None:
+    """Over HTTP, at two replicas; and again after both were restarted."""
+    async with api_on(database_url) as api, api_on(database_url) as other, served(api) as one, served(other) as two:
+        posts = [client.post("/v1/tenants", json=tenant(), headers=KEY) for client in (one, two) * 25]
+        answers = await asyncio.gather(*posts)
+        assert await api.count("tenants") == await api.count("executions") == 1
     good = [answer for answer in answers if answer.status_code == 202]
     rest = [answer for answer in answers if answer.status_code != 202]
     assert good
     assert len({answer.content for answer in good}) == 1
     assert {(answer.status_code, answer.json()["code"]) for answer in rest} <= {(409, "idempotency_in_progress")}
-    assert await api.count("tenants") == await api.count("executions") == 1
-    assert (await post(api)).content == good[0].content
+    async with api_on(database_url) as api, served(api) as client:
+        again = await client.post("/v1/tenants", json=tenant(), headers=KEY)
+        assert (again.status_code, again.content) == (202, good[0].content)
+        assert again.headers["idempotency-replayed"] == "true"
+        assert await api.count("tenants") == await api.count("executions") == 1
 
 
 async def test_an_open_transaction_with_the_key_is_409_without_waiting(api: Api) -> None:

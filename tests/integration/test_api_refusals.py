@@ -155,6 +155,16 @@ async def test_every_route_wants_a_token_of_its_role(api: Api) -> None:
     routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
     document = (await api.client.get("/v1/openapi.json", headers={"Authorization": ""})).json()
     roles = ["viewer", "operator", "admin"]
+    revoked, expired = [
+        (await api.client.post("/v1/tokens", json={"name": name, "role": "admin", **expiry})).json()["token"]
+        for name, expiry in (("revoked", {}), ("expired", {"expires_in_seconds": 60}))
+    ]
+    async with api.engine.begin() as connection:
+        past = "expires_at = clock_timestamp() - interval '1 second'"
+        await connection.execute(text(f"UPDATE tokens SET {past} WHERE name = 'expired'"))
+    await api.client.delete("/v1/tokens/revoked")
+    wrong = ["", "Basic YTpi", "Bearer", "Bearer wrong", f"Bearer {ADMIN}x", f"bearer  {'x' * 9000}", "Bearer \x00"]
+    wrong += [f"Bearer {revoked}", f"Bearer {expired}", f"Basic {ADMIN}", ADMIN]
     seen = 0
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -164,7 +174,7 @@ async def test_every_route_wants_a_token_of_its_role(api: Api) -> None:
             if role is None:
                 assert path in ("/healthz", "/readyz")
                 continue
-            for header in ("", "Basic YTpi", "Bearer", "Bearer wrong", f"Bearer {ADMIN}x", f"bearer  {'x' * 9000}"):
+            for header in wrong:
                 refused = await api.client.request(method, url, headers={"Authorization": header})
                 assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized"), (method, path, header)
                 assert refused.headers["www-authenticate"] == "Bearer"

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from controlplane.api import feed, watch
 from controlplane.model import Status
 from controlplane.persistence import events
-from tests.integration.api_replica import Api, api_on, served, tenant, until
+from tests.integration.api_replica import Api, api_on, served, until
 
 
 @pytest_asyncio.fixture
@@ -106,8 +106,9 @@ async def test_a_tenants_watch_tells_of_it_only_and_ends_with_it(api: Api, clien
 
 
 async def test_cut_off_and_resumed_each_change_is_seen_once_and_in_order(
-    api: Api, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    api: Api, client: httpx.AsyncClient, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Each time at the other replica."""
     monkeypatch.setattr(watch, "PAGE", 3)
     await api.create()
     last = (await api.client.get("/v1/events?limit=1")).json()["items"][0]["id"]
@@ -117,16 +118,18 @@ async def test_cut_off_and_resumed_each_change_is_seen_once_and_in_order(
             labels = ({"n": str(number + offset)} for offset in range(4))
             await asyncio.gather(*(api.client.patch("/v1/tenants/acme", json={"labels": value}) for value in labels))
 
-    changing = asyncio.create_task(change())
     seen: list[int] = []
-    for cut in range(21):
-        async with aclosing(stream(client, "/v1/tenants/acme/watch", seen[-1] if seen else last)) as found:
-            async for event in found:
-                if event:
-                    seen.append(event["id"])
-                if len(seen) >= min(200, (cut + 1) * 10):
-                    break
-    await changing
+    async with api_on(database_url) as other, served(other) as elsewhere:
+        changing = asyncio.create_task(change())
+        for cut in range(21):
+            replica = elsewhere if cut % 2 else client
+            async with aclosing(stream(replica, "/v1/tenants/acme/watch", seen[-1] if seen else last)) as found:
+                async for event in found:
+                    if event:
+                        seen.append(event["id"])
+                    if len(seen) >= min(200, (cut + 1) * 10):
+                        break
+        await changing
     async with api.engine.connect() as connection:
         rows = await connection.execute(text("SELECT id FROM events WHERE id > :last ORDER BY id"), {"last": last})
         assert seen == [row.id for row in rows]
@@ -202,24 +205,36 @@ async def test_too_many_watchers(api: Api, client: httpx.AsyncClient, monkeypatc
     assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
 
 
-async def test_five_hundred_watchers(api: Api, client: httpx.AsyncClient) -> None:
-    async def one() -> str:
-        async with aclosing(_stream_of(api)) as found:
-            await anext(found)
+async def test_five_hundred_watchers(api: Api, client: httpx.AsyncClient, database_url: str) -> None:
+    """On one replica, each on a connection of its own; of what this replica commits, and of what another does."""
+
+    async def one(number: int) -> list[dict[str, Any]]:
+        path = "/v1/watch" if number % 2 else "/v1/tenants/acme/watch"
+        async with aclosing(stream(many, path)) as found:
+            assert await anext(found) == {}
             ready.release()
-            return str(await anext(found))
+            seen: list[dict[str, Any]] = []
+            async for event in found:
+                seen += [event] if event else []
+                if len(seen) == 2:
+                    return seen
+        raise AssertionError("the stream ended")
 
+    await api.create()
     ready = asyncio.Semaphore(0)
-    watching = [asyncio.create_task(one()) for _ in range(500)]
-    for _ in watching:
-        await ready.acquire()
-    await api.client.post("/v1/tenants", json=tenant())
-    frames = set(await asyncio.wait_for(asyncio.gather(*watching), 10))
-    assert len(frames) == 1
-    assert "tenant.created" in frames.pop()
-
-
-async def _stream_of(api: Api) -> AsyncIterator[str]:
-    answer = await watch.watch(api.replica, tenant_id=None, last_event_id=None)
-    async for frame in answer.body_iterator:
-        yield str(frame)
+    headers, limits = client.headers, httpx.Limits(max_connections=None)
+    async with (
+        api_on(database_url) as other,
+        httpx.AsyncClient(
+            base_url=client.base_url, headers=headers, limits=limits, timeout=60, trust_env=False
+        ) as many,
+    ):
+        watching = [asyncio.create_task(one(number)) for number in range(500)]
+        for _ in watching:
+            await ready.acquire()
+        assert await api.count("pg_stat_activity WHERE application_name = 'landlord api'") < 30
+        for replica, colour in ((api, "green"), (other, "red")):
+            await replica.client.patch("/v1/tenants/acme", json={"labels": {"colour": colour}})
+        seen = await asyncio.wait_for(asyncio.gather(*watching), 60)
+    assert all(events == seen[0] for events in seen)
+    assert [event["type"] for event in seen[0]] == ["tenant.metadata_changed"] * 2

@@ -20,7 +20,7 @@ down: .venv ## stop the control plane; tenants keep running
 	@$(BIN)/landlord down
 
 test: .venv suite-tools lint ## everything that is checked before a merge
-	$(BIN)/python -m pytest -m "not long" --cov=controlplane --cov=actors --cov=providers --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not long" --cov=controlplane --cov=actors --cov=providers --cov-report=term:skip-covered --durations=25
 
 lint: .venv ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check

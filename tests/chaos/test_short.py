@@ -11,7 +11,7 @@ from tests.e2e.installation import Installation
 pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(400)]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 async def test_small_faults(installation: Installation, web_image: str, seed: int) -> None:
     order: list[Fault] = random.Random(seed).sample(SMALL, len(SMALL))
     report = await run(installation, seed, order, image=web_image, load_seconds=15)

@@ -196,6 +196,7 @@ async def test_an_image_that_does_not_exist_backs_off_in_sight_and_a_patch_resta
         await asyncio.gather(*(scenario(client, engine) for engine in ENGINES))
 
 
+@pytest.mark.long  # the same is shown on each engine by the contract tests, without Ray
 async def test_a_delete_during_a_slow_step_leaves_nothing(installation: Installation, web_image: str) -> None:
     async with installation.http() as client:
         async with held(installation):

@@ -177,7 +177,7 @@ def test_the_demo_answers_and_is_safe_to_run_twice(machine: Machine) -> None:
 @pytest.mark.parametrize(
     "victims",
     [
-        pytest.param(("raylet",), id="raylet"),
+        pytest.param(("raylet",), id="raylet", marks=pytest.mark.long),
         pytest.param(("gcs_server",), id="gcs", marks=pytest.mark.long),
         pytest.param(("python",), id="dashboard", marks=pytest.mark.long),
         pytest.param(("haproxy",), id="haproxy"),
@@ -218,6 +218,7 @@ def test_workers_are_forks_and_a_killed_fork_server_is_started_again(machine: Ma
     assert machine.run("tenant", "delete", "forked", "--wait").returncode == 0
 
 
+@pytest.mark.long
 def test_two_at_once_do_not_meet(machine: Machine) -> None:
     for process in machine.named("raylet"):
         process.kill()

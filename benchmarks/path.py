@@ -142,6 +142,16 @@ def line(metric: str, samples: list[float], floor: float | None, **more: Any) ->
     return found
 
 
+def write(name: str, lines: list[dict[str, Any]]) -> None:
+    """To stdout, and to a file of its own beside those of other runs."""
+    RESULTS.mkdir(exist_ok=True)
+    at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    with (RESULTS / f"{name}-{at}.jsonl").open("w") as out:
+        for found in lines:
+            print(json.dumps(found))
+            print(json.dumps(found), file=out)
+
+
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     arguments.add_argument("--rounds", type=int, default=10)
@@ -156,12 +166,7 @@ def main() -> int:
         finally:
             installation.run("down", "--purge", check=False)
     shutil.rmtree(home, ignore_errors=True)
-    RESULTS.mkdir(exist_ok=True)
-    at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    with (RESULTS / f"path-{at}.jsonl").open("w") as out:
-        for found in lines:
-            print(json.dumps(found))
-            print(json.dumps(found), file=out)
+    write("path", lines)
     return 0
 
 

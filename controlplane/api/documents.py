@@ -22,13 +22,26 @@ _MUTATION = (
 )
 _BODY = ("validation_failed", "request_timeout", "payload_too_large", "unsupported_media_type")
 
-_HEADERS: dict[str, dict[str, Any]] = {
+HEADERS: dict[str, dict[str, Any]] = {
     "ETag": {"description": "The tenant's version, for If-Match.", "schema": {"type": "string"}},
-    "Location": {"description": "Path of the tenant.", "schema": {"type": "string"}},
+    "Location": {"description": "Path of what was made or changed.", "schema": {"type": "string"}},
+    "Preference-Applied": {"description": "`wait=N`: it was waited for.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}},
     "Idempotency-Replayed": {"description": "`true`: the answer was given before.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}},
+    "X-Request-ID": {
+        "description": "The request's id, also in problems and in the log.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Limit": {"description": "Requests at once, where a limit is set.", "schema": {"type": "integer"}},
+    "RateLimit-Remaining": {"description": "Of them now.", "schema": {"type": "integer"}},
+    "RateLimit-Reset": {
+        "description": "Seconds until the next one, 0 while there is one.",
+        "schema": {"type": "integer"},
+    },
 }
+"""For the components of the document."""
+ALLOWANCE = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 _SERVER_SENT_EVENT: dict[str, Any] = {
     "description": "One event of the stream.",
@@ -42,6 +55,13 @@ _SERVER_SENT_EVENT: dict[str, Any] = {
             "contentSchema": {"$ref": "#/components/schemas/WatchEvent"},
         },
     },
+}
+
+_PROBLEM_HEADERS: dict[int, tuple[str, ...]] = {
+    401: ("WWW-Authenticate",),
+    412: ("ETag",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
 }
 
 BODIES: dict[str, type[BaseModel]] = {}
@@ -71,8 +91,7 @@ def answers(
                     "examples": {name: {"$ref": f"#/components/examples/{name}"} for name in names},
                 }
             },
-            **({"headers": _named("Retry-After")} if number in (429, 503) else {}),
-            **({"headers": _named("WWW-Authenticate")} if number == 401 else {}),
+            **({"headers": named(*_PROBLEM_HEADERS[number])} if number in _PROBLEM_HEADERS else {}),
         }
         for number, names in listed.items()
     }
@@ -81,14 +100,16 @@ def answers(
         found[200] = {
             "model": model | PlanOut,
             "description": described,
-            "headers": _named("ETag", "Idempotency-Replayed"),
+            "headers": named("ETag", "Location", "Idempotency-Replayed", "Preference-Applied"),
         }
         found[202] = {
             "description": "Stored; it will be done.",
-            "headers": _named("ETag", "Location", "Idempotency-Replayed"),
+            "headers": named("ETag", "Location", "Idempotency-Replayed"),
         }
+    elif status == 201:
+        found[201] = {"description": "Made.", "headers": named("Location")}
     elif status == 200 and model is not None and "version" in model.model_fields:
-        found[200] = {"description": "As it is now.", "headers": _named("ETag")}
+        found[200] = {"description": "As it is now.", "headers": named("ETag")}
     return found
 
 
@@ -111,5 +132,6 @@ def body_of(model: type[BaseModel], *media_types: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _named(*names: str) -> dict[str, Any]:
-    return {name: _HEADERS[name] for name in names}
+def named(*names: str) -> dict[str, Any]:
+    """`headers` of an answer."""
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

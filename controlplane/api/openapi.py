@@ -9,13 +9,11 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from controlplane.api.documents import BODIES
+from controlplane.api.documents import ALLOWANCE, BODIES, HEADERS, named
 from controlplane.api.problem import Problem, examples
 from controlplane.api.schemas.execution import ExecutionOut
 from controlplane.api.schemas.tenant import TenantOut
 from controlplane.api.security import Requires
-
-_REQUEST_ID = {"description": "The request's id, also in problems and in the log.", "schema": {"type": "string"}}
 
 
 def document(app: FastAPI, routers: Iterable[APIRouter]) -> dict[str, Any]:
@@ -41,24 +39,27 @@ def document(app: FastAPI, routers: Iterable[APIRouter]) -> dict[str, Any]:
         schemas[model.__name__] = schema
     made["components"]["schemas"] = dict(sorted(schemas.items()))
     made["components"]["examples"] = examples()
+    made["components"]["headers"] = HEADERS
     roles = dict(_roles(routers))
     for operations in made["paths"].values():
         for operation in operations.values():
             if (role := roles.get(operation["operationId"])) is not None:
                 operation["x-required-role"] = role
-            _dress(operation["responses"])
+            _dress(operation["responses"], counted="security" in operation)
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] = _sent(parameter["schema"])
     app.openapi_schema = made
     return made
 
 
-def _dress(responses: dict[str, Any]) -> None:
+def _dress(responses: dict[str, Any], *, counted: bool) -> None:
+    """`counted`: requests of a token have a limit, where one is set; who has none (401) is not told of any."""
     unprocessable = responses.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
     if str(unprocessable.get("$ref", "")).endswith("HTTPValidationError"):
         del responses["422"]
-    for response in responses.values():
-        response.setdefault("headers", {})["X-Request-ID"] = _REQUEST_ID
+    for status, response in responses.items():
+        headers = response.setdefault("headers", {})
+        headers.update(named("X-Request-ID", *(ALLOWANCE if counted and status != "401" else ())))
 
 
 def _sent(schema: dict[str, Any]) -> dict[str, Any]:

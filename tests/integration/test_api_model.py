@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controlplane.model import Status
-from tests.integration.api_replica import Api, api_on, tenant
+from tests.integration.api_replica import Api, api_on, served, tenant
 
 EXAMPLES = count()
 """Names are never used by two examples: they share one database."""
@@ -85,7 +85,7 @@ class Model:
 
 @pytest_asyncio.fixture
 async def api(database_url: str) -> AsyncIterator[Api]:
-    async with api_on(database_url) as api:
+    async with api_on(database_url) as api, served(api) as api.client:
         yield api
 
 

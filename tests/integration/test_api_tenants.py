@@ -9,12 +9,12 @@ from sqlalchemy import text
 
 from controlplane.model import ExecutionState, Status
 from controlplane.ports import Wake
-from tests.integration.api_replica import Api, api_on, tenant
+from tests.integration.api_replica import Api, api_on, served, tenant
 
 
 @pytest_asyncio.fixture
 async def api(database_url: str) -> AsyncIterator[Api]:
-    async with api_on(database_url) as api:
+    async with api_on(database_url) as api, served(api) as api.client:
         yield api
 
 

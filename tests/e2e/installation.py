@@ -30,6 +30,7 @@ class Installation:
     def __init__(self, home: Path, port: int, **settings: str) -> None:
         self.home = home
         self.port = port
+        self.command = LANDLORD
         self.failpoints = home / "failpoints"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("LANDLORD_")}
         self.environ = {
@@ -45,7 +46,7 @@ class Installation:
     def run(self, *words: str, timeout: float = UP_SECONDS, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """`landlord …`; its output is in the failure."""
         done = subprocess.run(
-            [LANDLORD, *words],
+            [self.command, *words],
             env=self.environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -1,0 +1,39 @@
+"""A copy of this checkout with a Python of its own: its code can change, which is another build, and ours does not."""
+
+import shutil
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+from controlplane.local.build import PARTS
+
+SOURCES = Path(__file__).parents[2]
+
+
+class Checkout:
+    """Sources and a virtual environment in `root`; dependencies are those of the Python that runs the tests."""
+
+    def __init__(self, root: Path) -> None:
+        self._code = root / "code"
+        self._venv = root / "venv"
+        self._code.mkdir(parents=True)
+        for part in PARTS:
+            source = SOURCES / part
+            if source.is_dir():
+                shutil.copytree(source, self._code / part, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, self._code / part)
+        venv.create(self._venv, symlinks=True)
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        packages = self._venv / "lib" / version / "site-packages"
+        # Ours come first, so that the dependencies' own pointer to the real checkout is never reached.
+        (packages / "checkout.pth").write_text(f"{self._code}\n{sysconfig.get_path('purelib')}\n")
+        self.landlord = self._venv / "bin" / "landlord"
+        self.landlord.write_text(f"#!{self._venv / 'bin' / 'python'}\nfrom controlplane.cli.main import app\n\napp()\n")
+        self.landlord.chmod(0o755)
+
+    def change(self) -> None:
+        """The code is another one now, and does the same."""
+        with (self._code / "controlplane" / "__init__.py").open("a") as module:
+            module.write("# another build\n")

@@ -197,8 +197,11 @@ class Supervisor:
 
     async def _wake(self, tenant: TenantKey) -> bool:
         """False: there is no room for its actor, or it did not answer."""
-        if tenant.name not in self._live and await self._full():
-            return False
+        if tenant.name not in self._live:
+            if await census.deleted(self._runtime.engine, tenant.id):
+                return True  # it waited in the queue for so long that all is done
+            if await self._full():
+                return False
         woken = await self._directory.wake(tenant.name, tenant.id, timeout=WAKE_SECONDS)
         return woken.outcome == "started"
 

@@ -98,6 +98,13 @@ async def owned_elsewhere(engine: AsyncEngine, name: str, cluster_id: str) -> bo
         return (await connection.execute(query)).first() is not None
 
 
+async def deleted(engine: AsyncEngine, tenant_id: UUID) -> bool:
+    """True: it has ended `deleted`, and nobody needs to wake for it."""
+    query = select(tenants.c.id).where(tenants.c.id == tenant_id, tenants.c.deleted_at.is_not(None))
+    async with reading(engine) as connection:
+        return (await connection.execute(query)).first() is not None
+
+
 async def silent_owners(engine: AsyncEngine, cluster_id: str, seconds: float) -> list[str]:
     """Names of the tenants whose owner, of this cluster, has let its lease expire more than so many seconds ago."""
     query = select(tenants.c.name).where(

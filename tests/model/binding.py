@@ -17,18 +17,17 @@ from controlplane.model import (
     Action,
     ComputeSpec,
     Execution,
-    ExecutionState,
     HealthSpec,
     StepName,
     TenantSpec,
-    TriggerSource,
     resource_name,
 )
 from controlplane.ports import Ownership
 from controlplane.steps import Probes, Steps
 from tests.model.rules import Rule
-from tests.model.stubs import NOW, Op, Platform, Prober, StandingClock, Store
+from tests.model.stubs import Op, Platform, Prober, StandingClock, Store
 from tests.model.world import LIVES, NAME, OWNER, id_of
+from tests.unit import builders
 
 CHORES = ("clean", "restore")
 EFFECTS = ("create", "start", "stop", "destroy")
@@ -83,23 +82,15 @@ class Binding:
                 ),
                 health=HealthSpec(healthy_threshold=1, unhealthy_threshold=1),
             )
-            self._executions[id] = Execution(
-                id=id,
-                tenant_id=LIVES[life],
-                tenant_name=NAME,
+            self._executions[id] = builders.execution(
                 action=action,
                 generation=generation,
                 run=run,
-                state=ExecutionState.QUEUED,
-                sub_state=None,
+                id=id,
+                tenant_id=LIVES[life],
+                tenant_name=NAME,
                 provider="engine",
-                provider_ref=None,
                 spec=spec,
-                trigger_source=TriggerSource.API,
-                retry_count=0,
-                error=None,
-                created_at=NOW,
-                started_at=NOW,
             )
         return id
 

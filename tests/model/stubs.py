@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
@@ -25,8 +25,9 @@ from controlplane.ports import DesiredResource, Ownership, ProbeResult, Resource
 from providers.compute.gated import adoptable, apply_gated
 from tests.model.rules import Rule
 from tests.model.world import LIVES, NAME, OWNER
+from tests.unit import builders
 
-NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+NOW = builders.NOW
 ENGINE_IDENTITY = "cloud"
 
 Op = tuple[Any, ...]
@@ -207,28 +208,14 @@ class Prober:
 
 
 def _tenant(of: Execution, serving: str | None) -> Tenant:
-    return Tenant(
+    return builders.tenant(
+        Status.UPDATING,
+        generation=of.generation,
         id=of.tenant_id,
         name=NAME,
-        labels={},
-        annotations={},
         spec=of.spec,
-        generation=of.generation,
-        observed_generation=0,
-        status=Status.UPDATING,
-        status_message="",
-        conditions=(),
-        observed=Observed(),
         current_execution=of.id,
         serving_execution=serving,
-        version=1,
-        paused=False,
-        epoch=1,
-        fence=1,
-        lease_owner=None,
-        lease_expires_at=None,
-        created_at=NOW,
-        updated_at=NOW,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayTaskError
 
-from controlplane.errors import LandlordError
+from controlplane.errors import LandlordError, told
 from controlplane.model import Execution, StepName
 from controlplane.ports import ExecutionInput, ExecutionStatus, WorkflowProvider
 
@@ -73,8 +73,8 @@ class Follower:
     def _is_silent(self, error: Exception) -> None:
         if self.silence is not None:
             return
+        self.silence = told(error, "it failed")
         expected = isinstance(error, LandlordError)
-        self.silence = error.message if isinstance(error, LandlordError) else f"it failed: {type(error).__name__}"
         logger.warning("the engine of %s does not answer: %s", self.execution_id, self.silence, exc_info=not expected)
         self._news()
 

@@ -19,7 +19,7 @@ from actors.mailbox import Mailbox
 from actors.runtime import Runtime
 from controlplane import acts
 from controlplane.backoff import Backoff
-from controlplane.errors import LandlordError, LeaseLost, ProviderNotEnabled
+from controlplane.errors import LandlordError, LeaseLost, ProviderNotEnabled, told
 from controlplane.model import Execution, ExecutionState, Lifecycle, Observed, Status
 from controlplane.persistence.ownership import Ownership
 from controlplane.ports import ExecutionInput, WorkflowProvider
@@ -215,9 +215,7 @@ class Runner:
             started = await provider.start(ExecutionInput.of(execution))
         except Exception as error:
             self._trigger_failures += 1
-            message = (
-                error.message if isinstance(error, LandlordError) else f"the engine failed: {type(error).__name__}"
-            )
+            message = told(error, "the engine failed")
             again = now + timedelta(seconds=TRIGGER_BACKOFF.bound(self._trigger_failures))
             if execution.state is ExecutionState.STARTING:
                 await self._ownership.start_failed(execution.id, message, again)

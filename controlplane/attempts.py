@@ -15,7 +15,7 @@ from random import Random
 from typing import Protocol
 
 from controlplane.backoff import Backoff
-from controlplane.errors import LandlordError, NotCurrent, Retryable, Terminal
+from controlplane.errors import LandlordError, NotCurrent, Retryable, Terminal, told
 from controlplane.model import Step, StepName
 from controlplane.ports import Clock, ExecutionStore
 from controlplane.steps import Probes, StepSignals
@@ -96,7 +96,7 @@ class Record:
         except Exception as error:
             if not isinstance(error, LandlordError):
                 logger.exception("%s of %s failed in an unexpected way", step, execution_id)
-            message = error.message if isinstance(error, LandlordError) else f"unexpected: {type(error).__name__}"
+            message = told(error, "unexpected")
             if begun.attempts >= self._max_attempts:
                 return await self._failed(execution_id, step, message, begun.attempts)
             return await self._retry(execution_id, step, error, message, begun.attempts)

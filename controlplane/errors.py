@@ -150,3 +150,9 @@ class SettingsError(LandlordError):
 
 class SchemaTooNew(LandlordError):
     """The database holds a schema that this release does not know."""
+
+
+def told(error: Exception, unexpected: str) -> str:
+    """What people are shown of any error: ours says what it says, of another one only the type, after `unexpected`.
+    Texts of foreign errors may hold what nobody should see."""
+    return error.message if isinstance(error, LandlordError) else f"{unexpected}: {type(error).__name__}"

@@ -128,10 +128,10 @@ class Sweep:
     async def _tell(self, type: str, provider: str, resources: Collection[Resource]) -> None:
         if not resources:
             return
-        async with transaction(self.runtime.engine, actor=SUPERVISOR) as tx:
+        async with transaction(self.runtime.engine, actor=SUPERVISOR, source=TriggerSource.SUPERVISOR) as tx:
             for resource in resources:
                 data = {"provider": provider, "resource": resource.id, "execution": resource.ownership.execution}
-                tx.record(type, message=resource.name, data=data, trigger_source=TriggerSource.SUPERVISOR)
+                tx.record(type, message=resource.name, data=data)
 
     async def _remove(self, provider: ComputeProvider, resource: Resource) -> bool:
         """After one re-check, by immutable id."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, select, text, union, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import ACTIVE, CURRENT, TERMINAL, ExecutionState, HealthSpec, PlacementState, Status
-from controlplane.persistence.engine import reading
+from controlplane.persistence.engine import single
 from controlplane.persistence.lifecycle import LIVE_PLACEMENTS
 from controlplane.persistence.tables import clusters, executions, heartbeats, placements, tenants
 from controlplane.persistence.tenants import frozen
@@ -47,20 +47,10 @@ def _owned_elsewhere(cluster_id: str) -> ColumnElement[bool]:
     )
 
 
-def _left_behind() -> Select[tuple[str]]:
-    """Executions that are over, do not serve and have a live placement, of tenants that may act: what Clean removes."""
-    over, of = executions.alias("over"), tenants.alias("of")
-    return (
-        select(over.c.id)
-        .join(placements, placements.c.execution_id == over.c.id)
-        .join(of, of.c.id == over.c.tenant_id)
-        .where(
-            placements.c.state.in_(LIVE_PLACEMENTS),
-            over.c.state.in_(TERMINAL),
-            of.c.serving_execution.is_distinct_from(over.c.id),
-            of.c.paused.is_(False),
-        )
-    )
+def _unserved() -> Select[tuple[str]]:
+    """Executions that have a live placement and do not serve. Nearly none of a fleet at rest."""
+    serving = exists().where(tenants.c.serving_execution == placements.c.execution_id)
+    return select(placements.c.execution_id).where(placements.c.state.in_(LIVE_PLACEMENTS), ~serving)
 
 
 async def due(engine: AsyncEngine, cluster_id: str) -> list[Due]:
@@ -68,24 +58,28 @@ async def due(engine: AsyncEngine, cluster_id: str) -> list[Due]:
     serving and has a placement still (its owner died before the clean-up), oldest first; without those that another
     live cluster owns, and those that are paused unless something is under way or to be cancelled. Some may have a live
     owner, for whom a wake-up is harmless."""
+    # Found by index and by placements, never by reading all that was ever done.
+    unfinished = select(executions.c.id).where(executions.c.state.in_((ExecutionState.QUEUED, *ACTIVE)))
+    candidates = union(unfinished, _unserved()).subquery()
     goes_on = or_(~frozen(), executions.c.cancel_requested_at.is_not(None))
     waiting = and_(executions.c.next_attempt_at.is_not(None), executions.c.next_attempt_at > func.clock_timestamp())
     query = (
         select(tenants.c.id, tenants.c.name, func.max(executions.c.run).label("run"))
         .join(executions, executions.c.tenant_id == tenants.c.id)
+        .join(candidates, candidates.c.id == executions.c.id)
         .where(
             tenants.c.deleted_at.is_(None),
             or_(
                 and_(executions.c.state == ExecutionState.QUEUED, ~waiting, goes_on),
                 executions.c.state.in_(ACTIVE),
-                and_(executions.c.id.in_(_left_behind()), ~frozen()),
+                and_(executions.c.state.in_(TERMINAL), ~frozen()),
             ),
             ~_owned_elsewhere(cluster_id),
         )
         .group_by(tenants.c.id, tenants.c.name)
         .order_by(func.min(executions.c.created_at))
     )
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         return [Due(TenantKey(row.id, row.name), row.run > 1) for row in await connection.execute(query)]
 
 
@@ -94,14 +88,14 @@ async def owned_elsewhere(engine: AsyncEngine, name: str, cluster_id: str) -> bo
     query = select(tenants.c.id).where(
         tenants.c.name == name, tenants.c.deleted_at.is_(None), _owned_elsewhere(cluster_id)
     )
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         return (await connection.execute(query)).first() is not None
 
 
 async def deleted(engine: AsyncEngine, tenant_id: UUID) -> bool:
     """True: it has ended `deleted`, and nobody needs to wake for it."""
     query = select(tenants.c.id).where(tenants.c.id == tenant_id, tenants.c.deleted_at.is_not(None))
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         return (await connection.execute(query)).first() is not None
 
 
@@ -112,13 +106,13 @@ async def silent_owners(engine: AsyncEngine, cluster_id: str, seconds: float) ->
         tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True),
         tenants.c.lease_expires_at < func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, seconds),
     )
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         return list((await connection.execute(query)).scalars())
 
 
 async def max_connections(engine: AsyncEngine) -> int:
     """What the database allows in all."""
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         return int((await connection.execute(text("SHOW max_connections"))).scalar_one())
 
 
@@ -159,7 +153,7 @@ async def facts(engine: AsyncEngine, execution_ids: Collection[str]) -> Mapping[
         .join(tenants, tenants.c.id == executions.c.tenant_id)
         .where(executions.c.id.in_(execution_ids))
     )
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         return {
             row.id: ExecutionFact(
                 tenant=TenantKey(row.tenant_id, row.name),
@@ -211,7 +205,7 @@ async def resting(engine: AsyncEngine) -> list[Serving]:
             ~_unfinished(),
         )
     )
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         return [
             Serving(
                 tenant=TenantKey(row.id, row.name),
@@ -257,7 +251,7 @@ async def tenant_facts(engine: AsyncEngine) -> list[TenantFact]:
         func.coalesce(tenants.c.lease_expires_at >= func.clock_timestamp(), false()).label("leased"),
         tenants.c.serving_execution.is_not(None).label("serving"),
     ).where(tenants.c.deleted_at.is_(None))
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         return [
             TenantFact(
                 TenantKey(row.id, row.name), Status(row.status), row.unfinished, row.waiting, row.leased, row.serving

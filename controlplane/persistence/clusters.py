@@ -10,7 +10,7 @@ from typing import cast
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.persistence.engine import reading
+from controlplane.persistence.engine import single
 from controlplane.persistence.tables import clusters, tenants
 from controlplane.persistence.transaction import transaction
 
@@ -20,7 +20,7 @@ DRAINING = "draining"
 
 async def state(engine: AsyncEngine, cluster_id: str) -> str | None:
     """`active`, `draining` or `ended`; None where nobody knows it."""
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         found = (await connection.execute(select(clusters.c.state).where(clusters.c.id == cluster_id))).scalar()
     return None if found is None else str(found)
 
@@ -42,7 +42,7 @@ async def left(engine: AsyncEngine, cluster_id: str, *, since: datetime) -> int 
     admit tenants."""
     owned = select(func.count()).where(tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True))
     seen = select(clusters.c.heartbeat_at > since).where(clusters.c.id == cluster_id)
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         if not (await connection.execute(seen)).scalar():
             return None
         return int((await connection.execute(owned)).scalar_one())

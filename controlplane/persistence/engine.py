@@ -40,14 +40,8 @@ def create_engine(database_url: str, *, pool: int, overflow: int = 0, applicatio
 
 @asynccontextmanager
 async def single(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection on which each statement is a transaction of its own: for a write that is one guarded statement."""
-    async with reading(engine) as connection:
-        yield connection
-
-
-@asynccontextmanager
-async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection for reads: each statement by itself, without the round trips of BEGIN and ROLLBACK. Statements of
-    one transaction would see no more of the same moment, at READ COMMITTED."""
+    """A connection on which each statement is by itself, without the round trips of BEGIN and COMMIT: for reads, since
+    statements of one transaction would see no more of the same moment at READ COMMITTED, and for a write that is one
+    guarded statement."""
     async with engine.connect() as connection:
         yield await connection.execution_options(isolation_level="AUTOCOMMIT")

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import Event
 from controlplane.persistence import rows
-from controlplane.persistence.engine import reading
+from controlplane.persistence.engine import single
 from controlplane.persistence.tables import events, heartbeats
 
 PRUNED = "events-pruned"
@@ -36,7 +36,7 @@ async def page(
     query = _of(tenant_id).order_by(events.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(events.c.id < before)
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         return [rows.event(row) for row in (await connection.execute(query)).mappings()]
 
 

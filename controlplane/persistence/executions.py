@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import Action, Execution, ExecutionState, Step, Tenant, TriggerSource, execution_id
 from controlplane.persistence import rows
-from controlplane.persistence.engine import reading
+from controlplane.persistence.engine import single
 from controlplane.persistence.tables import executions, steps
 from controlplane.ports import ExecutionInput
 
@@ -139,7 +139,7 @@ async def steps_of(connection: AsyncConnection, id: str) -> tuple[Step, ...]:
 
 async def get(engine: AsyncEngine, id: str) -> tuple[Execution, tuple[Step, ...]] | None:
     """One execution and its steps in order."""
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         row = (await connection.execute(select(executions).where(executions.c.id == id))).mappings().first()
         if row is None:
             return None
@@ -155,5 +155,5 @@ async def page(
     if before is not None:
         query = query.where(order < before)
     query = query.order_by(executions.c.generation.desc(), executions.c.run.desc()).limit(limit)
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         return [rows.execution(row) for row in (await connection.execute(query)).mappings()]

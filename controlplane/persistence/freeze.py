@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from controlplane.conditions import with_condition
 from controlplane.model import Tenant
 from controlplane.persistence import tenants
-from controlplane.persistence.engine import reading
+from controlplane.persistence.engine import single
 from controlplane.persistence.tables import freezes
 from controlplane.persistence.transaction import Transaction, transaction
 
@@ -44,7 +44,7 @@ async def thaw(engine: AsyncEngine, scope: str, *, actor: str) -> None:
 
 async def scopes(engine: AsyncEngine) -> list[str]:
     """What is frozen beside single tenants."""
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         return list((await connection.execute(select(freezes.c.scope).order_by(freezes.c.scope))).scalars())
 
 

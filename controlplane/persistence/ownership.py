@@ -30,7 +30,7 @@ from controlplane.model import (
     TriggerSource,
 )
 from controlplane.persistence import executions, intents, lifecycle, tenants
-from controlplane.persistence.engine import reading
+from controlplane.persistence.engine import single
 from controlplane.persistence.tables import events
 from controlplane.persistence.tables import executions as executions_table
 from controlplane.persistence.transaction import Transaction, transaction
@@ -60,7 +60,7 @@ class Ownership:
 
     async def load(self) -> Lifecycle:
         """The rows to decide on. Raises LeaseLost where the row is gone or another owner has it."""
-        async with reading(self._engine) as connection:
+        async with single(self._engine) as connection:
             rows = await lifecycle.load(connection, self.tenant_id)
         if rows is None or rows.tenant.fence != self.fence:
             raise LeaseLost(f"another owner has tenant {self.tenant_id}", fence=self.fence)
@@ -350,7 +350,7 @@ class Ownership:
         return await self._count(query)
 
     async def _count(self, query: Select[Any]) -> int:
-        async with reading(self._engine) as connection:
+        async with single(self._engine) as connection:
             return int((await connection.execute(query)).scalar_one())
 
     async def _condition(self, held: Held, type: str, status: Any, reason: str, message: str) -> Tenant:

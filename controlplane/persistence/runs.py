@@ -27,7 +27,7 @@ from controlplane.model import (
     Tenant,
 )
 from controlplane.persistence import bootstrap, executions, lifecycle, rows, tenants
-from controlplane.persistence.engine import reading, single
+from controlplane.persistence.engine import single
 from controlplane.persistence.lifecycle import LIVE_PLACEMENTS
 from controlplane.persistence.tables import executions as executions_table
 from controlplane.persistence.tables import placements, steps
@@ -47,7 +47,7 @@ class PostgresExecutionStore:
     async def context(self, execution_id: str) -> RunContext:
         if self._owner is None:
             self._owner = await bootstrap.installation_id(self._engine)
-        async with reading(self._engine) as connection:
+        async with single(self._engine) as connection:
             found = await lifecycle.of_execution(connection, execution_id)
             if found is None:
                 raise Terminal(f"there is no execution {execution_id!r}", execution_id=execution_id)
@@ -69,13 +69,13 @@ class PostgresExecutionStore:
 
     async def _state(self, execution_id: str) -> ExecutionState:
         query = select(executions_table.c.state).where(executions_table.c.id == execution_id)
-        async with reading(self._engine) as connection:
+        async with single(self._engine) as connection:
             return ExecutionState((await connection.execute(query)).scalar_one())
 
     async def providers_used(self, execution_id: str) -> list[str]:
         of_tenant = select(executions_table.c.tenant_id).where(executions_table.c.id == execution_id)
         query = select(placements.c.provider).where(placements.c.tenant_id == of_tenant.scalar_subquery()).distinct()
-        async with reading(self._engine) as connection:
+        async with single(self._engine) as connection:
             return sorted((await connection.execute(query)).scalars())
 
     async def removable(self, execution_id: str) -> bool:
@@ -84,7 +84,7 @@ class PostgresExecutionStore:
             .join(tenants_table, tenants_table.c.id == executions_table.c.tenant_id)
             .where(executions_table.c.id == execution_id)
         )
-        async with reading(self._engine) as connection:
+        async with single(self._engine) as connection:
             row = (await connection.execute(query)).one()
         return ExecutionState(row.state) not in (ExecutionState.QUEUED, *CURRENT) and (
             row.serving_execution != execution_id

@@ -12,7 +12,7 @@ from controlplane.conditions import with_condition
 from controlplane.errors import LeaseLost
 from controlplane.model import Execution, Status, Tenant
 from controlplane.persistence import rows
-from controlplane.persistence.engine import reading
+from controlplane.persistence.engine import single
 from controlplane.persistence.tables import executions, freezes, prefixed, tenants
 from controlplane.persistence.transaction import Transaction
 from controlplane.transitions import Cause, move
@@ -176,7 +176,7 @@ async def get(engine: AsyncEngine, name_or_id: str) -> TenantView | None:
     except ValueError:
         condition = tenants.c.name == name_or_id
     query = _views().where(condition).order_by(tenants.c.deleted_at.desc().nulls_first(), tenants.c.created_at.desc())
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         row = (await connection.execute(query.limit(1))).mappings().first()
     return _view(row) if row else None
 
@@ -204,5 +204,5 @@ async def page(
     if after is not None:
         conditions.append(tenants.c.name > after)
     query = _views().where(and_(*conditions)).order_by(tenants.c.name).limit(limit)
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         return [_view(row) for row in (await connection.execute(query)).mappings()]

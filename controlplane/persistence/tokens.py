@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.errors import Refused
-from controlplane.persistence.engine import reading
+from controlplane.persistence.engine import single
 from controlplane.persistence.tables import tokens
 
 Role = Literal["admin", "operator", "viewer"]
@@ -60,7 +60,7 @@ async def find(engine: AsyncEngine, token: str) -> Token | None:
         tokens.c.revoked_at.is_(None),
         or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > func.clock_timestamp()),
     )
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         row = (await connection.execute(query)).first()
     return Token(row.id, row.name, cast(Role, row.role), None if row.left is None else float(row.left)) if row else None
 
@@ -110,7 +110,7 @@ async def page(engine: AsyncEngine, *, after: str | None = None, limit: int) -> 
     query = select(*_SHOWN).order_by(tokens.c.name).limit(limit)
     if after is not None:
         query = query.where(tokens.c.name > after)
-    async with reading(engine) as connection:
+    async with single(engine) as connection:
         return [_record(row) for row in (await connection.execute(query)).mappings()]
 
 

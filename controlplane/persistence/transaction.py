@@ -94,14 +94,7 @@ class Transaction:
             }
         )
 
-    def record(
-        self,
-        type: str,
-        *,
-        message: str = "",
-        data: Mapping[str, Any] | None = None,
-        trigger_source: TriggerSource = TriggerSource.API,
-    ) -> None:
+    def record(self, type: str, *, message: str = "", data: Mapping[str, Any] | None = None) -> None:
         """Remember an event that is of no tenant."""
         self._events.append(
             {
@@ -111,7 +104,7 @@ class Transaction:
                 "generation": None,
                 "status": None,
                 "execution_id": None,
-                "trigger_source": trigger_source.value,
+                "trigger_source": self._source.value,
                 "actor": self._actor,
                 "request_id": self._request_id,
                 "message": message,

@@ -175,7 +175,8 @@ class EmbeddedWorkflow:
                 run.report(await self._steps(run))
                 return
             except Exception as error:  # the rows could not be read or written
-                run.report(ExecutionStatus(SubState.RUNNING, error=f"the database does not answer: {_name(error)}"))
+                why = f"the database does not answer: {type(error).__name__}"
+                run.report(ExecutionStatus(SubState.RUNNING, error=why))
                 await run.pause(STORE_PAUSE)
                 if run.stopping.is_set():
                     run.report(ExecutionStatus(SubState.CANCELLED))
@@ -221,8 +222,3 @@ class EmbeddedWorkflow:
                 case _:
                     return None
         return ExecutionStatus(SubState.CANCELLED)
-
-
-def _name(error: BaseException) -> str:
-    """The type only: texts of foreign errors may hold what nobody should see."""
-    return type(error).__name__

@@ -22,11 +22,10 @@ from controlplane.backoff import Backoff
 from controlplane.errors import LandlordError, LeaseLost, ProviderNotEnabled, told
 from controlplane.model import Execution, ExecutionState, Lifecycle, Observed, Status
 from controlplane.persistence.ownership import Ownership
-from controlplane.ports import ExecutionInput, WorkflowProvider
+from controlplane.ports import ExecutionInput, RunsInOwner, WorkflowProvider
 from controlplane.reconcile import HEAL_BUDGET, reconcile
 from controlplane.transitions import Cause
 from controlplane.view import Silence, View
-from providers.workflow.embedded import EmbeddedWorkflow
 
 logger = logging.getLogger(__name__)
 
@@ -210,7 +209,7 @@ class Runner:
     async def _start(self, execution: Execution, now: datetime) -> None:
         try:
             provider = self._provider(execution)
-            if isinstance(provider, EmbeddedWorkflow) and self._mailbox.started(execution.id):
+            if isinstance(provider, RunsInOwner) and self._mailbox.started(execution.id):
                 await asyncio.sleep(ANSWER_SECONDS)
             started = await provider.start(ExecutionInput.of(execution))
         except Exception as error:
@@ -246,7 +245,7 @@ class Runner:
             self._follower.stop()
             self._follower = None
         provider = self._runtime.workflow.get(execution.provider)
-        if isinstance(provider, EmbeddedWorkflow):
+        if isinstance(provider, RunsInOwner):
             provider.forget(execution.id)
         elif provider is not None and not told_by_engine:
             await self._chore("kill", self._cancel(execution, message, kill=True))

@@ -23,7 +23,6 @@ from controlplane.model import StepName
 from controlplane.persistence import leases
 from controlplane.persistence.ownership import Ownership
 from controlplane.ports import Wake
-from providers.workflow.embedded import EmbeddedWorkflow
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +42,7 @@ class Tenant:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._run_step = VisibleStepRunner()
         self._mailbox: Mailbox | None = None
         self._runtime: Runtime | None = None
         self._runner: Runner | None = None
@@ -70,10 +70,8 @@ class Tenant:
     async def run_step(self, execution_id: str, step: str) -> None:
         """Called by this actor itself, under the step's name. Raises what the step raises."""
         runtime = self._runtime
-        assert runtime is not None, "only the runner's embedded engine calls this"
-        engine = runtime.workflow["embedded"]
-        assert isinstance(engine, EmbeddedWorkflow), "the name is reserved for it"
-        await runtime.steps.run(execution_id, StepName(step), engine.signals(execution_id))
+        assert runtime is not None, "only the runner's engine calls this"
+        await runtime.steps.run(execution_id, StepName(step), self._run_step.signals(execution_id))
 
     async def until_leaving(self) -> str:
         """Held open by the supervisor, which so notices at once when this actor dies, or has left: its connections to
@@ -157,7 +155,7 @@ class Tenant:
     async def _own(self, tenant_id: UUID, mailbox: Mailbox) -> str:
         """Take the lease, run under it, give it back."""
         runtime = self._runtime = build_runtime(
-            actor=repr(self), run_step=VisibleStepRunner(), pool=CONNECTIONS_PER_ACTOR, share=SharedState
+            actor=repr(self), run_step=self._run_step, pool=CONNECTIONS_PER_ACTOR, share=SharedState
         )
         cluster_id = runtime.identity.cluster_id
         actor_id = str(ray.get_runtime_context().get_actor_id())

@@ -17,8 +17,8 @@ from typing import Protocol
 from controlplane.backoff import Backoff
 from controlplane.errors import LandlordError, NotCurrent, Retryable, Terminal, told
 from controlplane.model import Step, StepName
-from controlplane.ports import Clock, ExecutionStore
-from controlplane.steps import Probes, StepSignals
+from controlplane.ports import Clock, ExecutionStore, StepSignals
+from controlplane.steps import Probes
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ observe before they act, so a crash between an effect and its record heals by ad
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from controlplane.errors import (
     DeadlineExceeded,
@@ -30,6 +29,7 @@ from controlplane.ports import (
     Resource,
     ResourceState,
     RunContext,
+    StepSignals,
 )
 
 FIRST_PROBE_SECONDS = 0.05
@@ -50,18 +50,6 @@ class Probes:
     """How the probe fails after its start period."""
     again: float | None = 0.0
     """Not yet: look again in so many seconds. None: healthy, and the switch is done."""
-
-
-class StepSignals(Protocol):
-    """Between a running step and the engine that runs it."""
-
-    async def wait(self, seconds: float) -> None:
-        """Sleep. Raises NotCurrent, at once, when the execution is asked to stop."""
-        ...
-
-    def failing(self, detail: str | None) -> None:
-        """The probe fails after its start period (`detail` says how), or no longer does (None)."""
-        ...
 
 
 class Steps:

@@ -31,8 +31,10 @@ from controlplane.ports.store import (
 from controlplane.ports.workflow import (
     ExecutionInput,
     ExecutionStatus,
+    RunsInOwner,
     Started,
     StepRunner,
+    StepSignals,
     WorkflowEnvironment,
     WorkflowProvider,
 )
@@ -56,8 +58,10 @@ __all__ = [
     "ResourceState",
     "RunContext",
     "RunsExecProbes",
+    "RunsInOwner",
     "Started",
     "StepRunner",
+    "StepSignals",
     "TenantDirectory",
     "Wake",
     "WorkflowEnvironment",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 from uuid import UUID
 
 from controlplane.model import (
@@ -112,10 +112,32 @@ class WorkflowProvider(Protocol):
     async def close(self) -> None: ...
 
 
-class StepRunner(Protocol):
-    """Runs one step where it should run and be seen (an actor's named call of itself); injected into `embedded`."""
+@runtime_checkable
+class RunsInOwner(Protocol):
+    """Capability: the engine works in the owner's own process and ends with it, so there is nothing to kill."""
 
-    async def __call__(self, order: ExecutionInput, step: StepName) -> None:
+    def forget(self, execution_id: str) -> None:
+        """Its row is terminal: drop it from memory."""
+        ...
+
+
+class StepSignals(Protocol):
+    """Between a running step and the engine that runs it."""
+
+    async def wait(self, seconds: float) -> None:
+        """Sleep. Raises NotCurrent, at once, when the execution is asked to stop."""
+        ...
+
+    def failing(self, detail: str | None) -> None:
+        """The probe fails after its start period (`detail` says how), or no longer does (None)."""
+        ...
+
+
+class StepRunner(Protocol):
+    """Runs one step where it should run and be seen (an actor's named call of itself); given to engines that run in
+    the owner."""
+
+    async def __call__(self, order: ExecutionInput, step: StepName, signals: StepSignals) -> None:
         """Returns when the step is done. Raises what the step raised: NotCurrent, Retryable, Terminal."""
         ...
 

@@ -27,8 +27,8 @@ from controlplane.model import (
     TriggerSource,
     execution_id,
 )
-from controlplane.ports import ExecutionInput, ExecutionStatus, RunContext, WorkflowProvider
-from controlplane.steps import Probes, StepSignals
+from controlplane.ports import ExecutionInput, ExecutionStatus, RunContext, StepSignals, WorkflowProvider
+from controlplane.steps import Probes
 
 MAX_ATTEMPTS = 3
 PROBE_SECONDS = 0.1

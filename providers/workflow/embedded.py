@@ -120,13 +120,6 @@ class EmbeddedWorkflow:
             run.task = asyncio.create_task(self._drive(run), name=order.execution_id)
         return Started(already=already, ref=order.execution_id)
 
-    def signals(self, execution_id: str) -> _Run:
-        """The `StepSignals` of a running execution. Raises NotCurrent where it does not run in this process."""
-        try:
-            return self._runs[execution_id]
-        except KeyError:
-            raise NotCurrent(f"{execution_id} does not run here", execution_id=execution_id) from None
-
     async def status(self, execution_id: str, ref: str | None) -> ExecutionStatus:
         run = self._runs.get(execution_id)
         return run.status if run else ExecutionStatus(SubState.UNKNOWN)
@@ -145,7 +138,7 @@ class EmbeddedWorkflow:
             run.stopping.set()
 
     def forget(self, execution_id: str) -> None:
-        """Its row is terminal: drop it from memory."""
+        """`RunsInOwner.forget`."""
         run = self._runs.pop(execution_id, None)
         if run is not None:
             run.stopping.set()
@@ -205,7 +198,7 @@ class EmbeddedWorkflow:
 
         async def work(begun: Step) -> Probes:
             run.report(ExecutionStatus(SubState.RUNNING, retry_count=begun.attempts - 1, step=step))
-            await self._run_step(run.order, step)
+            await self._run_step(run.order, step, run)
             return DONE
 
         while not run.stopping.is_set():

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.clock import SystemClock
 from controlplane.model import StepName, Tenant
-from controlplane.ports import ExecutionInput
+from controlplane.ports import ExecutionInput, StepSignals
 from providers.conformance.workflow import CountAtEngine, WorkflowConformance
 from providers.conformance.workflow_bench import MAX_ATTEMPTS, Bench
 from providers.workflow.embedded import EmbeddedWorkflow
@@ -20,8 +20,8 @@ from tests.integration.owner import Owner
 class TestEmbeddedConforms(WorkflowConformance):
     @pytest_asyncio.fixture
     async def provider(self, bench: Bench) -> AsyncIterator[EmbeddedWorkflow]:
-        async def run_step(order: ExecutionInput, step: StepName) -> None:
-            await bench.script.run(order.execution_id, step, provider.signals(order.execution_id))
+        async def run_step(order: ExecutionInput, step: StepName, signals: StepSignals) -> None:
+            await bench.script.run(order.execution_id, step, signals)
 
         provider = EmbeddedWorkflow(
             bench.store, run_step, SystemClock(), max_attempts=MAX_ATTEMPTS, backoff=bench.backoff

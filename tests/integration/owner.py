@@ -21,7 +21,7 @@ from controlplane.persistence import intents, leases, placements, tenants
 from controlplane.persistence.ownership import Ownership
 from controlplane.persistence.tenants import TenantView
 from controlplane.persistence.transaction import Transaction, transaction
-from controlplane.ports import ComputeProvider, ExecutionInput, StepRunner, WorkflowProvider
+from controlplane.ports import ComputeProvider, ExecutionInput, StepRunner, StepSignals, WorkflowProvider
 from controlplane.steps import Steps
 from providers.compute.fake import FakeCloud, FakeCompute
 from providers.registry import Enabled
@@ -130,9 +130,8 @@ class Owner:
         workflow: Enabled[WorkflowProvider] = Enabled({"embedded": lambda: embedded})
         return replace(built, workflow=workflow)
 
-    async def _run_step(self, order: ExecutionInput, step: StepName) -> None:
-        assert self._embedded is not None
-        await self._steps.run(order.execution_id, step, self._embedded.signals(order.execution_id))
+    async def _run_step(self, order: ExecutionInput, step: StepName, signals: StepSignals) -> None:
+        await self._steps.run(order.execution_id, step, signals)
 
 
 class World:

@@ -14,7 +14,7 @@ from controlplane.model import ComputeSpec, StepName, StepState, StopCause, SubS
 from controlplane.persistence import leases
 from controlplane.persistence.ownership import Ownership
 from controlplane.persistence.runs import PostgresExecutionStore
-from controlplane.ports import ExecutionInput, ExecutionStatus
+from controlplane.ports import ExecutionInput, ExecutionStatus, StepSignals
 from providers.workflow.embedded import CRASH_LOOP_ACTIVATIONS, EmbeddedWorkflow
 from tests.integration.owner import create
 
@@ -30,7 +30,7 @@ class Script:
         self.errors: dict[StepName, list[Exception]] = {}
         self.before: Callable[[StepName], asyncio.Future[None] | None] = lambda step: None
 
-    async def __call__(self, order: ExecutionInput, step: StepName) -> None:
+    async def __call__(self, order: ExecutionInput, step: StepName, signals: StepSignals) -> None:
         self.calls.append(step)
         pause = self.before(step)
         if pause is not None:

@@ -17,7 +17,7 @@ from controlplane.persistence import bootstrap
 from controlplane.persistence.engine import create_engine
 from tests.e2e.installation import Installation, free_port
 
-pytest_plugins = ["tests.engines", "tests.registry", "tests.aws", "tests.restate"]
+pytest_plugins = ["tests.engines", "tests.registry", "tests.aws", "tests.restate", "tests.side_by_side"]
 TEMPLATE = "landlord_template"
 
 

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from secrets import token_hex
 
 from tests.chaos.faults import Fault
 from tests.chaos.invariants import check
@@ -31,11 +32,10 @@ async def run(
     rng = random.Random(seed)
     report = Report(seed)
     began = time.monotonic()
+    ours = f"c{seed}-{token_hex(3)}"  # the same seed may run in another checkout
     async with installation.http() as http:
         clients = [
-            Client(
-                f"c{seed}-{number}", "docker" if number == 0 else "process", image, random.Random(rng.random()), http
-            )
+            Client(f"{ours}-{number}", "docker" if number == 0 else "process", image, random.Random(rng.random()), http)
             for number in range(tenants)
         ]
         try:

@@ -1,13 +1,12 @@
 """Where the docker provider takes images from, against a real registry."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 import docker
 import pytest
-import pytest_asyncio
 from docker.errors import ImageNotFound
 
 from controlplane.errors import NotAvailableYet
@@ -18,21 +17,6 @@ from tests.registry import Registry
 pytestmark = pytest.mark.docker
 
 OPEN = Gate(True)
-
-
-@pytest_asyncio.fixture
-async def provider(docker_engine: docker.DockerClient) -> AsyncIterator[DockerCompute]:
-    provider = DockerCompute()
-    yield provider
-    await provider.close()
-
-
-@pytest_asyncio.fixture
-async def owner(provider: DockerCompute) -> AsyncIterator[str]:
-    owner = f"test-{uuid4()}"
-    yield owner
-    for resource in await provider.list_owned(owner):
-        await provider.destroy(resource.id)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import docker
 import httpx
@@ -25,21 +24,6 @@ from providers.conformance.compute import SECRET, ComputeConformance, Effect, Ga
 pytestmark = pytest.mark.docker
 
 OPEN = Gate(True)
-
-
-@pytest_asyncio.fixture
-async def provider(docker_engine: docker.DockerClient) -> AsyncIterator[DockerCompute]:
-    provider = DockerCompute()
-    yield provider
-    await provider.close()
-
-
-@pytest_asyncio.fixture
-async def owner(provider: DockerCompute) -> AsyncIterator[str]:
-    owner = f"test-{uuid4()}"
-    yield owner
-    for resource in await provider.list_owned(owner):
-        await provider.destroy(resource.id)
 
 
 @pytest_asyncio.fixture

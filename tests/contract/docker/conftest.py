@@ -1,0 +1,24 @@
+"""The docker provider as its tests have it: on the real Docker Engine, all that is its owner's gone at the end."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import docker
+import pytest_asyncio
+
+from providers.compute.docker import DockerCompute
+
+
+@pytest_asyncio.fixture
+async def provider(docker_engine: docker.DockerClient) -> AsyncIterator[DockerCompute]:
+    provider = DockerCompute()
+    yield provider
+    await provider.close()
+
+
+@pytest_asyncio.fixture
+async def owner(provider: DockerCompute) -> AsyncIterator[str]:
+    owner = f"test-{uuid4()}"
+    yield owner
+    for resource in await provider.list_owned(owner):
+        await provider.destroy(resource.id)

@@ -34,7 +34,8 @@ from controlplane.probe import HealthProber
 from controlplane.settings import load_settings
 from providers.compute import ecs_aws
 from providers.compute.ecs import EcsCompute
-from providers.conformance.compute import SECRET, ComputeConformance, Effect, Gate, LoseAnswer, desire
+from providers.conformance.compute import ComputeConformance
+from providers.conformance.compute_bench import SECRET, Effect, Gate, LoseAnswer, desire
 from providers.registry import enabled_compute
 from tests.aws import ACCOUNT, REGION, Answer, AwsEmulator, AwsFront, Forward, refusal
 

@@ -12,7 +12,8 @@ from controlplane.errors import EngineUnavailable
 from controlplane.model import HealthSpec
 from controlplane.probe import HealthProber
 from providers.compute.fake import FakeCloud, FakeCompute
-from providers.conformance.compute import SECRET, ComputeConformance, Gate, LoseAnswer, desire
+from providers.conformance.compute import ComputeConformance
+from providers.conformance.compute_bench import SECRET, Gate, LoseAnswer, desire
 
 OPEN = Gate(True)
 

@@ -29,7 +29,8 @@ from providers.compute.process import ProcessCompute
 from providers.compute.process_directory import WORK_OF_USERS, ProcessDirectory
 from providers.compute.process_machine import PORTS, hold_port, read_json, write_json
 from providers.compute.secrets import Secrets
-from providers.conformance.compute import SECRET, ComputeConformance, Effect, Gate, LoseAnswer, desire
+from providers.conformance.compute import ComputeConformance
+from providers.conformance.compute_bench import SECRET, Effect, Gate, LoseAnswer, desire
 
 OPEN = Gate(True)
 OWNER = "test-process"

@@ -10,7 +10,8 @@ import pytest_asyncio
 from landlord_sites.compute import SitesCompute
 from landlord_sites.document_root import DocumentRoot
 
-from providers.conformance.compute import SECRET, ComputeConformance, Effect, LoseAnswer
+from providers.conformance.compute import ComputeConformance
+from providers.conformance.compute_bench import SECRET, Effect, LoseAnswer
 
 
 class TestSitesConform(ComputeConformance):

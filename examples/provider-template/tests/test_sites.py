@@ -7,7 +7,7 @@ from landlord_sites.compute import SitesCompute
 
 from controlplane.errors import InvalidConfig
 from controlplane.model import HealthSpec
-from providers.conformance.compute import Gate, desire
+from providers.conformance.compute_bench import Gate, desire
 
 
 async def test_a_site_is_public_while_it_runs_and_leaves_nothing(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from controlplane.ports import DesiredResource, Resource, ResourceState
 from controlplane.probe import HealthProber
 from providers.compute.docker import DockerCompute
 from providers.compute.secrets import Secrets
-from providers.conformance.compute import SECRET, ComputeConformance, Effect, Gate, LoseAnswer, desire
+from providers.conformance.compute import ComputeConformance
+from providers.conformance.compute_bench import SECRET, Effect, Gate, LoseAnswer, desire
 
 pytestmark = pytest.mark.docker
 

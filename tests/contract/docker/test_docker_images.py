@@ -11,7 +11,7 @@ from docker.errors import ImageNotFound
 
 from controlplane.errors import NotAvailableYet
 from providers.compute.docker import DockerCompute
-from providers.conformance.compute import Gate, desire
+from providers.conformance.compute_bench import Gate, desire
 from tests.registry import Registry
 
 pytestmark = pytest.mark.docker

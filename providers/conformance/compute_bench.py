@@ -1,0 +1,88 @@
+"""What the conformance suite of compute providers works with, and tests of your own may: desired resources, a gate that
+answers as it is told."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+from controlplane.model import Action, HealthSpec, execution_id
+from controlplane.ports import ComputeProvider, DesiredResource, Ownership, Resource, ResourceState
+
+SECRET = "hunter2-conformance"
+SETTLE_SECONDS = 30.0
+
+
+class Gate:
+    """An ExecutionGate that gives these answers one by one, and the last one for ever. An exception is raised."""
+
+    def __init__(self, *answers: bool | BaseException) -> None:
+        self._answers: Iterator[bool | BaseException] = iter(answers)
+        self._last: bool | BaseException = True
+        self.asked = 0
+        self.made_way = 0
+
+    async def current(self) -> bool:
+        self.asked += 1
+        self._last = next(self._answers, self._last)
+        if isinstance(self._last, BaseException):
+            raise self._last
+        return self._last
+
+    async def make_way(self) -> bool:
+        """Nothing stands in it."""
+        self.made_way += 1
+        return False
+
+
+class Crash(Exception):
+    """The runner dies here."""
+
+
+Effect = Literal["create", "start", "destroy"]
+LoseAnswer = Callable[[Effect], None]
+"""After it was called, the platform does what `provider` asks next of that kind, once, and the answer is lost on its
+way: ExecuteAndTimeout."""
+
+
+def desire(
+    owner: str,
+    config: Mapping[str, Any],
+    *,
+    tenant: str = "conform",
+    tenant_id: UUID | None = None,
+    generation: int = 1,
+) -> DesiredResource:
+    """A tenant's resource, owned like one of a real execution."""
+    tenant_id = tenant_id or uuid4()
+    action = Action.PROVISION if generation == 1 else Action.UPDATE
+    ownership = Ownership(
+        owner=owner,
+        tenant=tenant,
+        tenant_id=tenant_id,
+        generation=generation,
+        run=1,
+        execution=execution_id(tenant, action, generation, tenant_id),
+        spec_hash=uuid4().hex[:16],
+    )
+    return DesiredResource(ownership, config, HealthSpec())
+
+
+async def settled(provider: ComputeProvider, resource: Resource) -> Resource:
+    """The resource once its platform has brought it up, or has given up."""
+    async with asyncio.timeout(SETTLE_SECONDS):
+        while True:
+            found = await provider.inspect(resource.id)
+            assert found is not None
+            if found.state is not ResourceState.STARTING:
+                return found
+            await asyncio.sleep(0.2)
+
+
+def unmoved(resource: Resource) -> tuple[Any, ...]:
+    """What stays the same while nobody touches it; ports that are chosen at each start are among its endpoints."""
+    return resource.id, resource.name, resource.ownership, resource.state, resource.endpoints, resource.created_at
+
+
+def ids(resources: Sequence[Resource]) -> list[str]:
+    return sorted(resource.id for resource in resources)

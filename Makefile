@@ -3,6 +3,7 @@
 PYTHON ?= python3
 RUNS ?= 200
 SEED ?= 1000
+PROCESSES ?= 3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -20,7 +21,7 @@ down: .venv ## stop the control plane; tenants keep running
 	@$(BIN)/landlord down
 
 test: .venv suite-tools lint ## everything that is checked before a merge
-	$(BIN)/python -m pytest -m "not long" --cov=controlplane --cov=actors --cov=providers --cov-report=term:skip-covered --durations=25
+	$(BIN)/python -m pytest -m "not long" -n $(PROCESSES) --cov=controlplane --cov=actors --cov=providers --cov-report=term:skip-covered --durations=25
 
 lint: .venv ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check

@@ -49,29 +49,38 @@ class Observer:
 
 
 class HealthTracker:
-    """Counts probes of one serving execution in a row; another serving execution starts from nothing."""
+    """Counts probes of one serving execution in a row; another serving execution starts from nothing. What served and
+    only says that it is starting, for longer than its start period and as many probes as it may fail, does not come up:
+    its platform starts it again and again."""
 
     def __init__(self) -> None:
         self._execution: str | None = None
         self._good = 0
         self._bad = 0
+        self._unknown = 0
 
     def judge(self, execution: Execution, epoch: int, resource: Resource | None, result: ProbeResult) -> Finding:
         """The finding of one look, begun at `epoch`."""
         if self._execution != execution.id:
-            self._execution, self._good, self._bad = execution.id, 0, 0
+            self._execution, self._good, self._bad, self._unknown = execution.id, 0, 0, 0
+        health = execution.spec.health
         if result.healthy is True:
-            self._good, self._bad = self._good + 1, 0
+            self._good, self._bad, self._unknown = self._good + 1, 0, 0
         elif result.healthy is False:
-            self._good, self._bad = 0, self._bad + 1
+            self._good, self._bad, self._unknown = 0, self._bad + 1, 0
+        else:
+            self._unknown += 1
+            if (self._unknown - health.unhealthy_threshold) * health.interval_seconds > health.start_period_seconds:
+                self._good, self._bad = 0, self._bad + 1
         return Finding(
             epoch=epoch,
             present=resource is not None,
             running=resource is not None and resource.state is not ResourceState.STOPPED,
             matches=True,
-            healthy=self._verdict(execution.spec.health),
+            healthy=self._verdict(health),
             detail=result.detail,
             good=self._good,
+            bad=self._bad,
         )
 
     def _verdict(self, health: HealthSpec) -> bool | None:

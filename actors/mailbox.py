@@ -14,11 +14,22 @@ class Mailbox:
     def __init__(self) -> None:
         self._dirty = asyncio.Event()
         self._look = False
+        self._closed = False
         self._waiting: dict[str, asyncio.Future[Wake]] = {}
 
     @property
     def dirty(self) -> bool:
         return self._dirty.is_set()
+
+    @property
+    def closed(self) -> bool:
+        """Nobody reads on: what is marked now is not served."""
+        return self._closed
+
+    def close(self) -> bool:
+        """The owner leaves, unless something was marked: False."""
+        self._closed = not self.dirty
+        return self._closed
 
     def mark(self, *, look: bool = False) -> None:
         """`look`: at reality too, whenever that was done last: a sweep has seen something, or a client asks for it."""
@@ -33,8 +44,10 @@ class Mailbox:
 
     async def wait(self, seconds: float | None) -> None:
         """Until the next mark, or for so many seconds."""
+        # Not by `wait_for`: up to Python 3.11 that swallows a cancellation which comes together with a mark.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._dirty.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._dirty.wait()
 
     async def outcome(self, execution_id: str, seconds: float | None) -> Wake:
         """What became of an execution's start: `pending` when it takes longer than `seconds`."""

@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 STORE_PAUSE = 1.0
 """Seconds before the rows are read again when the database does not answer."""
 
+LOOK_PAUSE = timedelta(seconds=5)
+"""After a look that failed: its platform does not answer, or is not enabled here any more."""
+
 CHECKED_AT_SECONDS = 30.0
 """An unchanged healthy finding is written down this often, not at each probe."""
 
@@ -114,7 +117,7 @@ class Runner:
             case acts.Leave():
                 return "deleted"
             case acts.Passivate():
-                return None if self._mailbox.dirty else "passivated"
+                return "passivated" if self._mailbox.close() else None
             case None:
                 await self._mailbox.wait(decision.look_again)
             case act:
@@ -241,7 +244,7 @@ class Runner:
     ) -> None:
         await self._ownership.finish(execution.id, outcome, message, next_engine=next_engine)
         told_by_engine = self._view.engine is not None and self._view.engine.sub_state.terminal
-        if self._follower is not None:
+        if self._follower is not None and self._follower.execution_id == execution.id:
             self._follower.stop()
             self._follower = None
         provider = self._runtime.workflow.get(execution.provider)
@@ -262,8 +265,9 @@ class Runner:
         """Observe, probe, remember; write down what changed."""
         tenant = rows.tenant
         interval = timedelta(seconds=execution.spec.health.interval_seconds)
-        self._view = replace(self._view, finding_due=rows.now + interval)
+        self._view = replace(self._view, finding_due=rows.now + interval, look_due=rows.now + LOOK_PAUSE)
         resource, result = await self._observer.look(execution)
+        self._view = replace(self._view, look_due=None)
         finding = self._tracker.judge(execution, tenant.epoch, resource, result)
         observed = Observed(
             endpoints=resource.endpoints if resource else (),
@@ -276,7 +280,7 @@ class Runner:
         )
         if aged or replace(observed, checked_at=None) != replace(tenant.observed, checked_at=None):
             await self._ownership.observed(tenant.epoch, observed)
-        view = replace(self._view, finding=finding)
+        view = replace(self._view, finding=finding, restore_due=None if finding.good else self._view.restore_due)
         if finding.healthy is False or not finding.present:
             view = replace(view, heals=await self._ownership.heals_since(self._policy.heal_window))
         elif tenant.status is Status.DEGRADED:

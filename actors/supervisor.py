@@ -145,6 +145,7 @@ class Supervisor:
         try:
             await actor.until_leaving.remote()
         except RayError:
+            self._sweep.died(name)
             self._again.set()
         finally:
             self._live.pop(name, None)

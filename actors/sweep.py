@@ -7,14 +7,13 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from uuid import UUID
 
 from actors.breaker import Breaker
 from actors.naming import SUPERVISOR
 from actors.orphans import Orphans
 from actors.queue import Priority
 from actors.runtime import Runtime
-from controlplane.errors import LandlordError
+from controlplane.errors import LandlordError, told
 from controlplane.model import TriggerSource
 from controlplane.persistence import bootstrap, census, events, idempotency
 from controlplane.persistence.census import ExecutionFact, Serving, TenantKey
@@ -38,7 +37,7 @@ class Sweep:
     resting: dict[str, tuple[Serving, Resource]] = field(default_factory=dict)
     """Serving execution → what the last sweep listed for it, for the probes."""
     orphans: Orphans = field(init=False)
-    _nominated: dict[UUID, str] = field(default_factory=dict)
+    _nominated: dict[TenantKey, str] = field(default_factory=dict)
     _probed: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -62,10 +61,11 @@ class Sweep:
                 continue
             try:
                 removed += await self._provider(name, provider)
-            except LandlordError as error:
+            except Exception as error:
                 # A failed or partial list nominates nothing and removes nothing.
                 breaker.failed(time.monotonic())
-                logger.warning("sweep of %s: %s", name, error)
+                expected = isinstance(error, LandlordError)
+                logger.warning("sweep of %s: %s", name, told(error, "it failed"), exc_info=not expected)
             else:
                 breaker.succeeded()
         return removed
@@ -88,7 +88,12 @@ class Sweep:
 
     def not_woken(self, tenant: TenantKey) -> None:
         """A nomination came to nothing: what was found is new to the next sweep."""
-        self._nominated.pop(tenant.id, None)
+        self._nominated.pop(tenant, None)
+
+    def died(self, name: str) -> None:
+        """The owner that was to see to a finding has died: it is new to the next sweep."""
+        for tenant in [tenant for tenant in self._nominated if tenant.name == name]:
+            del self._nominated[tenant]
 
     async def retention(self) -> int:
         """Old events and idempotency keys go. The count is of rows."""
@@ -160,16 +165,19 @@ class Sweep:
     ) -> None:
         """What should run against what does. Another engine's placements are not ours to judge."""
         by_execution = {resource.ownership.execution: resource for resource in listed}
+        lost = self.runtime.settings.lost_engines
         for serving in await census.resting(self.runtime.engine):
-            if serving.provider != name or serving.engine_identity != identity:
+            if serving.provider != name or serving.engine_identity not in (identity, *lost):
                 continue
             resource = by_execution.get(serving.execution_id)
             if resource is None or resource.state is ResourceState.STOPPED:
                 self._nominate_once(serving, "gone" if resource is None else "stopped")
-            else:
-                self.resting[serving.execution_id] = (serving, resource)
-                if self._nominated.get(serving.tenant.id, "").endswith(("gone", "stopped")):
-                    del self._nominated[serving.tenant.id]
+                continue
+            self.resting[serving.execution_id] = (serving, resource)
+            if resource.endpoints and resource.endpoints != serving.endpoints:
+                self._nominate_once(serving, f"moved to {resource.endpoints}")
+            elif not self._nominated.get(serving.tenant, "").endswith("unhealthy"):
+                self._nominated.pop(serving.tenant, None)
 
     async def _probe(self, serving: Serving, resource: Resource, at_once: asyncio.Semaphore) -> None:
         async with at_once:
@@ -177,14 +185,14 @@ class Sweep:
         if result.healthy is False:
             self._nominate_once(serving, "unhealthy")
         elif result.healthy:
-            if self._nominated.get(serving.tenant.id, "").endswith("unhealthy"):
-                del self._nominated[serving.tenant.id]
+            if self._nominated.get(serving.tenant, "").endswith("unhealthy"):
+                del self._nominated[serving.tenant]
             if serving.degraded:
                 self.nominate(serving.tenant, Priority.DRIFT)  # it seems well again: its actor says so
 
     def _nominate_once(self, serving: Serving, finding: str) -> None:
         """An unchanged finding wakes a tenant once; after an execution it is a new one."""
         finding = f"{serving.execution_id}:{serving.epoch}:{finding}"
-        if self._nominated.get(serving.tenant.id) != finding:
-            self._nominated[serving.tenant.id] = finding
+        if self._nominated.get(serving.tenant) != finding:
+            self._nominated[serving.tenant] = finding
             self.nominate(serving.tenant, Priority.DRIFT)

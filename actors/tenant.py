@@ -116,7 +116,7 @@ class Tenant:
 
     def _live(self, tenant_id: UUID) -> Mailbox | None:
         """The mailbox of a living runner for that tenant, begun now if this is the first call. None: it leaves."""
-        if self._leaving().is_set():
+        if self._leaving().is_set() or (self._mailbox is not None and self._mailbox.closed):
             return None
         if self._life is None:
             self._tenant_id, self._mailbox = tenant_id, Mailbox()

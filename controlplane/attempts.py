@@ -61,7 +61,8 @@ class StepVerbs(Protocol):
 
 class Record:
     """Attempts in the rows: counted at their intent, judged, and spaced. Promises: at most `max_attempts` that fail for
-    each step of an execution, whichever runners make them; none is counted whose runner died; an error that is not ours
+    each step of an execution, whichever runners make them, but of `retire_previous` as many as it takes: a tenant is
+    `ready` once the replaced resource is gone; none is counted whose runner died; an error that is not ours
     shows its type and no text. One write before an attempt and one after it, and no other question to the rows."""
 
     def __init__(
@@ -84,7 +85,7 @@ class Record:
         begun = await self._store.step_started(execution_id, step)
         if begun is None:
             return self._stopped(execution_id)
-        if begun.attempts > self._max_attempts and begun.error is not None:
+        if begun.attempts > self._max_attempts and begun.error is not None and step is not StepName.RETIRE_PREVIOUS:
             # It had its attempts: an order that came twice, after the first one had failed for good.
             return await self._failed(execution_id, step, begun.error, self._max_attempts)
         try:
@@ -97,7 +98,7 @@ class Record:
             if not isinstance(error, LandlordError):
                 logger.exception("%s of %s failed in an unexpected way", step, execution_id)
             message = told(error, "unexpected")
-            if begun.attempts >= self._max_attempts:
+            if begun.attempts >= self._max_attempts and step is not StepName.RETIRE_PREVIOUS:
                 return await self._failed(execution_id, step, message, begun.attempts)
             return await self._retry(execution_id, step, error, message, begun.attempts)
         if probes.again is not None:

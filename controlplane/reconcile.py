@@ -72,12 +72,14 @@ def reconcile(rows: Lifecycle, view: View, policy: Policy) -> Decision:
         if _is_due(queued.next_attempt_at, rows.now):
             return Decision(Promote(queued))
         return Decision(None, _until(queued.next_attempt_at, rows.now))
-    if left:
-        return Decision(None, _until(view.clean_due, rows.now))
     serving = rows.serving
     if serving is not None and rows.tenant.deletion_requested_at is None:
-        return _keep(rows, serving, view, policy)
-    return _rest(rows, view, policy)
+        decision = _keep(rows, serving, view, policy)
+    else:
+        decision = _rest(rows, view, policy)
+    if left and (decision.act is None or (isinstance(decision.act, Passivate) and not view.draining)):
+        return Decision(None, _sooner(decision.look_again, _until(view.clean_due, rows.now)))
+    return decision
 
 
 def _drive(rows: Lifecycle, active: Execution, view: View, policy: Policy) -> Decision:
@@ -93,6 +95,9 @@ def _drive(rows: Lifecycle, active: Execution, view: View, policy: Policy) -> De
         if view.followed != active.id:
             return Decision(Follow(active))
         return Decision(None, STOP_SECONDS - waited)
+    if switched and _overtaken(rows) and _backs_off(engine):
+        # It can only succeed, and what it cannot remove is its successor's to remove.
+        return Decision(Finish(active, ExecutionState.SUCCEEDED, ""))
     stop = None if switched else _reason_to_stop(rows, active, engine, policy)
     if stop is not None:
         return Decision(stop)
@@ -136,15 +141,22 @@ def _reason_to_stop(rows: Lifecycle, active: Execution, engine: ExecutionStatus 
         return Stop(active, StopCause.CANCELLED, "cancelled by request")
     if _left_of_deadline(rows, active, policy) <= 0 and active.action is not Action.DELETE:
         return Stop(active, StopCause.DEADLINE, f"not finished after {policy.deadline:g} s")
-    if rows.queued is None:
+    if rows.queued is None or not _overtaken(rows):
         return None
     if rows.queued.action is Action.DELETE:
         return Stop(active, StopCause.SUPERSEDED, "Deletion requested")
-    backing_off = engine is not None and engine.sub_state in (SubState.BACKING_OFF, SubState.ERROR)
     never_started = active.state is ExecutionState.STARTING and active.error is not None
-    if backing_off or never_started:
+    if _backs_off(engine) or never_started:
         return Stop(active, StopCause.SUPERSEDED, "Configuration updated")
     return None
+
+
+def _overtaken(rows: Lifecycle) -> bool:
+    return rows.queued is not None and rows.queued.cancel_requested_at is None
+
+
+def _backs_off(engine: ExecutionStatus | None) -> bool:
+    return engine is not None and engine.sub_state in (SubState.BACKING_OFF, SubState.ERROR)
 
 
 def _ending(active: Execution, engine: ExecutionStatus, *, switched: bool) -> Finish:
@@ -188,27 +200,34 @@ def _keep(rows: Lifecycle, serving: Execution, view: View, policy: Policy) -> De
     """Nothing is on, something serves: it is to run and be healthy, whatever the status."""
     finding = view.finding if view.finding is not None and view.finding.epoch == rows.tenant.epoch else None
     if finding is None:
-        return Decision(Look(serving))
+        if _is_due(view.look_due, rows.now):
+            return Decision(Look(serving))
+        return _rest(rows, view, policy, wait=_until(view.look_due, rows.now))
+    status = rows.tenant.status
+    stopped = finding.present and finding.matches and not finding.running
+    unwell = finding.healthy is False or not finding.present or not finding.matches
     settled = rows.current is not None and rows.current.state is ExecutionState.SUCCEEDED
-    if finding.present and finding.matches and not finding.running:
-        if _is_due(view.restore_due, rows.now):
-            return Decision(RestoreServing(serving))
-    elif finding.healthy is False or not finding.present or not finding.matches:
-        if rows.tenant.status is Status.READY:
-            return Decision(MarkUnhealthy(finding.detail))
-        may_heal = rows.tenant.status is Status.DEGRADED and settled and rows.tenant.spec.heal == "restart"
-        if may_heal and view.heals < policy.heal_budget and not view.draining:
+    may_heal = status is Status.DEGRADED and settled and rows.tenant.spec.heal == "restart" and not view.draining
+    if stopped and view.restore_due is None:
+        return Decision(RestoreServing(serving))
+    if unwell and status is Status.READY:
+        return Decision(MarkUnhealthy(finding.detail))
+    if unwell and may_heal:
+        if view.heals < policy.heal_budget:
             return Decision(Heal(finding.detail))
-        if may_heal and view.heals >= policy.heal_budget and not _says(rows, "Healthy", HEAL_BUDGET):
+        if not _says(rows, "Healthy", HEAL_BUDGET):
             return Decision(MarkBudgetSpent(f"{policy.heal_budget} heals did not last: {finding.detail}"))
-    elif finding.healthy and rows.tenant.status is Status.DEGRADED:
-        if finding.good >= _good_enough(serving, view):
-            return Decision(MarkRecovered())
-        if not view.draining and not _is_due(view.finding_due, rows.now):
-            return Decision(None, _until(view.finding_due, rows.now))
+    if stopped and _is_due(view.restore_due, rows.now):
+        return Decision(RestoreServing(serving))
+    if finding.healthy and status is Status.DEGRADED and finding.good >= _good_enough(serving, view):
+        return Decision(MarkRecovered())
     if _is_due(view.finding_due, rows.now):
         return Decision(Look(serving))
-    return _rest(rows, view, policy, wait=_until(view.finding_due, rows.now))
+    again = _until(view.finding_due, rows.now)
+    in_doubt = (status is Status.READY and finding.bad > 0) or (status is Status.DEGRADED and finding.healthy)
+    if (in_doubt or (unwell and may_heal)) and not view.draining:
+        return Decision(None, again)  # whoever comes next would count from nothing, or come when nobody looks again
+    return _rest(rows, view, policy, wait=again)
 
 
 def _good_enough(serving: Execution, view: View) -> int:

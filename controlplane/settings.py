@@ -60,6 +60,8 @@ class Settings(BaseModel):
     rest_probe_seconds: Seconds = 30.0
     orphan_grace_seconds: Seconds | Literal["never"] = "never"
     """After which the supervisor removes what bears our owner label and no row knows."""
+    lost_engines: tuple[str, ...] = ()
+    """Identities of engines that are gone for good (a machine, a Docker Engine): what they held is made anew."""
     trigger_timeout_seconds: Seconds = 2.0
     step_max_attempts: int = Field(default=5, ge=1, le=100)
     provision_deadline_seconds: Seconds = 600.0
@@ -83,7 +85,7 @@ class Settings(BaseModel):
     failpoints: Path | None = None
     """Directory of named failpoints, for fault tests only (see `controlplane.failpoints`)."""
 
-    @field_validator("compute_providers", mode="before")
+    @field_validator("compute_providers", "lost_engines", mode="before")
     @classmethod
     def _comma_list(cls, value: Any) -> Any:
         if isinstance(value, str):

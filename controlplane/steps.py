@@ -6,7 +6,7 @@ runner whose attempt fails only reports: another runner of the same execution ma
 observe before they act, so a crash between an effect and its record heals by adoption.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from controlplane.errors import (
@@ -17,7 +17,7 @@ from controlplane.errors import (
     Retryable,
 )
 from controlplane.failpoints import Failpoints
-from controlplane.model import Execution, Observed, Placement, StepName
+from controlplane.model import Execution, Observed, Placement, Status, StepName
 from controlplane.ports import (
     Clock,
     ComputeProvider,
@@ -62,12 +62,15 @@ class Steps:
         prober: Prober,
         clock: Clock,
         failpoints: Failpoints,
+        lost_engines: Collection[str] = (),
     ) -> None:
+        """`lost_engines`: identities of those that are gone for good, with all that they held."""
         self._store = store
         self._compute = compute
         self._prober = prober
         self._clock = clock
         self._failpoints = failpoints
+        self._lost_engines = lost_engines
         self._verbs: Mapping[StepName, Callable[[str, StepSignals], Awaitable[None]]] = {
             StepName.PLAN: self._plan,
             StepName.APPLY_COMPUTE: self._apply_compute,
@@ -111,10 +114,18 @@ class Steps:
         except NotCurrent as refusal:
             if refusal.made is not None and await self._store.removable(execution.id):
                 await provider.destroy(refusal.made)
+            await self._forget_if_deleted(execution.id, provider)
             raise
         await self._failpoints.reach("apply_compute.before_record")
         await self._store.placed(execution.id, resource.id)
         return resource
+
+    async def _forget_if_deleted(self, execution_id: str, provider: ComputeProvider) -> None:
+        """A pull that took longer than the delete: its container's volumes and networks came after the last look."""
+        if isinstance(provider, KeepsBelongings):
+            context = await self._store.context(execution_id)
+            if context.tenant.status is Status.DELETED:
+                await provider.forget(context.owner, context.tenant.id)
 
     async def _step_aside(self, context: RunContext) -> bool:
         """Stop, never remove, the one that serves, where the new one needs what it holds: a fixed port, say."""
@@ -152,7 +163,8 @@ class Steps:
             if attempt > 1:
                 await self._start_again(context)
         resource, result = await self._probe(context)
-        good, bad = (before.good + 1, 0) if result.healthy else (0, before.bad + 1)
+        good = before.good + 1 if result.healthy else 0
+        bad = 0 if result.healthy else before.bad + (result.healthy is False)  # None: cannot tell yet
         if good >= health.healthy_threshold:
             if not await self._store.switch(context.execution.id, self._observed(context, resource)):
                 raise self._not_current(context.execution.id)
@@ -239,9 +251,10 @@ class Steps:
             await self._remove(context, [p for p in context.placements if p.execution_id == execution.id])
 
     async def observe(self, execution: Execution) -> tuple[Resource | None, ProbeResult]:
-        """One look at what an execution made, without a gate. Raises EngineUnavailable."""
+        """One look at what an execution made, without a gate. Raises EngineUnavailable where its engine does not answer
+        or another one does."""
         context = await self._store.context(execution.id)
-        resource = await self._provider(execution.spec.compute.provider).observe(context.ownership)
+        resource = await (await self._engine_of(context)).observe(context.ownership)
         if resource is None:
             return None, ProbeResult(healthy=False, detail=f"{context.ownership.name} is gone")
         return resource, await self._prober.probe(resource, execution.spec.health)
@@ -249,7 +262,7 @@ class Steps:
     async def restore(self, execution: Execution) -> None:
         """Start again what an execution made and what does not run."""
         context = await self._store.context(execution.id)
-        provider = self._provider(execution.spec.compute.provider)
+        provider = await self._engine_of(context)
         resource = await provider.observe(context.ownership)
         if resource is not None and resource.state in (ResourceState.STOPPED, ResourceState.CREATED):
             await provider.start(resource.id)
@@ -269,6 +282,22 @@ class Steps:
             raise ProviderNotEnabled(
                 f"compute provider {name!r} is not enabled here", enabled=sorted(self._compute)
             ) from None
+
+    async def _engine_of(self, context: RunContext) -> ComputeProvider:
+        """The provider of an execution, which is to be the engine that its resource was placed on: what another one
+        shows is never acted on."""
+        name = context.execution.spec.compute.provider
+        provider = self._provider(name)
+        for placement in context.placements:
+            lost = placement.engine_identity in self._lost_engines
+            if placement.execution_id == context.execution.id and not lost:
+                await self._same_engine(name, provider, placement.engine_identity)
+        return provider
+
+    @staticmethod
+    async def _same_engine(name: str, provider: ComputeProvider, placed_on: str) -> None:
+        if (now := await provider.identity()) != placed_on:
+            raise EngineUnavailable(f"{name} is another engine ({now}) than the one that holds resources ({placed_on})")
 
     async def _check_gate(self, execution_id: str) -> None:
         if not await self._store.current(execution_id):
@@ -296,11 +325,12 @@ class Steps:
         Raises Retryable where one of them is not enabled now, or is another engine than the one it was placed on."""
         found = []
         for name, identity in sorted({(p.provider, p.engine_identity) for p in placements}):
+            if identity in self._lost_engines:
+                continue
             if name not in self._compute:
                 raise Retryable(f"compute provider {name!r}, which holds resources of this tenant, is not enabled")
             provider = self._compute[name]
-            if await provider.identity() != identity:
-                raise EngineUnavailable(f"{name} is another engine now than the one ({identity}) that holds resources")
+            await self._same_engine(name, provider, identity)
             for resource in await provider.list_owned(context.owner, context.tenant.id):
                 found.append((resource, provider))
         return found
@@ -321,7 +351,9 @@ class _RowGate:
     async def current(self) -> bool:
         self._asked += 1
         await self._failpoints.reach(f"apply_compute.gate_{self._asked}")
-        return await self._store.current(self._execution_id)
+        current = await self._store.current(self._execution_id)
+        await self._failpoints.reach(f"apply_compute.past_gate_{self._asked}")
+        return current
 
     async def make_way(self) -> bool:
         return await self._make_way()

@@ -19,7 +19,8 @@ class Finding:
     """The verdict after thresholds; None: cannot tell yet."""
     detail: str = ""
     good: int = 1
-    """Probes in a row that were good."""
+    """Probes in a row that were good, and `bad`: that were bad."""
+    bad: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,12 @@ class View:
     finding: Finding | None = None
     finding_due: datetime | None = None
     """When the serving resource is to be looked at next; None: at once."""
+    look_due: datetime | None = None
+    """After a look that failed, not before this."""
     clean_due: datetime | None = None
     """After a failed clean-up, not before this."""
     restore_due: datetime | None = None
-    """After starting the serving resource again, not before this."""
+    """After starting the serving resource again, not before this; None: it ran well since."""
     heals: int = 0
     """Heals begun within the budget's window, and `degradations`: how often it became degraded within it."""
     degradations: int = 1

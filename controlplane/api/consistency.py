@@ -19,7 +19,7 @@ from controlplane.ports import ComputeProvider, Resource, ResourceState, TenantD
 @dataclass(frozen=True, slots=True)
 class Difference:
     """`kind`: missing_resource, stopped_resource, leftover, orphan, not_serving, unowned_work, actor_without_tenant,
-    other_engine or unchecked (the provider did not answer)."""
+    other_engine or unchecked (the provider does not answer, or is not enabled)."""
 
     kind: str
     tenant: str | None
@@ -44,6 +44,10 @@ async def differences(
         found += _unwanted(name, listed, known)
         serving = [one for one in await census.resting(engine) if one.provider == name]
         found += _missing(identity, serving, listed)
+    for one in await census.resting(engine):
+        if one.provider not in compute:
+            detail = f"compute provider {one.provider!r}, which serves it, is not enabled"
+            found.append(Difference("unchecked", one.tenant.name, one.resource_id, detail))
     live = set(await directory.live())
     found += _misplaced(await census.tenant_facts(engine), live)
     return found

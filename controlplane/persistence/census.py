@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, se
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.model import ACTIVE, CURRENT, TERMINAL, ExecutionState, HealthSpec, PlacementState, Status
+from controlplane.model import ACTIVE, CURRENT, TERMINAL, Endpoint, ExecutionState, HealthSpec, PlacementState, Status
+from controlplane.persistence import rows
 from controlplane.persistence.engine import single
 from controlplane.persistence.lifecycle import LIVE_PLACEMENTS
 from controlplane.persistence.tables import clusters, executions, heartbeats, placements, tenants
@@ -174,6 +175,8 @@ class Serving:
     execution_id: str
     provider: str
     engine_identity: str
+    endpoints: tuple[Endpoint, ...]
+    """As the row tells them."""
     resource_id: str | None
     epoch: int
     health: HealthSpec
@@ -193,6 +196,7 @@ async def resting(engine: AsyncEngine) -> list[Serving]:
             serving.c.spec["health"].label("health"),
             placements.c.provider,
             placements.c.engine_identity,
+            tenants.c.observed,
             placements.c.resource_id,
         )
         .join(placements, placements.c.execution_id == tenants.c.serving_execution)
@@ -212,6 +216,7 @@ async def resting(engine: AsyncEngine) -> list[Serving]:
                 execution_id=row.serving_execution,
                 provider=row.provider,
                 engine_identity=row.engine_identity,
+                endpoints=rows.observed(row.observed).endpoints,
                 resource_id=row.resource_id,
                 epoch=row.epoch,
                 health=HealthSpec.model_validate(row.health),

@@ -10,6 +10,7 @@ from typing import cast
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from controlplane.model import Status
 from controlplane.persistence.engine import single
 from controlplane.persistence.tables import clusters, tenants
 from controlplane.persistence.transaction import transaction
@@ -40,7 +41,11 @@ async def undrain(engine: AsyncEngine, cluster_id: str, *, actor: str) -> bool:
 async def left(engine: AsyncEngine, cluster_id: str, *, since: datetime) -> int | None:
     """How many tenants it still owns. None: its supervisor has not looked at the mark since then, and may still
     admit tenants."""
-    owned = select(func.count()).where(tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True))
+    owned = select(func.count()).where(
+        tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True),
+        tenants.c.lease_expires_at >= func.clock_timestamp(),
+        tenants.c.status != Status.DELETED,
+    )
     seen = select(clusters.c.heartbeat_at > since).where(clusters.c.id == cluster_id)
     async with single(engine) as connection:
         if not (await connection.execute(seen)).scalar():

@@ -209,13 +209,11 @@ async def force_delete(tx: Transaction, tenant: Tenant) -> Tenant:
         if (found := await find(tx.connection, tenant.id)) is not None
     ]
     for execution in unfinished:
-        await executions.save(
-            tx.connection,
-            execution,
-            state=ExecutionState.CANCELLED,
-            error="the tenant was deleted by force",
-            ended_at=func.clock_timestamp(),
+        why = "the tenant was deleted by force"
+        ended = await executions.save(
+            tx.connection, execution, state=ExecutionState.CANCELLED, error=why, ended_at=func.clock_timestamp()
         )
+        tx.event("execution.cancelled", tenant, execution=ended, message=why)
     abandoned = await tx.connection.execute(
         placements.update()
         .where(placements.c.tenant_id == tenant.id, placements.c.state.in_(LIVE_PLACEMENTS))

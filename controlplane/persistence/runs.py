@@ -177,7 +177,8 @@ class PostgresExecutionStore:
 
     async def step_succeeded(self, execution_id: str, step: StepName) -> None:
         async with self._guarded(execution_id) as (tx, tenant, execution):
-            await self._save_step(tx, execution_id, step, state=StepState.SUCCEEDED, error=None, ended=True)
+            if not await self._save_step(tx, execution, step, state=StepState.SUCCEEDED, error=None, ended=True):
+                return
             if execution.activations:
                 await executions.save(tx.connection, execution, activations=0)
             tx.event("step.succeeded", tenant, execution=execution, data={"step": step.value})
@@ -187,25 +188,26 @@ class PostgresExecutionStore:
     ) -> None:
         state = StepState.BACKING_OFF if next_attempt_at else StepState.FAILED
         async with self._guarded(execution_id) as (tx, tenant, execution):
-            await self._save_step(
-                tx,
-                execution_id,
-                step,
-                state=state,
-                error=error,
-                next_attempt_at=next_attempt_at,
-                ended=next_attempt_at is None,
-            )
-            tx.event("step.failed", tenant, execution=execution, message=error, data={"step": step.value})
+            ended = next_attempt_at is None
+            if await self._save_step(
+                tx, execution, step, state=state, error=error, next_attempt_at=next_attempt_at, ended=ended
+            ):
+                tx.event("step.failed", tenant, execution=execution, message=error, data={"step": step.value})
 
     async def _save_step(
-        self, tx: Transaction, execution_id: str, step: StepName, *, ended: bool = False, **values: Any
-    ) -> None:
+        self, tx: Transaction, execution: Execution, step: StepName, *, ended: bool = False, **values: Any
+    ) -> bool:
+        """False: it is no news. The execution is over, or another runner has told of this attempt."""
+        if execution.state.terminal:
+            return False
         if ended:
             values["ended_at"] = func.clock_timestamp()
-        await tx.connection.execute(
-            update(steps).where(steps.c.execution_id == execution_id, steps.c.name == step).values(**values)
+        saved = await tx.connection.execute(
+            update(steps)
+            .where(steps.c.execution_id == execution.id, steps.c.name == step, steps.c.state == StepState.RUNNING)
+            .values(**values)
         )
+        return saved.rowcount == 1
 
     async def activated(self, execution_id: str) -> int:
         async with single(self._engine) as connection:

@@ -42,7 +42,6 @@ class DockerCompute:
         self._secrets = secrets or Secrets(Path("/nonexistent"))
         self._engine = DockerEngine(timeout=TIMEOUT_SECONDS, connections=THREADS)
         self._threads = Threads("docker", THREADS)
-        self._identity: str | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -61,9 +60,8 @@ class DockerCompute:
         return True
 
     async def identity(self) -> str:
-        if self._identity is None:
-            self._identity = await self._threads.run(self._engine.identity)
-        return self._identity
+        """Asked each time: another engine may come to listen on the same socket."""
+        return await self._threads.run(self._engine.identity)
 
     def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
         problems = configs.parse(DockerConfig, config).problems(health, allow_host_access=self._allow_host_access)

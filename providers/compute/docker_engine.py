@@ -18,13 +18,12 @@ import urllib3
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env, parse_repository_tag
 
-from controlplane.errors import EngineUnavailable, NameConflict, Retryable
+from controlplane.errors import EngineUnavailable, InvalidConfig, NameConflict, Retryable
 from controlplane.model import HealthSpec
 from controlplane.ports import Ownership
 from providers.compute.docker_config import DockerConfig
 from providers.compute.docker_container import creation_body, environment, shared_labels, shared_name
 from providers.compute.docker_refusals import refused_creation, refused_image, refused_start
-from providers.compute.redaction import redact
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 GRACE_SECONDS = 10
@@ -84,6 +83,8 @@ class DockerEngine:
                 if not volume.of_host:
                     _provide_volume(api, shared_name(ownership, volume.source), ownership)
             network = _provide_network(api, ownership) if config.network == "tenant" else None
+            if config.network not in (None, "tenant"):
+                _check_network(api, str(config.network), ownership)
             body = creation_body(config, ownership, network, health)
             deadline = time.monotonic() + SETTLE_SECONDS
             while True:
@@ -91,8 +92,8 @@ class DockerEngine:
                     made = api.create_container_from_config(body, ownership.name)  # type: ignore[no-untyped-call]
                 except APIError as error:
                     if _code(error) != 409:
-                        text = redact(_explanation(error), map(str, config.env.values()))
-                        raise refused_creation(config.image, _code(error), text) from None
+                        hidden = map(str, config.env.values())
+                        raise refused_creation(config.image, _code(error), _explanation(error), hidden) from None
                 else:
                     return str(made["Id"])
                 if _inspect(api, ownership.name) is not None:
@@ -116,8 +117,8 @@ class DockerEngine:
                     return
                 made_of = details["Config"]
                 words = [*(made_of["Entrypoint"] or ()), *(made_of["Cmd"] or ())]
-                text = redact(_explanation(error), environment(details))
-                raise refused_start(made_of["Image"], words, _code(error), text) from None
+                text, hidden = _explanation(error), environment(details)
+                raise refused_start(made_of["Image"], words, _code(error), text, hidden) from None
 
     def stop(self, container: str) -> None:
         with self._speaking() as api:
@@ -206,7 +207,7 @@ def _provide_image(api: docker.APIClient, config: DockerConfig) -> None:
             if time.monotonic() > deadline:
                 raise refused_image(config.image, config.pull, f"no end after {PULL_SECONDS:.0f} s")
     except APIError as error:
-        raise refused_image(config.image, config.pull, _explanation(error)) from None
+        raise refused_image(config.image, config.pull, _explanation(error), _code(error)) from None
 
 
 def _has_image(api: docker.APIClient, image: str) -> bool:
@@ -238,6 +239,16 @@ def _provide_network(api: docker.APIClient, ownership: Ownership) -> str:
     if made is not None and made in [other["Id"] for other in others]:
         _remove(api.remove_network, made)
     return str(oldest["Id"])
+
+
+def _check_network(api: docker.APIClient, network: str, ownership: Ownership) -> None:
+    """Names of tenants' networks are refused before; here it is one by its id. What is missing shows at the start."""
+    try:
+        labels = api.inspect_network(network)["Labels"] or {}
+    except NotFound:
+        return
+    if labels.get("landlord.tenant-id", str(ownership.tenant_id)) != str(ownership.tenant_id):
+        raise InvalidConfig(f"network {network} belongs to another tenant")
 
 
 def _await_gone(api: docker.APIClient, container: str) -> None:

@@ -18,7 +18,7 @@ from providers.compute import config as configs
 from providers.compute.ecs_aws import AwsClients
 from providers.compute.ecs_config import EcsConfig
 from providers.compute.ecs_engine import EcsEngine, Service
-from providers.compute.ecs_service import ServiceId, labels
+from providers.compute.ecs_service import ServiceId, labels, tasks
 from providers.compute.gated import adoptable, apply_gated
 from providers.compute.secrets import Secrets
 from providers.compute.threads import Threads
@@ -125,7 +125,7 @@ class EcsCompute:
         """Scales it to no tasks. Raises Retryable while they take longer to end than they may."""
         service_id = ServiceId.parse(resource_id)
         service = await self._threads.run(self._engine.scale_to_none, service_id)
-        await self._until(service_id, service, lambda seen: seen is None or seen["runningCount"] == 0)
+        await self._until(service_id, service, lambda seen: seen is None or tasks(seen) == 0)
 
     async def destroy(self, resource_id: str) -> None:
         """Its tasks first, then the service, then what was registered for it. Returns once it is gone.
@@ -157,8 +157,8 @@ class EcsCompute:
         deadline, pause = clock.time() + self._drain_seconds, LOOK_SECONDS
         while not done(seen):
             if clock.time() >= deadline:
-                left = 0 if seen is None else seen["runningCount"]
-                raise Retryable(f"service {service_id.name} is still draining: {left} of its tasks run")
+                left = 0 if seen is None else tasks(seen)
+                raise Retryable(f"service {service_id.name} is still draining: {left} of its tasks run or are to run")
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_LOOK_SECONDS)
             seen = await self._threads.run(self._engine.describe, service_id)

@@ -28,7 +28,6 @@ from botocore.exceptions import (
 
 from controlplane.errors import EngineUnavailable, NotAvailableYet, Retryable
 from providers.compute.ecs_refusals import refused
-from providers.compute.redaction import redact
 
 CONNECT_SECONDS = 3
 READ_SECONDS = 20
@@ -116,8 +115,8 @@ def speaking(secrets: Iterable[str] = ()) -> Iterator[None]:
     except ClientError as error:
         answer = error.response.get("Error", {})
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
-        message = redact(str(answer.get("Message") or "no reason given"), secrets)
-        raise refused(error.operation_name, code_of(error), status, message) from None
+        message = str(answer.get("Message") or "no reason given")
+        raise refused(error.operation_name, code_of(error), status, message, secrets) from None
     except (HTTPClientError, ConnectionError) as error:
         raise EngineUnavailable(f"AWS does not answer: {_endpoint(error)}", code=type(error).__name__) from None
     except NoRegionError as error:

@@ -26,6 +26,7 @@ from providers.compute.ecs_service import (
     service_request,
     started,
     stop_reason,
+    tasks,
     wanted_count,
 )
 from providers.compute.redaction import redact
@@ -143,7 +144,7 @@ class EcsEngine:
         service = self.describe(service_id)
         if service is None or service["status"] != "ACTIVE":
             return service
-        if service["desiredCount"] == 0 and service["runningCount"] == 0:
+        if service["desiredCount"] == 0 and tasks(service) == 0:
             return service
         return self._update(service_id, desiredCount=0)
 

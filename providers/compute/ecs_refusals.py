@@ -1,8 +1,10 @@
 """What AWS's refusals mean, by their codes, and what a person is to do about each."""
 
 import re
+from collections.abc import Iterable
 
 from controlplane.errors import EngineUnavailable, InvalidConfig, LandlordError, NotAvailableYet, Retryable, Throttled
+from providers.compute.redaction import redact
 
 THROTTLED = frozenset(
     {
@@ -54,9 +56,9 @@ LAGS = re.compile(
 a definition that another runner of the execution retired."""
 
 
-def refused(operation: str, code: str, status: int, message: str) -> LandlordError:
-    """The error for one answer of AWS. `message`: its own text, in which nothing secret is left."""
-    text = " ".join(message.split()).rstrip(".")
+def refused(operation: str, code: str, status: int, message: str, hidden: Iterable[str] = ()) -> LandlordError:
+    """The error for one answer of AWS. `message`: its own text; `hidden`: what is not to be shown of it."""
+    text = " ".join(redact(message, hidden).split()).rstrip(".")
     if code in CREDENTIALS:
         return NotAvailableYet(
             f"AWS does not accept the control plane's credentials ({operation}: {code}); renew them", code=code
@@ -74,7 +76,7 @@ def refused(operation: str, code: str, status: int, message: str) -> LandlordErr
         return NotAvailableYet(
             f"there is no such ECS cluster ({operation}); create it or name another: {text}", code=code
         )
-    if code in INVALID and LAGS.search(text):
+    if code in INVALID and LAGS.search(message):
         return NotAvailableYet(f"ECS cannot do this yet ({operation}): {text}", code=code)
     if code in INVALID:
         return InvalidConfig(f"ECS refuses the config ({operation}): {text}", code=code)

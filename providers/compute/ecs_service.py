@@ -55,6 +55,11 @@ class ServiceId:
         return Place(self.arn.split("/")[1], self.role)
 
 
+def tasks(service: Mapping[str, Any]) -> int:
+    """How many run, or are to run: one that is still being prepared starts later, also of a service that is deleted."""
+    return int(service["runningCount"]) + int(service.get("pendingCount", 0))
+
+
 def definition_request(definition: Mapping[str, Any], ownership: Ownership) -> dict[str, Any]:
     """What RegisterTaskDefinition takes: the client's definition, in a family named like the service."""
     ours = ownership.labels()

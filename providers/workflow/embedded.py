@@ -55,7 +55,8 @@ class _Run:
     async def pause(self, seconds: float) -> None:
         """Asleep until it is time or the execution is asked to stop."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.stopping.wait()
 
     async def wait(self, seconds: float) -> None:
         """`StepSignals.wait`."""

@@ -86,7 +86,8 @@ async def kill_in_the_middle_of_an_effect(installation: Installation, rng: rando
 
 async def hold_a_step(installation: Installation, rng: random.Random) -> str:
     """Whoever comes by in these seconds waits in the middle of making its resource, and goes on much later."""
-    point = installation.failpoints / f"apply_compute.gate_{rng.randint(1, 3)}"
+    place = rng.choice(["gate", "past_gate"])  # before the rows are asked, or with their answer in hand
+    point = installation.failpoints / f"apply_compute.{place}_{rng.randint(1, 3)}"
     point.write_text("hold")
     await asyncio.sleep(4)
     point.unlink(missing_ok=True)

@@ -56,9 +56,23 @@ async def check(installation: Installation, clients: list[Client], http: httpx.A
 async def _serves_its_newest_spec(client: Client, tenant: dict[str, Any]) -> None:
     assert tenant["id"] == client.tenant_id, f"{client.name} is not the tenant that was acknowledged"
     assert tenant["generation"] == client.changes, f"{client.name}: {client.changes} changes were acknowledged"
+    give_up = asyncio.get_running_loop().time() + SETTLE_SECONDS
     async with httpx.AsyncClient(trust_env=False, timeout=5) as direct:
-        answer = await direct.get(tenant["observed"]["endpoints"][0]["url"])
-    assert answer.text.strip() == client.color, f"{client.name} serves {answer.text!r}"
+        while (served := await _served(direct, tenant)) != client.color:
+            # What its engine took down with itself is being started again, maybe on another port.
+            assert asyncio.get_running_loop().time() < give_up, f"{client.name} serves {served!r}"
+            await asyncio.sleep(0.2)
+            tenant = await _seen(client)
+
+
+async def _served(direct: httpx.AsyncClient, tenant: dict[str, Any]) -> str:
+    endpoints = tenant.get("observed", {}).get("endpoints")
+    if not endpoints:
+        return f"no endpoint: {tenant}"
+    try:
+        return (await direct.get(endpoints[0]["url"])).text.strip()
+    except httpx.TransportError as error:
+        return repr(error)
 
 
 async def _one_resource(client: Client) -> None:
@@ -78,11 +92,11 @@ def _colors_running(client: Client) -> list[str]:
     if client.provider == "docker":
         engine = docker.from_env()
         try:
-            containers = [
-                container
+            listed = (
+                engine.containers.list(all=True, ignore_removed=True, filters={"label": f"landlord.tenant-id={id}"})
                 for id in client.ids
-                for container in engine.containers.list(all=True, filters={"label": f"landlord.tenant-id={id}"})
-            ]
+            )
+            containers = [container for found in listed for container in found]
             env = [entry for one in containers for entry in one.attrs["Config"]["Env"]]
         finally:
             engine.close()

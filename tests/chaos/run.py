@@ -52,8 +52,9 @@ async def run(
             await check(installation, clients, http)
             await _delete_all(clients)
             await check(installation, clients, http)
-        except AssertionError as error:
-            raise AssertionError(f"seed {seed}, after {report.faults}: {error}") from error
+        except Exception as error:
+            why = str(error) if isinstance(error, AssertionError) else repr(error)
+            raise AssertionError(f"seed {seed}, after {report.faults}: {why}") from error
     report.seconds = time.monotonic() - began
     return report
 

@@ -417,15 +417,16 @@ async def test_a_name_that_is_still_draining_can_be_taken_later(
     )
 
 
-async def test_a_service_is_not_gone_before_its_tasks_are(ecs: AwsFront, owner: str, client: Any) -> None:
+@pytest.mark.parametrize("kind", ["runningCount", "pendingCount"])
+async def test_a_service_is_not_gone_before_its_tasks_are(ecs: AwsFront, owner: str, client: Any, kind: str) -> None:
     impatient = EcsCompute(endpoint_url=ecs.url, drain_seconds=0)
     resource = await impatient.apply(desire(owner, web()), OPEN)
 
     def still_one(answer: dict[str, Any]) -> None:
-        answer["service"]["runningCount"] = 1
+        answer["service"][kind] = 1
 
     ecs.change("UpdateService", still_one)
-    with pytest.raises(Retryable, match="still draining: 1 of its tasks run"):
+    with pytest.raises(Retryable, match="still draining: 1 of its tasks run or are to run"):
         await impatient.destroy(resource.id)
     assert ecs.calls.get("DeleteService", 0) == 0
     (service,) = client.describe_services(cluster=CLUSTER, services=[resource.name])["services"]

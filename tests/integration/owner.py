@@ -61,7 +61,9 @@ def runtime(
     }
     built = build_runtime(actor="test", run_step=run_step, pool=3, environ=environ)
     compute: Enabled[ComputeProvider] = Enabled({"fake": lambda: FakeCompute(cloud)})
-    steps = Steps(built.store, compute, built.prober, SystemClock(), Failpoints(failpoints))
+    steps = Steps(
+        built.store, compute, built.prober, SystemClock(), Failpoints(failpoints), built.settings.lost_engines
+    )
     return replace(built, compute=compute, steps=steps)
 
 

@@ -15,6 +15,7 @@ from actors.queue import Priority
 from actors.runtime import Runtime
 from actors.silent import PATIENCE_SECONDS, SilentOwners
 from actors.sweep import Sweep
+from controlplane.errors import EngineUnavailable
 from controlplane.model import ExecutionState, Status, Tenant
 from controlplane.persistence import bootstrap, census, events, freeze, intents, leases
 from controlplane.persistence import tenants as tenant_rows
@@ -109,6 +110,40 @@ async def test_what_another_engine_lacks_is_not_drift(world: World) -> None:
     world.cloud = FakeCloud(identity="another cloud")
     async with world.net() as runtime:
         assert await Net(runtime).looked() == []
+
+
+async def test_what_another_engine_shows_is_never_acted_on(world: World) -> None:
+    """Until a person says that the engine which held it is gone for good."""
+    tenant = await served(world)
+    cloud, world.cloud = world.cloud, FakeCloud(identity="another cloud")
+    async with world.net() as runtime:
+        serving = (await runtime.store.context(tenant.current_execution)).execution
+        with pytest.raises(EngineUnavailable, match="another engine"):
+            await runtime.steps.observe(serving)
+        with pytest.raises(EngineUnavailable, match="another engine"):
+            await runtime.steps.restore(serving)
+    async with world.net(LANDLORD_LOST_ENGINES="cloud") as runtime:
+        assert (await runtime.steps.observe(serving))[0] is None
+        assert await Net(runtime).looked() == [("acme", Priority.DRIFT)]
+    assert len(cloud.instances()) == 1
+    assert not world.cloud.instances()
+
+
+async def test_where_it_can_be_reached_now_wakes_its_tenant(world: World) -> None:
+    tenant = await served(world)
+    async with world.engine.begin() as connection:
+        elsewhere = {"endpoints": [{"name": "http", "url": "http://127.0.0.1:1", "port": 1}]}
+        await connection.execute(update(tenants).values(observed=elsewhere))
+    async with world.net() as runtime:
+        net = Net(runtime)
+        assert await net.looked() == [("acme", Priority.DRIFT)]
+        assert await net.looked() == []
+        net.sweep.died("acme")
+        assert await net.looked() == [("acme", Priority.DRIFT)], "who was to see to it has died"
+        async with world.owner(tenant) as owner:
+            owner.mailbox.mark(look=True)
+            await world.until(tenant, lambda v: bool(v.tenant.observed.endpoints[0].port != 1))
+        assert await net.looked() == []
 
 
 async def test_a_degraded_tenant_that_seems_well_is_looked_at_by_its_actor(world: World) -> None:

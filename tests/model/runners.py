@@ -120,7 +120,7 @@ class Runners:
             if p.state in LIVE and world.of(p.execution).life == row.life
         )
         if work == "restore":
-            return (False, True, None, None, False, 0), world
+            return (False, True, None, placements, False, 0), world
         if work == "clean":
             return (False, False, None, placements, False, 0), world
         current = row.state in CURRENT

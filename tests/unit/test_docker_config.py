@@ -306,6 +306,13 @@ def test_refused_starts_name_port_network_or_command(text: str, error: type[Land
     assert message in str(found)
 
 
+def test_a_value_of_the_environment_hides_no_reason() -> None:
+    text = "driver failed: Bind for 127.0.0.1:8080 failed: port is already allocated (token hunter2)"
+    found = refused_start("web:1", [], 500, text, ["8080", "hunter2"])
+    assert (type(found), found.message) == (NotAvailableYet, "port 8080 on 127.0.0.1 is already in use")
+    assert "hunter2" not in refused_start("web:1", [], 500, "no: hunter2", ["hunter2"]).message
+
+
 @pytest.mark.parametrize(
     ("status", "text", "error"),
     [

@@ -192,6 +192,25 @@ class TestAnEngineThatIsNotThere:
         late = replace(look, now=NOW + seconds(600))
         assert isinstance(reconcile(late, unheard, self.POLICY).act, acts.Stop)
 
+    @pytest.mark.parametrize("action", [Action.UPDATE, Action.DELETE])
+    def test_what_serves_and_cannot_remove_the_old_one_lets_a_successor_do_it(self, action: Action) -> None:
+        running = execution(ExecutionState.RUNNING)
+        owner = tenant(Status.UPDATING, generation=2, serving_execution=running.id)
+        queued = execution(action=action, generation=2)
+        stuck = following(running.id, SubState.BACKING_OFF)
+        act = reconcile(rows(owner, running, queued), stuck, POLICY).act
+        assert act == acts.Finish(running, ExecutionState.SUCCEEDED, "")
+        busy = following(running.id, SubState.RUNNING)
+        assert not isinstance(reconcile(rows(owner, running, queued), busy, POLICY).act, acts.Finish)
+        assert not isinstance(reconcile(rows(owner, running), stuck, POLICY).act, acts.Finish)
+
+    def test_what_is_cancelled_in_the_queue_stops_nobody(self) -> None:
+        running = execution(ExecutionState.RUNNING)
+        queued = execution(action=Action.UPDATE, generation=2, cancel_requested_at=NOW)
+        stuck = following(running.id, SubState.BACKING_OFF)
+        act = reconcile(rows(tenant(Status.UPDATING, generation=2), running, queued), stuck, POLICY).act
+        assert not isinstance(act, acts.Stop)
+
     def test_what_its_engine_has_lost_is_started_again_at_its_time(self) -> None:
         running = execution(ExecutionState.RUNNING)
         look = rows(tenant(Status.PLANNING), running)
@@ -213,6 +232,16 @@ class TestLeftBehind:
         queued = execution(action=Action.PROVISION, generation=2)
         look = rows(tenant(Status.UPDATING, generation=2), failed, queued, placements=(placement(failed),))
         assert reconcile(look, View(clean_due=NOW + seconds(5)), POLICY).act == acts.Promote(queued)
+
+    def test_what_serves_is_kept_while_a_clean_up_waits(self) -> None:
+        owner, first = served()
+        failed = execution(ExecutionState.FAILED, Action.UPDATE, generation=2)
+        look = rows(owner, first, failed, placements=(placement(failed),))
+        waiting = View(clean_due=NOW + seconds(5), worked_at=NOW - seconds(100))
+        assert reconcile(look, waiting, POLICY).act == acts.Look(first)
+        fine = replace(waiting, finding=FINE, finding_due=NOW + seconds(9))
+        assert reconcile(look, fine, POLICY) == acts.Decision(None, 5), "and it does not passivate"
+        assert reconcile(look, replace(fine, draining=True), POLICY).act == acts.Passivate()
 
     def test_a_delete_walks_the_placements_itself(self) -> None:
         failed = execution(ExecutionState.FAILED)
@@ -245,6 +274,32 @@ class TestKeeping:
             view = View(finding=stopped, worked_at=NOW)
             assert reconcile(rows(owner, first), view, POLICY).act == acts.RestoreServing(first)
 
+    def test_what_stops_again_and_again_is_degraded_and_healed(self) -> None:
+        stopped = replace(FINE, running=False, healthy=False, detail="exited", bad=3)
+        view = View(finding=stopped, restore_due=NOW, worked_at=NOW)
+        owner, first = served(Status.READY)
+        assert reconcile(rows(owner, first), view, POLICY).act == acts.MarkUnhealthy("exited")
+        owner, first = served(Status.DEGRADED)
+        assert reconcile(rows(owner, first), view, POLICY).act == acts.Heal("exited")
+        said = with_condition((), "Healthy", "false", HEAL_BUDGET, NOW)
+        spent = rows(replace(owner, conditions=said), first)
+        assert reconcile(spent, replace(view, heals=5), POLICY).act == acts.RestoreServing(first)
+
+    def test_an_owner_in_doubt_does_not_passivate(self) -> None:
+        owner, first = served()
+        view = View(finding_due=NOW + seconds(9), worked_at=NOW - seconds(100))
+        doubtful = replace(view, finding=replace(FINE, healthy=None, bad=1))
+        assert reconcile(rows(owner, first), doubtful, POLICY) == acts.Decision(None, 9)
+        assert reconcile(rows(owner, first), replace(view, finding=FINE), POLICY).act == acts.Passivate()
+
+    def test_an_owner_that_cannot_look_tries_later_and_may_passivate(self) -> None:
+        owner, first = served()
+        view = View(look_due=NOW + seconds(5), worked_at=NOW)
+        assert reconcile(rows(owner, first), view, POLICY) == acts.Decision(None, 5)
+        assert reconcile(rows(owner, first, now=NOW + seconds(5)), view, POLICY).act == acts.Look(first)
+        idle = replace(view, worked_at=NOW - seconds(100))
+        assert reconcile(rows(owner, first), idle, POLICY).act == acts.Passivate()
+
     def test_an_unhealthy_tenant_is_degraded_then_healed(self) -> None:
         sick = View(finding=replace(FINE, healthy=False, detail="500"), worked_at=NOW)
         owner, first = served(Status.READY)
@@ -264,6 +319,9 @@ class TestKeeping:
         assert isinstance(reconcile(rows(owner, first), view, POLICY).act, acts.MarkBudgetSpent)
         said = with_condition((), "Healthy", "false", HEAL_BUDGET, NOW)
         assert reconcile(rows(replace(owner, conditions=said), first), view, POLICY).act is None
+        idle = replace(view, worked_at=NOW - seconds(100))
+        waits = reconcile(rows(replace(owner, conditions=said), first), idle, POLICY)
+        assert waits == acts.Decision(None, 9), "until the window is over, when it heals again"
 
     def test_a_failed_update_is_never_healed(self) -> None:
         first = execution(ExecutionState.SUCCEEDED)

@@ -3,7 +3,7 @@
 PYTHON ?= python3
 RUNS ?= 200
 SEED ?= 1000
-PROCESSES ?= 3
+PROCESSES ?= 2
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
+from controlplane.errors import NotCurrent, Retryable
 from controlplane.model import Action, HealthSpec, execution_id
 from controlplane.ports import ComputeProvider, DesiredResource, Ownership, Resource, ResourceState
 
@@ -66,6 +67,21 @@ def desire(
         spec_hash=uuid4().hex[:16],
     )
     return DesiredResource(ownership, config, HealthSpec())
+
+
+async def created(provider: ComputeProvider, desired: DesiredResource) -> str:
+    """The id of a resource whose gate closed after its create, which spares the cost of starting it. Asked again where
+    the platform says that another attempt may work."""
+    for _ in range(5):
+        try:
+            await provider.apply(desired, Gate(True, False))
+        except NotCurrent as refusal:
+            if refusal.made is None:
+                raise
+            return refusal.made
+        except Retryable as error:
+            await asyncio.sleep(error.delay or 0.2)
+    raise AssertionError(f"{desired.ownership.name} could not be made")
 
 
 async def settled(provider: ComputeProvider, resource: Resource) -> Resource:

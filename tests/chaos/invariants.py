@@ -47,6 +47,7 @@ async def check(installation: Installation, clients: list[Client], http: httpx.A
         if tenant is not None:
             await _serves_its_newest_spec(client, tenant)
         await _one_resource(client)
+        await _each_ended(http, client)
         for id in client.ids:
             await _ended_once(http, id, client.name)
             await _statuses_follow(http, id, client.name)
@@ -73,6 +74,15 @@ async def _served(direct: httpx.AsyncClient, tenant: dict[str, Any]) -> str:
         return (await direct.get(endpoints[0]["url"])).text.strip()
     except httpx.TransportError as error:
         return repr(error)
+
+
+async def _each_ended(http: httpx.AsyncClient, client: Client) -> None:
+    """What was acknowledged with an execution id has run, or says what overtook it."""
+    for id in client.executions:
+        execution = (await http.get(f"/executions/{id}")).json()
+        assert f"execution.{execution['state']}" in ENDINGS, f"{client.name}: {execution}"
+        if execution["state"] == "superseded":
+            assert execution["superseded_by"], f"{client.name}: {execution}"
 
 
 async def _one_resource(client: Client) -> None:

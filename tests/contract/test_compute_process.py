@@ -364,7 +364,9 @@ async def test_what_the_command_leaves_behind_ends_with_it(provider: ProcessComp
     resource = await provider.apply(desire(OWNER, shell("sleep 60 & echo $!; exit 0")), OPEN)
     await stopped(provider, resource)
     left = int(await provider.logs(resource.id, 1))
-    assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
+    async with asyncio.timeout(10):
+        while psutil.pid_exists(left) and psutil.Process(left).status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 async def test_stop_gives_time_to_end_well(provider: ProcessCompute) -> None:

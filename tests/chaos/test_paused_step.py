@@ -1,0 +1,57 @@
+"""A step that stands still in the middle of `docker create` while its tenant is deleted, and goes on long after."""
+
+import asyncio
+import time
+
+import docker
+import pytest
+
+from tests.e2e.installation import Installation, gone
+from tests.e2e.test_path import docker_spec
+
+pytestmark = [pytest.mark.long, pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(240)]
+
+
+async def test_a_step_paused_in_its_create_wakes_up_long_after_the_delete(
+    installation: Installation, docker_engine: docker.DockerClient, web_image: str
+) -> None:
+    point = installation.failpoints / "apply_compute.past_gate_1"  # the gate was open: what follows is the create
+    reached = point.with_name(f"{point.name}.reached")
+    spec = docker_spec(web_image)
+    spec["compute"]["config"] |= {"volumes": ["data:/data"], "network": "tenant"}
+    began = int(time.time())
+    async with installation.http() as client:
+        point.write_text("hold")
+        try:
+            tenant = (await client.post("/tenants", json={"name": "paused", "spec": spec})).json()["id"]
+            async with asyncio.timeout(30):
+                while not reached.exists():  # noqa: ASYNC110, a file of another process
+                    await asyncio.sleep(0.05)
+            await client.delete("/tenants/paused")
+            await gone(client, "paused", 90)
+            assert _done(docker_engine, tenant, began) == []
+        finally:
+            point.unlink(missing_ok=True)
+            reached.unlink(missing_ok=True)
+    async with asyncio.timeout(60):
+        while "destroy" not in _done(docker_engine, tenant, began):  # noqa: ASYNC110, nothing tells of it
+            await asyncio.sleep(0.2)
+        while any(_there(docker_engine, tenant).values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    assert _done(docker_engine, tenant, began) == ["create", "destroy"]
+
+
+def _done(engine: docker.DockerClient, tenant: str, since: int) -> list[str]:
+    """What became of the tenant's containers."""
+    filters = {"label": f"landlord.tenant-id={tenant}", "type": "container"}
+    told = engine.api.events(since=since, until=int(time.time()) + 1, filters=filters, decode=True)
+    return [event["Action"] for event in told if event["Action"] in ("create", "start", "destroy")]
+
+
+def _there(engine: docker.DockerClient, tenant: str) -> dict[str, int]:
+    label = {"label": f"landlord.tenant-id={tenant}"}
+    return {
+        "containers": len(engine.api.containers(all=True, filters=label)),
+        "volumes": len(engine.api.volumes(filters=label)["Volumes"] or ()),
+        "networks": len(engine.api.networks(filters=label)),
+    }

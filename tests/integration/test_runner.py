@@ -123,6 +123,31 @@ class TestFailure:
         assert world.cloud.calls["create"] == 1
         assert await world.instances() == [(1, 1, "running")]
 
+    async def test_ready_means_that_the_replaced_resource_is_gone(self, world: World) -> None:
+        """However often its removal fails: here more often than a step may."""
+        tenant = await world.create(spec("1"))
+        async with world.owner(tenant, max_attempts=2) as owner:
+            await world.settled(tenant, Status.READY, 1)
+            world.cloud.script("destroy", *["fails"] * 7)
+            await world.patch(spec("2"))
+            owner.mailbox.mark()
+            await world.settled(tenant, Status.READY, 2)
+            assert world.cloud.calls["destroy"] == 8
+            assert await world.instances() == [(2, 1, "running")]
+
+    async def test_a_delete_takes_over_what_an_update_cannot_remove(self, world: World) -> None:
+        tenant = await world.create(spec("1"))
+        async with world.owner(tenant, max_attempts=2) as owner:
+            await world.settled(tenant, Status.READY, 1)
+            world.cloud.script("destroy", *["fails"] * 8)
+            await world.patch(spec("2"))
+            owner.mailbox.mark()
+            await world.until(tenant, lambda v: world.cloud.calls.get("destroy", 0) > 4)
+            await world.delete()
+            owner.mailbox.mark()
+            await world.settled(tenant, Status.DELETED)
+            assert await world.instances() == []
+
     async def test_a_platform_that_is_away_only_delays_a_delete(self, world: World) -> None:
         tenant = await world.create(spec("1"))
         async with world.owner(tenant, max_attempts=1) as owner:

@@ -8,7 +8,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test suite-tools lint format lock bench chaos
+.PHONY: help run down test coverage suite-tools lint format lock bench chaos
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,10 @@ down: .venv ## stop the control plane; tenants keep running
 	@$(BIN)/landlord down
 
 test: .venv suite-tools lint ## everything that is checked before a merge
-	$(BIN)/python -m pytest -m "not long" -n $(PROCESSES) --cov=controlplane --cov=actors --cov=providers --cov-report=term:skip-covered --durations=25
+	$(BIN)/python -m pytest -m "not long" -n $(PROCESSES) --durations=25
+
+coverage: .venv suite-tools ## the same tests one after the other, and what they do not reach
+	$(BIN)/python -m pytest -m "not long" --cov=controlplane --cov=actors --cov=providers --cov-report=term:skip-covered
 
 lint: .venv ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check

@@ -76,9 +76,12 @@ async def created(provider: ComputeProvider, desired: DesiredResource) -> str:
         try:
             await provider.apply(desired, Gate(True, False))
         except NotCurrent as refusal:
-            if refusal.made is None:
-                raise
-            return refusal.made
+            if refusal.made is not None:
+                return refusal.made
+            # It was made by a call whose answer was lost, also by one that the platform's SDK has sent again.
+            found = await provider.observe(desired.ownership)
+            if found is not None:
+                return found.id
         except Retryable as error:
             await asyncio.sleep(error.delay or 0.2)
     raise AssertionError(f"{desired.ownership.name} could not be made")

@@ -165,9 +165,9 @@ class Sweep:
     ) -> None:
         """What should run against what does. Another engine's placements are not ours to judge."""
         by_execution = {resource.ownership.execution: resource for resource in listed}
-        lost = self.runtime.settings.lost_engines
+        engines = {identity, *self.runtime.settings.lost_engines}
         for serving in await census.resting(self.runtime.engine):
-            if serving.provider != name or serving.engine_identity not in (identity, *lost):
+            if serving.provider != name or serving.engine_identity not in engines:
                 continue
             resource = by_execution.get(serving.execution_id)
             if resource is None or resource.state is ResourceState.STOPPED:

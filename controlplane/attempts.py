@@ -82,10 +82,11 @@ class Record:
 
     async def attempt(self, execution_id: str, step: StepName, work: Callable[[Step], Awaitable[Probes]]) -> Outcome:
         """Do `work`, given the attempt's row. Raises what the store raises when the rows cannot be read or written."""
+        bounded = step is not StepName.RETIRE_PREVIOUS
         begun = await self._store.step_started(execution_id, step)
         if begun is None:
             return self._stopped(execution_id)
-        if begun.attempts > self._max_attempts and begun.error is not None and step is not StepName.RETIRE_PREVIOUS:
+        if bounded and begun.attempts > self._max_attempts and begun.error is not None:
             # It had its attempts: an order that came twice, after the first one had failed for good.
             return await self._failed(execution_id, step, begun.error, self._max_attempts)
         try:
@@ -98,7 +99,7 @@ class Record:
             if not isinstance(error, LandlordError):
                 logger.exception("%s of %s failed in an unexpected way", step, execution_id)
             message = told(error, "unexpected")
-            if begun.attempts >= self._max_attempts and step is not StepName.RETIRE_PREVIOUS:
+            if bounded and begun.attempts >= self._max_attempts:
                 return await self._failed(execution_id, step, message, begun.attempts)
             return await self._retry(execution_id, step, error, message, begun.attempts)
         if probes.again is not None:

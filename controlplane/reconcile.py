@@ -95,7 +95,7 @@ def _drive(rows: Lifecycle, active: Execution, view: View, policy: Policy) -> De
         if view.followed != active.id:
             return Decision(Follow(active))
         return Decision(None, STOP_SECONDS - waited)
-    if switched and _overtaken(rows) and _backs_off(engine):
+    if switched and _successor(rows) is not None and _backs_off(engine):
         # It can only succeed, and what it cannot remove is its successor's to remove.
         return Decision(Finish(active, ExecutionState.SUCCEEDED, ""))
     stop = None if switched else _reason_to_stop(rows, active, engine, policy)
@@ -141,9 +141,10 @@ def _reason_to_stop(rows: Lifecycle, active: Execution, engine: ExecutionStatus 
         return Stop(active, StopCause.CANCELLED, "cancelled by request")
     if _left_of_deadline(rows, active, policy) <= 0 and active.action is not Action.DELETE:
         return Stop(active, StopCause.DEADLINE, f"not finished after {policy.deadline:g} s")
-    if rows.queued is None or not _overtaken(rows):
+    successor = _successor(rows)
+    if successor is None:
         return None
-    if rows.queued.action is Action.DELETE:
+    if successor.action is Action.DELETE:
         return Stop(active, StopCause.SUPERSEDED, "Deletion requested")
     never_started = active.state is ExecutionState.STARTING and active.error is not None
     if _backs_off(engine) or never_started:
@@ -151,8 +152,9 @@ def _reason_to_stop(rows: Lifecycle, active: Execution, engine: ExecutionStatus 
     return None
 
 
-def _overtaken(rows: Lifecycle) -> bool:
-    return rows.queued is not None and rows.queued.cancel_requested_at is None
+def _successor(rows: Lifecycle) -> Execution | None:
+    """What waits for the active one to end; not what is cancelled already."""
+    return rows.queued if rows.queued is not None and rows.queued.cancel_requested_at is None else None
 
 
 def _backs_off(engine: ExecutionStatus | None) -> bool:

@@ -33,18 +33,18 @@ async def differences(
     """All of them now. Raises EngineUnavailable where the cluster does not answer."""
     owner = await bootstrap.installation_id(engine)
     found: list[Difference] = []
+    listings: dict[str, tuple[str, list[Resource]]] = {}
     for name, provider in compute.items():
         try:
-            identity = await provider.identity()
-            listed = await provider.list_owned(owner)  # before the rows
+            listings[name] = await provider.identity(), await provider.list_owned(owner)  # before the rows
         except LandlordError as error:
             found.append(Difference("unchecked", None, None, f"{name}: {error.message}"))
-            continue
+    resting = await census.resting(engine)
+    for name, (identity, listed) in listings.items():
         known = await census.facts(engine, {resource.ownership.execution for resource in listed})
         found += _unwanted(name, listed, known)
-        serving = [one for one in await census.resting(engine) if one.provider == name]
-        found += _missing(identity, serving, listed)
-    for one in await census.resting(engine):
+        found += _missing(identity, [one for one in resting if one.provider == name], listed)
+    for one in resting:
         if one.provider not in compute:
             detail = f"compute provider {one.provider!r}, which serves it, is not enabled"
             found.append(Difference("unchecked", one.tenant.name, one.resource_id, detail))

@@ -17,6 +17,8 @@ from controlplane.ports import ProviderHealth, Wake
 ACTIVATIONS = 3
 """So often a wake-up that meets a leaving or dead actor activates anew before it is `pending`."""
 
+DESCRIBE_SECONDS = 5.0
+
 LEAVING_PAUSE = 0.05
 """Seconds for an actor that said goodbye to be gone."""
 
@@ -83,6 +85,17 @@ class RayDirectory:
         if handle is not None:
             with suppress(RayError):
                 await handle.make_room.remote()
+
+    async def build(self, name: str) -> str | None:
+        """Of the code that a live actor runs. None: there is none, it does not answer, or has nothing to do yet."""
+        handle = self._find(name)
+        if handle is None:
+            return None
+        try:
+            described = await asyncio.wait_for(handle.describe.remote(), DESCRIBE_SECONDS)
+        except (RayError, TimeoutError):
+            return None
+        return str(described["build"]) if described["build"] else None
 
     async def live(self) -> list[str]:
         """Names of the tenants whose actors live in this cluster. Raises EngineUnavailable."""

@@ -76,7 +76,6 @@ class HealthTracker:
             epoch=epoch,
             present=resource is not None,
             running=resource is not None and resource.state is not ResourceState.STOPPED,
-            matches=True,
             healthy=self._verdict(health),
             detail=result.detail,
             good=self._good,

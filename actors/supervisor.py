@@ -49,13 +49,20 @@ ACTIVATIONS_AT_ONCE = max(4, 2 * (os.cpu_count() or 1))
 
 WAKE_SECONDS = 30.0
 
+STAGE_SECONDS = 120.0
+"""For one stage of a sweep: what hangs is given up, and the next stage begins."""
+
+Stages = dict[str, Callable[[], Awaitable[int]]]
+
 
 class Supervisor:
     """Brings back what the API could not start or what drifted.
 
-    Promises: each stage of a sweep is caught, timed and counted; a tenant that is due is woken within one sweep, in
-    the order of priority with ageing; two wake-ups of one tenant under way are one; no more actors live than the
-    ceiling says. What breaks it: nothing lasting; a new one starts from the rows and from Ray's list of names.
+    Promises: each stage of a sweep is caught, timed, counted and bounded, and those that ask only rows and actors do
+    not wait for platforms and engines; a tenant that is due is woken within one sweep, in the order of priority with
+    ageing; two wake-ups of one tenant under way are one; no more actors live than the ceiling says; actors of another
+    build leave as soon as they are at rest.
+    What breaks it: nothing lasting; a new one starts from the rows and from Ray's list of names.
     """
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Ray awaits it
@@ -68,18 +75,33 @@ class Supervisor:
         self._activating = asyncio.Semaphore(ACTIVATIONS_AT_ONCE)
         self._making_room: set[str] = set()
         """Of the live ones: those that were told to leave as soon as they are at rest."""
+        self._inspected: set[str] = set()
+        """Of the live ones at the last sweep: those whose build was asked for."""
         self._turned_away = False
         """The ceiling has kept somebody out: when an actor leaves, those that are due are looked for at once."""
         self._queue = WakeQueue()
         self._waking: set[UUID] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._again = asyncio.Event()
+        self._again = (asyncio.Event(), asyncio.Event())
         self._report: dict[str, Any] = {}
         self._ceiling = 0
         self._draining = False
         self._sweep = Sweep(self._runtime, self._nominate, self._live)
-        self._begin(self._sweeps(), "sweeps")
-        self._begin(listen(self._runtime.engine, WAKE_CHANNEL, self._heard, self._again.set), "listener")
+        of_rows: Stages = {
+            "heartbeat": self._beat,
+            "actors": self._adopt,
+            "owners": SilentOwners(self._runtime.engine, self._cluster_id, self._live, self._end).look,
+            "due": self._sweep.due,
+            "retention": self._sweep.retention,
+        }
+        of_platforms: Stages = {
+            "resources": self._sweep.resources,
+            "probes": self._sweep.probes,
+            "engines": Engines(self._runtime).look,
+        }
+        for stages, again in zip((of_rows, of_platforms), self._again, strict=True):
+            self._begin(self._sweeps(stages, again), f"sweeps: {', '.join(stages)}")
+        self._begin(listen(self._runtime.engine, WAKE_CHANNEL, self._heard, self._sweep_now), "listener")
         for number in range(WAKES_AT_ONCE):
             self._begin(self._wakes(), f"waker {number}")
 
@@ -146,7 +168,7 @@ class Supervisor:
             await actor.until_leaving.remote()
         except RayError:
             self._sweep.died(name)
-            self._again.set()
+            self._sweep_now()
         finally:
             self._live.pop(name, None)
             self._making_room.discard(name)
@@ -216,32 +238,25 @@ class Supervisor:
 
     # --- sweeps ---
 
-    async def _sweeps(self) -> None:
+    def _sweep_now(self) -> None:
+        for again in self._again:
+            again.set()
+
+    async def _sweeps(self, stages: Stages, again: asyncio.Event) -> None:
         """One sweep after the other, at most `sweep_seconds` apart; cannot die."""
-        stages: dict[str, Callable[[], Awaitable[int]]] = {
-            "heartbeat": self._beat,
-            "actors": self._adopt,
-            "owners": SilentOwners(self._runtime.engine, self._cluster_id, self._live, self._end).look,
-            "due": self._sweep.due,
-            "resources": self._sweep.resources,
-            "probes": self._sweep.probes,
-            "retention": self._sweep.retention,
-            "engines": Engines(self._runtime).look,
-        }
         while True:
-            self._again.clear()
+            again.clear()
             for name, stage in stages.items():
                 await self._stage(name, stage)
-            try:
-                await asyncio.wait_for(self._again.wait(), self._runtime.settings.sweep_seconds)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(again.wait(), self._runtime.settings.sweep_seconds)
 
     async def _stage(self, name: str, stage: Callable[[], Awaitable[int]]) -> None:
         began = time.monotonic()
         outcome: dict[str, Any] = {"error": None}
         try:
-            outcome["count"] = await stage()
+            async with asyncio.timeout(STAGE_SECONDS):
+                outcome["count"] = await stage()
         except Exception as error:
             logger.exception("stage %s of the sweep failed", name)
             outcome["error"] = type(error).__name__
@@ -257,13 +272,22 @@ class Supervisor:
     async def _adopt(self) -> int:
         """Actors that live and that this supervisor, having been restarted, does not know yet. One without a tenant
         leaves by itself."""
-        known = 0
-        for actor in list_named_actors(all_namespaces=True):
-            tenant = name_of_tenant(actor["name"]) if actor["namespace"] == NAMESPACE else None
-            if tenant is not None:
-                self._hold(tenant)
-                known += 1
-        return known
+        named = list_named_actors(all_namespaces=True)
+        names = (name_of_tenant(actor["name"]) for actor in named if actor["namespace"] == NAMESPACE)
+        tenants = {name for name in names if name is not None}
+        for tenant in tenants:
+            self._hold(tenant)
+        for tenant in tenants - self._inspected:
+            self._begin(self._replace(tenant), f"replace: {tenant}")
+        self._inspected = tenants
+        return len(tenants)
+
+    async def _replace(self, name: str) -> None:
+        """One that runs other code than this: it finishes what it does and leaves; who is due comes back by this."""
+        build = await self._directory.build(name)
+        if build is not None and build != self._runtime.identity.build:
+            logger.info("the actor of %s is of build %s and leaves as soon as it is at rest", name, build)
+            await self._directory.make_room(name)
 
     def _begin(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         """A background task that is kept until it is done."""

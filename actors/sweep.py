@@ -5,8 +5,10 @@ never stops the rest. Bulk observation only nominates; the tenant's own actor de
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
 
 from actors.breaker import Breaker
 from actors.naming import SUPERVISOR
@@ -15,15 +17,24 @@ from actors.queue import Priority
 from actors.runtime import Runtime
 from controlplane.errors import LandlordError, told
 from controlplane.model import TriggerSource
-from controlplane.persistence import bootstrap, census, events, idempotency
-from controlplane.persistence.census import ExecutionFact, Serving, TenantKey
+from controlplane.persistence import bootstrap, census, events, freeze, idempotency
+from controlplane.persistence.census import TenantKey
+from controlplane.persistence.resting import Serving, by_execution, resting
 from controlplane.persistence.transaction import transaction
-from controlplane.ports import ComputeProvider, Resource, ResourceState
+from controlplane.ports import ComputeProvider, Resource
 
 logger = logging.getLogger(__name__)
 
 Nominate = Callable[[TenantKey, Priority], None]
 PROBES_AT_ONCE = 50
+
+PROVIDER_SECONDS = 45.0
+"""One round on one provider, which then counts as failed: a platform that hangs is one that is away."""
+
+REMOVALS_A_ROUND = 20
+
+DESTROY_SECONDS = 15.0
+"""For one leftover to go. What takes longer (a service that drains) goes on by itself, and is looked at again."""
 
 
 @dataclass(slots=True)
@@ -51,24 +62,11 @@ class Sweep:
         return len(found)
 
     async def resources(self) -> int:
-        """Each provider's list against the rows: leftovers removed, orphans reported, drift nominated. The count is of
-        resources removed."""
-        removed = 0
+        """Each provider's list against the rows, side by side: leftovers removed, orphans reported, drift nominated.
+        The count is of resources removed."""
         self.resting = {}
-        for name, provider in self.runtime.compute.items():
-            breaker = self.breakers.setdefault(name, Breaker())
-            if not breaker.allows(time.monotonic()):
-                continue
-            try:
-                removed += await self._provider(name, provider)
-            except Exception as error:
-                # A failed or partial list nominates nothing and removes nothing.
-                breaker.failed(time.monotonic())
-                expected = isinstance(error, LandlordError)
-                logger.warning("sweep of %s: %s", name, told(error, "it failed"), exc_info=not expected)
-            else:
-                breaker.succeeded()
-        return removed
+        rounds = [self._round(name, provider) for name, provider in self.runtime.compute.items()]
+        return sum(await asyncio.gather(*rounds))
 
     async def probes(self) -> int:
         """Look at resting tenants without a live actor, each at most every max(its interval, the setting) seconds."""
@@ -103,30 +101,42 @@ class Sweep:
 
     # --- one provider ---
 
+    async def _round(self, name: str, provider: ComputeProvider) -> int:
+        """Behind its breaker, and bounded. A failed or partial list nominates nothing and removes nothing."""
+        breaker = self.breakers.setdefault(name, Breaker())
+        if not breaker.allows(time.monotonic()):
+            return 0
+        try:
+            async with asyncio.timeout(PROVIDER_SECONDS):
+                removed = await self._provider(name, provider)
+        except Exception as error:
+            breaker.failed(time.monotonic())
+            expected = isinstance(error, (LandlordError, TimeoutError))
+            logger.warning("sweep of %s: %s", name, told(error, "it failed"), exc_info=not expected)
+            return 0
+        breaker.succeeded()
+        return removed
+
     async def _provider(self, name: str, provider: ComputeProvider) -> int:
         identity = await provider.identity()
         owner = await bootstrap.installation_id(self.runtime.engine)
         listed = await provider.list_owned(owner)  # before the rows are read: what they know by then is not unknown
         known = await census.facts(self.runtime.engine, {r.ownership.execution for r in listed})
-        removed = 0
-        orphans = []
-        for resource in listed:
-            fact = known.get(resource.ownership.execution)
-            if fact is None:
-                orphans.append(resource)
-            elif fact.leftover and await self._remove(provider, resource):
-                removed += 1
-        removed += await self._judge_orphans(name, provider, orphans)
-        await self._compare(name, identity, listed, known)
-        return removed
+        await self._compare(name, identity, listed)
+        removed = await self._judge_orphans(name, provider, [r for r in listed if r.ownership.execution not in known])
+        leftovers = [r for r in listed if (fact := known.get(r.ownership.execution)) and fact.sweepable]
+        return removed + sum(await self._all(self._remove(provider, r) for r in leftovers))
 
     async def _judge_orphans(self, name: str, provider: ComputeProvider, found: Collection[Resource]) -> int:
         """Each is told to the trail once, and removed once its grace is over and a re-check still knows no row."""
         fresh, overdue = self.orphans.seen(name, found)
         await self._tell("orphan.found", name, fresh)
+        if overdue and {"all", f"provider:{name}"} & set(await freeze.scopes(self.runtime.engine)):
+            return 0
         still = await census.facts(self.runtime.engine, {resource.ownership.execution for resource in overdue})
         unwanted = [resource for resource in overdue if resource.ownership.execution not in still]
-        gone = [resource for resource in unwanted if await self._destroy(provider, resource)]
+        went = await self._all(self._destroy(provider, resource) for resource in unwanted)
+        gone = [resource for resource, is_gone in zip(unwanted, went, strict=False) if is_gone]
         await self._tell("orphan.removed", name, gone)
         return len(gone)
 
@@ -138,11 +148,16 @@ class Sweep:
                 data = {"provider": provider, "resource": resource.id, "execution": resource.ownership.execution}
                 tx.record(type, message=resource.name, data=data)
 
+    @staticmethod
+    async def _all(removals: Iterable[Coroutine[Any, Any, bool]]) -> list[bool]:
+        """Side by side, as many as one round takes; the next one takes the rest."""
+        return await asyncio.gather(*islice(removals, REMOVALS_A_ROUND))
+
     async def _remove(self, provider: ComputeProvider, resource: Resource) -> bool:
         """After one re-check, by immutable id."""
         again = await census.facts(self.runtime.engine, {resource.ownership.execution})
         fact = again.get(resource.ownership.execution)
-        if fact is None or not fact.leftover:
+        if fact is None or not fact.sweepable:
             return False
         logger.info("leftover %s of %s is removed", resource.name, resource.ownership.execution)
         if not await self._destroy(provider, resource):
@@ -154,24 +169,24 @@ class Sweep:
     async def _destroy(provider: ComputeProvider, resource: Resource) -> bool:
         """One that does not go must not keep the sweep from the others; the next one tries again."""
         try:
-            await provider.destroy(resource.id)
-        except LandlordError as error:
-            logger.warning("%s cannot be removed: %s", resource.name, error)
+            async with asyncio.timeout(DESTROY_SECONDS):
+                await provider.destroy(resource.id)
+        except (LandlordError, TimeoutError) as error:
+            logger.warning("%s is not removed yet: %s", resource.name, told(error, "it takes long"))
             return False
         return True
 
-    async def _compare(
-        self, name: str, identity: str, listed: Collection[Resource], known: Mapping[str, ExecutionFact]
-    ) -> None:
+    async def _compare(self, name: str, identity: str, listed: Collection[Resource]) -> None:
         """What should run against what does. Another engine's placements are not ours to judge."""
-        by_execution = {resource.ownership.execution: resource for resource in listed}
+        there = by_execution(listed)
         engines = {identity, *self.runtime.settings.lost_engines}
-        for serving in await census.resting(self.runtime.engine):
+        for serving in await resting(self.runtime.engine):
             if serving.provider != name or serving.engine_identity not in engines:
                 continue
-            resource = by_execution.get(serving.execution_id)
-            if resource is None or resource.state is ResourceState.STOPPED:
-                self._nominate_once(serving, "gone" if resource is None else "stopped")
+            resource = serving.resource_among(there)
+            drift = serving.drift(resource)
+            if resource is None or drift is not None:
+                self._nominate_once(serving, str(drift))
                 continue
             self.resting[serving.execution_id] = (serving, resource)
             if resource.endpoints and resource.endpoints != serving.endpoints:

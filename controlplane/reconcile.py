@@ -206,8 +206,8 @@ def _keep(rows: Lifecycle, serving: Execution, view: View, policy: Policy) -> De
             return Decision(Look(serving))
         return _rest(rows, view, policy, wait=_until(view.look_due, rows.now))
     status = rows.tenant.status
-    stopped = finding.present and finding.matches and not finding.running
-    unwell = finding.healthy is False or not finding.present or not finding.matches
+    stopped = finding.present and not finding.running
+    unwell = finding.healthy is False or not finding.present
     settled = rows.current is not None and rows.current.state is ExecutionState.SUCCEEDED
     may_heal = status is Status.DEGRADED and settled and rows.tenant.spec.heal == "restart" and not view.draining
     if stopped and view.restore_due is None:

@@ -12,9 +12,8 @@ class Finding:
 
     epoch: int
     present: bool
+    """With the labels of the serving execution, spec hash included."""
     running: bool
-    matches: bool
-    """Its labels are those of the serving execution, spec hash included."""
     healthy: bool | None
     """The verdict after thresholds; None: cannot tell yet."""
     detail: str = ""

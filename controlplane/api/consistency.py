@@ -12,14 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from controlplane.errors import LandlordError
 from controlplane.model import Status
 from controlplane.persistence import bootstrap, census
-from controlplane.persistence.census import ExecutionFact, Serving, TenantFact
-from controlplane.ports import ComputeProvider, Resource, ResourceState, TenantDirectory
+from controlplane.persistence.census import ExecutionFact, TenantFact
+from controlplane.persistence.resting import Drift, Serving, by_execution, resting
+from controlplane.ports import ComputeProvider, Resource, TenantDirectory
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`kind`: missing_resource, stopped_resource, leftover, orphan, not_serving, unowned_work, actor_without_tenant,
-    other_engine or unchecked (the provider does not answer, or is not enabled)."""
+    """`kind`: missing_resource, stopped_resource, changed_resource (its labels are those of another spec),
+    duplicate (a second one bears the labels of one that serves), leftover, orphan, not_serving, unowned_work,
+    actor_without_tenant, other_engine or unchecked (the provider does not answer, or is not enabled)."""
 
     kind: str
     tenant: str | None
@@ -39,12 +41,12 @@ async def differences(
             listings[name] = await provider.identity(), await provider.list_owned(owner)  # before the rows
         except LandlordError as error:
             found.append(Difference("unchecked", None, None, f"{name}: {error.message}"))
-    resting = await census.resting(engine)
+    at_rest = await resting(engine)
     for name, (identity, listed) in listings.items():
         known = await census.facts(engine, {resource.ownership.execution for resource in listed})
         found += _unwanted(name, listed, known)
-        found += _missing(identity, [one for one in resting if one.provider == name], listed)
-    for one in resting:
+        found += _drifted(identity, [one for one in at_rest if one.provider == name], listed)
+    for one in at_rest:
         if one.provider not in compute:
             detail = f"compute provider {one.provider!r}, which serves it, is not enabled"
             found.append(Difference("unchecked", one.tenant.name, one.resource_id, detail))
@@ -63,18 +65,28 @@ def _unwanted(provider: str, listed: Iterable[Resource], known: Mapping[str, Exe
             yield Difference("leftover", tenant, resource.id, f"{provider} {resource.name}: {execution} is over")
 
 
-def _missing(identity: str, resting: Iterable[Serving], listed: Iterable[Resource]) -> Iterable[Difference]:
-    by_execution = {resource.ownership.execution: resource for resource in listed}
-    for serving in resting:
+def _drifted(identity: str, at_rest: Iterable[Serving], listed: Iterable[Resource]) -> Iterable[Difference]:
+    there = by_execution(listed)
+    for serving in at_rest:
         tenant = serving.tenant.name
-        resource = by_execution.get(serving.execution_id)
+        resource = serving.resource_among(there)
         if serving.engine_identity != identity:
             detail = f"placed on engine {serving.engine_identity}; {serving.provider} is {identity} now"
             yield Difference("other_engine", tenant, serving.resource_id, detail)
-        elif resource is None:
-            yield Difference("missing_resource", tenant, serving.resource_id, f"{serving.execution_id} made it; gone")
-        elif resource.state is ResourceState.STOPPED:
-            yield Difference("stopped_resource", tenant, resource.id, resource.detail)
+            continue
+        match serving.drift(resource):
+            case Drift.GONE:
+                detail = f"{serving.execution_id} made it; gone"
+                yield Difference("missing_resource", tenant, serving.resource_id, detail)
+            case Drift.STOPPED if resource:
+                yield Difference("stopped_resource", tenant, resource.id, resource.detail)
+            case Drift.CHANGED if resource:
+                detail = f"{resource.name} bears the spec hash {resource.ownership.spec_hash}, not {serving.spec_hash}"
+                yield Difference("changed_resource", tenant, resource.id, detail)
+        for copy in there.get(serving.execution_id, ()):
+            if resource is not None and copy.id != resource.id:
+                detail = f"{copy.name} bears the labels of {resource.name}"
+                yield Difference("duplicate", tenant, copy.id, detail)
 
 
 def _misplaced(tenants: Iterable[TenantFact], live: set[str]) -> Iterable[Difference]:

@@ -9,8 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, se
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.model import ACTIVE, CURRENT, TERMINAL, Endpoint, ExecutionState, HealthSpec, PlacementState, Status
-from controlplane.persistence import rows
+from controlplane.model import ACTIVE, CURRENT, TERMINAL, ExecutionState, Status
 from controlplane.persistence.engine import single
 from controlplane.persistence.lifecycle import LIVE_PLACEMENTS
 from controlplane.persistence.tables import clusters, executions, heartbeats, placements, tenants
@@ -31,7 +30,7 @@ class Due:
     retried: bool
 
 
-def _unfinished() -> ColumnElement[bool]:
+def unfinished() -> ColumnElement[bool]:
     """The tenant has a queued or active execution."""
     other = executions.alias("unfinished")
     return exists().where(other.c.tenant_id == tenants.c.id, other.c.state.in_((ExecutionState.QUEUED, *ACTIVE)))
@@ -60,8 +59,8 @@ async def due(engine: AsyncEngine, cluster_id: str) -> list[Due]:
     live cluster owns, and those that are paused unless something is under way or to be cancelled. Some may have a live
     owner, for whom a wake-up is harmless."""
     # Found by index and by placements, never by reading all that was ever done.
-    unfinished = select(executions.c.id).where(executions.c.state.in_((ExecutionState.QUEUED, *ACTIVE)))
-    candidates = union(unfinished, _unserved()).subquery()
+    open_ones = select(executions.c.id).where(executions.c.state.in_((ExecutionState.QUEUED, *ACTIVE)))
+    candidates = union(open_ones, _unserved()).subquery()
     goes_on = or_(~frozen(), executions.c.cancel_requested_at.is_not(None))
     waiting = and_(executions.c.next_attempt_at.is_not(None), executions.c.next_attempt_at > func.clock_timestamp())
     query = (
@@ -127,6 +126,10 @@ class ExecutionFact:
     tenant_deleted: bool
     busy: bool
     """Its tenant has a queued or active execution, which may be about to remove it."""
+    frozen: bool
+    """Its tenant is paused, or all are: nothing acts."""
+    spec_hash: str
+    """Of the spec that it is to have."""
 
     @property
     def leftover(self) -> bool:
@@ -138,6 +141,11 @@ class ExecutionFact:
             return True
         return not self.serving and self.state not in (ExecutionState.QUEUED, *CURRENT)
 
+    @property
+    def sweepable(self) -> bool:
+        """A leftover of a tenant that may be acted on: the sweep removes it."""
+        return self.leftover and not self.frozen
+
 
 async def facts(engine: AsyncEngine, execution_ids: Collection[str]) -> Mapping[str, ExecutionFact]:
     """By execution id; those that no row knows are absent."""
@@ -145,11 +153,13 @@ async def facts(engine: AsyncEngine, execution_ids: Collection[str]) -> Mapping[
         select(
             executions.c.id,
             executions.c.state,
+            executions.c.spec_hash,
             tenants.c.id.label("tenant_id"),
             tenants.c.name,
             tenants.c.serving_execution,
             tenants.c.deleted_at,
-            _unfinished().label("busy"),
+            unfinished().label("busy"),
+            frozen().label("frozen"),
         )
         .join(tenants, tenants.c.id == executions.c.tenant_id)
         .where(executions.c.id.in_(execution_ids))
@@ -162,68 +172,11 @@ async def facts(engine: AsyncEngine, execution_ids: Collection[str]) -> Mapping[
                 serving=row.serving_execution == row.id,
                 tenant_deleted=row.deleted_at is not None,
                 busy=row.busy,
+                frozen=row.frozen,
+                spec_hash=row.spec_hash,
             )
             for row in await connection.execute(query)
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """A resting tenant and where it is served from."""
-
-    tenant: TenantKey
-    execution_id: str
-    provider: str
-    engine_identity: str
-    endpoints: tuple[Endpoint, ...]
-    """As the row tells them."""
-    resource_id: str | None
-    epoch: int
-    health: HealthSpec
-    degraded: bool
-
-
-async def resting(engine: AsyncEngine) -> list[Serving]:
-    """Tenants with a serving execution, nothing queued or active, and no deletion asked for."""
-    serving = executions.alias("serving")
-    query = (
-        select(
-            tenants.c.id,
-            tenants.c.name,
-            tenants.c.epoch,
-            tenants.c.status,
-            tenants.c.serving_execution,
-            serving.c.spec["health"].label("health"),
-            placements.c.provider,
-            placements.c.engine_identity,
-            tenants.c.observed,
-            placements.c.resource_id,
-        )
-        .join(placements, placements.c.execution_id == tenants.c.serving_execution)
-        .join(serving, serving.c.id == tenants.c.serving_execution)
-        .where(
-            tenants.c.deletion_requested_at.is_(None),
-            tenants.c.status != Status.DELETED,
-            ~frozen(),
-            placements.c.state.in_((PlacementState.INTENDED, PlacementState.PLACED)),
-            ~_unfinished(),
-        )
-    )
-    async with single(engine) as connection:
-        return [
-            Serving(
-                tenant=TenantKey(row.id, row.name),
-                execution_id=row.serving_execution,
-                provider=row.provider,
-                engine_identity=row.engine_identity,
-                endpoints=rows.observed(row.observed).endpoints,
-                resource_id=row.resource_id,
-                epoch=row.epoch,
-                health=HealthSpec.model_validate(row.health),
-                degraded=row.status == Status.DEGRADED,
-            )
-            for row in await connection.execute(query)
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +204,7 @@ async def tenant_facts(engine: AsyncEngine) -> list[TenantFact]:
         tenants.c.id,
         tenants.c.name,
         tenants.c.status,
-        _unfinished().label("unfinished"),
+        unfinished().label("unfinished"),
         or_(waiting, frozen()).label("waiting"),
         func.coalesce(tenants.c.lease_expires_at >= func.clock_timestamp(), false()).label("leased"),
         tenants.c.serving_execution.is_not(None).label("serving"),

@@ -70,10 +70,13 @@ class Ownership:
         return _hold(self._engine, self.tenant_id, self.fence, self._owner)
 
     async def promote(self, execution_id: str) -> bool:
-        """queued → starting: from now on an engine may know it. Moves the status.
+        """queued → starting: from now on an engine may know it. Moves the status. False also where it was paused
+        meanwhile.
 
         That nothing else is active is the unique index's to guarantee."""
         async with self._held() as held:
+            if held.tenant.paused or held.tenant.frozen:
+                return False
             execution = await executions.advance(
                 held.tx.connection,
                 execution_id,

@@ -6,10 +6,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest_asyncio
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 
 from controlplane.persistence import bootstrap
-from controlplane.persistence.tables import placements
+from controlplane.persistence.tables import executions, placements
 from controlplane.ports import Ownership, ProviderHealth, Resource, ResourceState
 from tests.integration.api_replica import Api, api_on
 
@@ -43,12 +43,14 @@ async def serve(api: Api, name: str = "acme", *, identity: str = "cloud-1") -> R
                 state="placed",
             )
         )
-    return await resource(api, name, UUID(created["id"]), execution)
+        query = select(executions.c.spec_hash).where(executions.c.id == execution)
+        spec_hash = (await connection.execute(query)).scalar_one()
+    return await resource(api, name, UUID(created["id"]), execution, spec_hash)
 
 
-async def resource(api: Api, name: str, tenant_id: UUID, execution: str) -> Resource:
+async def resource(api: Api, name: str, tenant_id: UUID, execution: str, spec_hash: str = "hash") -> Resource:
     owner = await bootstrap.installation_id(api.engine)
-    ownership = Ownership(owner, name, tenant_id, 1, 1, execution, "hash")
+    ownership = Ownership(owner, name, tenant_id, 1, 1, execution, spec_hash)
     return Resource(f"r-{name}", f"landlord-{name}", ownership, ResourceState.RUNNING, detail="exit code 1")
 
 
@@ -82,6 +84,15 @@ async def test_resources_that_should_be_there(api: Api) -> None:
     assert await found(api) == [("stopped_resource", "acme", "r-acme")]
     api.cloud.state = ProviderHealth(False, "the sky is closed")
     assert await found(api) == [("unchecked", None, None)]
+
+
+async def test_resources_that_are_not_what_they_should_be(api: Api) -> None:
+    serving = await serve(api)
+    changed = replace(serving, ownership=replace(serving.ownership, spec_hash="another"))
+    api.cloud.resources = [changed]
+    assert await found(api) == [("changed_resource", "acme", "r-acme")]
+    api.cloud.resources = [replace(serving, id="r-copy", name="copy"), serving]
+    assert await found(api) == [("duplicate", "acme", "r-copy")]
 
 
 async def test_another_engine_is_reported_and_not_judged(api: Api) -> None:

@@ -18,7 +18,7 @@ from controlplane.model import (
     Tenant,
     TenantSpec,
 )
-from controlplane.persistence import executions, intents, leases, tenants
+from controlplane.persistence import executions, freeze, intents, leases, tenants
 from controlplane.persistence.ownership import Ownership
 from controlplane.persistence.runs import PostgresExecutionStore
 from controlplane.persistence.tables import clusters, events
@@ -175,6 +175,26 @@ class TestEnding:
         overtaken = await state_of(engine, second.id)
         assert overtaken.state is ExecutionState.SUPERSEDED
         assert overtaken.superseded_by == third.id
+
+    async def test_what_is_paused_meanwhile_is_not_promoted(self, engine: AsyncEngine) -> None:
+        tenant, execution = await create(engine, "acme", SPEC)
+        fence = await leases.acquire(engine, tenant.id, cluster_id="here", actor_id="a")
+        assert fence is not None
+        ownership = Ownership(engine, tenant.id, fence, owner="test")
+        async with transaction(engine, actor="test") as tx:
+            locked = await tenants.lock(tx, tenant.id)
+            assert locked is not None
+            await freeze.pause(tx, locked)
+        assert not await ownership.promote(execution.id)
+        async with transaction(engine, actor="test") as tx:
+            locked = await tenants.lock(tx, tenant.id)
+            assert locked is not None
+            await freeze.resume(tx, locked)
+        for scope in ("all", "provider:fake"):
+            await freeze.freeze(engine, scope, actor="test")
+            assert not await ownership.promote(execution.id), scope
+            await freeze.thaw(engine, scope, actor="test")
+        assert await ownership.promote(execution.id)
 
     async def test_a_failed_delete_is_followed_by_its_next_run_with_growing_pauses(self, engine: AsyncEngine) -> None:
         ownership, _, execution = await owned(engine)

@@ -1,5 +1,6 @@
 """The sweep against real rows: leftovers and orphans, drift nominated once, owners that fell silent."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -16,15 +17,15 @@ from actors.runtime import Runtime
 from actors.silent import PATIENCE_SECONDS, SilentOwners
 from actors.sweep import Sweep
 from controlplane.errors import EngineUnavailable
-from controlplane.model import ExecutionState, Status, Tenant
-from controlplane.persistence import bootstrap, census, events, freeze, intents, leases
+from controlplane.model import Action, ExecutionState, Status, Tenant, TriggerSource
+from controlplane.persistence import bootstrap, census, events, executions, freeze, intents, leases
 from controlplane.persistence import tenants as tenant_rows
 from controlplane.persistence.census import TenantKey
 from controlplane.persistence.ownership import Ownership as Owned
 from controlplane.persistence.tables import tenants
 from controlplane.persistence.transaction import transaction
 from controlplane.ports import Ownership
-from providers.compute.fake import FakeCloud
+from providers.compute.fake import FakeCloud, FakeCompute
 from tests.integration.owner import World, spec
 
 
@@ -168,6 +169,102 @@ async def test_a_leftover_goes_and_what_serves_stays(world: World) -> None:
         assert len(world.cloud.instances()) == 2, "one that does not go is tried again by the next sweep"
         await net.looked()
     assert [left.id for left in world.cloud.instances()] == [serving.id]
+
+
+@pytest.mark.parametrize("scope", ["tenant", "provider:fake", "all"])
+async def test_what_is_frozen_keeps_its_leftovers_and_orphans(world: World, scope: str) -> None:
+    tenant = await served(world)
+    (serving,) = world.cloud.instances()
+    made = await world.cloud.create(f"{serving.name}-r2", await _of_an_ended_run(world, tenant), serving.config)
+    orphan = None if scope == "tenant" else await stray(world)
+    async with world.net(LANDLORD_ORPHAN_GRACE_SECONDS="0.0001") as runtime:
+        net = Net(runtime)
+        await _set_frozen(world, tenant, scope, True)
+        await net.looked()
+        await net.looked()
+        assert {left.id for left in world.cloud.instances()} == {serving.id, made, orphan} - {None}
+        await _set_frozen(world, tenant, scope, False)
+        await net.looked()
+    assert [left.id for left in world.cloud.instances()] == [serving.id]
+
+
+async def _of_an_ended_run(world: World, tenant: Tenant) -> dict[str, str]:
+    """Labels of a run of the serving generation that failed: a leftover, wherever they are seen."""
+    async with world.engine.begin() as connection:
+        failed = await executions.add(
+            connection, tenant, Action.UPDATE, run=2, trigger_source=TriggerSource.SUPERVISOR, provider="embedded"
+        )
+        await executions.save(connection, failed, state=ExecutionState.FAILED)
+    owner = await bootstrap.installation_id(world.engine)
+    return Ownership(owner, tenant.name, tenant.id, failed.generation, 2, failed.id, failed.spec.hash).labels()
+
+
+async def _set_frozen(world: World, tenant: Tenant, scope: str, frozen: bool) -> None:
+    if scope != "tenant":
+        await (freeze.freeze if frozen else freeze.thaw)(world.engine, scope, actor="test")
+        return
+    async with transaction(world.engine, actor="test") as tx:
+        locked = await tenant_rows.lock(tx, tenant.id)
+        assert locked is not None
+        await (freeze.pause if frozen else freeze.resume)(tx, locked)
+
+
+async def test_a_platform_that_hangs_keeps_no_other_from_being_swept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await served(world)
+    (instance,) = world.cloud.instances()
+    world.cloud.lose(instance.id)
+    monkeypatch.setattr("actors.sweep.PROVIDER_SECONDS", 0.2)
+    async with world.net() as runtime:
+        hanging = FakeCompute(FakeCloud(latency=3600))
+        net = Net(replace(runtime, compute={"hanging": hanging, **runtime.compute}))
+        assert await net.looked() == [("acme", Priority.DRIFT)]
+        assert (net.sweep.breakers["hanging"].failures, net.sweep.breakers["fake"].failures) == (1, 0)
+
+
+async def test_a_leftover_that_goes_slowly_is_left_to_the_next_sweep(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a service does that drains: the platform goes on with it, and the sweep with the others."""
+    tenant = await served(world)
+    (serving,) = world.cloud.instances()
+    labels = await _of_an_ended_run(world, tenant)
+    for name in ("slow", "fast"):
+        await world.cloud.create(name, labels, serving.config)
+    monkeypatch.setattr("actors.sweep.DESTROY_SECONDS", 0.05)
+    async with world.net() as runtime:
+        net = Net(runtime)
+        fast = runtime.compute["fake"].destroy
+
+        async def drains(resource_id: str) -> None:
+            monkeypatch.setattr(runtime.compute["fake"], "destroy", fast)
+            await asyncio.sleep(3600)
+
+        monkeypatch.setattr(runtime.compute["fake"], "destroy", drains)
+        assert await net.sweep.resources() == 1
+        assert net.sweep.breakers["fake"].failures == 0
+        assert await net.sweep.resources() == 1
+    assert [left.id for left in world.cloud.instances()] == [serving.id]
+
+
+async def test_what_bears_the_labels_of_another_spec_is_replaced(world: World) -> None:
+    tenant = await served(world)
+    (instance,) = world.cloud.instances()
+    world.cloud.lose(instance.id)
+    labels = {key: "another" if key.endswith("spec-hash") else value for key, value in instance.labels.items()}
+    changed = await world.cloud.create(instance.name, labels, instance.config)
+    assert changed is not None
+    await world.cloud.start(changed)
+    async with world.net() as runtime:
+        net = Net(runtime)
+        assert await net.looked() == [("acme", Priority.DRIFT)]
+        assert await net.looked() == []
+        async with world.owner(tenant):
+            await world.until(tenant, lambda v: v.execution.run == 2 and v.tenant.status is Status.READY)
+        assert await net.looked() == []
+    (now,) = world.cloud.instances()
+    assert now.id != changed
 
 
 async def test_what_an_owner_left_that_died_before_its_clean_up_is_due(world: World) -> None:

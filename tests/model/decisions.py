@@ -137,4 +137,4 @@ def _finding(seen: tuple[bool, bool, bool, bool] | None) -> Finding | None:
     if seen is None:
         return None
     fresh, present, running, healthy = seen
-    return Finding(epoch=1 if fresh else 0, present=present, running=running, matches=True, healthy=healthy)
+    return Finding(epoch=1 if fresh else 0, present=present, running=running, healthy=healthy)

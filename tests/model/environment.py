@@ -109,8 +109,10 @@ class Environment:
             serving=serving and Rule.NOT_SERVING in self._binding.rules,
             tenant_deleted=not present or tenant.deleted,
             busy=world.active is not None or world.queued is not None,
+            frozen=present and tenant.paused,
+            spec_hash="",
         )
-        return fact.leftover
+        return fact.sweepable
 
     def _owners_come_and_go(self, world: World) -> Iterator[Move]:
         tenant, owner = world.tenant, world.owner

@@ -14,7 +14,7 @@ from tests.model.world import Lease, Owner, World
 def promote(world: World, binding: Binding, id: str) -> World | None:
     """`Ownership.promote`; that nothing else is active is the unique index's to guarantee."""
     execution = world.of(id)
-    if execution.state is not ExecutionState.QUEUED:
+    if execution.state is not ExecutionState.QUEUED or world.tenant.paused:
         return None
     if world.active is not None and Rule.ONE_ACTIVE in binding.rules:
         return None

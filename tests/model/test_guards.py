@@ -203,7 +203,7 @@ class Both:
         yield Write(f"leftover {id}", lambda w: (w, self.environment._leftover(w, id)), lambda: self._leftover(id))
 
     async def _leftover(self, id: str) -> bool:
-        return (await census.facts(self.engine, {id}))[id].leftover
+        return (await census.facts(self.engine, {id}))[id].sweepable
 
     # --- what is there ---
 

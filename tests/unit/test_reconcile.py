@@ -13,7 +13,7 @@ from controlplane.view import Finding, Policy, Silence, View
 from tests.unit.builders import NOW, execution, placement, rows, seconds, tenant
 
 POLICY = Policy(idle=60, deadline=600)
-FINE = Finding(epoch=1, present=True, running=True, matches=True, healthy=True)
+FINE = Finding(epoch=1, present=True, running=True, healthy=True)
 
 
 def following(of: str, sub_state: SubState, **values: object) -> View:

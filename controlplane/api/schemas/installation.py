@@ -36,6 +36,8 @@ class DifferenceOut(BaseModel):
     kind: Literal[
         "missing_resource",
         "stopped_resource",
+        "changed_resource",
+        "duplicate",
         "leftover",
         "orphan",
         "not_serving",

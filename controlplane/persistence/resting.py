@@ -1,0 +1,109 @@
+"""Tenants at rest: where each is served from, and how what a platform lists differs from that."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.model import Endpoint, HealthSpec, PlacementState, Status
+from controlplane.persistence import rows
+from controlplane.persistence.census import TenantKey, unfinished
+from controlplane.persistence.engine import single
+from controlplane.persistence.tables import executions, placements, tenants
+from controlplane.persistence.tenants import frozen
+from controlplane.ports import Resource, ResourceState
+
+
+class Drift(StrEnum):
+    """Of what serves a tenant at rest."""
+
+    GONE = "gone"
+    STOPPED = "stopped"
+    CHANGED = "changed"
+    """It is there, with the labels of another spec."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A resting tenant and where it is served from."""
+
+    tenant: TenantKey
+    execution_id: str
+    provider: str
+    engine_identity: str
+    endpoints: tuple[Endpoint, ...]
+    """As the row tells them."""
+    resource_id: str | None
+    spec_hash: str
+    epoch: int
+    health: HealthSpec
+    degraded: bool
+
+    def resource_among(self, listed: Mapping[str, Sequence[Resource]]) -> Resource | None:
+        """What serves it, of resources by execution: the one that its row names, else any of its execution."""
+        candidates = listed.get(self.execution_id, ())
+        return next((r for r in candidates if r.id == self.resource_id), candidates[0] if candidates else None)
+
+    def drift(self, resource: Resource | None) -> Drift | None:
+        """How that one differs from what it should be."""
+        if resource is None:
+            return Drift.GONE
+        if resource.ownership.spec_hash != self.spec_hash:
+            return Drift.CHANGED
+        return Drift.STOPPED if resource.state is ResourceState.STOPPED else None
+
+
+def by_execution(listed: Iterable[Resource]) -> Mapping[str, Sequence[Resource]]:
+    """More than one of an execution: somebody copied it, with our labels."""
+    found = defaultdict[str, list[Resource]](list)
+    for resource in listed:
+        found[resource.ownership.execution].append(resource)
+    return found
+
+
+async def resting(engine: AsyncEngine) -> list[Serving]:
+    """Tenants with a serving execution, nothing queued or active, not frozen, and no deletion asked for."""
+    serving = executions.alias("serving")
+    query = (
+        select(
+            tenants.c.id,
+            tenants.c.name,
+            tenants.c.epoch,
+            tenants.c.status,
+            tenants.c.serving_execution,
+            serving.c.spec["health"].label("health"),
+            serving.c.spec_hash,
+            placements.c.provider,
+            placements.c.engine_identity,
+            tenants.c.observed,
+            placements.c.resource_id,
+        )
+        .join(placements, placements.c.execution_id == tenants.c.serving_execution)
+        .join(serving, serving.c.id == tenants.c.serving_execution)
+        .where(
+            tenants.c.deletion_requested_at.is_(None),
+            tenants.c.status != Status.DELETED,
+            ~frozen(),
+            placements.c.state.in_((PlacementState.INTENDED, PlacementState.PLACED)),
+            ~unfinished(),
+        )
+    )
+    async with single(engine) as connection:
+        return [
+            Serving(
+                tenant=TenantKey(row.id, row.name),
+                execution_id=row.serving_execution,
+                provider=row.provider,
+                engine_identity=row.engine_identity,
+                endpoints=rows.observed(row.observed).endpoints,
+                resource_id=row.resource_id,
+                spec_hash=row.spec_hash,
+                epoch=row.epoch,
+                health=HealthSpec.model_validate(row.health),
+                degraded=row.status == Status.DEGRADED,
+            )
+            for row in await connection.execute(query)
+        ]

@@ -184,7 +184,7 @@ class Machine(RuleBasedStateMachine):
     )
     def a_look_finds(self, present: bool, running: bool, healthy: bool | None, stale: bool) -> None:
         epoch = self.tenant.epoch - 1 if stale else self.tenant.epoch
-        found = Finding(epoch, present, running and present, present, healthy, "seen")
+        found = Finding(epoch, present, running and present, healthy, "seen")
         self.view = replace(self.view, finding=found, finding_due=self.now + timedelta(seconds=5))
 
     @rule()

@@ -127,6 +127,7 @@ class ComputeProviderDocument(TypedDict):
     detail: str
     one_node: bool
     capabilities: list[str]
+    """`logs`, `exec_probe`; more may come."""
 
 
 class WorkflowProviderDocument(TypedDict):

@@ -217,6 +217,7 @@ async def test_providers_and_their_schemas(api: Api) -> None:
         ("cloud", True, False),
         ("process", True, True),
     ]
+    assert [item["capabilities"] for item in found["compute"]] == [["logs"], ["logs"]]
     assert found["workflow"] == [{"name": "embedded", "default": True}, {"name": "restate", "default": False}]
     schema = (await api.client.get("/v1/providers/compute/cloud/schema")).json()
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"

@@ -1,6 +1,7 @@
 """The small pure parts of the API."""
 
 import json
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -8,10 +9,16 @@ import pytest
 
 from controlplane.api import cursors, masking
 from controlplane.api.merge_patch import merge
+from controlplane.api.routers.providers import capabilities_of
 from controlplane.api.strict_json import parse
 from controlplane.api.waiting import wait_seconds
 from controlplane.errors import Refused
 from controlplane.persistence.idempotency import KeyScope
+from controlplane.ports import ComputeProvider
+from providers.compute.docker import DockerCompute
+from providers.compute.ecs import EcsCompute
+from providers.compute.fake import FakeCloud, FakeCompute
+from providers.compute.process import ProcessCompute
 
 
 @pytest.mark.parametrize(
@@ -126,3 +133,17 @@ def test_the_lock_of_a_key_fits_postgres() -> None:
     ids = {KeyScope(UUID(int=1), "POST", "/v1/tenants", f"k-{number}").lock_id for number in range(1000)}
     assert len(ids) == 1000
     assert all(-(2**63) <= id < 2**63 for id in ids)
+
+
+@pytest.mark.parametrize(
+    ("provider", "capabilities"),
+    [
+        (DockerCompute(), ["logs", "exec_probe"]),
+        (ProcessCompute(Path("/nonexistent")), ["logs"]),
+        (EcsCompute(), []),
+        (FakeCompute(FakeCloud()), []),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_what_a_client_can_choose_a_provider_by(provider: ComputeProvider, capabilities: list[str]) -> None:
+    assert capabilities_of(provider) == capabilities

@@ -253,12 +253,13 @@ def test_events_of_all_or_of_one(server: Server, run: Run) -> None:
 
 
 def test_providers_and_the_schema_of_one(server: Server, run: Run) -> None:
-    docker = {"name": "docker", "healthy": False, "detail": "no socket", "one_node": True, "capabilities": ["logs"]}
+    docker = {"name": "docker", "healthy": False, "detail": "no socket", "one_node": True}
+    docker |= {"capabilities": ["logs", "exec_probe"]}
     found = {"compute": [docker], "workflow": [{"name": "embedded", "default": True}]}
     server.answers["GET", "/v1/providers"] = httpx.Response(200, json=found)
     lines = [line.split() for line in run("providers").stdout.splitlines()[1:]]
     assert lines == [
-        ["compute", "docker", "unhealthy", "logs,one-node", "no", "socket"],
+        ["compute", "docker", "unhealthy", "logs,exec_probe,one-node", "no", "socket"],
         ["workflow", "embedded", "default"],
     ]
     server.answers["GET", "/v1/providers/compute/docker/schema"] = httpx.Response(200, json={"type": "object"})

@@ -9,10 +9,10 @@ from starlette.responses import Response
 from controlplane.api.documents import answers
 from controlplane.api.mutations import JSON
 from controlplane.api.replica import Here
-from controlplane.api.schemas.installation import ComputeProviderOut, ProvidersOut, WorkflowProviderOut
+from controlplane.api.schemas.installation import Capability, ComputeProviderOut, ProvidersOut, WorkflowProviderOut
 from controlplane.api.security import Viewer
 from controlplane.errors import Refused
-from controlplane.ports import ComputeProvider, ProviderHealth, ProvidesLogs
+from controlplane.ports import ComputeProvider, ProviderHealth, ProvidesLogs, RunsExecProbes
 
 router = APIRouter(prefix="/v1/providers", tags=["providers"])
 
@@ -32,7 +32,7 @@ async def list_providers(here: Here, _: Viewer) -> Response:
                 healthy=health.healthy,
                 detail=health.detail,
                 one_node=provider.one_node,
-                capabilities=["logs"] if isinstance(provider, ProvidesLogs) else [],
+                capabilities=capabilities_of(provider),
             )
             for (name, provider), health in zip(compute, healths, strict=True)
         ],
@@ -58,6 +58,12 @@ async def get_compute_provider_schema(name: str, here: Here, _: Viewer) -> dict[
             status=404,
         )
     return {"$schema": _SCHEMA, **provider.config_model.model_json_schema()}
+
+
+def capabilities_of(provider: ComputeProvider) -> list[Capability]:
+    """Those that a client can make use of. That belongings are kept (KeepsBelongings) is nothing to choose by."""
+    protocols: tuple[tuple[Capability, type], ...] = (("logs", ProvidesLogs), ("exec_probe", RunsExecProbes))
+    return [name for name, protocol in protocols if isinstance(provider, protocol)]
 
 
 async def health_of(provider: ComputeProvider) -> ProviderHealth:

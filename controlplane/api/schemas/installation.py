@@ -4,13 +4,18 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+Capability = Literal["logs", "exec_probe"]
+
 
 class ComputeProviderOut(BaseModel):
     name: str
     healthy: bool
     detail: str
     one_node: bool = Field(description="Its resources live on one machine.")
-    capabilities: list[Literal["logs"]]
+    capabilities: list[Capability] = Field(
+        description="What it has beside running tenants: `logs` for `GET /v1/tenants/{name}/logs`, `exec_probe` for "
+        "`health.exec`."
+    )
 
 
 class WorkflowProviderOut(BaseModel):

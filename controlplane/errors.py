@@ -89,7 +89,12 @@ class NameConflict(Terminal):
 
 
 class Unsupported(Terminal):
-    """The provider cannot do what was asked."""
+    """The provider or its platform cannot do what was asked, however it is worded. `errors` as of InvalidConfig."""
+
+    errors: Sequence[dict[str, str]]
+
+    def __init__(self, message: str, *, errors: Sequence[dict[str, str]] = (), **fields: Any) -> None:
+        super().__init__(message, errors=list(errors), **fields)
 
 
 class DeadlineExceeded(Terminal):

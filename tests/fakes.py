@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from controlplane.errors import EngineUnavailable, InvalidConfig
+from controlplane.errors import EngineUnavailable, InvalidConfig, Unsupported
 from controlplane.model import HealthSpec
 from controlplane.ports import (
     Change,
@@ -95,6 +95,8 @@ class FakeCloud:
                 f"the {self.name} config is not valid",
                 errors=[{"loc": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in error.errors()],
             ) from None
+        if health.exec is not None:
+            raise Unsupported("health.exec: not here", errors=[{"loc": "health.exec", "message": "not here"}])
 
     def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         old = dict(before or {})

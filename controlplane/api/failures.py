@@ -15,7 +15,14 @@ from starlette.responses import Response
 
 from controlplane.api.problem import problem_response
 from controlplane.api.request_id import log
-from controlplane.errors import EngineUnavailable, InvalidConfig, InvalidTransition, ProviderNotEnabled, Refused
+from controlplane.errors import (
+    EngineUnavailable,
+    InvalidConfig,
+    InvalidTransition,
+    ProviderNotEnabled,
+    Refused,
+    Unsupported,
+)
 
 VERSIONS = ("v1",)
 _UNVERSIONED = ("healthz", "readyz", "docs")
@@ -46,6 +53,7 @@ def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid_parameters)
     app.add_exception_handler(InvalidConfig, _invalid_config)
+    app.add_exception_handler(Unsupported, _invalid_config)
     app.add_exception_handler(ProviderNotEnabled, _provider_not_enabled)
     app.add_exception_handler(InvalidTransition, _invalid_transition)
     app.add_exception_handler(EngineUnavailable, _engine_unavailable)
@@ -98,7 +106,7 @@ async def _invalid_parameters(_: Request, error: Exception) -> Response:
 
 
 async def _invalid_config(_: Request, error: Exception) -> Response:
-    assert isinstance(error, InvalidConfig)
+    assert isinstance(error, InvalidConfig | Unsupported)
     return problem_response("validation_failed", error.message, errors=error.errors)
 
 

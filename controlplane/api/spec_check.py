@@ -11,10 +11,9 @@ from controlplane.api.failures import invalid_body, validation_failed
 from controlplane.api.merge_patch import merge
 from controlplane.api.replica import Replica
 from controlplane.api.security import require_role
-from controlplane.errors import InvalidConfig, Refused
+from controlplane.errors import InvalidConfig, Refused, Unsupported
 from controlplane.model import Tenant, TenantSpec
 from controlplane.persistence.tokens import Token
-from controlplane.ports import RunsExecProbes
 
 CONFIG = "spec.compute.config"
 
@@ -27,13 +26,10 @@ def check_spec(here: Replica, token: Token, spec: TenantSpec) -> None:
         here.require_workflow(spec.workflow.provider)
     if spec.compute.provider == "process":
         require_role(token, here.settings.process_role, "a tenant on the process provider")
-    if spec.health.exec is not None and not isinstance(provider, RunsExecProbes):
-        message = f"{spec.compute.provider!r} runs no command beside a tenant; give http, tcp or nothing"
-        raise validation_failed(message, [{"loc": "spec.health.exec", "message": message}])
     try:
         provider.validate(spec.compute.config, spec.health)
-    except InvalidConfig as error:
-        raise _invalid_config(error) from None
+    except (InvalidConfig, Unsupported) as error:
+        raise _invalid(error) from None
 
 
 def check_new_spec(here: Replica, token: Token, spec: TenantSpec) -> None:
@@ -93,7 +89,7 @@ def _with_leftover_keys(here: Replica, error: Refused, after: TenantSpec, patch:
     )
 
 
-def _invalid_config(error: InvalidConfig) -> Refused:
+def _invalid(error: InvalidConfig | Unsupported) -> Refused:
     errors = [{"loc": _located(found["loc"]), "message": found["message"]} for found in error.errors]
     return validation_failed(error.message, errors or [{"loc": CONFIG, "message": error.message}])
 

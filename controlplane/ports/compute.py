@@ -145,7 +145,8 @@ class ComputeProvider(Protocol):
         ...
 
     def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
-        """Raises InvalidConfig (with `errors`) for what can never work. No I/O: the API calls it in a request."""
+        """Raises, with `errors`, InvalidConfig for what can never work, and Unsupported where all that is wrong is that
+        this provider cannot do it (`health.exec` without RunsExecProbes). No I/O: the API calls it in a request."""
         ...
 
     def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
@@ -206,7 +207,7 @@ class ProvidesLogs(Protocol):
 @runtime_checkable
 class RunsExecProbes(Protocol):
     """Capability: `health.exec`. The platform runs the command itself, beside the tenant, as often as `health` says;
-    `platform_health` is what came of it. Where a provider has it not, `health.exec` is refused."""
+    `platform_health` is what came of it. Where a provider has it not, its `validate` refuses `health.exec`."""
 
     exec_probe: ClassVar[Literal[True]]
 

@@ -1,14 +1,17 @@
 """A provider's config: read it with errors that name the field, and compare two of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from controlplane.errors import InvalidConfig
+from controlplane.errors import InvalidConfig, Unsupported
+from controlplane.model import HealthSpec
 from controlplane.ports import Change
 
 Model = TypeVar("Model", bound=BaseModel)
+Problems = Sequence[dict[str, str]]
+"""What is wrong with a spec, as the `errors` of InvalidConfig and Unsupported."""
 
 
 def parse(model: type[Model], config: Mapping[str, Any]) -> Model:
@@ -16,26 +19,37 @@ def parse(model: type[Model], config: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(dict(config))
     except ValidationError as error:
-        raise invalid(
-            [
-                {
-                    "loc": ".".join(str(part) for part in item["loc"]),
-                    "message": item["msg"].removeprefix("Value error, "),
-                }
-                for item in error.errors(include_url=False, include_input=False)
-            ]
-        ) from None
+        problems = [
+            {"loc": ".".join(str(part) for part in item["loc"]), "message": item["msg"].removeprefix("Value error, ")}
+            for item in error.errors(include_url=False, include_input=False)
+        ]
+    raise _refusal(InvalidConfig, problems)
 
 
-def invalid(errors: list[dict[str, str]]) -> InvalidConfig:
-    """One error out of several: its message carries them all."""
-    return InvalidConfig("; ".join(f"{item['loc']}: {item['message']}" for item in errors), errors=errors)
+def refuse(problems: Problems, unsupported: Problems = ()) -> None:
+    """Raises InvalidConfig, or Unsupported where nothing else is wrong; `errors` and the message carry both.
+
+    `problems`: what can never work; `unsupported`: what this provider cannot do."""
+    errors = [*problems, *unsupported]
+    if errors:
+        raise _refusal(InvalidConfig if problems else Unsupported, errors)
+
+
+def exec_probe_refused(health: HealthSpec) -> Problems:
+    """`health.exec` as `unsupported`, of a provider that does not have RunsExecProbes."""
+    if health.exec is None:
+        return []
+    return [{"loc": "health.exec", "message": "this provider runs no command beside a tenant; leave it out"}]
 
 
 def difference(model: type[BaseModel], before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
     """The leaves that differ, by path, defaults filled in. Lists are one leaf. Values are shown as they are: a plan is
     for the client who sent them, not for logs. A `before` that this provider cannot read counts as nothing."""
     return _compare("", {} if before is None else _canonical(model, before), _canonical(model, after))
+
+
+def _refusal(kind: type[InvalidConfig | Unsupported], errors: Problems) -> InvalidConfig | Unsupported:
+    return kind("; ".join(f"{item['loc']}: {item['message']}" for item in errors), errors=errors)
 
 
 def _canonical(model: type[BaseModel], config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -64,9 +64,8 @@ class DockerCompute:
         return await self._threads.run(self._engine.identity)
 
     def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
-        problems = configs.parse(DockerConfig, config).problems(health, allow_host_access=self._allow_host_access)
-        if problems:
-            raise configs.invalid(problems)
+        parsed = configs.parse(DockerConfig, config)
+        configs.refuse(parsed.problems(health, allow_host_access=self._allow_host_access))
 
     def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         return configs.difference(DockerConfig, before, after)

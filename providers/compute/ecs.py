@@ -16,7 +16,7 @@ from controlplane.ports import Change, DesiredResource, ExecutionGate, Ownership
 from controlplane.settings import Settings
 from providers.compute import config as configs
 from providers.compute.ecs_aws import AwsClients
-from providers.compute.ecs_config import EcsConfig
+from providers.compute.ecs_config import EcsConfig, addresses_refused
 from providers.compute.ecs_engine import EcsEngine, Service
 from providers.compute.ecs_service import ServiceId, labels, tasks
 from providers.compute.gated import adoptable, apply_gated
@@ -65,9 +65,8 @@ class EcsCompute:
         return self._identity
 
     def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
-        problems = configs.parse(EcsConfig, config).problems(health)
-        if problems:
-            raise configs.invalid(problems)
+        problems = configs.parse(EcsConfig, config).problems()
+        configs.refuse(problems, unsupported=[*addresses_refused(health), *configs.exec_probe_refused(health)])
 
     def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         return configs.difference(EcsConfig, before, after)

@@ -109,7 +109,7 @@ def speaking(secrets: Iterable[str] = ()) -> Iterator[None]:
     """Calls to AWS; their errors become ours. `secrets`: values that no message may show.
 
     Raises EngineUnavailable (no answer), NotAvailableYet (credentials, access, quota), Throttled, InvalidConfig,
-    Retryable, each with AWS's own `code`."""
+    Unsupported, Retryable, each with AWS's own `code`."""
     try:
         yield
     except ClientError as error:

@@ -62,13 +62,9 @@ class EcsConfig(Strict):
         """The values of the containers' environment: what must not show in any text."""
         return environment(self.definition or {})
 
-    def problems(self, health: HealthSpec) -> list[dict[str, str]]:
+    def problems(self) -> list[dict[str, str]]:
         """What can never work, as InvalidConfig's `errors`."""
-        found = [
-            {"loc": f"health.{kind}", "message": NO_ADDRESS}
-            for kind, probe in (("http", health.http), ("tcp", health.tcp))
-            if probe is not None
-        ]
+        found: list[dict[str, str]] = []
         if self.definition is not None:
             # The family is Landlord's: one that is given is not used.
             shape = input_shape("RegisterTaskDefinition")
@@ -77,6 +73,12 @@ class EcsConfig(Strict):
             shape = input_shape("CreateService").members["networkConfiguration"]
             found += misfits(shape, self.network_configuration, "network_configuration")
         return found
+
+
+def addresses_refused(health: HealthSpec) -> list[dict[str, str]]:
+    """Probes of an address, as Unsupported's `errors`."""
+    probes = (("http", health.http), ("tcp", health.tcp))
+    return [{"loc": f"health.{kind}", "message": NO_ADDRESS} for kind, probe in probes if probe is not None]
 
 
 def environment(definition: Mapping[str, Any]) -> Sequence[str]:

@@ -3,7 +3,15 @@
 import re
 from collections.abc import Iterable
 
-from controlplane.errors import EngineUnavailable, InvalidConfig, LandlordError, NotAvailableYet, Retryable, Throttled
+from controlplane.errors import (
+    EngineUnavailable,
+    InvalidConfig,
+    LandlordError,
+    NotAvailableYet,
+    Retryable,
+    Throttled,
+    Unsupported,
+)
 from providers.compute.redaction import redact
 
 THROTTLED = frozenset(
@@ -44,7 +52,6 @@ INVALID = frozenset(
         "InvalidParameterException",
         "PlatformTaskDefinitionIncompatibilityException",
         "PlatformUnknownException",
-        "UnsupportedFeatureException",
         "ValidationError",
         "ValidationException",
     }
@@ -76,6 +83,8 @@ def refused(operation: str, code: str, status: int, message: str, hidden: Iterab
         return NotAvailableYet(
             f"there is no such ECS cluster ({operation}); create it or name another: {text}", code=code
         )
+    if code == "UnsupportedFeatureException":
+        return Unsupported(f"ECS cannot do this in the account's region ({operation}): {text}", code=code)
     if code in INVALID and LAGS.search(message):
         return NotAvailableYet(f"ECS cannot do this yet ({operation}): {text}", code=code)
     if code in INVALID:

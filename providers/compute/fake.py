@@ -235,6 +235,7 @@ class FakeCompute:
 
     def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
         configs.parse(FakeConfig, config)
+        configs.refuse([], unsupported=configs.exec_probe_refused(health))
 
     def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         return configs.difference(FakeConfig, before, after)

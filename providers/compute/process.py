@@ -79,8 +79,7 @@ class ProcessCompute:
 
     def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
         problems = configs.parse(ProcessConfig, config).problems(health)
-        if problems:
-            raise configs.invalid(problems)
+        configs.refuse(problems, unsupported=configs.exec_probe_refused(health))
 
     def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         return configs.difference(ProcessConfig, before, after)

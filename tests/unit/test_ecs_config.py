@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from controlplane.errors import InvalidConfig, Terminal
+from controlplane.errors import InvalidConfig, Terminal, Unsupported
 from controlplane.model import HealthSpec
 from controlplane.ports import Ownership
 from providers.compute.ecs import EcsCompute
@@ -31,7 +31,7 @@ def refusals(config: dict[str, Any], health: dict[str, Any] | None = None) -> di
     """loc → message; empty where it is accepted."""
     try:
         EcsCompute().validate(config, HealthSpec.model_validate(health or {}))
-    except InvalidConfig as error:
+    except (InvalidConfig, Unsupported) as error:
         return {item["loc"]: item["message"] for item in error.errors}
     return {}
 
@@ -115,6 +115,19 @@ def test_there_is_no_address_to_probe(probe: str) -> None:
     found = refusals({"task_definition": "web"}, {probe: {"port": 80}})
     assert list(found) == [f"health.{probe}"]
     assert "no address" in found[f"health.{probe}"]
+
+
+def test_what_ecs_cannot_do_is_told_apart_from_what_is_wrong() -> None:
+    probed = HealthSpec.model_validate({"tcp": {}})
+    with pytest.raises(Unsupported) as unsupported:
+        EcsCompute().validate({"task_definition": WEB}, probed)
+    assert [item["loc"] for item in unsupported.value.errors] == ["health.tcp"]
+    with pytest.raises(InvalidConfig) as invalid:
+        EcsCompute().validate({"task_definition": {"containerDefinitions": [{"memory": "64"}]}}, probed)
+    assert [item["loc"] for item in invalid.value.errors] == [
+        "task_definition.containerDefinitions.0.memory",
+        "health.tcp",
+    ]
 
 
 def test_the_schema_offers_both_kinds_of_definition() -> None:

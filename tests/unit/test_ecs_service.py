@@ -7,7 +7,15 @@ from uuid import UUID
 
 import pytest
 
-from controlplane.errors import EngineUnavailable, InvalidConfig, LandlordError, NotAvailableYet, Retryable, Throttled
+from controlplane.errors import (
+    EngineUnavailable,
+    InvalidConfig,
+    LandlordError,
+    NotAvailableYet,
+    Retryable,
+    Throttled,
+    Unsupported,
+)
 from controlplane.ports import Ownership, ResourceState
 from providers.compute.ecs_refusals import refused
 from providers.compute.ecs_service import DESIRED_TAG, falls_short, resource, stop_reason, tags, wanted_count
@@ -162,6 +170,13 @@ def test_the_wanted_count_survives_a_tag_that_somebody_changed(tag: str, count: 
         ("ClientException", 400, "No Container Instances were found", NotAvailableYet, "cannot do this yet"),
         ("ClientException", 400, "TaskDefinition not found.", InvalidConfig, "refuses the config"),
         ("PlatformUnknownException", 400, "no such platform", InvalidConfig, "refuses the config"),
+        (
+            "UnsupportedFeatureException",
+            400,
+            "not in this Region.",
+            Unsupported,
+            "cannot do this in the account's region",
+        ),
         ("ServiceUnavailable", 503, "busy", EngineUnavailable, "cannot answer now"),
         ("Novelty", 400, "hm", Retryable, "AWS refused CreateService: hm"),
     ],

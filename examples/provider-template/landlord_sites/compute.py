@@ -21,7 +21,7 @@ from controlplane.ports import (
     ResourceState,
 )
 from controlplane.settings import Settings
-from landlord_sites.config import SitesConfig
+from landlord_sites.config import SitesConfig, probes_refused
 from landlord_sites.document_root import DocumentRoot, Site
 from providers.compute import config as configs
 from providers.compute.gated import adoptable, apply_gated
@@ -54,9 +54,8 @@ class SitesCompute:
         return await self._run(self._root.identity)
 
     def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
-        problems = configs.parse(SitesConfig, config).problems(health)
-        if problems:
-            raise configs.invalid(problems)
+        configs.parse(SitesConfig, config)
+        configs.refuse([], unsupported=[*probes_refused(health), *configs.exec_probe_refused(health)])
 
     def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         return configs.difference(SitesConfig, before, after)

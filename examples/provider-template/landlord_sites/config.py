@@ -21,11 +21,12 @@ class SitesConfig(Strict):
                 raise ValueError("every name must be a path inside of the site")
         return value
 
-    def problems(self, health: HealthSpec) -> list[dict[str, str]]:
-        """What can never work, as InvalidConfig's `errors`."""
-        probes = (("http", health.http), ("tcp", health.tcp))
-        return [
-            {"loc": f"health.{kind}", "message": "a site has no address of its own; leave it out"}
-            for kind, probe in probes
-            if probe is not None
-        ]
+
+def probes_refused(health: HealthSpec) -> list[dict[str, str]]:
+    """What this provider cannot do, as Unsupported's `errors`."""
+    probes = (("http", health.http), ("tcp", health.tcp))
+    return [
+        {"loc": f"health.{kind}", "message": "a site has no address of its own; leave it out"}
+        for kind, probe in probes
+        if probe is not None
+    ]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from landlord_sites.compute import SitesCompute
 
-from controlplane.errors import InvalidConfig
+from controlplane.errors import Unsupported
 from controlplane.model import HealthSpec
 from providers.conformance.compute_bench import Gate, desire
 
@@ -30,5 +30,5 @@ def left(root: Path) -> list[Path]:
 
 def test_a_probe_without_an_address_is_refused(tmp_path: Path) -> None:
     probed = HealthSpec.model_validate({"http": {}})
-    with pytest.raises(InvalidConfig, match=r"health\.http"):
+    with pytest.raises(Unsupported, match=r"health\.http"):
         SitesCompute(tmp_path).validate({"files": {"index.html": "hello"}}, probed)

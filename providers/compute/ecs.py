@@ -16,11 +16,11 @@ from controlplane.ports import Change, DesiredResource, ExecutionGate, Ownership
 from controlplane.settings import Settings
 from providers.compute import config as configs
 from providers.compute.ecs_aws import AwsClients
-from providers.compute.ecs_config import EcsConfig, addresses_refused
+from providers.compute.ecs_config import EcsConfig, addresses_refused, environment
 from providers.compute.ecs_engine import EcsEngine, Service
 from providers.compute.ecs_service import ServiceId, labels, tasks
 from providers.compute.gated import adoptable, apply_gated
-from providers.compute.secrets import Secrets
+from providers.compute.secrets import Secrets, revealed
 from providers.compute.threads import Threads
 
 THREADS = 8
@@ -82,8 +82,10 @@ class EcsCompute:
 
     async def create(self, desired: DesiredResource) -> str | None:
         """A service that runs no tasks yet; None where the name is taken. Its task definition comes first."""
-        config = configs.parse(EcsConfig, await self._threads.run(self._secrets.resolve, desired.config))
-        return await self._threads.run(self._engine.create, config, desired.ownership)
+        resolved = await self._threads.run(self._secrets.resolve, desired.config)
+        config = configs.parse(EcsConfig, resolved)
+        hidden = [*environment(config.definition or {}), *revealed(desired.config, resolved)]
+        return await self._threads.run(self._engine.create, config, desired.ownership, hidden)
 
     async def observe(self, ownership: Ownership) -> Resource | None:
         found = await self._threads.run(self._engine.find, ownership)

@@ -57,11 +57,6 @@ class EcsConfig(Strict):
         placeheld(value)
         return value
 
-    @property
-    def secrets(self) -> Sequence[str]:
-        """The values of the containers' environment: what must not show in any text."""
-        return environment(self.definition or {})
-
     def problems(self) -> list[dict[str, str]]:
         """What can never work, as InvalidConfig's `errors`."""
         found: list[dict[str, str]] = []

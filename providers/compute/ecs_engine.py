@@ -66,13 +66,13 @@ class EcsEngine:
         """This config's service is where it says, so nobody needs to look elsewhere. Asks nobody."""
         self._places[ownership.name] = _place(config)
 
-    def create(self, config: EcsConfig, ownership: Ownership) -> str | None:
-        """The id of a new service that runs no tasks yet; None: the name is taken.
+    def create(self, config: EcsConfig, ownership: Ownership, hidden: Sequence[str] = ()) -> str | None:
+        """The id of a new service that runs no tasks yet; None: the name is taken. `hidden`: what no error may show.
 
         Raises Retryable while a service of that name is being deleted. A definition that was registered for a service
         which then could not be made goes with the tenant (`forget`), at the latest."""
         place = _place(config)
-        with speaking(config.secrets):
+        with speaking(hidden):
             if place.role is not None:
                 self._roles.record(ownership.owner, ownership.tenant_id, place.role)
             definition = self._definition(config, ownership)

@@ -6,7 +6,7 @@ nothing else: a tenant's config must not be a way to read the admin token or our
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -112,6 +112,18 @@ class Secrets:
 
 def is_reference(value: Any) -> bool:
     return isinstance(value, Mapping) and set(value) == {"secret"} and isinstance(value["secret"], str)
+
+
+def revealed(config: Any, resolved: Any) -> Iterator[str]:
+    """The values that `resolve` has put into its copy, wherever they stand, for whoever must not show them."""
+    if is_reference(config):
+        yield resolved
+    elif isinstance(config, Mapping):
+        for name, item in config.items():
+            yield from revealed(item, resolved[name])
+    elif isinstance(config, list | tuple):
+        for item, value in zip(config, resolved, strict=True):
+            yield from revealed(item, value)
 
 
 def placeheld(config: Any) -> Any:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -34,6 +35,7 @@ from controlplane.probe import HealthProber
 from controlplane.settings import load_settings
 from providers.compute import ecs_aws
 from providers.compute.ecs import EcsCompute
+from providers.compute.secrets import Secrets
 from providers.conformance.compute import ComputeConformance
 from providers.conformance.compute_bench import SECRET, Effect, Gate, LoseAnswer, desire
 from providers.registry import enabled_compute
@@ -612,6 +614,24 @@ async def test_a_refusal_that_quotes_the_environment_is_redacted(
     ecs.refuse("RegisterTaskDefinition", "ClientException", f"{SECRET} is too long")
     with pytest.raises(InvalidConfig, match=r"\*\*\* is too long"):
         await provider.apply(desire(owner, web(task_definition=definition(TOKEN=SECRET))), OPEN)
+
+
+async def test_a_refusal_that_quotes_a_secret_by_reference_is_redacted_wherever_it_stands(
+    ecs: AwsFront, owner: str, client: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text(f"{SECRET}\n")
+    provider = EcsCompute(endpoint_url=ecs.url, secrets=Secrets(tmp_path))
+    container = {"name": "web", "image": "web:1", "memory": 64, "command": ["serve", {"secret": "file:token"}]}
+    desired = desire(owner, web(task_definition={"containerDefinitions": [container]}))
+    ecs.refuse("CreateService", "InvalidParameterException", f"command serve {SECRET} is too long")
+    with pytest.raises(InvalidConfig, match=r"command serve \*\*\* is too long") as refused:
+        await provider.apply(desired, OPEN)
+    assert SECRET not in repr(refused.value.fields)
+    (registered,) = active_definitions(client, desired.ownership.name)
+    described = client.describe_task_definition(taskDefinition=registered)["taskDefinition"]
+    assert described["containerDefinitions"][0]["command"] == ["serve", SECRET], "the task has it"
+    await provider.forget(owner, desired.ownership.tenant_id)
+    await provider.close()
 
 
 async def test_a_role_that_may_not_be_assumed_is_named(provider: EcsCompute, owner: str, ecs: AwsFront) -> None:

@@ -167,7 +167,6 @@ def test_the_environment_of_all_containers_is_secret() -> None:
     pair = {"name": "TOKEN", "value": SECRET}
     assert environment({"containerDefinitions": [{"environment": [pair]}, {"environment": None}, {}]}) == [SECRET]
     assert environment({"containerDefinitions": "nonsense"}) == []
-    assert EcsConfig(task_definition="web").secrets == []
 
 
 def test_an_id_says_how_the_service_is_reached() -> None:

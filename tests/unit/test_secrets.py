@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.errors import InvalidConfig, NotAvailableYet
-from providers.compute.secrets import Secrets, placeheld
+from providers.compute.secrets import Secrets, placeheld, revealed
 
 ENVIRON = {"LANDLORD_SECRET_DB": "from-env", "LANDLORD_DATABASE_URL": "ours", "PATH": "/bin"}
 
@@ -71,6 +71,11 @@ def test_what_is_known_is_told_to_who_must_not_show_it(secrets: Secrets) -> None
         "from-file",
         "plain",
     ]
+
+
+def test_what_was_put_in_is_told_to_who_must_not_show_it_wherever_it_stands(secrets: Secrets) -> None:
+    config = {"env": {"A": "plain", "B": {"secret": "file:acme/key"}}, "command": ["run", {"secret": "file:acme/key"}]}
+    assert list(revealed(config, secrets.resolve(config))) == ["from-file", "from-file"]
 
 
 def test_shapes_are_checked_with_a_word_in_the_place_of_a_reference() -> None:

@@ -100,7 +100,7 @@ class DockerEngine:
                     return None
                 # A name is taken before its container can be seen, and free again should that create fail.
                 if time.monotonic() > deadline:
-                    raise Retryable(f"the name {ownership.name} is taken, by nothing that can be seen")
+                    raise Retryable(f"the name {ownership.name} is taken, by nothing that can be seen", code=409)
                 time.sleep(0.05)
 
     def start(self, container: str) -> None:
@@ -193,29 +193,32 @@ def _inspect(api: docker.APIClient, name_or_id: str) -> Mapping[str, Any] | None
 
 
 def _provide_image(api: docker.APIClient, config: DockerConfig) -> None:
-    here = _has_image(api, config.image)
-    if config.pull == "never" and not here:
-        raise refused_image(config.image, config.pull, "")
-    if config.pull == "never" or (config.pull == "missing" and here):
+    missing = _lacks_image(api, config.image)
+    if config.pull == "never" and missing:
+        raise refused_image(config.image, config.pull, "", missing)
+    if config.pull == "never" or (config.pull == "missing" and not missing):
         return
     deadline = time.monotonic() + PULL_SECONDS
     repository, tag = parse_repository_tag(config.image)
     try:
         for line in api.pull(repository, tag or "latest", stream=True, decode=True):
             if "error" in line:
-                raise refused_image(config.image, config.pull, str(line["error"]))
+                # A pull that has begun was answered 200: what came then has a code of its own, or none.
+                code = (line.get("errorDetail") or {}).get("code")
+                raise refused_image(config.image, config.pull, str(line["error"]), code)
             if time.monotonic() > deadline:
                 raise refused_image(config.image, config.pull, f"no end after {PULL_SECONDS:.0f} s")
     except APIError as error:
         raise refused_image(config.image, config.pull, _explanation(error), _code(error)) from None
 
 
-def _has_image(api: docker.APIClient, image: str) -> bool:
+def _lacks_image(api: docker.APIClient, image: str) -> int | None:
+    """The code with which the engine says that it has no such image; None: it has."""
     try:
         api.inspect_image(image)  # type: ignore[no-untyped-call]  # the stubs leave its type out
-    except NotFound:
-        return False
-    return True
+    except NotFound as error:
+        return _code(error)
+    return None
 
 
 def _provide_volume(api: docker.APIClient, name: str, ownership: Ownership) -> None:

@@ -19,7 +19,8 @@ CANNOT_RUN = ("executable file not found", "no such file or directory", "permiss
 
 
 def refused_image(image: str, policy: str, explanation: str, status: int | None = None) -> NotAvailableYet:
-    """The image is not here, and pulling it was not allowed or did not work: registries lag behind."""
+    """The image is not here, and pulling it was not allowed or did not work: registries lag behind. `status`: the
+    engine's own code, None where it gave none."""
     match policy:
         case "never":
             text = f"image {image} is not on this machine, and the pull policy is never"

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 import requests
 
-from controlplane.errors import EngineUnavailable, InvalidConfig, NotAvailableYet
+from controlplane.errors import EngineUnavailable, InvalidConfig, LandlordError, NotAvailableYet
 from controlplane.model import HealthSpec
 from controlplane.ports import DesiredResource, Resource, ResourceState
 from controlplane.probe import HealthProber
@@ -192,24 +192,50 @@ async def test_two_generations_with_one_fixed_port_one_after_the_other(
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "text"),
+    ("changes", "error", "text", "code"),
     [
         (
             {"image": "landlord-no-such-image:9", "pull": "never"},
             NotAvailableYet,
             "image landlord-no-such-image:9 .*never",
+            404,
         ),
-        ({"command": ["no-such-program"]}, InvalidConfig, "'no-such-program' cannot run in image landlord-test-web:1"),
-        ({"command": ["/no/such/program"]}, InvalidConfig, "'/no/such/program' cannot run"),
-        ({"network": "landlordless-net"}, NotAvailableYet, "network landlordless-net does not exist"),
-        ({"resources": {"cpu_millis": 10_000_000}}, InvalidConfig, "landlord-test-web:1.*CPU"),
+        ({"command": ["no-such-program"]}, InvalidConfig, "'no-such-program' cannot run in image landlord-test-", 400),
+        ({"command": ["/no/such/program"]}, InvalidConfig, "'/no/such/program' cannot run", 400),
+        ({"network": "landlordless-net"}, NotAvailableYet, "network landlordless-net does not exist", 404),
+        ({"resources": {"cpu_millis": 10_000_000}}, InvalidConfig, "landlord-test-web:1.*CPU", 400),
     ],
 )
 async def test_refusals_name_what_they_are_about(
-    provider: DockerCompute, owner: str, web_image: str, changes: dict[str, Any], error: type[Exception], text: str
+    provider: DockerCompute,
+    owner: str,
+    web_image: str,
+    changes: dict[str, Any],
+    error: type[LandlordError],
+    text: str,
+    code: int,
 ) -> None:
-    with pytest.raises(error, match=text):
+    with pytest.raises(error, match=text) as refused:
         await provider.apply(desire(owner, web(web_image) | changes), OPEN)
+    assert refused.value.fields["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ({"error": "toomanyrequests", "errorDetail": {"code": 429, "message": "toomanyrequests"}}, 429),
+        ({"error": "unexpected EOF", "errorDetail": {"message": "unexpected EOF"}}, None),
+        ({"error": "unexpected EOF"}, None),
+    ],
+)
+async def test_a_pull_that_breaks_off_keeps_the_code_that_the_engine_gave(
+    provider: DockerCompute, owner: str, monkeypatch: pytest.MonkeyPatch, line: dict[str, Any], code: int | None
+) -> None:
+    """What a registry must do for it cannot be had here: the engine's words are put into the SDK's mouth."""
+    monkeypatch.setattr(docker.APIClient, "pull", lambda *args, **options: iter([{"status": "Pulling"}, line]))
+    with pytest.raises(NotAvailableYet, match=f"no-such-image:9 .*{line['error']}") as refused:
+        await provider.apply(desire(owner, {"image": "landlord-no-such-image:9"}), OPEN)
+    assert refused.value.fields["code"] == code
 
 
 async def test_limits_and_log_bounds_are_the_engines(

@@ -110,8 +110,11 @@ async def test_what_the_registry_lacks_is_named_and_may_come(
     web_image: str,
 ) -> None:
     desired = desire(owner, {"image": f"{registry.address}/{name}"})
-    with pytest.raises(NotAvailableYet, match=f"image {registry.address}/{name} is not on this machine and cannot"):
+    with pytest.raises(
+        NotAvailableYet, match=f"image {registry.address}/{name} is not on this machine and cannot"
+    ) as lacking:
         await provider.apply(desired, OPEN)
+    assert lacking.value.fields["code"] == 404
     assert await provider.list_owned(owner) == []
     registry.push(docker_engine, web_image, name)
     resource = await provider.apply(desired, OPEN)

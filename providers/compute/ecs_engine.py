@@ -175,7 +175,7 @@ class EcsEngine:
                 for page in pages.paginate(familyPrefix=PREFIX, status="ACTIVE"):
                     for family in page["families"]:
                         if f"-{id8(tenant_id)}-g" in family:
-                            self._deregister(role, family, tenant_id)
+                            self._deregister(role, family, (owner, tenant_id))
             self._roles.forget(owner, tenant_id)
 
     def _ecs(self, role: str | None) -> Any:
@@ -189,12 +189,12 @@ class EcsEngine:
         answer = self._ecs(config.assume_role_arn).register_task_definition(**request)
         return str(answer["taskDefinition"]["taskDefinitionArn"])
 
-    def _deregister(self, role: str | None, family: str, tenant_id: UUID | None = None) -> None:
+    def _deregister(self, role: str | None, family: str, whose: tuple[str, UUID] | None = None) -> None:
         ecs = self._ecs(role)
         pages = ecs.get_paginator("list_task_definitions").paginate(familyPrefix=family, status="ACTIVE")
         for arn in [arn for page in pages for arn in page["taskDefinitionArns"]]:
             of = Ownership.from_labels(labels(ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"])))
-            if of is not None and of.name == family and tenant_id in (None, of.tenant_id):
+            if of is not None and of.name == family and whose in (None, (of.owner, of.tenant_id)):
                 ecs.deregister_task_definition(taskDefinition=arn)
 
     def _all_places(self, owner: str, tenant_id: UUID | None) -> Iterator[Place]:

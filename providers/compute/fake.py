@@ -31,6 +31,9 @@ from providers.compute import config as configs
 from providers.compute.gated import adoptable, apply_gated
 from providers.compute.redaction import redact
 
+REFUSED = "refused"
+"""The cloud's own code for an instance that never starts."""
+
 Result = TypeVar("Result")
 Verdict = Literal["healthy", "unhealthy", "starting"]
 Verb = Literal["create", "start", "stop", "destroy", "find", "list"]
@@ -147,7 +150,7 @@ class FakeCloud:
                 return
             if found.config.get("refuses"):
                 reason = redact(found.config["refuses"], found.config["env"].values())
-                raise InvalidConfig(f"{found.name} cannot start: {reason}")
+                raise InvalidConfig(f"{found.name} cannot start: {reason}", code=REFUSED)
             self._by_id[instance_id] = replace(found, state=ResourceState.RUNNING)
 
         await self._do("start", effect)

@@ -125,7 +125,7 @@ class ProcessCompute:
         secrets = await self._run(before.secret_variables)
         after = await self._launched(before, secrets)
         if after.error is not None:
-            raise InvalidConfig(after.error, resource=after.path.name)
+            raise InvalidConfig(after.error, resource=after.path.name, code=after.code)
 
     async def stop(self, resource_id: str) -> None:
         """SIGTERM to all that the command started, SIGKILL after a grace of 10 s."""

@@ -63,6 +63,11 @@ class ProcessRecord:
         """Why the command could not even be started."""
         return None if self.run is None else self.run.get("error")
 
+    @property
+    def code(self) -> int | None:
+        """The errno of that."""
+        return None if self.run is None else self.run.get("code")
+
     def ended(self) -> bool:
         """Neither the command nor what it started runs, and its keeper has left."""
         try:

@@ -92,7 +92,7 @@ def keep(directory: str, state: Json, secrets: Json, launch: str, user: str, set
 
 
 def start(directory: str, state: Json, secrets: Json, launch: str, user: str, port: int) -> Json:
-    """The new `run.json`: with a pid where it runs, with an `error` for a person where it cannot."""
+    """The new `run.json`: with a pid where it runs, with an `error` for a person and its errno where it cannot."""
     run: Json = {"launch": launch, "boot": boot_id(), "port": port}
     log = os.open(f"{directory}/log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     go, say_go = os.pipe()
@@ -116,11 +116,11 @@ def start(directory: str, state: Json, secrets: Json, launch: str, user: str, po
     write_json(f"{directory}/run.json", run)
     os.write(say_go, b"g")
     os.close(say_go)
-    said = os.read(failed, 1000).decode()
+    code, _, said = os.read(failed, 1000).decode(errors="replace").partition(" ")
     os.close(failed)
     if said:
         os.waitpid(pid, 0)
-        run = {"launch": launch, "boot": run["boot"], "error": said}
+        run = {"launch": launch, "boot": run["boot"], "error": said, "code": int(code)}
         write_json(f"{directory}/run.json", run)
     return run
 
@@ -140,7 +140,7 @@ def settled_port(directory: str, state: Json) -> tuple[int, socket.socket]:
 def run_command(state: Json, secrets: Json, port: int, user: str, log: int) -> str:
     """Turn this process into the tenant's: own session, no descriptors but 0 to 2, nothing of our environment.
 
-    Returns only where that cannot be: why, for a person."""
+    Returns only where that cannot be: the errno, a space, and why, for a person."""
     os.setsid()
     for undo in (reset_niceness, reset_oom_score):
         with contextlib.suppress(PermissionError):
@@ -156,7 +156,7 @@ def run_command(state: Json, secrets: Json, port: int, user: str, log: int) -> s
         if user:
             become(user)
     except OSError as error:
-        return f"the command cannot start in {state['workdir'] or 'its own directory'}: {error.strerror}"
+        return f"{error.errno} the command cannot start in {state['workdir'] or 'its own directory'}: {error.strerror}"
     command = [word.replace("{port}", str(port)) for word in state["command"]]
     plain = {name: value for name, value in state["env"].items() if name not in secrets}
     given = {name: value.replace("{port}", str(port)) for name, value in plain.items()} | secrets
@@ -165,7 +165,8 @@ def run_command(state: Json, secrets: Json, port: int, user: str, log: int) -> s
         os.execvpe(command[0], command, {**kept, "HOME": state["work"], **given})
     except OSError as error:
         missing = isinstance(error, FileNotFoundError) and "/" not in command[0]
-        return f"the command {command[0]!r} cannot be started: {'not found' if missing else error.strerror}"
+        why = "not found" if missing else error.strerror
+        return f"{error.errno} the command {command[0]!r} cannot be started: {why}"
 
 
 def become(user: str) -> None:

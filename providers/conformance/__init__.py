@@ -3,4 +3,4 @@
 import pytest
 
 # Must come before the import of the module itself, so that a failed assert tells its values.
-pytest.register_assert_rewrite("providers.conformance.compute")
+pytest.register_assert_rewrite("providers.conformance.compute", "providers.conformance.compute_capabilities")

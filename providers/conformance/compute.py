@@ -1,10 +1,11 @@
 """What every compute provider must do, as tests; run them against the real platform.
 
-    class TestMine(ComputeConformance):
+    class TestMine(ComputeConformance, NoExecProbesConformance):
         @pytest_asyncio.fixture
         async def provider(self): ...
 
-and the other fixtures that `ComputeConformance` names. Needs pytest and pytest-asyncio.
+and the other fixtures that `ComputeConformance` names, and the mix-ins of `compute_capabilities` for what it can. Needs
+pytest and pytest-asyncio.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from controlplane.ports import (
     KeepsBelongings,
     ProvidesLogs,
     ResourceState,
+    RunsExecProbes,
 )
 from providers.conformance.compute_bench import (
     SECRET,
@@ -39,6 +41,12 @@ from providers.conformance.compute_bench import (
     settled,
     unmoved,
 )
+from providers.conformance.compute_capabilities import (
+    BelongingsConformance,
+    ExecProbesConformance,
+    LogsConformance,
+    NoExecProbesConformance,
+)
 
 
 @pytest.mark.asyncio
@@ -46,8 +54,8 @@ class ComputeConformance:
     """Subclass it, and bring these fixtures: `provider`, a ComputeProvider; `another`, one more on the same platform,
     as another process would have it; `elsewhere`, one on another platform of its kind; `good_config`, which starts and
     runs; `changed_config`, a good one that differs in a field; `refused_config`, which passes `validate` and cannot be
-    started, and holds SECRET as a value of its `env`, if the provider knows `env`; `invalid_config`, which `validate`
-    refuses; `lose_answer`, a LoseAnswer.
+    started, and holds SECRET as a value of its `env`, if the provider knows `env`; `refusal_code`, the platform's own
+    code for that; `invalid_config`, which `validate` refuses; `lose_answer`, a LoseAnswer.
 
     `many`: how many resources `list_owned` is tried with."""
 
@@ -359,7 +367,7 @@ class ComputeConformance:
     # --- configs and errors ---
 
     async def test_what_cannot_start_is_a_typed_error_without_secrets(
-        self, provider: ComputeProvider, owner: str, refused_config: Mapping[str, Any]
+        self, provider: ComputeProvider, owner: str, refused_config: Mapping[str, Any], refusal_code: object
     ) -> None:
         desired = desire(owner, refused_config)
         provider.validate(desired.config, desired.health)
@@ -367,6 +375,7 @@ class ComputeConformance:
             await provider.apply(desired, Gate(True))
         assert isinstance(refused.value, Retryable | Terminal)
         assert str(refused.value)
+        assert refused.value.fields["code"] == refusal_code
         assert SECRET not in repr((str(refused.value), refused.value.fields))
         assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)
         for resource in await provider.list_owned(owner):
@@ -424,11 +433,9 @@ class ComputeConformance:
     async def test_it_says_that_it_is_well(self, provider: ComputeProvider) -> None:
         assert (await provider.health()).healthy
 
-    async def test_logs_are_text(self, provider: ComputeProvider, desired: DesiredResource) -> None:
-        if not isinstance(provider, ProvidesLogs):
-            assert not hasattr(provider, "logs"), "a provider with logs has the whole capability"
-            return
-        resource = await provider.apply(desired, Gate(True))
-        assert isinstance(await provider.logs(resource.id, 10), str)
-        await provider.destroy(resource.id)
-        assert await provider.logs(resource.id, 10) == ""
+    async def test_each_of_its_capabilities_is_tested(self, provider: ComputeProvider) -> None:
+        """The mix-ins are those of `compute_capabilities` for what it has, and for nothing else."""
+        assert isinstance(self, LogsConformance) == isinstance(provider, ProvidesLogs)
+        assert isinstance(self, ExecProbesConformance) == isinstance(provider, RunsExecProbes)
+        assert isinstance(self, NoExecProbesConformance) != isinstance(provider, RunsExecProbes)
+        assert isinstance(self, BelongingsConformance) == isinstance(provider, KeepsBelongings)

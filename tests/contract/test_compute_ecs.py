@@ -7,12 +7,12 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import boto3
 import pytest
@@ -38,6 +38,7 @@ from providers.compute.ecs import EcsCompute
 from providers.compute.secrets import Secrets
 from providers.conformance.compute import ComputeConformance
 from providers.conformance.compute_bench import SECRET, Effect, Gate, LoseAnswer, desire
+from providers.conformance.compute_capabilities import Belongings, BelongingsConformance, NoExecProbesConformance
 from providers.registry import enabled_compute
 from tests.aws import ACCOUNT, REGION, Answer, AwsEmulator, AwsFront, Forward, refusal
 
@@ -138,7 +139,7 @@ async def inspected(provider: EcsCompute, resource: Resource) -> Resource:
     return found
 
 
-class TestEcsConforms(ComputeConformance):
+class TestEcsConforms(ComputeConformance, NoExecProbesConformance, BelongingsConformance):
     @pytest_asyncio.fixture
     async def owner(self, provider: EcsCompute) -> AsyncIterator[str]:
         """Without `forget` for each of many tenants, which all walk the account's definitions: see the tests below."""
@@ -190,6 +191,29 @@ class TestEcsConforms(ComputeConformance):
         """A container without memory: ECS refuses the definition."""
         containers = [{"name": SECRET, "image": "web:1", "environment": [{"name": "TOKEN", "value": SECRET}]}]
         return web(task_definition={"containerDefinitions": containers})
+
+    @pytest.fixture
+    def refusal_code(self) -> object:
+        return "ClientException"
+
+    @pytest.fixture
+    def keeping_config(self, aws_environment: AwsEmulator) -> Mapping[str, Any]:
+        """By which role its service is reached is remembered beside it."""
+        away = _client_as(aws_environment, ROLE)
+        away.create_cluster(clusterName=CLUSTER)
+        away.close()
+        return web(assume_role_arn=ROLE)
+
+    @pytest.fixture
+    def belongings(self, aws_environment: AwsEmulator) -> Iterator[Belongings]:
+        ssm = aws_environment.client("ssm")
+
+        async def of(owner: str, tenant_id: UUID) -> Sequence[str]:
+            found = ssm.get_parameters_by_path(Path=f"/landlord/{owner}/{tenant_id}")["Parameters"]
+            return [parameter["Name"] for parameter in found]
+
+        yield of
+        ssm.close()
 
     @pytest.fixture
     def invalid_config(self) -> Mapping[str, Any]:

@@ -11,14 +11,15 @@ import pytest_asyncio
 from controlplane.errors import EngineUnavailable
 from controlplane.model import HealthSpec
 from controlplane.probe import HealthProber
-from providers.compute.fake import FakeCloud, FakeCompute
+from providers.compute.fake import REFUSED, FakeCloud, FakeCompute
 from providers.conformance.compute import ComputeConformance
 from providers.conformance.compute_bench import SECRET, Gate, LoseAnswer, desire
+from providers.conformance.compute_capabilities import NoExecProbesConformance
 
 OPEN = Gate(True)
 
 
-class TestFakeConforms(ComputeConformance):
+class TestFakeConforms(ComputeConformance, NoExecProbesConformance):
     @pytest.fixture
     def cloud(self) -> FakeCloud:
         return FakeCloud()
@@ -50,6 +51,10 @@ class TestFakeConforms(ComputeConformance):
     @pytest.fixture
     def refused_config(self) -> Mapping[str, Any]:
         return {"env": {"TOKEN": SECRET}, "refuses": f"no use for {SECRET}"}
+
+    @pytest.fixture
+    def refusal_code(self) -> object:
+        return REFUSED
 
     @pytest.fixture
     def invalid_config(self) -> Mapping[str, Any]:

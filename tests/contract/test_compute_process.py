@@ -31,6 +31,7 @@ from providers.compute.process_machine import PORTS, hold_port, read_json, write
 from providers.compute.secrets import Secrets
 from providers.conformance.compute import ComputeConformance
 from providers.conformance.compute_bench import SECRET, Effect, Gate, LoseAnswer, desire
+from providers.conformance.compute_capabilities import LogsConformance, NoExecProbesConformance
 
 OPEN = Gate(True)
 OWNER = "test-process"
@@ -83,7 +84,7 @@ class OnAnotherMachine(ProcessCompute):
             return await super().identity()
 
 
-class TestProcessConforms(ComputeConformance):
+class TestProcessConforms(ComputeConformance, LogsConformance, NoExecProbesConformance):
     @pytest_asyncio.fixture
     async def provider(self, root: Path) -> AsyncIterator[ProcessCompute]:
         provider = ProcessCompute(root)
@@ -134,6 +135,10 @@ class TestProcessConforms(ComputeConformance):
     @pytest.fixture
     def refused_config(self) -> Mapping[str, Any]:
         return {"command": ["no-such-program", SECRET], "env": {"TOKEN": SECRET}}
+
+    @pytest.fixture
+    def refusal_code(self) -> object:
+        return errno.ENOENT
 
     @pytest.fixture
     def invalid_config(self) -> Mapping[str, Any]:

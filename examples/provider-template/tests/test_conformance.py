@@ -12,9 +12,10 @@ from landlord_sites.document_root import DocumentRoot
 
 from providers.conformance.compute import ComputeConformance
 from providers.conformance.compute_bench import SECRET, Effect, LoseAnswer
+from providers.conformance.compute_capabilities import NoExecProbesConformance
 
 
-class TestSitesConform(ComputeConformance):
+class TestSitesConform(ComputeConformance, NoExecProbesConformance):
     @pytest_asyncio.fixture
     async def provider(self, tmp_path: Path) -> AsyncIterator[SitesCompute]:
         provider = SitesCompute(tmp_path)
@@ -62,6 +63,10 @@ class TestSitesConform(ComputeConformance):
     def refused_config(self) -> Mapping[str, Any]:
         """No file system takes names that long."""
         return {"files": {"index.html": SECRET, "x" * 300: SECRET}}
+
+    @pytest.fixture
+    def refusal_code(self) -> object:
+        return errno.ENAMETOOLONG
 
     @pytest.fixture
     def invalid_config(self) -> Mapping[str, Any]:

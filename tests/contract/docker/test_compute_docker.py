@@ -2,10 +2,11 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import docker
 import httpx
@@ -21,6 +22,12 @@ from providers.compute.docker import DockerCompute
 from providers.compute.secrets import Secrets
 from providers.conformance.compute import ComputeConformance
 from providers.conformance.compute_bench import SECRET, Effect, Gate, LoseAnswer, desire
+from providers.conformance.compute_capabilities import (
+    Belongings,
+    BelongingsConformance,
+    ExecProbesConformance,
+    LogsConformance,
+)
 
 pytestmark = pytest.mark.docker
 
@@ -58,7 +65,7 @@ async def stopped(provider: DockerCompute, resource: Resource) -> Resource:
             await asyncio.sleep(0.05)
 
 
-class TestDockerConforms(ComputeConformance):
+class TestDockerConforms(ComputeConformance, LogsConformance, ExecProbesConformance, BelongingsConformance):
     @pytest_asyncio.fixture
     async def provider(self, docker_engine: docker.DockerClient) -> AsyncIterator[DockerCompute]:
         provider = DockerCompute()
@@ -110,6 +117,32 @@ class TestDockerConforms(ComputeConformance):
     @pytest.fixture
     def refused_config(self, web_image: str) -> Mapping[str, Any]:
         return web(web_image, env={"TOKEN": SECRET}, command=["no-such-program", SECRET])
+
+    @pytest.fixture
+    def refusal_code(self) -> object:
+        return 400
+
+    @pytest.fixture
+    def good_command(self) -> list[str]:
+        return ["/bin/test", "-d", "/bin"]
+
+    @pytest.fixture
+    def bad_command(self) -> list[str]:
+        return ["/bin/test", "-f", "/nowhere"]
+
+    @pytest.fixture
+    def keeping_config(self, web_image: str) -> Mapping[str, Any]:
+        return web(web_image, volumes=["data:/data"], network="tenant")
+
+    @pytest.fixture
+    def belongings(self, docker_engine: docker.DockerClient) -> Belongings:
+        async def of(owner: str, tenant_id: UUID) -> Sequence[str]:
+            labels = {"label": [f"landlord.owner={owner}", f"landlord.tenant-id={tenant_id}"]}
+            volumes = docker_engine.api.volumes(filters=labels)["Volumes"] or []
+            networks = docker_engine.api.networks(filters=labels)
+            return [*(volume["Name"] for volume in volumes), *(network["Name"] for network in networks)]
+
+        return of
 
     @pytest.fixture
     def invalid_config(self) -> Mapping[str, Any]:

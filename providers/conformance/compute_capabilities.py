@@ -1,0 +1,112 @@
+"""What a compute provider must do for each capability that it has, as tests to mix in.
+
+    class TestMine(ComputeConformance, LogsConformance, NoExecProbesConformance): ...
+
+`ComputeConformance` fails where the tests mixed in are not those of the provider's capabilities. They use its fixtures.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from controlplane.errors import Unsupported
+from controlplane.model import HealthSpec
+from controlplane.ports import ComputeProvider, DesiredResource, KeepsBelongings, ProvidesLogs, Resource
+from providers.conformance.compute_bench import SETTLE_SECONDS, Gate, desire
+
+Belongings = Callable[[str, UUID], Awaitable[Sequence[str]]]
+"""What the platform holds of that owner's tenant beside its resources, asked behind the provider's back."""
+
+
+@pytest.mark.asyncio
+class LogsConformance:
+    """Of ProvidesLogs."""
+
+    async def test_logs_are_text(self, provider: ComputeProvider, desired: DesiredResource) -> None:
+        assert isinstance(provider, ProvidesLogs)
+        resource = await provider.apply(desired, Gate(True))
+        assert isinstance(await provider.logs(resource.id, 10), str)
+        await provider.destroy(resource.id)
+        assert await provider.logs(resource.id, 10) == ""
+
+
+@pytest.mark.asyncio
+class ExecProbesConformance:
+    """Of RunsExecProbes. Bring the fixtures `good_command` and `bad_command`: beside `good_config`, one that ends with
+    0 and one that does not."""
+
+    async def test_the_platform_runs_the_command_and_gives_its_verdict(
+        self, provider: ComputeProvider, desired: DesiredResource, good_command: list[str], bad_command: list[str]
+    ) -> None:
+        for command, verdict in ((good_command, "healthy"), (bad_command, "unhealthy")):
+            health = HealthSpec.model_validate({"exec": {"command": command}, "interval_seconds": 0.2})
+            provider.validate(desired.config, health)
+            probed = replace(desire(desired.ownership.owner, desired.config), health=health)
+            await self._seen_as(provider, await provider.apply(probed, Gate(True)), verdict)
+
+    async def _seen_as(self, provider: ComputeProvider, resource: Resource, verdict: str) -> None:
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while True:
+                found = await provider.inspect(resource.id)
+                assert found is not None
+                if found.platform_health == verdict:
+                    break
+                await asyncio.sleep(0.1)
+        (listed,) = await provider.list_owned(resource.ownership.owner, resource.ownership.tenant_id)
+        assert listed.platform_health == verdict
+
+
+@pytest.mark.asyncio
+class NoExecProbesConformance:
+    """Of a provider without RunsExecProbes: it refuses what nobody would run."""
+
+    async def test_exec_probes_are_unsupported(self, provider: ComputeProvider, desired: DesiredResource) -> None:
+        health = HealthSpec.model_validate({"exec": {"command": ["true"]}})
+        with pytest.raises(Unsupported) as refused:
+            provider.validate(desired.config, health)
+        assert [error["loc"] for error in refused.value.errors] == ["health.exec"]
+        assert all(error["message"] for error in refused.value.errors)
+        with pytest.raises(Unsupported):
+            await provider.apply(replace(desired, health=health), Gate(True))
+        assert await provider.list_owned(desired.ownership.owner) == []
+
+
+@pytest.mark.asyncio
+class BelongingsConformance:
+    """Of KeepsBelongings. Bring the fixtures `keeping_config`, a good one under which something outlives the resource,
+    and `belongings`, a Belongings."""
+
+    async def test_forget_of_nothing_succeeds(self, provider: ComputeProvider, owner: str) -> None:
+        assert isinstance(provider, KeepsBelongings)
+        for _ in range(2):
+            await provider.forget(owner, uuid4())
+
+    async def test_what_outlives_the_resource_goes_by_forget_and_no_other_tenants(
+        self,
+        provider: ComputeProvider,
+        another: ComputeProvider,
+        owner: str,
+        keeping_config: Mapping[str, Any],
+        belongings: Belongings,
+    ) -> None:
+        assert isinstance(another, KeepsBelongings)
+        mine, others = desire(owner, keeping_config), desire(owner, keeping_config)
+        tenant_id, other_id = mine.ownership.tenant_id, others.ownership.tenant_id
+        for desired in (mine, others):
+            resource = await provider.apply(desired, Gate(True))
+            await provider.destroy(resource.id)
+        kept, kept_of_others = await belongings(owner, tenant_id), await belongings(owner, other_id)
+        assert kept
+        assert kept_of_others
+        await another.forget(f"test-{uuid4()}", tenant_id)
+        assert await belongings(owner, tenant_id) == kept, "another owner's word does not count"
+        await asyncio.gather(*(another.forget(owner, tenant_id) for _ in range(2)))
+        await another.forget(owner, tenant_id)
+        assert await belongings(owner, tenant_id) == []
+        assert await belongings(owner, other_id) == kept_of_others
+        await another.forget(owner, other_id)
+        assert await belongings(owner, other_id) == []

@@ -85,8 +85,10 @@ class ProcessCompute:
         return configs.difference(ProcessConfig, before, after)
 
     def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-        """Each has a port of its own."""
-        return False
+        try:
+            return configs.parse(ProcessConfig, after).excludes(configs.parse(ProcessConfig, before))
+        except InvalidConfig:
+            return True  # of another release, maybe: nobody knows what it holds
 
     async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
         self.validate(desired.config, desired.health)

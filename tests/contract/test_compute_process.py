@@ -360,6 +360,59 @@ async def test_what_cannot_be_started_is_named(provider: ProcessCompute, config:
     assert seen.detail.startswith(text)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+LISTEN = "import socket, sys, time; s = socket.socket(); s.bind(('', int(sys.argv[1]))); print('mine'); time.sleep(60)"
+LOCK = (
+    "from fcntl import *; import time; f = open('l', 'w'); flock(f, LOCK_EX | LOCK_NB); print('mine'); time.sleep(60)"
+)
+
+
+@pytest.mark.parametrize("what", ["port", "workdir"])
+async def test_what_two_versions_would_fight_over_has_them_run_one_after_the_other(
+    provider: ProcessCompute, tmp_path: Path, what: str
+) -> None:
+    """A port of the command's own choice; a directory that is named. Side by side the second one fails, which is what
+    `exclusive` is for."""
+    python = [PYTHON, "-I", "-S", "-u", "-c"]
+    config = {
+        "port": {"command": [*python, LISTEN, str(free_port())]},
+        "workdir": {"command": [*python, LOCK, "{port}"], "workdir": str(tmp_path)},
+    }[what]
+    assert provider.exclusive(config, config)
+    older = desire(OWNER, config)
+    newer = desire(OWNER, config, tenant_id=older.ownership.tenant_id, generation=2)
+    first = await provider.apply(older, OPEN)
+    await written(provider, first, "mine")
+    second = await provider.apply(newer, OPEN)
+    assert (await stopped(provider, second)).detail.startswith("the process exited with code 1")
+    await provider.stop(first.id)
+    again = await provider.apply(newer, OPEN)
+    assert again.id == second.id
+    await written(provider, again, "mine")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "exclusive"),
+    [
+        ({}, {}, False),
+        ({"workdir": "/srv/a"}, {"workdir": "/srv/a/"}, True),
+        ({"workdir": "/srv/a"}, {"workdir": "/srv/b"}, False),
+        ({"workdir": "/srv/a"}, {}, False),
+        ({"command": ["serve", "8080"]}, {"command": ["serve", "8081"]}, True),
+        ({"command": ["serve", "8080"]}, {}, False),
+        ({}, {"command": ["serve"], "env": {"PORT": "{port}"}}, False),
+        ({"of": "another release"}, {}, True),
+    ],
+)
+def test_what_excludes_what(root: Path, before: dict[str, Any], after: dict[str, Any], exclusive: bool) -> None:
+    assert ProcessCompute(root).exclusive({**WEB, **before}, {**WEB, **after}) is exclusive
+
+
 async def test_stop_ends_what_the_command_started_and_kills_what_does_not_listen(
     provider: ProcessCompute, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

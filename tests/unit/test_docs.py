@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from controlplane.transitions import as_markdown
+from providers.compute.docker_config import DockerConfig
+from providers.compute.fake import FakeConfig
+from providers.compute.process_config import ProcessConfig
 from providers.workflow.restate import RestateWorkflow
 from providers.workflow.stepfunctions import StepFunctionsWorkflow
 
@@ -23,3 +27,12 @@ def test_the_page_on_engines_lists_each_setting(engine: type[RestateWorkflow | S
     missing = [name for name in engine.config_schema()["properties"] if f"| `LANDLORD_{name.upper()}` |" not in page]
     assert not missing
     assert len(engine.config_schema()["properties"]) > 3
+
+
+@pytest.mark.parametrize(
+    ("provider", "config"), [("process", ProcessConfig), ("docker", DockerConfig), ("fake", FakeConfig)]
+)
+def test_the_page_on_platforms_lists_each_field(provider: str, config: type[BaseModel]) -> None:
+    page = (DOCS / "compute-providers.md").read_text().split(f"## `{provider}`\n")[1].split("\n## ")[0]
+    rows = "".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| "))
+    assert [name for name in config.model_fields if f"`{name}`" not in rows] == []

@@ -141,8 +141,8 @@ class PostgresExecutionStore:
         return True
 
     async def step_started(self, execution_id: str, step: StepName) -> Step | None:
-        async with self._guarded(execution_id) as (tx, tenant, execution):
-            if execution.state not in CURRENT and tenant.serving_execution != execution_id:
+        async with self._guarded(execution_id) as (tx, _, execution):
+            if execution.state not in CURRENT:
                 return None
             row = (
                 (

@@ -88,8 +88,7 @@ class ExecutionStore(Protocol):
         ...
 
     async def step_started(self, execution_id: str, step: StepName) -> Step | None:
-        """Record an attempt's intent. None: no longer current (after the switch the row may be stopping, and
-        retire_previous still goes on). An attempt whose owner died is not counted again."""
+        """Record an attempt's intent. None: no longer current. An attempt whose owner died is not counted again."""
         ...
 
     async def step_succeeded(self, execution_id: str, step: StepName) -> None: ...

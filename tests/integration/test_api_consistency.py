@@ -100,6 +100,16 @@ async def test_another_engine_is_reported_and_not_judged(api: Api) -> None:
     assert await found(api) == [("other_engine", "acme", "r-acme")]
 
 
+async def test_a_tenant_whose_provider_is_disabled_here_is_named(api: Api) -> None:
+    """Nobody can say whether it is still served."""
+    await serve(api)
+    async with api.engine.begin() as connection:
+        await connection.execute(text("UPDATE placements SET provider = 'ecs'"))
+    assert await found(api) == [("unchecked", "acme", "r-acme")]
+    answer = await api.client.get("/v1/admin/consistency")
+    assert "'ecs', which serves it, is not enabled" in answer.json()["differences"][0]["detail"]
+
+
 async def test_work_and_owners(api: Api) -> None:
     await api.create()
     assert await found(api) == [("unowned_work", "acme", None)]

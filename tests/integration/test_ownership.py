@@ -1,6 +1,8 @@
 """Guarded writes against a real Postgres: leases, fences, the switch, how executions end."""
 
 import asyncio
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
@@ -14,14 +16,17 @@ from controlplane.model import (
     ExecutionState,
     Observed,
     Status,
+    StepName,
     StopCause,
     Tenant,
     TenantSpec,
 )
-from controlplane.persistence import executions, freeze, intents, leases, tenants
+from controlplane.persistence import census, executions, freeze, intents, leases, tenants
+from controlplane.persistence import clusters as cluster_rows
 from controlplane.persistence.ownership import Ownership
 from controlplane.persistence.runs import PostgresExecutionStore
 from controlplane.persistence.tables import clusters, events
+from controlplane.persistence.tables import steps as steps_table
 from controlplane.persistence.tables import tenants as tenants_table
 from controlplane.persistence.transaction import transaction
 from tests.integration.owner import create, delete, patch
@@ -52,6 +57,16 @@ async def state_of(engine: AsyncEngine, id: str) -> Execution:
     found = await executions.get(engine, id)
     assert found is not None
     return found[0]
+
+
+async def trail_of_steps(engine: AsyncEngine) -> list[list[Any]]:
+    """All steps as their rows tell them, and all events."""
+    async with engine.connect() as connection:
+        by_position = select(steps_table).order_by(steps_table.c.position)
+        return [
+            list((await connection.execute(query)).all())
+            for query in (by_position, select(events).order_by(events.c.id))
+        ]
 
 
 async def test_of_30_concurrent_creates_of_one_name_one_wins(engine: AsyncEngine) -> None:
@@ -123,6 +138,28 @@ class TestLease:
         assert view is not None
         assert view.tenant.lease_owner == "here/b"
 
+    async def test_a_drain_does_not_wait_for_owners_that_are_dead(self, engine: AsyncEngine) -> None:
+        """Nobody gives their leases back: they are left once they have expired."""
+        async with engine.begin() as connection:
+            for id in ("here", "there"):
+                await connection.execute(clusters.insert().values(id=id, home="/h", build="b", state="active"))
+        for name in ("acme", "other"):
+            await owned(engine, name)
+        since = await cluster_rows.drain(engine, "here", actor="test")
+        assert since is not None
+        assert await cluster_rows.left(engine, "here", since=since) is None, "its supervisor may still admit tenants"
+        await census.beat(engine, "supervisor", "here", {})
+        await census.beat(engine, "supervisor", "there", {})
+        assert await cluster_rows.left(engine, "here", since=since) == 2
+        assert await cluster_rows.left(engine, "there", since=since) == 0
+        async with engine.begin() as connection:
+            await connection.execute(
+                update(tenants_table)
+                .where(tenants_table.c.name == "acme")
+                .values(lease_expires_at=text("clock_timestamp() - interval '1 second'"))
+            )
+        assert await cluster_rows.left(engine, "here", since=since) == 1
+
 
 class TestSwitch:
     async def test_a_stopping_execution_cannot_switch(self, engine: AsyncEngine) -> None:
@@ -157,6 +194,39 @@ class TestEnding:
         assert await ownership.finish(execution.id, ExecutionState.FAILED, "no") is ExecutionState.FAILED
         assert await ownership.finish(execution.id, ExecutionState.SUCCEEDED) is None
         assert await status_of(engine) is Status.FAILED
+
+    @pytest.mark.parametrize("outcome", [ExecutionState.FAILED, ExecutionState.SUCCEEDED])
+    async def test_a_runner_that_comes_late_changes_no_step(self, engine: AsyncEngine, outcome: ExecutionState) -> None:
+        ownership, _, execution = await owned(engine)
+        store, done, on = PostgresExecutionStore(engine), StepName.APPLY_COMPUTE, StepName.WAIT_HEALTHY
+        await store.step_started(execution.id, done)
+        await store.step_succeeded(execution.id, done)
+        await store.step_started(execution.id, on)
+        if outcome is ExecutionState.SUCCEEDED:
+            assert await store.switch(execution.id, OBSERVED)
+        assert await ownership.finish(execution.id, outcome, "over") is outcome
+        before = await trail_of_steps(engine)
+        for step in (done, on, StepName.RETIRE_PREVIOUS):
+            assert await store.step_started(execution.id, step) is None
+            await store.step_succeeded(execution.id, step)
+            await store.step_failed(execution.id, step, "late", datetime.now(UTC))
+            await store.step_failed(execution.id, step, "late", None)
+        assert await trail_of_steps(engine) == before
+
+    async def test_a_forced_delete_writes_an_event_for_each_execution_that_it_ends(self, engine: AsyncEngine) -> None:
+        _, tenant, running = await owned(engine)
+        queued = await patch(engine, "acme", OTHER)
+        async with transaction(engine, actor="an admin") as tx:
+            locked = await tenants.lock_by_name(tx, "acme")
+            assert locked is not None
+            await intents.force_delete(tx, locked)
+        async with engine.connect() as connection:
+            query = select(events).where(events.c.tenant_id == tenant.id, events.c.type == "execution.cancelled")
+            told = (await connection.execute(query.order_by(events.c.id))).all()
+        assert {event.execution_id for event in told} == {running.id, queued.id}
+        assert {(event.actor, event.message) for event in told} == {("an admin", "the tenant was deleted by force")}
+        for execution in (running, queued):
+            assert (await state_of(engine, execution.id)).state is ExecutionState.CANCELLED
 
     async def test_ready_only_at_the_tenants_own_generation(self, engine: AsyncEngine) -> None:
         ownership, _, execution = await owned(engine)

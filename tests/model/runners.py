@@ -182,7 +182,7 @@ class Runners:
     def _step_started(self, world: World, runner: Runner, id: str) -> tuple[Any, World]:
         """`PostgresExecutionStore.step_started`: the number of this attempt."""
         row = world.of(id)
-        if row.state not in CURRENT and self._serving(world, id) != id:
+        if row.state not in CURRENT:
             return None, world
         return 2 if row.retried else 1, world
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from controlplane.errors import (
     DeadlineExceeded,
     EngineUnavailable,
+    LandlordError,
     NotCurrent,
     ProviderNotEnabled,
     Retryable,
@@ -111,9 +112,10 @@ class Steps:
         try:
             await self._failpoints.reach("apply_compute.before_effect")
             resource = await provider.apply(DesiredResource(ownership, compute.config, execution.spec.health), gate)
-        except NotCurrent as refusal:
-            if refusal.made is not None and await self._store.removable(execution.id):
-                await provider.destroy(refusal.made)
+        except LandlordError as error:
+            made = error.made if isinstance(error, NotCurrent) else None
+            if made is not None and await self._store.removable(execution.id):
+                await provider.destroy(made)
             await self._forget_if_deleted(execution.id, provider)
             raise
         await self._failpoints.reach("apply_compute.before_record")
@@ -121,7 +123,8 @@ class Steps:
         return resource
 
     async def _forget_if_deleted(self, execution_id: str, provider: ComputeProvider) -> None:
-        """A pull that took longer than the delete: its container's volumes and networks came after the last look."""
+        """A pull that took longer than the delete: volumes and networks came after the last look, also where no
+        container followed them."""
         if isinstance(provider, KeepsBelongings):
             context = await self._store.context(execution_id)
             if context.tenant.status is Status.DELETED:

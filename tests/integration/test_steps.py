@@ -1,0 +1,105 @@
+"""Steps against real rows, without an owner's runner: what they leave when the rest of the world goes on."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.clock import SystemClock
+from controlplane.errors import InvalidConfig, LandlordError, NotCurrent
+from controlplane.failpoints import Failpoints
+from controlplane.model import ComputeSpec, ExecutionState, Status, StepName, TenantSpec
+from controlplane.persistence import leases, tenants
+from controlplane.persistence.ownership import Ownership
+from controlplane.persistence.runs import PostgresExecutionStore
+from controlplane.ports import DesiredResource, KeepsBelongings
+from controlplane.steps import Steps
+from providers.compute.fake import FakeCloud, FakeCompute
+from tests.integration.owner import create, delete
+
+SPEC = TenantSpec(compute=ComputeSpec(provider="fake"))
+ALONE: Any = None
+"""Signals and prober, which these steps do not ask."""
+
+
+class SlowPull(FakeCompute):
+    """Pulls before it creates, as Docker does; volumes and network come between the two."""
+
+    def __init__(self, cloud: FakeCloud) -> None:
+        super().__init__(cloud)
+        self.pulling, self.pulled = asyncio.Event(), asyncio.Event()
+        self.then: LandlordError | None = None
+        self.belongings: set[UUID] = set()
+
+    async def create(self, desired: DesiredResource) -> str | None:
+        self.pulling.set()
+        await self.pulled.wait()
+        self.belongings.add(desired.ownership.tenant_id)
+        if self.then is not None:
+            raise self.then
+        return await super().create(desired)
+
+    async def forget(self, owner: str, tenant_id: UUID) -> None:
+        assert not self._cloud.instances(), "something still uses it"  # type: ignore[attr-defined]
+        self.belongings.discard(tenant_id)
+
+
+class Pulling:
+    """`acme` is provisioned, and its step stands in the middle of the pull."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self.cloud = FakeCloud()
+        self.compute = SlowPull(self.cloud)
+        self.steps = Steps(
+            PostgresExecutionStore(engine), {"fake": self.compute}, ALONE, SystemClock(), Failpoints(None)
+        )
+
+    async def begin(self) -> None:
+        self.tenant, self.provision = await create(self._engine, "acme", SPEC)
+        fence = await leases.acquire(self._engine, self.tenant.id, cluster_id="here", actor_id="a")
+        assert fence is not None
+        self.owner = Ownership(self._engine, self.tenant.id, fence, owner="test")
+        await self.owner.promote(self.provision.id)
+        self.step = asyncio.create_task(self.steps.run(self.provision.id, StepName.APPLY_COMPUTE, ALONE))
+        await self.compute.pulling.wait()
+
+    async def go_on(self, then: LandlordError | None = None) -> None:
+        self.compute.then = then
+        self.compute.pulled.set()
+        with pytest.raises(NotCurrent if then is None else type(then)):
+            await self.step
+
+
+@pytest_asyncio.fixture
+async def pulling(engine: AsyncEngine) -> Pulling:
+    pulling = Pulling(engine)
+    await pulling.begin()
+    return pulling
+
+
+@pytest.mark.parametrize("then", [None, InvalidConfig("there is no such network")])
+async def test_a_pull_that_outlives_the_delete_leaves_nothing(
+    engine: AsyncEngine, pulling: Pulling, then: LandlordError | None
+) -> None:
+    assert isinstance(pulling.compute, KeepsBelongings)
+    deletion = await delete(engine, "acme")
+    await pulling.owner.finish(pulling.provision.id, ExecutionState.SUPERSEDED)
+    await pulling.owner.promote(deletion.id)
+    for step in (StepName.DESTROY_COMPUTE, StepName.VERIFY_GONE):
+        await pulling.steps.run(deletion.id, step, ALONE)
+    await pulling.owner.finish(deletion.id, ExecutionState.SUCCEEDED)
+    view = await tenants.get(engine, str(pulling.tenant.id))
+    assert view is not None
+    assert view.tenant.status is Status.DELETED
+    await pulling.go_on(then)
+    assert (pulling.cloud.instances(), pulling.compute.belongings) == ((), set())
+
+
+async def test_a_pull_that_outlives_its_execution_keeps_what_is_the_tenants(pulling: Pulling) -> None:
+    await pulling.owner.finish(pulling.provision.id, ExecutionState.CANCELLED)
+    await pulling.go_on()
+    assert (pulling.cloud.instances(), pulling.compute.belongings) == ((), {pulling.tenant.id})

@@ -81,6 +81,7 @@ class RayDirectory:
 
     async def make_room(self, name: str) -> None:
         """Ask a live actor to leave if it is at rest; nothing where there is none."""
+        self._handles.pop(name, None)  # maybe of one that has left: nobody would tell this one again
         handle = self._find(name)
         if handle is not None:
             with suppress(RayError):

@@ -84,13 +84,15 @@ class Owner:
         self.mailbox = Mailbox()
         self._embedded: EmbeddedWorkflow | None = None
         self._runtime = self._build(database_url, home, cloud, max_attempts)
+        self._runner: Runner | None = None
         self._life: asyncio.Task[str] | None = None
 
     async def __aenter__(self) -> "Owner":
         fence = await leases.acquire(self._runtime.engine, self.tenant.id, cluster_id="test", actor_id=uuid4().hex[:8])
         assert fence is not None
         ownership = Ownership(self._runtime.engine, self.tenant.id, fence, owner="test")
-        self._life = asyncio.create_task(Runner(ownership, self._runtime, self.mailbox).run())
+        self._runner = Runner(ownership, self._runtime, self.mailbox)
+        self._life = asyncio.create_task(self._runner.run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -105,6 +107,11 @@ class Owner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def hurry(self) -> None:
+        """Others wait for its place."""
+        assert self._runner is not None
+        self._runner.hurry()
 
     async def ended(self) -> str:
         """Why the runner ended by itself."""

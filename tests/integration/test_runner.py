@@ -201,6 +201,22 @@ async def test_a_step_that_wakes_up_after_a_forced_delete_claims_nothing(world: 
     assert left.state is PlacementState.ABANDONED
 
 
+async def test_an_owner_that_is_to_make_room_leaves_as_soon_as_it_is_at_rest(world: World) -> None:
+    """Idle owners of this world never leave by themselves."""
+    tenant = await world.create(spec("1"))
+    async with world.owner(tenant) as owner:
+        async with world.held("apply_compute.before_record") as reached:
+            await world.until(tenant, lambda v: reached.exists())
+            owner.hurry()
+        assert await owner.ended() == "passivated"
+        view = await world.settled(tenant, Status.READY, 1)
+        assert view.execution.state is ExecutionState.SUCCEEDED, "not before its work was done"
+    async with world.owner(tenant) as owner:
+        await world.until(tenant, lambda v: not owner.mailbox.dirty)
+        owner.hurry()
+        assert await owner.ended() == "passivated"
+
+
 async def test_a_heal_that_is_cancelled_while_it_waits_ends_as_failed_and_can_be_retried(world: World) -> None:
     tenant = await world.create(spec("1"))
     async with world.owner(tenant):

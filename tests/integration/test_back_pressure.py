@@ -1,0 +1,117 @@
+"""The ceiling of live actors: who is at rest makes room, newcomers get in, nobody is told twice."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from actors.runtime import Runtime
+from actors.supervisor import Supervisor
+from controlplane.model import ExecutionState
+from controlplane.persistence.tables import executions
+from providers.compute.fake import FakeCloud
+from tests.integration.named_actors import Handle, NamedActors, Tenant
+from tests.integration.owner import World, create, spec
+
+CEILING = 2
+SECONDS = 20.0
+
+
+class Cluster:
+    """A supervisor under a ceiling, and the tenants' actors that it makes."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._patch = patch
+        self._named = NamedActors(patch)
+        self.most = 0
+        """As many lived at once."""
+        self.begun: list[tuple[str, Tenant]] = []
+        patch.setattr("actors.supervisor.ceiling", lambda max_connections: CEILING)
+        patch.setattr("actors.supervisor.list_named_actors", lambda all_namespaces: [])
+        patch.setattr("actors.supervisor.TenantActor", self)
+        self._name = ""
+
+    def options(self, *, name: str, **_: object) -> "Cluster":
+        self._name = name
+        return self
+
+    def remote(self, name: str) -> Handle:
+        if self._name not in self._named.live:
+            tenant = Tenant(gone=lambda actor=self._name: self._named.live.pop(actor, None))  # type: ignore[misc]
+            self._named.live[self._name] = tenant
+            self.begun.append((name, tenant))
+            self.most = max(self.most, len(self.live))
+        return self._named.get(self._name, "landlord")
+
+    @asynccontextmanager
+    async def supervised(self, runtime: Runtime) -> AsyncIterator[Supervisor]:
+        self._patch.setattr("actors.supervisor.build_runtime", lambda **_: runtime)
+        supervisor = self._named.live["supervisor"] = Supervisor.__new__(Supervisor)
+        await supervisor.__init__()  # as Ray does
+        try:
+            yield supervisor
+        finally:
+            tasks = list(supervisor._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def live(self) -> list[Tenant]:
+        return [actor for actor in self._named.live.values() if isinstance(actor, Tenant)]
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.begun]
+
+    async def admitted(self, supervisor: Supervisor, name: str) -> None:
+        async with asyncio.timeout(SECONDS):
+            while not await supervisor.activate(name):  # noqa: ASYNC110, who is at rest is on its way out
+                await asyncio.sleep(0.01)
+
+    async def rest(self, name: str) -> None:
+        """As its owner: its execution is over, and there is nothing more to do."""
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(executions).where(executions.c.tenant_name == name).values(state=ExecutionState.FAILED)
+            )
+        dict(self.begun)[name].rest()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not condition():  # noqa: ASYNC110, the supervisor's own tasks bring it about
+            await asyncio.sleep(0.01)
+
+
+async def test_contention(
+    engine: AsyncEngine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster, world = Cluster(monkeypatch, engine), World(engine, database_url, tmp_path, FakeCloud())
+    everybody = [f"t{number}" for number in range(6)]
+    for name in everybody:
+        await create(engine, name, spec())
+    # One sweep an hour: whoever gets in later does so because somebody left.
+    async with world.net(LANDLORD_SWEEP_SECONDS="3600") as runtime, cluster.supervised(runtime) as supervisor:
+        await until(lambda: len(cluster.begun) == CEILING and all(tenant.told for _, tenant in cluster.begun))
+        for name in set(everybody) - set(cluster.names):
+            assert not await supervisor.activate(name), "turned away again and again"
+        for turn in range(CEILING, len(everybody)):
+            leaves = cluster.names[turn - CEILING]
+            await cluster.rest(leaves)
+            await until(lambda turn=turn: len(cluster.begun) == turn + 1)  # type: ignore[misc]
+            assert leaves not in await supervisor.live()
+        assert sorted(cluster.names) == everybody, "each came in, once"
+        assert cluster.most == CEILING
+        assert max(tenant.told for _, tenant in cluster.begun) == 1
+        for name in cluster.names[-CEILING:]:
+            await cluster.rest(name)
+        for name in ("t0", "t1"):  # back again
+            await cluster.admitted(supervisor, name)
+        assert not await supervisor.activate("t2")
+        await until(lambda: [tenant.told for tenant in cluster.live] == [1, 1])  # as newcomers

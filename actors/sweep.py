@@ -21,7 +21,7 @@ from controlplane.persistence import bootstrap, census, events, freeze, idempote
 from controlplane.persistence.census import TenantKey
 from controlplane.persistence.resting import Serving, by_execution, resting
 from controlplane.persistence.transaction import transaction
-from controlplane.ports import ComputeProvider, Resource
+from controlplane.ports import ComputeProvider, KeepsBelongings, Resource
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +163,18 @@ class Sweep:
         if not await self._destroy(provider, resource):
             return False
         await self.runtime.store.removed(resource.ownership.execution)
+        if fact.tenant_deleted:
+            await self._forget(provider, resource)
         return True
+
+    @staticmethod
+    async def _forget(provider: ComputeProvider, resource: Resource) -> None:
+        """What came with it, made by a step that died long after the delete's last look."""
+        if isinstance(provider, KeepsBelongings):
+            try:
+                await provider.forget(resource.ownership.owner, resource.ownership.tenant_id)
+            except LandlordError as error:
+                logger.warning("what belonged to %s is not removed: %s", resource.name, error)
 
     @staticmethod
     async def _destroy(provider: ComputeProvider, resource: Resource) -> bool:

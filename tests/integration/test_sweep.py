@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
@@ -265,6 +265,33 @@ async def test_what_bears_the_labels_of_another_spec_is_replaced(world: World) -
         assert await net.looked() == []
     (now,) = world.cloud.instances()
     assert now.id != changed
+
+
+class Keeping(FakeCompute):
+    """Remembers whose belongings were removed."""
+
+    def __init__(self, cloud: FakeCloud) -> None:
+        super().__init__(cloud)
+        self.forgotten: list[UUID] = []
+
+    async def forget(self, owner: str, tenant_id: UUID) -> None:
+        assert not await self.list_owned(owner, tenant_id), "something still uses it"
+        self.forgotten.append(tenant_id)
+
+
+async def test_a_leftover_of_a_deleted_tenant_goes_with_what_it_brought(world: World) -> None:
+    """Its step died between the create and the gate, long after the delete: nobody else will look."""
+    tenant = await served(world)
+    (made,) = world.cloud.instances()
+    async with world.owner(tenant):
+        await world.delete()
+        await world.settled(tenant, Status.DELETED)
+    await world.cloud.create(made.name, made.labels, made.config)
+    keeping = Keeping(world.cloud)
+    async with world.net() as runtime:
+        net = Net(replace(runtime, compute={"fake": keeping}))
+        await net.looked()
+    assert (world.cloud.instances(), keeping.forgotten) == ((), [tenant.id])
 
 
 async def test_what_an_owner_left_that_died_before_its_clean_up_is_due(world: World) -> None:

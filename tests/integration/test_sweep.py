@@ -155,6 +155,18 @@ async def test_a_degraded_tenant_that_seems_well_is_looked_at_by_its_actor(world
         assert await Net(runtime).looked() == [("acme", Priority.DRIFT)], "by a supervisor that never saw it unwell"
 
 
+class Keeping(FakeCompute):
+    """Remembers whose belongings were removed."""
+
+    def __init__(self, cloud: FakeCloud) -> None:
+        super().__init__(cloud)
+        self.forgotten: list[UUID] = []
+
+    async def forget(self, owner: str, tenant_id: UUID) -> None:
+        assert not await self.list_owned(owner, tenant_id), "something still uses it"
+        self.forgotten.append(tenant_id)
+
+
 async def test_a_leftover_goes_and_what_serves_stays(world: World) -> None:
     tenant = await served(world)
     (serving,) = world.cloud.instances()
@@ -163,12 +175,14 @@ async def test_a_leftover_goes_and_what_serves_stays(world: World) -> None:
         await world.patch(spec("2", refuses="no"))
         owner.mailbox.mark()
         await world.until(tenant, lambda v: world.cloud.calls.get("destroy") == 1)
+    keeping = Keeping(world.cloud)
     async with world.net() as runtime:
-        net = Net(runtime)
+        net = Net(replace(runtime, compute={"fake": keeping}))
         await net.looked()
         assert len(world.cloud.instances()) == 2, "one that does not go is tried again by the next sweep"
         await net.looked()
     assert [left.id for left in world.cloud.instances()] == [serving.id]
+    assert keeping.forgotten == [], "its tenant lives"
 
 
 @pytest.mark.parametrize("scope", ["tenant", "provider:fake", "all"])
@@ -265,18 +279,6 @@ async def test_what_bears_the_labels_of_another_spec_is_replaced(world: World) -
         assert await net.looked() == []
     (now,) = world.cloud.instances()
     assert now.id != changed
-
-
-class Keeping(FakeCompute):
-    """Remembers whose belongings were removed."""
-
-    def __init__(self, cloud: FakeCloud) -> None:
-        super().__init__(cloud)
-        self.forgotten: list[UUID] = []
-
-    async def forget(self, owner: str, tenant_id: UUID) -> None:
-        assert not await self.list_owned(owner, tenant_id), "something still uses it"
-        self.forgotten.append(tenant_id)
 
 
 async def test_a_leftover_of_a_deleted_tenant_goes_with_what_it_brought(world: World) -> None:

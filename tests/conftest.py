@@ -17,7 +17,14 @@ from controlplane.persistence import bootstrap
 from controlplane.persistence.engine import create_engine
 from tests.e2e.installation import Installation, free_port
 
-pytest_plugins = ["tests.engines", "tests.registry", "tests.aws", "tests.restate", "tests.side_by_side"]
+pytest_plugins = [
+    "tests.engines",
+    "tests.registry",
+    "tests.aws",
+    "tests.restate",
+    "tests.side_by_side",
+    "tests.e2e.engines",
+]
 TEMPLATE = "landlord_template"
 
 

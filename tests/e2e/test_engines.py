@@ -8,69 +8,30 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from tests.aws import ACCOUNT, Answer, AwsEmulator, AwsFront, Forward, let_no_heartbeat_repeat_a_failure, refusal
-from tests.e2e.installation import Installation, free_port, gone, ready, until
+from tests.aws import Answer, AwsEmulator, AwsFront, Forward, refusal
+from tests.e2e.engines import ENGINES
+from tests.e2e.installation import Installation, gone, ready, until
 from tests.e2e.test_path import containers_of, docker_spec
 from tests.restate import RestateServer
 
 pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(300)]
 
-ENGINES = ("embedded", "restate", "stepfunctions")
-QUEUE = "e2e-steps"
 MADE = "apply_compute.before_record"
 """Failpoint: the container is there, and no row knows it."""
 
 
 @pytest.fixture(scope="module")
-def restate(restate_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestateServer]:
-    server = RestateServer(restate_program, tmp_path_factory.mktemp("restate-e2e"))
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture(scope="module")
-def aws(aws_emulator: AwsEmulator) -> Iterator[AwsFront]:
-    with AwsFront(aws_emulator) as front:
-        let_no_heartbeat_repeat_a_failure(front)
-        yield front
-
-
-@pytest.fixture(scope="module")
-def installation(
-    restate: RestateServer, aws: AwsFront, aws_emulator: AwsEmulator, docker_engine: object, short_dir: Path
-) -> Iterator[Installation]:
-    sqs = aws_emulator.client("sqs")
-    queue = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
-    sqs.close()
-    installation = Installation(
-        short_dir / "engines",
-        free_port(),
-        **aws_emulator.environment,
-        LANDLORD_COMPUTE_PROVIDERS="docker",
-        LANDLORD_RESTATE_INGRESS_URL=restate.ingress,
-        LANDLORD_RESTATE_ADMIN_URL=restate.admin,
-        LANDLORD_AWS_ENDPOINT_URL=aws.url,
-        LANDLORD_STEPFUNCTIONS_QUEUE_URL=queue,
-        LANDLORD_STEPFUNCTIONS_ROLE_ARN=f"arn:aws:iam::{ACCOUNT}:role/landlord-machines",
-        LANDLORD_STEPFUNCTIONS_PREFIX="e2e",
-        LANDLORD_STEP_MAX_ATTEMPTS="20",
-        # A cold actor on a busy machine: the answer is to be the engine's refusal, not that nobody was there in time.
-        LANDLORD_TRIGGER_TIMEOUT_SECONDS="60",
-    )
-    installation.up()
-    yield installation
-    installation.run("down", "--purge", timeout=300)
+def installation(three_engines: Installation) -> Installation:
+    return three_engines
 
 
 def tenant(name: str, engine: str, image: str) -> dict[str, Any]:

@@ -16,6 +16,10 @@ from tests.engines import bounce_docker
 
 Fault = Callable[[Installation, random.Random], Awaitable[str]]
 
+COMES_BY_SECONDS = 8.0
+"""Under load, so long at most until an actor lives or a step comes to a point: there are clients that create, change
+and delete all the time."""
+
 
 def _titled(installation: Installation, title: str) -> list[psutil.Process]:
     found = []
@@ -30,6 +34,21 @@ def tenant_actors(installation: Installation) -> list[psutil.Process]:
     return _titled(installation, "ray::Tenant") + _titled(installation, "ray::tenant")
 
 
+async def _come_by(there: Callable[[], bool]) -> bool:
+    """False: it did not happen in time."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(COMES_BY_SECONDS):
+            while not there():  # noqa: ASYNC110, it happens in other processes
+                await asyncio.sleep(0.05)
+            return True
+    return False
+
+
+async def _some_actors(installation: Installation) -> list[psutil.Process]:
+    await _come_by(lambda: bool(tenant_actors(installation)))
+    return tenant_actors(installation)
+
+
 def _kill(processes: list[psutil.Process], sent: signal.Signals = signal.SIGKILL) -> int:
     for process in processes:
         with suppress(ProcessLookupError):
@@ -38,12 +57,12 @@ def _kill(processes: list[psutil.Process], sent: signal.Signals = signal.SIGKILL
 
 
 async def kill_a_tenant_actor(installation: Installation, rng: random.Random) -> str:
-    actors = tenant_actors(installation)
+    actors = await _some_actors(installation)
     return f"killed {_kill(rng.sample(actors, 1)) if actors else 0} of {len(actors)} tenant actors"
 
 
 async def kill_all_tenant_actors(installation: Installation, rng: random.Random) -> str:
-    actors = tenant_actors(installation)
+    actors = await _some_actors(installation)
     return f"killed {_kill(actors)} tenant actors"
 
 
@@ -59,7 +78,7 @@ async def kill_a_replica(installation: Installation, rng: random.Random) -> str:
 
 async def pause_an_actor(installation: Installation, rng: random.Random) -> str:
     """SIGSTOP for some seconds in the middle of whatever it does."""
-    actors = tenant_actors(installation)
+    actors = await _some_actors(installation)
     if not actors:
         return "no actor to pause"
     chosen = rng.sample(actors, 1)
@@ -85,26 +104,25 @@ async def kill_in_the_middle_of_an_effect(installation: Installation, rng: rando
 
 
 async def hold_a_step(installation: Installation, rng: random.Random) -> str:
-    """Whoever comes by in these seconds waits in the middle of making its resource, and goes on much later."""
+    """Whoever comes by waits in the middle of making its resource, and goes on much later."""
     place = rng.choice(["gate", "past_gate"])  # before the rows are asked, or with their answer in hand
     point = installation.failpoints / f"apply_compute.{place}_{rng.randint(1, 3)}"
-    point.write_text("hold")
-    await asyncio.sleep(4)
-    point.unlink(missing_ok=True)
     reached = point.with_name(f"{point.name}.reached")
-    held = reached.exists()
+    point.write_text("hold")
+    held = await _come_by(reached.exists)
+    if held:
+        await asyncio.sleep(4)
+    point.unlink(missing_ok=True)
     reached.unlink(missing_ok=True)
     return f"held {'a step' if held else 'nobody'} at {point.name}"
 
 
 async def _armed(installation: Installation, point: str, what: str) -> str:
-    """For so long as a step may come by."""
+    """Until a step has come by."""
     armed = installation.failpoints / point
     armed.write_text(what)
-    for _ in range(20):
-        if not armed.exists():
-            return f"{what} at {point}"
-        await asyncio.sleep(0.1)
+    if await _come_by(lambda: not armed.exists()):
+        return f"{what} at {point}"
     armed.unlink(missing_ok=True)
     return f"nobody came by {point}"
 

@@ -4,6 +4,8 @@ remembers what was. So the expected end is known: the last acknowledged request.
 
 import asyncio
 import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,3 +132,40 @@ class Client:
 
     def _next_color(self) -> str:
         return f"{self.name}-{self.rng.getrandbits(32):08x}"
+
+
+@asynccontextmanager
+async def load_on(clients: Sequence[Client], seconds: float = 0.0) -> AsyncIterator[None]:
+    """All of them ask within the block, and for so many seconds at least. After it all that they asked is
+    acknowledged."""
+    loop = asyncio.get_running_loop()
+    end, over = loop.time() + seconds, asyncio.Event()
+    loads = [
+        asyncio.create_task(_drive(client, lambda: loop.time() < end or not over.is_set()), name=client.name)
+        for client in clients
+    ]
+    try:
+        yield
+        over.set()
+        await asyncio.gather(*loads)
+    finally:
+        for load in loads:
+            load.cancel()
+        await asyncio.gather(*loads, return_exceptions=True)
+
+
+async def _drive(client: Client, goes_on: Callable[[], bool]) -> None:
+    while goes_on():
+        await (client.drop_mid_flight() if client.rng.random() < 0.15 else client.act())
+        await asyncio.sleep(client.rng.uniform(0, 1.0))
+
+
+async def delete_all(clients: Sequence[Client]) -> None:
+    """After any prefix of requests and faults a DELETE ends `deleted`."""
+    for client in clients:
+        if client.color is not None:
+            await client.delete()
+
+
+def acknowledged(clients: Sequence[Client]) -> int:
+    return sum(client.acknowledged for client in clients)

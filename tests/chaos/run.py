@@ -10,13 +10,16 @@ from secrets import token_hex
 
 from tests.chaos.faults import Fault
 from tests.chaos.invariants import check
-from tests.chaos.load import Client
+from tests.chaos.load import Client, acknowledged, delete_all, load_on
 from tests.e2e.installation import Installation
+
+FELT_SECONDS = 2.0
+"""After the last fault: what it killed is coming back."""
 
 
 @dataclass
 class Report:
-    """What a run did. `during`: acknowledgements from the first fault on."""
+    """What a run did. `during`: acknowledgements from the first fault to the last, for as long as that is felt."""
 
     seed: int
     faults: list[str] = field(default_factory=list)
@@ -39,40 +42,21 @@ async def run(
             for number in range(tenants)
         ]
         try:
-            loads = [asyncio.create_task(_drive(client, load_seconds)) for client in clients]
             before = None
-            for fault in faults:
-                await asyncio.sleep(rng.uniform(0.3, load_seconds / (len(faults) + 1)))
-                before = _acknowledged(clients) if before is None else before
-                report.faults.append(f"{fault.__name__}: {await fault(installation, rng)}")
-            await asyncio.gather(*loads)
-            report.acknowledged = _acknowledged(clients)
-            report.during = report.acknowledged - (before or 0)
+            async with load_on(clients, load_seconds):
+                for fault in faults:
+                    await asyncio.sleep(rng.uniform(0.3, load_seconds / (len(faults) + 1)))
+                    before = acknowledged(clients) if before is None else before
+                    report.faults.append(f"{fault.__name__}: {await fault(installation, rng)}")
+                await asyncio.sleep(FELT_SECONDS)
+                report.during = acknowledged(clients) - (before or 0)
+            report.acknowledged = acknowledged(clients)
             assert report.during > 0, "nothing was acknowledged during the faults"
             await check(installation, clients, http)
-            await _delete_all(clients)
+            await delete_all(clients)
             await check(installation, clients, http)
         except Exception as error:
             why = str(error) if isinstance(error, AssertionError) else repr(error)
             raise AssertionError(f"seed {seed}, after {report.faults}: {why}") from error
     report.seconds = time.monotonic() - began
     return report
-
-
-def _acknowledged(clients: Sequence[Client]) -> int:
-    return sum(client.acknowledged for client in clients)
-
-
-async def _drive(client: Client, seconds: float) -> None:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    while loop.time() < end:
-        await (client.drop_mid_flight() if client.rng.random() < 0.15 else client.act())
-        await asyncio.sleep(client.rng.uniform(0, 1.0))
-
-
-async def _delete_all(clients: Sequence[Client]) -> None:
-    """After any prefix of requests and faults a DELETE ends `deleted`."""
-    for client in clients:
-        if client.color is not None:
-            await client.delete()

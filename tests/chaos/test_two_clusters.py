@@ -1,22 +1,41 @@
 """Two Ray clusters on one database: leases between them, and an actor that wakes up after another took its tenant."""
 
 import asyncio
+import itertools
+import json
+import os
+import random
 import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
+from uuid import UUID
 
 import docker
+import httpx
 import psutil
 import pytest
 import pytest_asyncio
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from controlplane.persistence.leases import LEASE_SECONDS
+from controlplane.persistence.tables import tenants
 from tests.chaos.faults import tenant_actors
+from tests.chaos.invariants import check
+from tests.chaos.load import Client, acknowledged, delete_all, load_on
 from tests.e2e.installation import Installation, free_port, gone, ready, until
 
 pytestmark = [pytest.mark.long, pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(400)]
+
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+"""Of the run under load; CHAOS_SEED gives another one."""
+TENANTS = 4
+TAKE_OVER_SECONDS = LEASE_SECONDS + 30.0
 
 
 def spec(image: str, color: str) -> dict[str, Any]:
@@ -87,6 +106,82 @@ async def test_a_paused_owner_wakes_up_after_another_cluster_took_over(
         await gone(client, "shared", 90)
         assert engine.containers.list(all=True, filters=with_label) == []
         engine.close()
+
+
+class Alternately:
+    """A client of both APIs: one request here, the next one there."""
+
+    def __init__(self, *clients: httpx.AsyncClient) -> None:
+        self._next = itertools.cycle(clients)
+
+    def __getattr__(self, method: str) -> Any:
+        return getattr(next(self._next), method)
+
+
+async def test_under_load_owners_sleep_past_their_leases_and_wake_up(
+    pair: tuple[Installation, Installation], engine: AsyncEngine, web_image: str
+) -> None:
+    """First those of one cluster, then those of the other: each time the awake one takes over what they own."""
+    rng = random.Random(SEED)
+    first = rng.randrange(2)
+    lines = [f"seed {SEED}"]
+    async with pair[0].http() as here, pair[1].http() as there:
+        both: Any = Alternately(here, there)
+        ours = f"two{SEED}-{token_hex(3)}"
+        clients = [
+            Client(f"{ours}-{number}", "docker", web_image, random.Random(rng.random()), both)
+            for number in range(TENANTS)
+        ]
+        try:
+            async with load_on(clients):
+                for asleep, awake in ((pair[first], pair[1 - first]), (pair[1 - first], pair[first])):
+                    await asyncio.sleep(rng.uniform(3, 6))
+                    before = acknowledged(clients)
+                    slept = await _sleep_past_their_leases(engine, asleep, awake)
+                    during = acknowledged(clients) - before
+                    lines.append(f"{slept} owners of {asleep.home.name} slept, {during} acknowledged meanwhile")
+                    assert during > 0, "nothing was acknowledged meanwhile"
+                await asyncio.sleep(rng.uniform(1, 3))
+            lines.append(f"{acknowledged(clients)} acknowledged")
+            await check(pair[0], clients, both)
+            await delete_all(clients)
+            await check(pair[0], clients, both)
+        except Exception as error:
+            raise AssertionError(f"{lines}: {error!r}") from error
+    print("; ".join(lines))
+
+
+async def _sleep_past_their_leases(engine: AsyncEngine, asleep: Installation, awake: Installation) -> int:
+    """Every owner of the one cluster stands still until the other one has taken a tenant over. How many stood."""
+    async with asyncio.timeout(TAKE_OVER_SECONDS):
+        while not await _leased(engine, asleep):  # noqa: ASYNC110, the load brings one
+            await asyncio.sleep(0.1)
+    owners = tenant_actors(asleep)
+    for owner in owners:
+        with suppress(psutil.NoSuchProcess):
+            owner.send_signal(signal.SIGSTOP)
+    try:
+        theirs = await _leased(engine, asleep)
+        async with asyncio.timeout(TAKE_OVER_SECONDS):
+            while theirs.isdisjoint(await _leased(engine, awake)):  # noqa: ASYNC110, rows of another process
+                await asyncio.sleep(0.2)
+    finally:
+        for owner in owners:
+            with suppress(psutil.NoSuchProcess):
+                owner.send_signal(signal.SIGCONT)
+    return len(owners)
+
+
+async def _leased(engine: AsyncEngine, cluster: Installation) -> set[UUID]:
+    """Tenants that the cluster owns now."""
+    id = json.loads((cluster.home / "state.json").read_text())["cluster_id"]
+    query = select(tenants.c.id).where(
+        tenants.c.deleted_at.is_(None),
+        tenants.c.lease_owner.startswith(f"{id}/", autoescape=True),
+        tenants.c.lease_expires_at > func.clock_timestamp(),
+    )
+    async with engine.connect() as connection:
+        return set((await connection.execute(query)).scalars())
 
 
 async def _exists(path: Path, seconds: float = 60) -> None:

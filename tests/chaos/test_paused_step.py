@@ -20,7 +20,8 @@ UNDONE = ["create", "destroy"]
 async def test_a_step_paused_in_its_create_wakes_up_long_after_the_delete(
     three_engines: Installation, docker_engine: docker.DockerClient, web_image: str, engine: str
 ) -> None:
-    """The embedded engine's step ends with its owner's process; the other engines' workers live on, and make it."""
+    """The embedded engine's step ends with its owner's process, Restate's with the request that its server gives up. A
+    worker of Step Functions' lives on, and makes it."""
     point = three_engines.failpoints / "apply_compute.past_gate_1"  # the gate was open: what follows is the create
     reached = point.with_name(f"{point.name}.reached")
     name = f"paused-{engine}"
@@ -41,7 +42,7 @@ async def test_a_step_paused_in_its_create_wakes_up_long_after_the_delete(
             point.unlink(missing_ok=True)
             reached.unlink(missing_ok=True)
     async with asyncio.timeout(60):
-        while engine != "embedded" and _done(docker_engine, tenant, began) != UNDONE:  # noqa: ASYNC110, another process
+        while engine == "stepfunctions" and _done(docker_engine, tenant, began) != UNDONE:  # noqa: ASYNC110, its worker
             await asyncio.sleep(0.2)
         while three_engines.run("doctor", check=False).returncode != 0:  # noqa: ASYNC110, until the actor has left
             await asyncio.sleep(0.5)

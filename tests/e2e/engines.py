@@ -40,7 +40,7 @@ def three_engines(
         short_dir / "engines",
         free_port(),
         **aws_emulator.environment,
-        LANDLORD_COMPUTE_PROVIDERS="docker",
+        LANDLORD_COMPUTE_PROVIDERS="docker,ecs",
         LANDLORD_RESTATE_INGRESS_URL=restate.ingress,
         LANDLORD_RESTATE_ADMIN_URL=restate.admin,
         LANDLORD_AWS_ENDPOINT_URL=aws.url,

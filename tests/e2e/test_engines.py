@@ -25,6 +25,7 @@ from tests.restate import RestateServer
 
 pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(300)]
 
+CLUSTER = "e2e"
 MADE = "apply_compute.before_record"
 """Failpoint: the container is there, and no row knows it."""
 
@@ -67,6 +68,14 @@ async def states(client: httpx.AsyncClient, name: str) -> list[str]:
     return [item["state"] for item in (await client.get(f"/tenants/{name}/executions")).json()["items"]]
 
 
+def on_ecs(name: str, engine: str, image: str) -> dict[str, Any]:
+    containers = [{"name": "web", "image": image, "memory": 64}]
+    config = {"cluster": CLUSTER, "task_definition": {"containerDefinitions": containers}, "desired_count": 2}
+    health = {"interval_seconds": 1}  # ECS's own: its service has no address
+    spec = {"compute": {"provider": "ecs", "config": config}, "health": health, "workflow": {"provider": engine}}
+    return {"name": name, "spec": spec}
+
+
 def backs_off(count: int, body: dict[str, Any]) -> bool:
     """After so many attempts or more."""
     return body["workflow"]["sub_state"] == "backing-off" and body["workflow"]["retry_count"] >= count
@@ -103,6 +112,60 @@ def kill(processes: Iterable[psutil.Process]) -> int:
 
 def step_workers(installation: Installation) -> list[psutil.Process]:
     return [process for process in installation.processes() if "StepWorker" in process.cmdline()[0]]
+
+
+async def test_a_tenant_on_ecs_from_its_post_to_its_delete(
+    installation: Installation, aws_emulator: AwsEmulator
+) -> None:
+    """What the account holds is asked behind Landlord's back: one service that runs all of its tasks, then its
+    successor alone, then nothing, and no task definition of ours."""
+    account = aws_emulator.client("ecs")
+    account.create_cluster(clusterName=CLUSTER)
+    async with installation.http() as client:
+        for engine in ENGINES:
+            answer = await client.post("/tenants", json=on_ecs(f"cloud-{engine}", engine, "web:1"))
+            assert answer.status_code == 202, answer.text
+        for engine in ENGINES:
+            assert_serves(account, await ready(client, f"cloud-{engine}", 120), "web:1")
+        for engine in ENGINES:
+            patch = {"spec": {"compute": on_ecs(f"cloud-{engine}", engine, "web:2")["spec"]["compute"]}}
+            answer = await client.patch(f"/tenants/cloud-{engine}", json=patch)
+            assert answer.status_code == 202, answer.text
+        for engine in ENGINES:
+            assert_serves(account, await ready(client, f"cloud-{engine}", 120), "web:2")
+            assert await states(client, f"cloud-{engine}") == ["succeeded", "succeeded"]
+        await removed(client, *(f"cloud-{engine}" for engine in ENGINES))
+    assert services(account, "landlord-cloud-") == []
+    assert families(account, "landlord-cloud-") == []
+    account.close()
+
+
+def assert_serves(account: Any, tenant: dict[str, Any], image: str) -> None:
+    """The tenant's one service is that of its generation, runs that image, and has no older definition beside it."""
+    base = f"landlord-{tenant['name']}-{tenant['id'][-8:]}"
+    (service,) = services(account, base)
+    assert service["serviceName"] == f"{base}-g{tenant['generation']}"
+    assert tenant["observed"]["resources"] == {"service": service["serviceArn"]}
+    assert (tenant["observed"]["healthy"], tenant["observed"]["endpoints"]) == (True, [])
+    assert (service["status"], service["desiredCount"], service["runningCount"]) == ("ACTIVE", 2, 2)
+    definition = account.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
+    assert [container["image"] for container in definition["containerDefinitions"]] == [image]
+    assert families(account, base) == [f"{base}-g{tenant['generation']}"]
+
+
+def services(account: Any, prefix: str) -> list[dict[str, Any]]:
+    """Of those that the emulator lists, it calls the deleted ones INACTIVE."""
+    listed = account.list_services(cluster=CLUSTER)["serviceArns"]
+    named = [arn for arn in listed if f"/{prefix}" in arn]
+    found = account.describe_services(cluster=CLUSTER, services=named)["services"] if named else []
+    return [service for service in found if service["status"] != "INACTIVE"]
+
+
+def families(account: Any, prefix: str) -> list[str]:
+    """Of the task definitions that may still be used; the emulator's own list of families knows no status."""
+    listed = account.list_task_definitions(status="ACTIVE")["taskDefinitionArns"]
+    found = {arn.rpartition("/")[2].partition(":")[0] for arn in listed}
+    return sorted(family for family in found if family.startswith(prefix))
 
 
 async def test_create_update_twice_delete_while_a_killed_workers_step_comes_back(

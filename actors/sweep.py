@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
+from uuid import UUID
 
 from actors.breaker import Breaker
 from actors.naming import SUPERVISOR
@@ -21,7 +22,7 @@ from controlplane.persistence import bootstrap, census, events, freeze, idempote
 from controlplane.persistence.census import TenantKey
 from controlplane.persistence.resting import Serving, by_execution, resting
 from controlplane.persistence.transaction import transaction
-from controlplane.ports import ComputeProvider, KeepsBelongings, Resource
+from controlplane.ports import ComputeProvider, KeepsBelongings, ListsBelongings, Resource
 
 logger = logging.getLogger(__name__)
 
@@ -125,13 +126,17 @@ class Sweep:
         await self._compare(name, identity, listed)
         removed = await self._judge_orphans(name, provider, [r for r in listed if r.ownership.execution not in known])
         leftovers = [r for r in listed if (fact := known.get(r.ownership.execution)) and fact.sweepable]
-        return removed + sum(await self._all(self._remove(provider, r) for r in leftovers))
+        removed += sum(await self._all(self._remove(provider, r) for r in leftovers))
+        if isinstance(provider, ListsBelongings) and not await self._is_frozen(name):
+            for tenant_id in await census.deleted_among(self.runtime.engine, await provider.keepers(owner)):
+                await self._forget(provider, owner, tenant_id)
+        return removed
 
     async def _judge_orphans(self, name: str, provider: ComputeProvider, found: Collection[Resource]) -> int:
         """Each is told to the trail once, and removed once its grace is over and a re-check still knows no row."""
         fresh, overdue = self.orphans.seen(name, found)
         await self._tell("orphan.found", name, fresh)
-        if overdue and {"all", f"provider:{name}"} & set(await freeze.scopes(self.runtime.engine)):
+        if overdue and await self._is_frozen(name):
             return 0
         still = await census.facts(self.runtime.engine, {resource.ownership.execution for resource in overdue})
         unwanted = [resource for resource in overdue if resource.ownership.execution not in still]
@@ -164,17 +169,20 @@ class Sweep:
             return False
         await self.runtime.store.removed(resource.ownership.execution)
         if fact.tenant_deleted:
-            await self._forget(provider, resource)
+            await self._forget(provider, resource.ownership.owner, resource.ownership.tenant_id)
         return True
 
     @staticmethod
-    async def _forget(provider: ComputeProvider, resource: Resource) -> None:
-        """What came with it, made by a step that died long after the delete's last look."""
+    async def _forget(provider: ComputeProvider, owner: str, tenant_id: UUID) -> None:
+        """Belongings of a deleted tenant: of a step that died long after the delete's last look."""
         if isinstance(provider, KeepsBelongings):
             try:
-                await provider.forget(resource.ownership.owner, resource.ownership.tenant_id)
+                await provider.forget(owner, tenant_id)
             except LandlordError as error:
-                logger.warning("what belonged to %s is not removed: %s", resource.name, error)
+                logger.warning("what belonged to the deleted tenant %s is not removed yet: %s", tenant_id, error)
+
+    async def _is_frozen(self, provider: str) -> bool:
+        return not {"all", f"provider:{provider}"}.isdisjoint(await freeze.scopes(self.runtime.engine))
 
     @staticmethod
     async def _destroy(provider: ComputeProvider, resource: Resource) -> bool:

@@ -99,6 +99,13 @@ async def deleted(engine: AsyncEngine, tenant_id: UUID) -> bool:
         return (await connection.execute(query)).first() is not None
 
 
+async def deleted_among(engine: AsyncEngine, tenant_ids: Collection[UUID]) -> list[UUID]:
+    """Those of them that have ended `deleted`."""
+    query = select(tenants.c.id).where(tenants.c.id.in_(tenant_ids), tenants.c.deleted_at.is_not(None))
+    async with single(engine) as connection:
+        return list((await connection.execute(query)).scalars())
+
+
 async def silent_owners(engine: AsyncEngine, cluster_id: str, seconds: float) -> list[str]:
     """Names of the tenants whose owner, of this cluster, has let its lease expire more than so many seconds ago."""
     query = select(tenants.c.name).where(

@@ -1,6 +1,6 @@
 """A compute platform, and what it shows of a resource."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -220,6 +220,16 @@ class KeepsBelongings(Protocol):
         """Remove it all; called once the tenant's last resource is gone for good. Nothing there is success.
 
         Raises Retryable while something still uses it."""
+        ...
+
+
+@runtime_checkable
+class ListsBelongings(KeepsBelongings, Protocol):
+    """Capability: whose belongings there are, in a call or two, so that the sweep finds what came after the tenant's
+    end: of a step that slept over the delete and died before it had made its resource."""
+
+    async def keepers(self, owner: str) -> Collection[UUID]:
+        """Ids of that owner's tenants that have belongings, complete or an error. Raises EngineUnavailable."""
         ...
 
 

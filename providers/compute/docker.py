@@ -114,6 +114,10 @@ class DockerCompute:
         """Raises Retryable while a container still uses one of them."""
         await self._threads.run(self._engine.forget, _labels(owner, tenant_id))
 
+    async def keepers(self, owner: str) -> set[UUID]:
+        labelled = await self._threads.run(self._engine.belongings, _labels(owner, None))
+        return {UUID(labels["landlord.tenant-id"]) for labels in labelled}
+
     async def logs(self, resource_id: str, tail: int) -> str:
         return await self._threads.run(self._engine.logs, resource_id, tail)
 

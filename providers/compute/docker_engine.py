@@ -148,6 +148,12 @@ class DockerEngine:
             for volume in api.volumes(filters={"label": list(labels)})["Volumes"] or ():
                 _remove(api.remove_volume, volume["Name"])
 
+    def belongings(self, labels: Sequence[str]) -> list[Mapping[str, str]]:
+        """All labels of the networks and volumes that bear these."""
+        with self._speaking() as api:
+            volumes = api.volumes(filters={"label": list(labels)})["Volumes"] or ()
+            return [found["Labels"] for found in (*api.networks(filters={"label": list(labels)}), *volumes)]
+
     def close(self) -> None:
         if self._api is not None:
             self._api.close()

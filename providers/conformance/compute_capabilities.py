@@ -15,7 +15,14 @@ import pytest
 
 from controlplane.errors import Unsupported
 from controlplane.model import HealthSpec
-from controlplane.ports import ComputeProvider, DesiredResource, KeepsBelongings, ProvidesLogs, Resource
+from controlplane.ports import (
+    ComputeProvider,
+    DesiredResource,
+    KeepsBelongings,
+    ListsBelongings,
+    ProvidesLogs,
+    Resource,
+)
 from providers.conformance.compute_bench import SETTLE_SECONDS, Gate, desire
 
 Belongings = Callable[[str, UUID], Awaitable[Sequence[str]]]
@@ -102,6 +109,8 @@ class BelongingsConformance:
         kept, kept_of_others = await belongings(owner, tenant_id), await belongings(owner, other_id)
         assert kept
         assert kept_of_others
+        if isinstance(another, ListsBelongings):
+            assert set(await another.keepers(owner)) == {tenant_id, other_id}
         await another.forget(f"test-{uuid4()}", tenant_id)
         assert await belongings(owner, tenant_id) == kept, "another owner's word does not count"
         await asyncio.gather(*(another.forget(owner, tenant_id) for _ in range(2)))
@@ -110,3 +119,5 @@ class BelongingsConformance:
         assert await belongings(owner, other_id) == kept_of_others
         await another.forget(owner, other_id)
         assert await belongings(owner, other_id) == []
+        if isinstance(another, ListsBelongings):
+            assert not await another.keepers(owner)

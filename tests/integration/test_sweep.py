@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -293,6 +293,35 @@ async def test_a_leftover_of_a_deleted_tenant_goes_with_what_it_brought(world: W
         net = Net(replace(runtime, compute={"fake": keeping}))
         await net.looked()
     assert (world.cloud.instances(), keeping.forgotten) == ((), [(tenant.id, 0)])
+
+
+class Listing(Keeping):
+    """Says that these tenants have belongings."""
+
+    def __init__(self, cloud: FakeCloud, *tenant_ids: UUID) -> None:
+        super().__init__(cloud)
+        self.tenant_ids = tenant_ids
+
+    async def keepers(self, owner: str) -> Sequence[UUID]:
+        return self.tenant_ids
+
+
+async def test_belongings_of_a_deleted_tenant_go_and_no_others(world: World) -> None:
+    """A step slept over the delete, made a volume, and died before its container: no resource would show it."""
+    gone = await served(world)
+    async with world.owner(gone):
+        await world.delete()
+        await world.settled(gone, Status.DELETED)
+    again = await served(world)
+    listing = Listing(world.cloud, gone.id, again.id, uuid4())
+    async with world.net() as runtime:
+        net = Net(replace(runtime, compute={"fake": listing}))
+        await freeze.freeze(world.engine, "provider:fake", actor="test")
+        await net.looked()
+        assert listing.forgotten == [], "nothing is removed where all is paused"
+        await freeze.thaw(world.engine, "provider:fake", actor="test")
+        await net.looked()
+    assert [tenant_id for tenant_id, _ in listing.forgotten] == [gone.id]
 
 
 async def test_what_an_owner_left_that_died_before_its_clean_up_is_due(world: World) -> None:

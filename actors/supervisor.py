@@ -221,7 +221,7 @@ class Supervisor:
     async def _wake(self, tenant: TenantKey) -> bool:
         """False: there is no room for its actor, or it did not answer."""
         if tenant.name not in self._live:
-            if await census.deleted(self._runtime.engine, tenant.id):
+            if await census.deleted_among(self._runtime.engine, [tenant.id]):
                 return True  # it waited in the queue for so long that all is done
             if await self._full():
                 return False

@@ -199,8 +199,8 @@ class Sweep:
         """What should run against what does. Another engine's placements are not ours to judge."""
         there = by_execution(listed)
         engines = {identity, *self.runtime.settings.lost_engines}
-        for serving in await resting(self.runtime.engine):
-            if serving.provider != name or serving.engine_identity not in engines:
+        for serving in await resting(self.runtime.engine, name):
+            if serving.engine_identity not in engines:
                 continue
             resource = serving.resource_among(there)
             drift = serving.drift(resource)

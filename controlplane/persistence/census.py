@@ -92,15 +92,8 @@ async def owned_elsewhere(engine: AsyncEngine, name: str, cluster_id: str) -> bo
         return (await connection.execute(query)).first() is not None
 
 
-async def deleted(engine: AsyncEngine, tenant_id: UUID) -> bool:
-    """True: it has ended `deleted`, and nobody needs to wake for it."""
-    query = select(tenants.c.id).where(tenants.c.id == tenant_id, tenants.c.deleted_at.is_not(None))
-    async with single(engine) as connection:
-        return (await connection.execute(query)).first() is not None
-
-
 async def deleted_among(engine: AsyncEngine, tenant_ids: Collection[UUID]) -> list[UUID]:
-    """Those of them that have ended `deleted`."""
+    """Those of them that have ended `deleted`: nobody needs to wake for one."""
     query = select(tenants.c.id).where(tenants.c.id.in_(tenant_ids), tenants.c.deleted_at.is_not(None))
     async with single(engine) as connection:
         return list((await connection.execute(query)).scalars())
@@ -135,8 +128,6 @@ class ExecutionFact:
     """Its tenant has a queued or active execution, which may be about to remove it."""
     frozen: bool
     """Its tenant is paused, or all are: nothing acts."""
-    spec_hash: str
-    """Of the spec that it is to have."""
 
     @property
     def leftover(self) -> bool:
@@ -160,7 +151,6 @@ async def facts(engine: AsyncEngine, execution_ids: Collection[str]) -> Mapping[
         select(
             executions.c.id,
             executions.c.state,
-            executions.c.spec_hash,
             tenants.c.id.label("tenant_id"),
             tenants.c.name,
             tenants.c.serving_execution,
@@ -180,7 +170,6 @@ async def facts(engine: AsyncEngine, execution_ids: Collection[str]) -> Mapping[
                 tenant_deleted=row.deleted_at is not None,
                 busy=row.busy,
                 frozen=row.frozen,
-                spec_hash=row.spec_hash,
             )
             for row in await connection.execute(query)
         }

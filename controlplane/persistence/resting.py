@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import select, true
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import Endpoint, HealthSpec, PlacementState, Status
@@ -64,8 +64,9 @@ def by_execution(listed: Iterable[Resource]) -> Mapping[str, Sequence[Resource]]
     return found
 
 
-async def resting(engine: AsyncEngine) -> list[Serving]:
-    """Tenants with a serving execution, nothing queued or active, not frozen, and no deletion asked for."""
+async def resting(engine: AsyncEngine, *providers: str) -> list[Serving]:
+    """Tenants with a serving execution, nothing queued or active, not frozen, and no deletion asked for: those that
+    these providers serve, or all."""
     serving = executions.alias("serving")
     query = (
         select(
@@ -89,6 +90,7 @@ async def resting(engine: AsyncEngine) -> list[Serving]:
             ~frozen(),
             placements.c.state.in_((PlacementState.INTENDED, PlacementState.PLACED)),
             ~unfinished(),
+            placements.c.provider.in_(providers) if providers else true(),
         )
     )
     async with single(engine) as connection:

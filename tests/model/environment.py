@@ -110,7 +110,6 @@ class Environment:
             tenant_deleted=not present or tenant.deleted,
             busy=world.active is not None or world.queued is not None,
             frozen=present and tenant.paused,
-            spec_hash="",
         )
         return fact.sweepable
 

@@ -83,16 +83,14 @@ class RestateWorkflow:
         )
 
     async def setup(self) -> None:
-        """Register our endpoint: the server asks it what it serves, so it must be up. The same URL again is success.
+        """Register our endpoint as the one for new executions: the server asks it what it serves, so it must be up.
 
-        Raises EngineUnavailable (one of the two does not answer) or Terminal."""
-        order = {"uri": self._endpoint, "use_http_11": True}
-        answer = await self._call(self._admin, "POST", "/deployments", json=order, timeout=REGISTER_SECONDS)
-        if answer.status_code == 409:
-            # What it serves there has changed in a way that executions in flight can bear: JOURNAL is the same.
-            answer = await self._call(
-                self._admin, "POST", "/deployments", json={**order, "force": True}, timeout=REGISTER_SECONDS
-            )
+        The same URL again is success. Raises EngineUnavailable (one of the two does not answer) or Terminal."""
+        answer = await self._register()
+        # 409: what it serves there has changed, in a way that executions in flight can bear (JOURNAL is the same).
+        # Another newest one: we were registered before it, and come back to what the server takes for known.
+        if answer.status_code == 409 or (answer.is_success and await self._newest() != answer.json()["id"]):
+            answer = await self._register(force=True)
         if answer.is_error:
             raise EngineUnavailable(f"Restate did not register {self._endpoint}: {_said(answer)}")
 
@@ -173,7 +171,16 @@ class RestateWorkflow:
         await self._ingress.aclose()
         await self._admin.aclose()
 
+    async def _register(self, *, force: bool = False) -> httpx.Response:
+        order = {"uri": self._endpoint, "use_http_11": True, "force": force}
+        return await self._call(self._admin, "POST", "/deployments", json=order, timeout=REGISTER_SECONDS)
+
     # --- asking ---
+
+    async def _newest(self) -> str | None:
+        """The id of the deployment that gets new executions."""
+        answer = await self._call(self._admin, "GET", f"/services/{SERVICE}")
+        return str(answer.json()["deployment_id"]) if answer.is_success else None
 
     async def _invocation(self, execution_id: str) -> dict[str, Any] | None:
         rows = await self._query(

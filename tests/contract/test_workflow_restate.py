@@ -346,6 +346,21 @@ async def becomes_suspended(server: RestateServer, invocation: str) -> None:
 
 
 class TestReleases:
+    async def test_an_endpoint_that_comes_back_gets_new_executions(
+        self, provider: RestateWorkflow, bench: Bench, restate_server: RestateServer, served: list[Endpoint]
+    ) -> None:
+        """Another was registered since, and is gone: a release was taken back, or a port."""
+        served.append(Endpoint(build_app(Bench().attempts)))
+        await served[0].start()
+        between = restate_at(restate_server, served[0])
+        await between.setup()
+        await between.close()
+        await served[0].stop()
+        await provider.setup()
+        started = await provider.start(bench.order)
+        assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
+        await served[0].start()
+
     async def test_another_journal_goes_beside_the_one_in_flight(
         self, provider: RestateWorkflow, bench: Bench, restate_server: RestateServer, served: list[Endpoint]
     ) -> None:

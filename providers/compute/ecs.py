@@ -26,7 +26,6 @@ from providers.compute.threads import Threads
 THREADS = 8
 DRAIN_SECONDS = 150.0
 """For tasks to end: ECS kills them after their `stopTimeout`, which is 120 s at most."""
-LOOKS_FOR_TAGS = 3
 LOOK_SECONDS = 0.5
 """Between two looks at tasks that are ending; ECS has no call that waits. Doubles up to LONGEST_LOOK_SECONDS."""
 LONGEST_LOOK_SECONDS = 5.0
@@ -89,12 +88,6 @@ class EcsCompute:
 
     async def observe(self, ownership: Ownership) -> Resource | None:
         found = await self._threads.run(self._engine.find, ownership)
-        for _ in range(LOOKS_FOR_TAGS):
-            if found is None or labels(found[1]):
-                break
-            # Another call is creating it, and the service is seen before its tags are.
-            await asyncio.sleep(LOOK_SECONDS)
-            found = await self._threads.run(self._engine.find, ownership)
         if found is None or not adoptable(labels(found[1]), ownership):
             return None
         return await self._threads.run(self._engine.seen, *found)

@@ -65,7 +65,10 @@ def ecs(aws_environment: AwsEmulator) -> Iterator[AwsFront]:
                 if request["clientToken"] in answered:
                     return answered[request["clientToken"]]
                 try:
-                    there = own.describe_services(cluster=request["cluster"], services=[request["serviceName"]])
+                    # With tags: the emulator would else leave them out of what it answers others at that moment.
+                    there = own.describe_services(
+                        cluster=request["cluster"], services=[request["serviceName"]], include=["TAGS"]
+                    )
                 except ClientError:
                     return forward()
                 if any(service["status"] != "INACTIVE" for service in there["services"]):

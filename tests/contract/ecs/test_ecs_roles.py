@@ -1,0 +1,108 @@
+"""Roles that lead to other accounts, and credentials that stay in the SDK."""
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from controlplane.errors import NotAvailableYet
+from controlplane.ports import ResourceState
+from providers.compute import ecs_aws
+from providers.compute.ecs import EcsCompute
+from providers.conformance.compute_bench import desire
+from tests.aws import REGION, AwsEmulator, AwsFront
+from tests.contract.ecs.bench import CLUSTER, ELSEWHERE, OPEN, ROLE, active_definitions, client_as, inspected, web
+
+
+async def test_a_role_leads_to_another_account_and_is_found_there_again(
+    provider: EcsCompute, another: EcsCompute, owner: str, aws_environment: AwsEmulator
+) -> None:
+    away = client_as(aws_environment, ROLE)
+    away.create_cluster(clusterName=CLUSTER)
+    desired = desire(owner, web(assume_role_arn=ROLE))
+    made = await provider.apply(desired, OPEN)
+    assert made.id == f"arn:aws:ecs:{REGION}:{ELSEWHERE}:service/{CLUSTER}/{made.name} as {ROLE}"
+    (service,) = away.describe_services(cluster=CLUSTER, services=[made.name])["services"]
+    assert service["desiredCount"] == 2
+    assert [found.id for found in await another.list_owned(owner)] == [made.id]
+    assert [found.id for found in await another.list_owned(owner, desired.ownership.tenant_id)] == [made.id]
+    observed = await another.observe(desired.ownership)
+    assert observed is not None
+    assert observed.id == made.id
+    await another.stop(made.id)
+    assert (await inspected(another, made)).state is ResourceState.STOPPED
+    await another.destroy(made.id)
+    assert await provider.inspect(made.id) is None
+    ssm = aws_environment.client("ssm")
+    path = f"/landlord/{owner}/{desired.ownership.tenant_id}"
+    assert [p["Value"] for p in ssm.get_parameters_by_path(Path=path)["Parameters"]] == [ROLE]
+    await another.forget(owner, desired.ownership.tenant_id)
+    assert ssm.get_parameters_by_path(Path=path)["Parameters"] == []
+    assert active_definitions(away, made.name) == []
+    ssm.close()
+    away.close()
+
+
+async def test_a_role_is_assumed_once_and_again_before_it_expires(
+    provider: EcsCompute, owner: str, ecs: AwsFront, aws_environment: AwsEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = client_as(aws_environment, ROLE)
+    away.create_cluster(clusterName=CLUSTER)
+    resource = await provider.apply(desire(owner, web(assume_role_arn=ROLE)), OPEN)
+    await provider.inspect(resource.id)
+    assert ecs.calls["AssumeRole"] == 1
+    monkeypatch.setattr(ecs_aws, "RENEW", timedelta(hours=13))
+    renewing = EcsCompute(endpoint_url=ecs.url)
+    for times in (2, 3):
+        await renewing.inspect(resource.id)
+        assert ecs.calls["AssumeRole"] == times
+    await renewing.close()
+    away.close()
+
+
+async def test_a_role_that_may_not_be_assumed_is_named(provider: EcsCompute, owner: str, ecs: AwsFront) -> None:
+    denied = desire(owner, web(assume_role_arn=ROLE))
+
+    ecs.refuse("AssumeRole", "AccessDenied", f"User is not authorized to perform: sts:AssumeRole on {ROLE}", 403)
+    with pytest.raises(NotAvailableYet, match=f"does not allow sts:AssumeRole.*{ROLE}"):
+        await provider.apply(denied, OPEN)
+    del ecs.rules["AssumeRole"]
+    await provider.forget(owner, denied.ownership.tenant_id)
+
+
+async def test_no_credential_is_in_an_id_a_row_an_error_or_a_log(
+    provider: EcsCompute,
+    owner: str,
+    ecs: AwsFront,
+    aws_environment: AwsEmulator,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither the installation's own nor those of a role, through a whole life with a refusal in it."""
+    given: list[str] = []
+    assume = ecs_aws.AwsClients._assume
+
+    def noted(clients: ecs_aws.AwsClients, role: str) -> Any:
+        identity = assume(clients, role)
+        given.extend(identity.session.get_credentials().get_frozen_credentials()[:3])
+        return identity
+
+    monkeypatch.setattr(ecs_aws.AwsClients, "_assume", noted)
+    away = client_as(aws_environment, ROLE)
+    away.create_cluster(clusterName=CLUSTER)
+    away.close()
+    desired = desire(owner, web(assume_role_arn=ROLE))
+    with caplog.at_level(logging.INFO):
+        made = await provider.apply(desired, OPEN)
+        seen = [made, await provider.list_owned(owner), await provider.identity(), await provider.health()]
+        ecs.refuse("UpdateService", "UnrecognizedClientException", f"The security token {given[2]} is invalid")
+        with pytest.raises(NotAvailableYet) as refused:
+            await provider.stop(made.id)
+        del ecs.rules["UpdateService"]
+        await provider.destroy(made.id)
+        await provider.forget(owner, desired.ownership.tenant_id)
+    told = repr((seen, str(refused.value), refused.value.fields, caplog.text))
+    secrets = [*given, aws_environment.environment["AWS_SECRET_ACCESS_KEY"]]
+    assert len(secrets) == 4
+    assert not [secret for secret in secrets if secret in told]

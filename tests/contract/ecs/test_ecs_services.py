@@ -1,0 +1,130 @@
+"""What ecs makes in an account, finds there again, and leaves to nobody."""
+
+import asyncio
+import threading
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from controlplane.errors import NameConflict, NotAvailableYet, NotCurrent
+from controlplane.model import HealthSpec
+from controlplane.ports import KeepsBelongings, ResourceState
+from controlplane.probe import HealthProber
+from providers.compute.ecs import EcsCompute
+from providers.conformance.compute_bench import Gate, desire
+from tests.aws import ACCOUNT, REGION, Answer, AwsFront, Forward, refusal
+from tests.contract.ecs.bench import CLUSTER, OPEN, active_definitions, definition, inspected, web
+
+
+async def test_a_service_bears_our_tags_and_runs_what_was_asked_for(
+    provider: EcsCompute, owner: str, client: Any
+) -> None:
+    resource = await provider.apply(desire(owner, web(launch_type="EC2")), OPEN)
+    name = resource.ownership.name
+    assert resource.id == f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/{CLUSTER}/{name}"
+    (service,) = client.describe_services(cluster=CLUSTER, services=[name], include=["TAGS"])["services"]
+    assert (service["desiredCount"], service["launchType"], service["propagateTags"]) == (2, "EC2", "SERVICE")
+    assert resource.ownership.labels().items() <= {tag["key"]: tag["value"] for tag in service["tags"]}.items()
+    assert active_definitions(client, name) == [service["taskDefinition"]]
+    described = client.describe_task_definition(taskDefinition=service["taskDefinition"], include=["TAGS"])
+    assert {tag["key"]: tag["value"] for tag in described["tags"]} == resource.ownership.labels()
+    prober = HealthProber()
+    result = await prober.probe(await inspected(provider, resource), HealthSpec())
+    await prober.close()
+    assert (resource.endpoints, result.healthy) == ((), True)
+
+
+async def test_no_task_runs_before_the_gate_was_asked_again(
+    provider: EcsCompute, owner: str, client: Any, ecs: AwsFront
+) -> None:
+    with pytest.raises(NotCurrent) as refused:
+        await provider.apply(desire(owner, web()), Gate(True, False))
+    (service,) = client.describe_services(cluster=CLUSTER, services=[refused.value.made])["services"]
+    assert service["desiredCount"] == 0
+    assert ecs.calls.get("UpdateService", 0) == 0
+    left = await provider.inspect(str(refused.value.made))
+    assert left is not None
+    assert (left.state, left.detail) == (ResourceState.STOPPED, "the service is scaled to no tasks")
+
+
+async def test_its_own_definitions_go_with_it_and_those_of_others_stay(
+    provider: EcsCompute, another: EcsCompute, owner: str, client: Any
+) -> None:
+    family = f"shared-{uuid4().hex[:8]}"
+    shared = client.register_task_definition(family=family, **definition())["taskDefinition"]["taskDefinitionArn"]
+    named = await provider.apply(desire(owner, web(task_definition=shared)), OPEN)
+    desired = desire(owner, web())
+    inline, _ = await asyncio.gather(provider.apply(desired, OPEN), another.apply(desired, OPEN))
+    stranger = client.register_task_definition(family=inline.name, **definition())["taskDefinition"]
+    await provider.destroy(named.id)
+    await provider.destroy(inline.id)
+    assert active_definitions(client, family) == [shared]
+    assert active_definitions(client, inline.name) == [stranger["taskDefinitionArn"]]
+    client.deregister_task_definition(taskDefinition=stranger["taskDefinitionArn"])
+
+
+async def test_a_definition_whose_service_was_never_made_goes_with_the_tenant(
+    provider: EcsCompute, owner: str, client: Any
+) -> None:
+    desired = desire(owner, web(cluster="no-such-cluster"))
+    with pytest.raises(NotAvailableYet, match="no such ECS cluster") as refused:
+        await provider.apply(desired, OPEN)
+    assert refused.value.fields["code"] == "ClusterNotFoundException"
+    assert len(active_definitions(client, desired.ownership.name)) == 1
+    assert isinstance(provider, KeepsBelongings)
+    await provider.forget(owner, uuid4())
+    assert len(active_definitions(client, desired.ownership.name)) == 1
+    await provider.forget(owner, desired.ownership.tenant_id)
+    await provider.forget(owner, desired.ownership.tenant_id)
+    assert active_definitions(client, desired.ownership.name) == []
+
+
+async def test_services_are_found_in_every_cluster_by_who_knows_no_config(
+    provider: EcsCompute, another: EcsCompute, owner: str, client: Any
+) -> None:
+    other = f"other-{uuid4().hex[:8]}"
+    client.create_cluster(clusterName=other)
+    desired = [desire(owner, web(cluster=cluster)) for cluster in (CLUSTER, other)]
+    made = [await provider.apply(one, OPEN) for one in desired]
+    assert sorted(found.id for found in await another.list_owned(owner)) == sorted(one.id for one in made)
+    observed = await another.observe(desired[1].ownership)
+    assert observed is not None
+    assert observed.id == made[1].id
+    await another.destroy(made[1].id)
+    client.delete_cluster(cluster=other)
+    assert [found.id for found in await another.list_owned(owner)] == [made[0].id]
+    assert await provider.observe(desired[1].ownership) is None
+
+
+async def test_a_create_whose_answer_is_lost_makes_one_service(
+    provider: EcsCompute, owner: str, ecs: AwsFront, client: Any
+) -> None:
+    """ExecuteAndTimeout: the SDK sends the request again, with the token by which ECS knows it."""
+    create, lost = ecs.rules["CreateService"], threading.Event()
+
+    def lose_the_first(request: dict[str, Any], forward: Forward) -> Answer:
+        answer = create(request, forward)
+        if lost.is_set():
+            return answer
+        lost.set()
+        return refusal("ServiceUnavailable", "lost on the way", 503)
+
+    ecs.rules["CreateService"] = lose_the_first
+    with pytest.raises(NotCurrent) as refused:
+        await provider.apply(desire(owner, web()), Gate(True, False))
+    (left,) = await provider.list_owned(owner)
+    assert refused.value.made == left.id
+    assert ecs.calls["CreateService"] == 2
+    assert len(active_definitions(client, left.name)) == 1
+
+
+async def test_a_stranger_under_the_name_is_a_conflict(provider: EcsCompute, owner: str, client: Any) -> None:
+    desired = desire(owner, web())
+    client.register_task_definition(family="stranger", **definition())
+    client.create_service(
+        cluster=CLUSTER, serviceName=desired.ownership.name, taskDefinition="stranger", desiredCount=0
+    )
+    with pytest.raises(NameConflict, match="belongs to somebody else"):
+        await provider.apply(desired, OPEN)
+    client.delete_service(cluster=CLUSTER, service=desired.ownership.name, force=True)

@@ -1,0 +1,36 @@
+"""The process provider as its tests have it: in a directory of its own, nothing of it running at the end."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from controlplane.probe import HealthProber
+from providers.compute.process import ProcessCompute
+from tests.contract.process.bench import OWNER
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    home = Path(tempfile.mkdtemp(prefix="ll-process-"))
+    yield home / "processes"
+    shutil.rmtree(home)
+
+
+@pytest_asyncio.fixture
+async def provider(root: Path) -> AsyncIterator[ProcessCompute]:
+    provider = ProcessCompute(root)
+    yield provider
+    for resource in await provider.list_owned(OWNER):
+        await provider.destroy(resource.id)
+    await provider.close()
+
+
+@pytest_asyncio.fixture
+async def prober() -> AsyncIterator[HealthProber]:
+    prober = HealthProber()
+    yield prober
+    await prober.close()

@@ -94,7 +94,15 @@ def build_runtime(
         compute=compute,
         workflow=registry.enabled_workflow(WorkflowEnvironment(settings, store, run_step, clock)),
         prober=prober,
-        steps=Steps(store, compute, prober, clock, Failpoints(settings.failpoints), settings.lost_engines),
+        steps=Steps(
+            store,
+            compute,
+            prober,
+            clock,
+            Failpoints(settings.failpoints),
+            settings.lost_engines,
+            timeout_seconds=settings.step_timeout_seconds,
+        ),
         policy=Policy(
             idle=settings.idle_seconds,
             deadline=settings.provision_deadline_seconds,

@@ -64,6 +64,8 @@ class Settings(BaseModel):
     """Identities of engines that are gone for good (a machine, a Docker Engine): what they held is made anew."""
     trigger_timeout_seconds: Seconds = 2.0
     step_max_attempts: int = Field(default=5, ge=1, le=100)
+    step_timeout_seconds: Seconds = 600.0
+    """For one attempt at a step; wait_healthy has the `deadline_seconds` of its spec instead."""
     provision_deadline_seconds: Seconds = 600.0
     event_retention_days: float = Field(default=90, gt=0)
     """So long the audit trail is kept; a watcher that wants to resume from before that is told so (410)."""

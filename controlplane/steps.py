@@ -6,6 +6,7 @@ runner whose attempt fails only reports: another runner of the same execution ma
 observe before they act, so a crash between an effect and its record heals by adoption.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -64,14 +65,18 @@ class Steps:
         clock: Clock,
         failpoints: Failpoints,
         lost_engines: Collection[str] = (),
+        *,
+        timeout_seconds: float = 600.0,
     ) -> None:
-        """`lost_engines`: identities of those that are gone for good, with all that they held."""
+        """`lost_engines`: identities of those that are gone for good, with all that they held. `timeout_seconds`: for
+        one attempt at a step; wait_healthy has the deadline of its spec instead."""
         self._store = store
         self._compute = compute
         self._prober = prober
         self._clock = clock
         self._failpoints = failpoints
         self._lost_engines = lost_engines
+        self._timeout_seconds = timeout_seconds
         self._verbs: Mapping[StepName, Callable[[str, StepSignals], Awaitable[None]]] = {
             StepName.PLAN: self._plan,
             StepName.APPLY_COMPUTE: self._apply_compute,
@@ -82,8 +87,16 @@ class Steps:
         }
 
     async def run(self, execution_id: str, step: StepName, signals: StepSignals) -> None:
-        """Do one step. Raises NotCurrent (stop, report), Retryable or Terminal."""
-        await self._verbs[step](execution_id, signals)
+        """Do one step. Raises NotCurrent (stop, report), Retryable (also where it takes too long) or Terminal."""
+        # A provider whose calls have no bound of their own would hold a delete, which has no deadline, for ever.
+        bound = asyncio.timeout(None if step is StepName.WAIT_HEALTHY else self._timeout_seconds)
+        try:
+            async with bound:
+                await self._verbs[step](execution_id, signals)
+        except TimeoutError:
+            if not bound.expired():
+                raise
+            raise Retryable(f"{step} took longer than {self._timeout_seconds:g} s") from None
 
     async def probe_once(self, execution_id: str, before: Probes) -> Probes:
         """One round of wait_healthy, for engines that sleep durably between two looks: begin with `Probes()`, hand in

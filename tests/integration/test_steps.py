@@ -9,13 +9,13 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.clock import SystemClock
-from controlplane.errors import InvalidConfig, LandlordError, NotCurrent
+from controlplane.errors import InvalidConfig, LandlordError, NotCurrent, Retryable
 from controlplane.failpoints import Failpoints
 from controlplane.model import ComputeSpec, ExecutionState, Status, StepName, TenantSpec
 from controlplane.persistence import leases, tenants
 from controlplane.persistence.ownership import Ownership
 from controlplane.persistence.runs import PostgresExecutionStore
-from controlplane.ports import DesiredResource, KeepsBelongings
+from controlplane.ports import DesiredResource, ExecutionGate, KeepsBelongings, Resource
 from controlplane.steps import Steps
 from providers.compute.fake import FakeCloud, FakeCompute
 from tests.integration.owner import create, delete
@@ -97,6 +97,51 @@ async def test_a_pull_that_outlives_the_delete_leaves_nothing(
     assert view.tenant.status is Status.DELETED
     await pulling.go_on(then)
     assert (pulling.cloud.instances(), pulling.compute.belongings) == ((), set())
+
+
+class Silent(FakeCompute):
+    """A platform that takes calls and answers none of them, from a provider without time-outs."""
+
+    answers = False
+
+    async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
+        if not self.answers:
+            await asyncio.Event().wait()
+        return await super().apply(desired, gate)
+
+    async def destroy(self, resource_id: str) -> None:
+        if not self.answers:
+            await asyncio.Event().wait()
+        await super().destroy(resource_id)
+
+
+async def test_a_platform_that_never_answers_costs_an_attempt_and_no_delete_waits_for_it(engine: AsyncEngine) -> None:
+    cloud = FakeCloud()
+    compute = Silent(cloud)
+    store = PostgresExecutionStore(engine)
+    hasty, patient = (
+        Steps(store, {"fake": compute}, ALONE, SystemClock(), Failpoints(None), timeout_seconds=seconds)
+        for seconds in (0.2, 600)
+    )
+    tenant, provision = await create(engine, "acme", SPEC)
+    fence = await leases.acquire(engine, tenant.id, cluster_id="here", actor_id="a")
+    assert fence is not None
+    owner = Ownership(engine, tenant.id, fence, owner="test")
+    await owner.promote(provision.id)
+    with pytest.raises(Retryable, match=r"^apply_compute took longer than 0\.2 s"):
+        await hasty.run(provision.id, StepName.APPLY_COMPUTE, ALONE)
+    compute.answers = True
+    await patient.run(provision.id, StepName.APPLY_COMPUTE, ALONE)
+    assert len(cloud.instances()) == 1
+    deletion = await delete(engine, "acme")
+    await owner.finish(provision.id, ExecutionState.SUPERSEDED)
+    await owner.promote(deletion.id)
+    compute.answers = False
+    with pytest.raises(Retryable, match=r"^destroy_compute took longer than 0\.2 s"):
+        await hasty.run(deletion.id, StepName.DESTROY_COMPUTE, ALONE)
+    compute.answers = True
+    await patient.run(deletion.id, StepName.DESTROY_COMPUTE, ALONE)
+    assert not cloud.instances()
 
 
 async def test_a_pull_that_outlives_its_execution_keeps_what_is_the_tenants(pulling: Pulling) -> None:

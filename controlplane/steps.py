@@ -6,7 +6,6 @@ runner whose attempt fails only reports: another runner of the same execution ma
 observe before they act, so a crash between an effect and its record heals by adoption.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -89,14 +88,9 @@ class Steps:
     async def run(self, execution_id: str, step: StepName, signals: StepSignals) -> None:
         """Do one step. Raises NotCurrent (stop, report), Retryable (also where it takes too long) or Terminal."""
         # A provider whose calls have no bound of their own would hold a delete, which has no deadline, for ever.
-        bound = asyncio.timeout(None if step is StepName.WAIT_HEALTHY else self._timeout_seconds)
-        try:
-            async with bound:
-                await self._verbs[step](execution_id, signals)
-        except TimeoutError:
-            if not bound.expired():
-                raise
-            raise Retryable(f"{step} took longer than {self._timeout_seconds:g} s") from None
+        seconds = None if step is StepName.WAIT_HEALTHY else self._timeout_seconds
+        async with self._clock.bound(seconds, Retryable(f"{step} took longer than {self._timeout_seconds:g} s")):
+            await self._verbs[step](execution_id, signals)
 
     async def probe_once(self, execution_id: str, before: Probes) -> Probes:
         """One round of wait_healthy, for engines that sleep durably between two looks: begin with `Probes()`, hand in

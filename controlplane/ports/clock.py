@@ -1,5 +1,6 @@
 """Time, so that no test sleeps for real."""
 
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -10,3 +11,7 @@ class Clock(Protocol):
     def now(self) -> datetime: ...
 
     async def sleep(self, seconds: float) -> None: ...
+
+    def bound(self, seconds: float | None, error: Exception) -> AbstractAsyncContextManager[None]:
+        """What is done inside is cancelled after so many seconds, which raises `error`. None: no bound."""
+        ...

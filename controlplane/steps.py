@@ -182,7 +182,9 @@ class Steps:
             return Probes(attempt, good, bad, again=None)
         waited = (self._clock.now() - begun).total_seconds()
         if waited >= health.deadline_seconds:
-            raise DeadlineExceeded(f"not healthy after {health.deadline_seconds:g} s: {result.detail}")
+            # What it exited with tells more than how it looked at the end, when it had just been started again.
+            told = dict.fromkeys([step.error, result.detail] if step and step.error else [result.detail])
+            raise DeadlineExceeded(f"not healthy after {health.deadline_seconds:g} s: {'; then '.join(told)}")
         if result.healthy is False and resource.state is ResourceState.STOPPED:
             raise Retryable(result.detail)
         failing = bad >= health.unhealthy_threshold and waited > health.start_period_seconds

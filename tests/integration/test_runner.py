@@ -114,6 +114,16 @@ class TestFailure:
             await world.settled(tenant, Status.READY, 3)
             assert await world.instances() == [(3, 1, "running")]
 
+    async def test_what_exits_and_is_started_again_says_why_it_exited(self, world: World) -> None:
+        """It runs when the deadline is over: what is seen then is that it does not answer."""
+        tenant = await world.create(spec("1", probe={"deadline_seconds": 2}, **SICK))
+        async with world.owner(tenant):
+            await world.until(tenant, lambda v: any(i.state == "running" for i in world.cloud.instances()))
+            (instance,) = world.cloud.instances()
+            await world.cloud.stop(instance.id)
+            view = await world.settled(tenant, Status.FAILED)
+        assert view.tenant.status_message.startswith("not healthy after 2 s: the instance is stopped")
+
     async def test_execute_and_timeout_makes_one_resource(self, world: World) -> None:
         world.cloud.script("create", "times out")
         world.cloud.script("start", "times out")

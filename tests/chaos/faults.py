@@ -3,7 +3,6 @@ followed by `landlord up`, as a person or an init system would.
 """
 
 import asyncio
-import os
 import random
 import signal
 from collections.abc import Awaitable, Callable
@@ -13,6 +12,7 @@ import psutil
 
 from tests.e2e.installation import Installation
 from tests.engines import bounce_docker
+from tests.processes import kill, named, send, titled
 
 Fault = Callable[[Installation, random.Random], Awaitable[str]]
 
@@ -21,17 +21,8 @@ COMES_BY_SECONDS = 8.0
 and delete all the time."""
 
 
-def _titled(installation: Installation, title: str) -> list[psutil.Process]:
-    found = []
-    for process in installation.processes():
-        with suppress(psutil.Error):
-            if process.cmdline()[:1] and process.cmdline()[0].startswith(title):
-                found.append(process)
-    return found
-
-
 def tenant_actors(installation: Installation) -> list[psutil.Process]:
-    return _titled(installation, "ray::Tenant") + _titled(installation, "ray::tenant")
+    return titled(("ray::Tenant", "ray::tenant"), installation.processes())
 
 
 async def _come_by(there: Callable[[], bool]) -> bool:
@@ -49,31 +40,24 @@ async def _some_actors(installation: Installation) -> list[psutil.Process]:
     return tenant_actors(installation)
 
 
-def _kill(processes: list[psutil.Process], sent: signal.Signals = signal.SIGKILL) -> int:
-    for process in processes:
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, sent)
-    return len(processes)
-
-
 async def kill_a_tenant_actor(installation: Installation, rng: random.Random) -> str:
     actors = await _some_actors(installation)
-    return f"killed {_kill(rng.sample(actors, 1)) if actors else 0} of {len(actors)} tenant actors"
+    return f"killed {kill(rng.sample(actors, 1)) if actors else 0} of {len(actors)} tenant actors"
 
 
 async def kill_all_tenant_actors(installation: Installation, rng: random.Random) -> str:
     actors = await _some_actors(installation)
-    return f"killed {_kill(actors)} tenant actors"
+    return f"killed {kill(actors)} tenant actors"
 
 
 async def kill_the_supervisor(installation: Installation, rng: random.Random) -> str:
-    supervisors = _titled(installation, "ray::Supervisor") + _titled(installation, "ray::supervisor")
-    return f"killed {_kill(supervisors)} supervisor"
+    supervisors = titled(("ray::Supervisor", "ray::supervisor"), installation.processes())
+    return f"killed {kill(supervisors)} supervisor"
 
 
 async def kill_a_replica(installation: Installation, rng: random.Random) -> str:
-    replicas = _titled(installation, "ray::ServeReplica")
-    return f"killed {_kill(rng.sample(replicas, 1)) if replicas else 0} of {len(replicas)} replicas"
+    replicas = titled("ray::ServeReplica", installation.processes())
+    return f"killed {kill(rng.sample(replicas, 1)) if replicas else 0} of {len(replicas)} replicas"
 
 
 async def pause_an_actor(installation: Installation, rng: random.Random) -> str:
@@ -82,9 +66,9 @@ async def pause_an_actor(installation: Installation, rng: random.Random) -> str:
     if not actors:
         return "no actor to pause"
     chosen = rng.sample(actors, 1)
-    _kill(chosen, signal.SIGSTOP)
+    send(signal.SIGSTOP, chosen)
     await asyncio.sleep(3)
-    _kill(chosen, signal.SIGCONT)
+    send(signal.SIGCONT, chosen)
     return "paused a tenant actor for 3 s"
 
 
@@ -134,21 +118,21 @@ async def bounce_docker_engine(installation: Installation, rng: random.Random) -
 
 
 async def kill_postgres(installation: Installation, rng: random.Random) -> str:
-    killed = _kill(installation.postgres_processes())
+    killed = kill(installation.postgres_processes())
     await asyncio.sleep(1)
     await asyncio.to_thread(installation.up)
     return f"killed {killed} Postgres processes, up again"
 
 
 async def kill_the_raylet(installation: Installation, rng: random.Random) -> str:
-    killed = _kill([p for p in installation.processes() if p.name() == "raylet"])
+    killed = kill(named("raylet", installation.processes()))
     await asyncio.sleep(1)
     await asyncio.to_thread(installation.up)
     return f"killed {killed} raylet, up again"
 
 
 async def kill_everything(installation: Installation, rng: random.Random) -> str:
-    killed = _kill(installation.processes()) + _kill(installation.postgres_processes())
+    killed = kill(installation.processes()) + kill(installation.postgres_processes())
     await asyncio.to_thread(installation.up)
     return f"killed all {killed} processes, up again"
 

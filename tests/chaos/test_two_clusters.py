@@ -9,7 +9,6 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -29,6 +28,7 @@ from tests.chaos.faults import tenant_actors
 from tests.chaos.invariants import check
 from tests.chaos.load import Client, acknowledged, delete_all, load_on
 from tests.e2e.installation import Installation, free_port, gone, ready, until
+from tests.processes import send, such
 
 pytestmark = [pytest.mark.long, pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(400)]
 
@@ -157,18 +157,14 @@ async def _sleep_past_their_leases(engine: AsyncEngine, asleep: Installation, aw
         while not await _leased(engine, asleep):  # noqa: ASYNC110, the load brings one
             await asyncio.sleep(0.1)
     owners = tenant_actors(asleep)
-    for owner in owners:
-        with suppress(psutil.NoSuchProcess):
-            owner.send_signal(signal.SIGSTOP)
+    send(signal.SIGSTOP, owners)
     try:
         theirs = await _leased(engine, asleep)
         async with asyncio.timeout(TAKE_OVER_SECONDS):
             while theirs.isdisjoint(await _leased(engine, awake)):  # noqa: ASYNC110, rows of another process
                 await asyncio.sleep(0.2)
     finally:
-        for owner in owners:
-            with suppress(psutil.NoSuchProcess):
-                owner.send_signal(signal.SIGCONT)
+        send(signal.SIGCONT, owners)
     return len(owners)
 
 
@@ -193,5 +189,5 @@ async def _exists(path: Path, seconds: float = 60) -> None:
 async def _ended(process: psutil.Process, seconds: float = 60) -> None:
     """The actor that lost its lease writes nothing more and exits."""
     async with asyncio.timeout(seconds):
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110, not a child of ours
+        while such(lambda one: one.is_running() and one.status() != psutil.STATUS_ZOMBIE, [process]):  # noqa: ASYNC110
             await asyncio.sleep(0.05)

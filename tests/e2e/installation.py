@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import psutil
 
+from tests.processes import such
+
 LANDLORD = str(Path(sys.executable).with_name("landlord"))
 UP_SECONDS = 180
 CLIENT_SERVER_LATE = "Starting Ray client server failed"
@@ -81,25 +83,12 @@ class Installation:
 
     def processes(self) -> list[psutil.Process]:
         """All that bear this home in their environment: Ray, Serve, actors, HAProxy."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("LANDLORD_HOME") == str(self.home) and process.pid != os.getpid():
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+        home = str(self.home)
+        return such(lambda process: process.environ().get("LANDLORD_HOME") == home and process.pid != os.getpid())
 
     def postgres_processes(self) -> list[psutil.Process]:
         """The embedded Postgres of this home: its processes name or stand in its data directory."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.name() == "postgres" and process.cwd().startswith(str(self.home)):
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+        return such(lambda process: process.name() == "postgres" and process.cwd().startswith(str(self.home)))
 
     def ray_environment(self) -> dict[str, str]:
         """What an operator exports to ask this home's Ray (its dashboard) with Ray's own tools."""

@@ -5,16 +5,15 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from controlplane.client import Client
 from controlplane.errors import Refused
 from tests.e2e.installation import LANDLORD, Installation
+from tests.processes import processes_with
 
 pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -127,12 +126,3 @@ def color(value: str) -> dict[str, Any]:
 def differences(installation: Installation, tenant: str) -> list[str]:
     found = json.loads(installation.run("doctor", "-o", "json", check=False).stdout)["differences"]
     return [difference["kind"] for difference in found if difference["tenant"] == tenant]
-
-
-def processes_with(color: str) -> list[int]:
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.environ().get("COLOR") == color:
-                found.append(process.pid)
-    return found

@@ -5,11 +5,9 @@ in which they break more of it.
 """
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -21,6 +19,7 @@ from tests.aws import Answer, AwsEmulator, AwsFront, Forward, refusal
 from tests.e2e.engines import ENGINES
 from tests.e2e.installation import Installation, gone, ready, until
 from tests.e2e.test_path import containers_of, docker_spec
+from tests.processes import kill, such
 from tests.restate import RestateServer
 
 pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(300)]
@@ -101,17 +100,8 @@ async def held(installation: Installation) -> AsyncIterator[None]:
         point.unlink()
 
 
-def kill(processes: Iterable[psutil.Process]) -> int:
-    count = 0
-    for process in processes:
-        with suppress(ProcessLookupError):  # many die with the first ones
-            os.kill(process.pid, signal.SIGKILL)
-            count += 1
-    return count
-
-
 def step_workers(installation: Installation) -> list[psutil.Process]:
-    return [process for process in installation.processes() if "StepWorker" in process.cmdline()[0]]
+    return such(lambda process: "StepWorker" in "".join(process.cmdline()[:1]), installation.processes())
 
 
 async def test_a_tenant_on_ecs_from_its_post_to_its_delete(

@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.local.processes import find_processes
 from controlplane.local.state import RunState
 from controlplane.local.worker import SERVER
+from tests.processes import kill, named, such, titled
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -79,7 +79,7 @@ class Machine:
         return find_processes(self.home.mark, self.home.ray)
 
     def named(self, *names: str) -> list[psutil.Process]:
-        return [process for process in self.processes() if process.name().startswith(names)]
+        return named(names, self.processes())
 
     def client(self) -> Client:
         return Client(self.url, self.home.token.read_text().strip())
@@ -136,14 +136,15 @@ def test_what_is_made_is_private_and_what_was_there_keeps_its_mode(machine: Mach
 
 
 def test_nothing_without_authentication_listens_beyond_loopback(machine: Machine) -> None:
-    pids = {process.pid: process.name() for process in machine.processes()}
+    processes = machine.processes()
+    pids, replicas = ({process.pid for process in found} for found in (processes, named("ray::ServeRepli", processes)))
     listening = [c for c in psutil.net_connections("inet") if c.pid in pids and c.status == psutil.CONN_LISTEN]
     assert len(listening) > 10
     for connection in listening:
         if connection.laddr.ip in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
             continue
         # Serve's port between deployments, which Ray binds to all addresses, behind the cluster's token.
-        assert pids[connection.pid].startswith("ray::ServeRepli"), connection
+        assert connection.pid in replicas, connection
         assert connection.laddr.port not in vars(machine.state.ports).values()
 
 
@@ -190,9 +191,7 @@ def test_up_after_kill_9_of(machine: Machine, victims: tuple[str, ...]) -> None:
     killed = machine.named(*victims)
     postgres = machine.postgres.pid if victims == ("",) else None
     assert killed
-    for process in killed:
-        with suppress(psutil.NoSuchProcess):  # it ended with one that was killed before it
-            process.kill()
+    kill(killed)
     if postgres is not None:
         os.kill(postgres, signal.SIGKILL)
 
@@ -204,26 +203,25 @@ def test_up_after_kill_9_of(machine: Machine, victims: tuple[str, ...]) -> None:
 
 def test_workers_are_forks_and_a_killed_fork_server_is_started_again(machine: Machine) -> None:
     def servers() -> list[psutil.Process]:
-        return [process for process in machine.processes() if SERVER in process.cmdline()]
+        return such(lambda process: SERVER in process.cmdline(), machine.processes())
 
-    for process in servers():
-        process.kill()
+    kill(servers())
     command = "spec.compute.config.command=[sleep, infinity]"
     done = machine.run(
         "tenant", "create", "forked", "--set", "spec.compute.provider=process", "--set", command, "--wait"
     )
     assert done.returncode == 0, done.stderr
     [server] = servers()
-    assert any(p.cmdline()[0].startswith("ray::Tenant") for p in server.children())
+    workers = server.children()
+    assert titled("ray::Tenant", workers)
     # The raylet ends its workers by process group.
-    assert all(os.getpgid(process.pid) == process.pid for process in server.children())
+    assert not such(lambda process: os.getpgid(process.pid) != process.pid, workers)
     assert machine.run("tenant", "delete", "forked", "--wait").returncode == 0
 
 
 @pytest.mark.long
 def test_two_at_once_do_not_meet(machine: Machine) -> None:
-    for process in machine.named("raylet"):
-        process.kill()
+    kill(machine.named("raylet"))
     with ThreadPoolExecutor(2) as pool:
         assert [done.returncode for done in pool.map(lambda _: machine.run("up"), range(2))] == [0, 0]
     assert len(machine.named("raylet")) == 1

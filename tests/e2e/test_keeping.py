@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from tests.e2e.installation import Installation, free_port, gone, ready, until
-from tests.e2e.test_path import PROCESS, containers_of, docker_spec, processes_with, served
+from tests.e2e.test_path import PROCESS, containers_of, docker_spec, served
+from tests.processes import processes_with
 
 pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(240)]
 

@@ -1,19 +1,16 @@
 """The whole path over real HTTP: POST, ready, PATCH, DELETE; duplicates, races, kills and bad input."""
 
 import asyncio
-import os
-import signal
 import subprocess
 import sys
-from contextlib import suppress
 from typing import Any
 
 import docker
 import httpx
-import psutil
 import pytest
 
 from tests.e2e.installation import Installation, gone, ready, until
+from tests.processes import kill, processes_with
 
 pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -54,17 +51,6 @@ def containers_of(tenant_id: str) -> list[Any]:
         return list(client.containers.list(all=True, filters={"label": f"landlord.tenant-id={tenant_id}"}))
     finally:
         client.close()
-
-
-def processes_with(color: str) -> list[int]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("COLOR") == color:
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
 
 
 async def served(tenant: dict[str, Any]) -> str:
@@ -266,9 +252,7 @@ async def test_everything_killed_in_the_middle_of_five_provisions(installation: 
         assert {answer.status_code for answer in answers} == {202}
         for name in names:
             await until(client, name, lambda t: t["status"] == "provisioning", 60)
-    for process in [*installation.processes(), *installation.postgres_processes()]:
-        with suppress(ProcessLookupError):  # many die with the first ones
-            os.kill(process.pid, signal.SIGKILL)
+    kill([*installation.processes(), *installation.postgres_processes()])
     held.unlink()
     await asyncio.to_thread(installation.up)
     async with installation.http() as client:

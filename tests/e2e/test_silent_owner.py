@@ -7,7 +7,8 @@ from contextlib import suppress
 import pytest
 
 from tests.e2e.installation import Installation, gone, ready
-from tests.e2e.test_path import process_spec, processes_with
+from tests.e2e.test_path import process_spec
+from tests.processes import processes_with
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(240)]
 

@@ -10,9 +10,10 @@ from contextlib import suppress
 
 import psutil
 
+from controlplane.model import Action
 from tests.e2e.installation import Installation
 from tests.engines import bounce_docker
-from tests.processes import kill, named, send, titled
+from tests.processes import kill, named, send, such, titled
 
 Fault = Callable[[Installation, random.Random], Awaitable[str]]
 
@@ -22,7 +23,13 @@ and delete all the time."""
 
 
 def tenant_actors(installation: Installation) -> list[psutil.Process]:
-    return titled(("ray::Tenant", "ray::tenant"), installation.processes())
+    """Also those in the middle of a step: while a call runs, Ray titles the process by its name, `acme/update/plan`."""
+
+    def owns(process: psutil.Process) -> bool:
+        title = "".join(process.cmdline()[:1])
+        return title.startswith(("ray::Tenant", "ray::tenant")) or any(f"/{action}/" in title for action in Action)
+
+    return such(owns, installation.processes())
 
 
 async def _come_by(there: Callable[[], bool]) -> bool:

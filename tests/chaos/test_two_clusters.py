@@ -162,7 +162,7 @@ async def _sleep_past_their_leases(engine: AsyncEngine, asleep: Installation, aw
         theirs = await _leased(engine, asleep)
         async with asyncio.timeout(TAKE_OVER_SECONDS):
             while theirs.isdisjoint(await _leased(engine, awake)):  # noqa: ASYNC110, rows of another process
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.1)
     finally:
         send(signal.SIGCONT, owners)
     return len(owners)

@@ -22,9 +22,14 @@ def named(names: str | tuple[str, ...], among: Iterable[psutil.Process]) -> list
     return such(lambda process: process.name().startswith(names), among)
 
 
+def title(process: psutil.Process) -> str:
+    """The first word of its command line: Ray's say there what they are. Empty: it is dead."""
+    return "".join(process.cmdline()[:1])
+
+
 def titled(titles: str | tuple[str, ...], among: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """By how their command line begins: Ray's say there what they are."""
-    return such(lambda process: "".join(process.cmdline()[:1]).startswith(titles), among)
+    """By how their title begins."""
+    return such(lambda process: title(process).startswith(titles), among)
 
 
 def processes_with(color: str) -> list[int]:

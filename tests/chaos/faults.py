@@ -13,7 +13,7 @@ import psutil
 from controlplane.model import Action
 from tests.e2e.installation import Installation
 from tests.engines import bounce_docker
-from tests.processes import kill, named, send, such, titled
+from tests.processes import kill, named, send, such, title, titled
 
 Fault = Callable[[Installation, random.Random], Awaitable[str]]
 
@@ -26,8 +26,8 @@ def tenant_actors(installation: Installation) -> list[psutil.Process]:
     """Also those in the middle of a step: while a call runs, Ray titles the process by its name, `acme/update/plan`."""
 
     def owns(process: psutil.Process) -> bool:
-        title = "".join(process.cmdline()[:1])
-        return title.startswith(("ray::Tenant", "ray::tenant")) or any(f"/{action}/" in title for action in Action)
+        said = title(process)
+        return said.startswith(("ray::Tenant", "ray::tenant")) or any(f"/{action}/" in said for action in Action)
 
     return such(owns, installation.processes())
 

@@ -19,7 +19,7 @@ from tests.aws import Answer, AwsEmulator, AwsFront, Forward, refusal
 from tests.e2e.engines import ENGINES
 from tests.e2e.installation import Installation, gone, ready, until
 from tests.e2e.test_path import containers_of, docker_spec
-from tests.processes import kill, such
+from tests.processes import kill, such, title
 from tests.restate import RestateServer
 
 pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(300)]
@@ -101,7 +101,7 @@ async def held(installation: Installation) -> AsyncIterator[None]:
 
 
 def step_workers(installation: Installation) -> list[psutil.Process]:
-    return such(lambda process: "StepWorker" in "".join(process.cmdline()[:1]), installation.processes())
+    return such(lambda process: "StepWorker" in title(process), installation.processes())
 
 
 async def test_a_tenant_on_ecs_from_its_post_to_its_delete(

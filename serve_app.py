@@ -18,7 +18,7 @@ from actors.directory import RayDirectory
 from actors.naming import NAMESPACE, SUPERVISOR
 from actors.runtime import Identity, database_url
 from actors.shared import SharedState
-from actors.supervisor import ensure_supervisor
+from actors.supervisor.actor import ensure_supervisor
 from controlplane.api.app import create_app
 from controlplane.settings import load_settings
 from providers import registry

@@ -10,7 +10,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
 from actors.naming import NAMESPACE, SUPERVISOR, tenant_actor
-from actors.tenant import as_wake
+from actors.tenant.actor import as_wake
 from controlplane.errors import EngineUnavailable
 from controlplane.ports import ProviderHealth, Wake
 

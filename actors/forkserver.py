@@ -25,7 +25,7 @@ from pathlib import Path
 import ray._private.workers.default_worker  # noqa: F401
 import uvloop  # noqa: F401
 
-import actors.runner  # noqa: F401
+import actors.tenant.runner  # noqa: F401
 from controlplane.local.build import build_id
 from controlplane.local.worker import DONE
 from controlplane.settings import load_settings

@@ -11,16 +11,16 @@ from fastapi import FastAPI
 from ray import serve
 
 from actors import nodes
-from actors.execution import VisibleStepRunner
 from actors.runtime import Runtime, build_runtime
 from actors.shared import SharedState
-from controlplane.attempts import Attempts
+from actors.visible_steps import VisibleStepRunner
 from controlplane.clock import SystemClock
 from controlplane.settings import Settings
+from controlplane.steps.attempts import Attempts
 from providers import registry
-from providers.workflow.restate import RestateWorkflow
-from providers.workflow.restate_app import build_app
-from providers.workflow.restate_status import JOURNAL
+from providers.workflow.restate.app import build_app
+from providers.workflow.restate.provider import RestateWorkflow
+from providers.workflow.restate.status import JOURNAL
 
 APPLICATION = "restate"
 ROUTE = "/restate"

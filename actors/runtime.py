@@ -10,14 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from controlplane.clock import SystemClock
 from controlplane.errors import SettingsError
 from controlplane.failpoints import Failpoints
+from controlplane.lifecycle.owner_state import Policy
 from controlplane.local.build import build_id
 from controlplane.persistence.engine import create_engine
-from controlplane.persistence.runs import PostgresExecutionStore
+from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.ports import ComputeProvider, StepRunner, WorkflowEnvironment, WorkflowProvider
-from controlplane.probe import HealthProber
 from controlplane.settings import Settings, load_settings
-from controlplane.steps import Steps
-from controlplane.view import Policy
+from controlplane.steps.probe import HealthProber
+from controlplane.steps.run import Steps
 from providers import registry
 from providers.registry import Enabled
 

@@ -12,16 +12,16 @@ import ray
 from ray.exceptions import RayError
 
 from actors import nodes
-from actors.execution import VisibleStepRunner
 from actors.naming import NAMESPACE
 from actors.runtime import Runtime, build_runtime
 from actors.shared import SharedState
-from controlplane.attempts import Attempts
+from actors.visible_steps import VisibleStepRunner
 from controlplane.clock import SystemClock
 from controlplane.settings import Settings
+from controlplane.steps.attempts import Attempts
 from providers import registry
-from providers.workflow.stepfunctions import StepFunctionsWorkflow
-from providers.workflow.stepfunctions_worker import StepWorker, worker_of
+from providers.workflow.stepfunctions.provider import StepFunctionsWorkflow
+from providers.workflow.stepfunctions.worker import StepWorker, worker_of
 
 WORKERS = 2
 CONNECTIONS = 5

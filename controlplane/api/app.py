@@ -8,17 +8,17 @@ from fastapi import FastAPI
 from starlette.types import Lifespan
 
 from controlplane.api import failures, openapi
-from controlplane.api.body_limit import BodyLimit
-from controlplane.api.deadline import Deadline
-from controlplane.api.edge import Edge
+from controlplane.api.middleware.body_limit import BodyLimit
+from controlplane.api.middleware.deadline import Deadline
+from controlplane.api.middleware.request_log import Edge
 from controlplane.api.replica import Parts, replica
-from controlplane.api.routers import admin, docs, events, executions, freeze, health, logs, providers, tenants, tokens
+from controlplane.api.routers import admin, docs, events, executions, health, logs, pause, providers, tenants, tokens
 from controlplane.ports import ComputeProvider, TenantDirectory
 from controlplane.settings import Settings
 
 ROUTERS = (
     tenants.router,
-    freeze.router,
+    pause.router,
     logs.router,
     executions.router,
     events.router,

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import LandlordError
 from controlplane.model import Status
-from controlplane.persistence import bootstrap, census
-from controlplane.persistence.census import ExecutionFact, TenantFact
+from controlplane.persistence import bootstrap, fleet
+from controlplane.persistence.fleet import ExecutionFact, TenantFact
 from controlplane.persistence.resting import Drift, Serving, by_execution, resting
 from controlplane.ports import ComputeProvider, Resource, TenantDirectory
 
@@ -43,7 +43,7 @@ async def differences(
             found.append(Difference("unchecked", None, None, f"{name}: {error.message}"))
     at_rest = await resting(engine)
     for name, (identity, listed) in listings.items():
-        known = await census.facts(engine, {resource.ownership.execution for resource in listed})
+        known = await fleet.facts(engine, {resource.ownership.execution for resource in listed})
         found += _unwanted(name, listed, known)
         found += _drifted(identity, [one for one in at_rest if one.provider == name], listed)
     for one in at_rest:
@@ -51,7 +51,7 @@ async def differences(
             detail = f"compute provider {one.provider!r}, which serves it, is not enabled"
             found.append(Difference("unchecked", one.tenant.name, one.resource_id, detail))
     live = set(await directory.live())
-    found += _misplaced(await census.tenant_facts(engine), live)
+    found += _misplaced(await fleet.tenant_facts(engine), live)
     return found
 
 

@@ -16,8 +16,8 @@ from fastapi import Depends, Header, Query, Request
 from starlette.responses import Response
 
 from controlplane.api import plans, request_id
-from controlplane.api.deadline import extend
 from controlplane.api.etags import etag
+from controlplane.api.middleware.deadline import extend
 from controlplane.api.problem import problem_response
 from controlplane.api.replica import Here, Replica
 from controlplane.api.request_id import log

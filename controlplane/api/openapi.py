@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from controlplane.api.documents import ALLOWANCE, BODIES, HEADERS, named
+from controlplane.api.openapi_parts import ALLOWANCE, BODIES, HEADERS, named
 from controlplane.api.problem import Problem, examples
 from controlplane.api.schemas.execution import ExecutionOut
 from controlplane.api.schemas.tenant import TenantOut

@@ -9,9 +9,9 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.api.background import Background
+from controlplane.api.concurrency_limit import Slots
 from controlplane.api.feed import EventFeed
 from controlplane.api.rate_limit import RateLimit
-from controlplane.api.slots import Slots
 from controlplane.api.token_cache import TokenCache
 from controlplane.errors import ProviderNotEnabled
 from controlplane.persistence.engine import create_engine

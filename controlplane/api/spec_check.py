@@ -6,10 +6,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from controlplane.api import masking
-from controlplane.api.bodies import TenantDocument
 from controlplane.api.failures import invalid_body, validation_failed
 from controlplane.api.merge_patch import merge
 from controlplane.api.replica import Replica
+from controlplane.api.schemas.requests import TenantDocument
 from controlplane.api.security import require_role
 from controlplane.errors import InvalidConfig, Refused, Unsupported
 from controlplane.model import Tenant, TenantSpec

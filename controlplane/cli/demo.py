@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import typer
 
-from controlplane.cli.answer import await_tenant
 from controlplane.cli.console import errors, output
-from controlplane.cli.exits import Exit
+from controlplane.cli.exit_codes import Exit
+from controlplane.cli.show_tenant import await_tenant
 from controlplane.client import Client, TenantDocument
 from controlplane.errors import Refused
 from controlplane.settings import load_settings

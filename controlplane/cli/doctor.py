@@ -3,7 +3,7 @@
 import typer
 
 from controlplane.cli.console import output, progress
-from controlplane.cli.exits import Exit
+from controlplane.cli.exit_codes import Exit
 from controlplane.cli.output import Format, FormatOption, show
 from controlplane.client import Client, ConsistencyDocument
 from controlplane.settings import load_settings

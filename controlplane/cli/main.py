@@ -9,8 +9,8 @@ from controlplane.cli import (
     drain,
     events,
     execution,
-    freeze,
     logs,
+    pause,
     plan,
     providers,
     restore,
@@ -18,7 +18,7 @@ from controlplane.cli import (
     tenant,
     token,
 )
-from controlplane.cli.exits import HELP, Commands
+from controlplane.cli.exit_codes import HELP, Commands
 
 app = typer.Typer(
     cls=Commands,
@@ -41,8 +41,8 @@ app.command(rich_help_panel="Tenants")(demo.demo)
 
 app.command(rich_help_panel="Operations")(events.events)
 app.command(rich_help_panel="Operations")(providers.providers)
-app.command(rich_help_panel="Operations")(freeze.pause)
-app.command(rich_help_panel="Operations")(freeze.resume)
+app.command(rich_help_panel="Operations")(pause.pause)
+app.command(rich_help_panel="Operations")(pause.resume)
 app.command(rich_help_panel="Operations")(doctor.doctor)
 app.add_typer(token.app, name="token", rich_help_panel="Operations")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from controlplane.cli.console import output
-from controlplane.cli.documents import read_document
+from controlplane.cli.input import read_document
 from controlplane.cli.options import Assignments, File
 from controlplane.cli.output import Format, FormatOption, show
 from controlplane.client import ChangeDocument, Client, PlanDocument

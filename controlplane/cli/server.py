@@ -9,7 +9,7 @@ import typer
 from controlplane.cli.bootstrap import PostgresBootstrap
 from controlplane.cli.cluster import Cluster
 from controlplane.cli.console import errors, output, progress
-from controlplane.cli.exits import Exit
+from controlplane.cli.exit_codes import Exit
 from controlplane.cli.output import Format, FormatOption, fields, show
 from controlplane.client import Client
 from controlplane.errors import EngineUnavailable, Refused

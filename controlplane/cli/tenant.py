@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from controlplane.cli.answer import answer, show_tenants
-from controlplane.cli.documents import read_document
+from controlplane.cli.input import read_document
 from controlplane.cli.options import DEFAULT_TIMEOUT, Assignments, File, IfMatch, Key, Name, Timeout, Wait
 from controlplane.cli.output import Format, FormatOption
+from controlplane.cli.show_tenant import answer, show_tenants
 from controlplane.client import Client
 from controlplane.settings import load_settings
 

@@ -33,7 +33,7 @@ from controlplane.model.spec import (
     WorkflowSpec,
     canonical_json,
 )
-from controlplane.model.words import (
+from controlplane.model.states import (
     ACTIVE,
     CURRENT,
     STEPS,

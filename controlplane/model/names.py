@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import StringConstraints
 
-from controlplane.model.words import Action
+from controlplane.model.states import Action
 
 MAX_NAME = 40
 """Execution ids are at most 80 characters long (Step Functions' limit), so a name has at most 40."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from controlplane.model.spec import TenantSpec
-from controlplane.model.words import (
+from controlplane.model.states import (
     Action,
     ExecutionState,
     Status,

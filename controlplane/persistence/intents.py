@@ -12,8 +12,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import func, insert
 from sqlalchemy.exc import IntegrityError
 
-from controlplane.conditions import with_condition
 from controlplane.errors import Refused
+from controlplane.lifecycle.conditions import with_condition
+from controlplane.lifecycle.transitions import Cause
 from controlplane.model import (
     Action,
     Execution,
@@ -25,11 +26,10 @@ from controlplane.model import (
     execution_id,
 )
 from controlplane.persistence import executions, rows, tenants
-from controlplane.persistence.lifecycle import LIVE_PLACEMENTS
+from controlplane.persistence.snapshot import LIVE_PLACEMENTS
 from controlplane.persistence.tables import placements
 from controlplane.persistence.tables import tenants as tenants_table
 from controlplane.persistence.transaction import Transaction
-from controlplane.transitions import Cause
 
 
 @dataclass(frozen=True, slots=True)

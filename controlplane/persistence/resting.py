@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import Endpoint, HealthSpec, PlacementState, Status
 from controlplane.persistence import rows
-from controlplane.persistence.census import TenantKey, unfinished
 from controlplane.persistence.engine import single
+from controlplane.persistence.fleet import TenantKey, unfinished
 from controlplane.persistence.tables import executions, placements, tenants
 from controlplane.persistence.tenants import frozen
 from controlplane.ports import Resource, ResourceState

@@ -8,14 +8,14 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from controlplane.conditions import with_condition
 from controlplane.errors import LeaseLost
+from controlplane.lifecycle.conditions import with_condition
+from controlplane.lifecycle.transitions import Cause, move
 from controlplane.model import Execution, Status, Tenant
 from controlplane.persistence import rows
 from controlplane.persistence.engine import single
 from controlplane.persistence.tables import executions, freezes, prefixed, tenants
 from controlplane.persistence.transaction import Transaction
-from controlplane.transitions import Cause, move
 
 _current = executions.alias("current")
 

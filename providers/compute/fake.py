@@ -27,9 +27,9 @@ from controlplane.ports import (
     ResourceState,
 )
 from controlplane.settings import Settings
-from providers.compute import config as configs
-from providers.compute.gated import adoptable, apply_gated
-from providers.compute.redaction import redact
+from providers.kit import configs
+from providers.kit.gated import adoptable, apply_gated
+from providers.kit.redaction import redact
 
 REFUSED = "refused"
 """The cloud's own code for an instance that never starts."""

@@ -6,8 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from controlplane.attempts import Attempts
-from controlplane.backoff import Backoff
 from controlplane.clock import SystemClock
 from controlplane.errors import NotCurrent, Terminal
 from controlplane.model import (
@@ -28,7 +26,9 @@ from controlplane.model import (
     execution_id,
 )
 from controlplane.ports import ExecutionInput, ExecutionStatus, RunContext, StepSignals, WorkflowProvider
-from controlplane.steps import Probes
+from controlplane.steps.attempts import Attempts
+from controlplane.steps.backoff import Backoff
+from controlplane.steps.run import Probes
 
 MAX_ATTEMPTS = 3
 PROBE_SECONDS = 0.1

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from controlplane.attempts import DONE, Record, Verdict
-from controlplane.backoff import Backoff
 from controlplane.errors import NotCurrent
 from controlplane.model import STEPS, Step, StepName, StepState, SubState
 from controlplane.ports import (
@@ -26,7 +24,9 @@ from controlplane.ports import (
     WorkflowEnvironment,
 )
 from controlplane.settings import schema_of
-from controlplane.steps import Probes
+from controlplane.steps.attempts import DONE, Record, Verdict
+from controlplane.steps.backoff import Backoff
+from controlplane.steps.run import Probes
 
 CRASH_LOOP_ACTIVATIONS = 10
 """So many owners came and went without one step succeeding: the execution takes them down."""

@@ -15,17 +15,17 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.runtime import Runtime
-from controlplane.attempts import Attempts
-from controlplane.backoff import Backoff
 from controlplane.clock import SystemClock
 from controlplane.errors import EngineUnavailable, NotAvailableYet
 from controlplane.failpoints import Failpoints
 from controlplane.model import ExecutionState, Status, SubState, Tenant, TenantSpec, WorkflowSpec
 from controlplane.persistence import events, executions
-from controlplane.persistence.runs import PostgresExecutionStore
+from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.ports import ExecutionInput, ExecutionStore, Started, WorkflowProvider
-from controlplane.probe import HealthProber
-from controlplane.steps import Steps
+from controlplane.steps.attempts import Attempts
+from controlplane.steps.backoff import Backoff
+from controlplane.steps.probe import HealthProber
+from controlplane.steps.run import Steps
 from providers.compute.fake import FakeCloud, FakeCompute
 from providers.conformance.workflow import CountAtEngine
 from providers.registry import Enabled

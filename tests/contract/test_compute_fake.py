@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from controlplane.errors import EngineUnavailable
 from controlplane.model import HealthSpec
-from controlplane.probe import HealthProber
+from controlplane.steps.probe import HealthProber
 from providers.compute.fake import REFUSED, FakeCloud, FakeCompute
 from providers.conformance.compute import ComputeConformance
 from providers.conformance.compute_bench import SECRET, Gate, LoseAnswer, desire

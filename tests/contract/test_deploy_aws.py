@@ -10,8 +10,8 @@ import pytest
 from controlplane.model import Action
 from controlplane.settings import load_settings
 from providers.conformance.workflow_bench import Bench
-from providers.workflow.stepfunctions import StepFunctionsWorkflow
-from providers.workflow.stepfunctions_aws import Aws
+from providers.workflow.stepfunctions.aws import Aws
+from providers.workflow.stepfunctions.provider import StepFunctionsWorkflow
 from tests.aws import AwsEmulator
 
 TEMPLATE = Path(__file__).parents[2] / "deploy" / "aws" / "stepfunctions.yaml"

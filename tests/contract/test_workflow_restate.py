@@ -22,16 +22,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from restate.server_types import RestateAppT
 
-from controlplane.attempts import Attempts
 from controlplane.clock import SystemClock
 from controlplane.errors import EngineUnavailable
 from controlplane.model import Action, ExecutionState, Status, StepName, SubState, canonical_json
 from controlplane.ports import ExecutionStore
+from controlplane.steps.attempts import Attempts
 from providers.conformance.workflow import PROVISION, CountAtEngine, WorkflowConformance
 from providers.conformance.workflow_bench import Bench, end, until
-from providers.workflow import restate_app
-from providers.workflow.restate import RestateWorkflow
-from providers.workflow.restate_app import CALLS, build_app
+from providers.workflow.restate import app as restate_app
+from providers.workflow.restate.app import CALLS, build_app
+from providers.workflow.restate.provider import RestateWorkflow
 from tests.contract.lifecycle import EngineOf, EngineWorld, LifeOutside, Outside, ProviderFactory
 from tests.restate import RestateServer
 

@@ -10,16 +10,16 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from controlplane.attempts import Attempts
 from controlplane.clock import SystemClock
 from controlplane.errors import Throttled
 from controlplane.model import Action, ExecutionState, Status, StepName, SubState
 from controlplane.ports import ExecutionStore
+from controlplane.steps.attempts import Attempts
 from providers.conformance.workflow import PROVISION, CountAtEngine, WorkflowConformance
 from providers.conformance.workflow_bench import Bench, end
-from providers.workflow.stepfunctions import StepFunctionsWorkflow
-from providers.workflow.stepfunctions_aws import ATTEMPTS, Aws
-from providers.workflow.stepfunctions_worker import MAX_RECEIVES, StepWorker
+from providers.workflow.stepfunctions.aws import ATTEMPTS, Aws
+from providers.workflow.stepfunctions.provider import StepFunctionsWorkflow
+from providers.workflow.stepfunctions.worker import MAX_RECEIVES, StepWorker
 from tests.aws import ACCOUNT, AwsEmulator, AwsFront, let_no_heartbeat_repeat_a_failure, refusal
 from tests.contract.lifecycle import EngineOf, EngineWorld, LifeOutside, ProviderFactory
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
-from actors.tenant import LEAVING
+from actors.tenant.actor import LEAVING
 
 
 class Handle:

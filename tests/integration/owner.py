@@ -10,19 +10,19 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.mailbox import Mailbox
-from actors.runner import Runner
 from actors.runtime import Runtime, build_runtime
-from controlplane.backoff import Backoff
+from actors.tenant.mailbox import Mailbox
+from actors.tenant.runner import Runner
 from controlplane.clock import SystemClock
 from controlplane.failpoints import Failpoints
 from controlplane.model import ComputeSpec, Execution, HealthSpec, PlacementState, StepName, Tenant, TenantSpec
 from controlplane.persistence import intents, leases, placements, tenants
-from controlplane.persistence.ownership import Ownership
+from controlplane.persistence.owned_tenant import Ownership
 from controlplane.persistence.tenants import TenantView
 from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import ComputeProvider, ExecutionInput, StepRunner, StepSignals, WorkflowProvider
-from controlplane.steps import Steps
+from controlplane.steps.backoff import Backoff
+from controlplane.steps.run import Steps
 from providers.compute.fake import FakeCloud, FakeCompute
 from providers.registry import Enabled
 from providers.workflow.embedded import EmbeddedWorkflow

@@ -8,7 +8,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from controlplane.api.body_limit import MAX_BODY
+from controlplane.api.middleware.body_limit import MAX_BODY
 from tests.integration.api_replica import ADMIN, Api, api_on, served, tenant
 
 COUNT = 10_000

@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from controlplane.api.app import ROUTERS
-from controlplane.api.body_limit import MAX_BODY
+from controlplane.api.middleware.body_limit import MAX_BODY
 from controlplane.ports import ProviderHealth
 from tests.integration.api_replica import ADMIN, Api, api_on, served, tenant
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from controlplane.api import watch
 from controlplane.model import Event
-from providers.compute.docker_config import DockerConfig
+from providers.compute.docker.config import DockerConfig
 from tests.fakes import FakeCloud
 from tests.integration.api_replica import ADMIN, Api, api_on, served
 

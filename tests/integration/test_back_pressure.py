@@ -10,7 +10,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.runtime import Runtime
-from actors.supervisor import Supervisor
+from actors.supervisor.actor import Supervisor
 from controlplane.model import ExecutionState
 from controlplane.persistence.tables import executions
 from providers.compute.fake import FakeCloud

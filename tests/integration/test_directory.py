@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from actors.directory import ACTIVATIONS, RayDirectory
-from actors.tenant import LEAVING
+from actors.tenant.actor import LEAVING
 from controlplane.ports import Wake
 from tests.integration.named_actors import NamedActors, Tenant
 

@@ -7,14 +7,14 @@ from random import Random
 import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.backoff import Backoff
 from controlplane.clock import SystemClock
 from controlplane.errors import NotCurrent, Retryable, Terminal
 from controlplane.model import ComputeSpec, StepName, StepState, StopCause, SubState, TenantSpec
 from controlplane.persistence import leases
-from controlplane.persistence.ownership import Ownership
-from controlplane.persistence.runs import PostgresExecutionStore
+from controlplane.persistence.execution_store import PostgresExecutionStore
+from controlplane.persistence.owned_tenant import Ownership
 from controlplane.ports import ExecutionInput, ExecutionStatus, StepSignals
+from controlplane.steps.backoff import Backoff
 from providers.workflow.embedded import CRASH_LOOP_ACTIVATIONS, EmbeddedWorkflow
 from tests.integration.owner import create
 

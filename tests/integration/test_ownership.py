@@ -21,12 +21,12 @@ from controlplane.model import (
     Tenant,
     TenantSpec,
 )
-from controlplane.persistence import census, executions, freeze, intents, leases, tenants
 from controlplane.persistence import clusters as cluster_rows
-from controlplane.persistence.ownership import Ownership
-from controlplane.persistence.runs import PostgresExecutionStore
-from controlplane.persistence.tables import clusters, events
-from controlplane.persistence.tables import steps as steps_table
+from controlplane.persistence import executions, fleet, intents, leases, tenants
+from controlplane.persistence import pauses as freeze
+from controlplane.persistence.execution_store import PostgresExecutionStore
+from controlplane.persistence.owned_tenant import Ownership
+from controlplane.persistence.tables import clusters, events, steps
 from controlplane.persistence.tables import tenants as tenants_table
 from controlplane.persistence.transaction import transaction
 from tests.integration.owner import create, delete, patch
@@ -62,7 +62,7 @@ async def state_of(engine: AsyncEngine, id: str) -> Execution:
 async def trail_of_steps(engine: AsyncEngine) -> list[list[Any]]:
     """All steps as their rows tell them, and all events."""
     async with engine.connect() as connection:
-        by_position = select(steps_table).order_by(steps_table.c.position)
+        by_position = select(steps).order_by(steps.c.position)
         return [
             list((await connection.execute(query)).all())
             for query in (by_position, select(events).order_by(events.c.id))
@@ -148,8 +148,8 @@ class TestLease:
         since = await cluster_rows.drain(engine, "here", actor="test")
         assert since is not None
         assert await cluster_rows.left(engine, "here", since=since) is None, "its supervisor may still admit tenants"
-        await census.beat(engine, "supervisor", "here", {})
-        await census.beat(engine, "supervisor", "there", {})
+        await fleet.beat(engine, "supervisor", "here", {})
+        await fleet.beat(engine, "supervisor", "there", {})
         assert await cluster_rows.left(engine, "here", since=since) == 2
         assert await cluster_rows.left(engine, "there", since=since) == 0
         async with engine.begin() as connection:

@@ -7,10 +7,10 @@ import pytest
 import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from controlplane.lifecycle.transitions import Cause
 from controlplane.model import ExecutionState, Observed, PlacementState, Status, SubState
 from controlplane.persistence import events, executions, leases, placements
-from controlplane.persistence.ownership import Ownership
-from controlplane.transitions import Cause
+from controlplane.persistence.owned_tenant import Ownership
 from providers.compute.fake import FakeCloud
 from tests.integration.owner import World, spec
 

@@ -13,10 +13,10 @@ from controlplane.errors import InvalidConfig, LandlordError, NotCurrent, Retrya
 from controlplane.failpoints import Failpoints
 from controlplane.model import ComputeSpec, ExecutionState, Status, StepName, TenantSpec
 from controlplane.persistence import leases, tenants
-from controlplane.persistence.ownership import Ownership
-from controlplane.persistence.runs import PostgresExecutionStore
+from controlplane.persistence.execution_store import PostgresExecutionStore
+from controlplane.persistence.owned_tenant import Ownership
 from controlplane.ports import DesiredResource, ExecutionGate, KeepsBelongings, Resource
-from controlplane.steps import Steps
+from controlplane.steps.run import Steps
 from providers.compute.fake import FakeCloud, FakeCompute
 from tests.integration.owner import create, delete
 

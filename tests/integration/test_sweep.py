@@ -12,16 +12,16 @@ import pytest_asyncio
 from sqlalchemy import func, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.queue import Priority
 from actors.runtime import Runtime
-from actors.silent import PATIENCE_SECONDS, SilentOwners
-from actors.sweep import Sweep
+from actors.supervisor.queue import Priority
+from actors.supervisor.silent import PATIENCE_SECONDS, SilentOwners
+from actors.supervisor.sweep import Sweep
 from controlplane.errors import EngineUnavailable
 from controlplane.model import Action, ExecutionState, Status, Tenant, TriggerSource
-from controlplane.persistence import bootstrap, census, events, executions, freeze, intents, leases
+from controlplane.persistence import bootstrap, events, executions, fleet, intents, leases, pauses
 from controlplane.persistence import tenants as tenant_rows
-from controlplane.persistence.census import TenantKey
-from controlplane.persistence.ownership import Ownership as Owned
+from controlplane.persistence.fleet import TenantKey
+from controlplane.persistence.owned_tenant import Ownership as Owned
 from controlplane.persistence.tables import tenants
 from controlplane.persistence.transaction import transaction
 from controlplane.ports import Ownership
@@ -214,12 +214,12 @@ async def _of_an_ended_run(world: World, tenant: Tenant) -> dict[str, str]:
 
 async def _set_frozen(world: World, tenant: Tenant, scope: str, frozen: bool) -> None:
     if scope != "tenant":
-        await (freeze.freeze if frozen else freeze.thaw)(world.engine, scope, actor="test")
+        await (pauses.freeze if frozen else pauses.thaw)(world.engine, scope, actor="test")
         return
     async with transaction(world.engine, actor="test") as tx:
         locked = await tenant_rows.lock(tx, tenant.id)
         assert locked is not None
-        await (freeze.pause if frozen else freeze.resume)(tx, locked)
+        await (pauses.pause if frozen else pauses.resume)(tx, locked)
 
 
 async def test_a_platform_that_hangs_keeps_no_other_from_being_swept(
@@ -228,7 +228,7 @@ async def test_a_platform_that_hangs_keeps_no_other_from_being_swept(
     await served(world)
     (instance,) = world.cloud.instances()
     world.cloud.lose(instance.id)
-    monkeypatch.setattr("actors.sweep.PROVIDER_SECONDS", 3)
+    monkeypatch.setattr("actors.supervisor.sweep.PROVIDER_SECONDS", 3)
     async with world.net() as runtime:
         hanging = FakeCompute(FakeCloud(latency=3600))
         net = Net(replace(runtime, compute={"hanging": hanging, **runtime.compute}))
@@ -245,7 +245,7 @@ async def test_a_leftover_that_goes_slowly_is_left_to_the_next_sweep(
     labels = await _of_an_ended_run(world, tenant)
     for name in ("slow", "fast"):
         await world.cloud.create(name, labels, serving.config)
-    monkeypatch.setattr("actors.sweep.DESTROY_SECONDS", 0.05)
+    monkeypatch.setattr("actors.supervisor.sweep.DESTROY_SECONDS", 0.05)
     async with world.net() as runtime:
         net = Net(runtime)
         fast = runtime.compute["fake"].destroy
@@ -316,10 +316,10 @@ async def test_belongings_of_a_deleted_tenant_go_and_no_others(world: World) -> 
     listing = Listing(world.cloud, gone.id, again.id, uuid4())
     async with world.net() as runtime:
         net = Net(replace(runtime, compute={"fake": listing}))
-        await freeze.freeze(world.engine, "provider:fake", actor="test")
+        await pauses.freeze(world.engine, "provider:fake", actor="test")
         await net.looked()
         assert listing.forgotten == [], "nothing is removed where all is paused"
-        await freeze.thaw(world.engine, "provider:fake", actor="test")
+        await pauses.thaw(world.engine, "provider:fake", actor="test")
         await net.looked()
     assert [tenant_id for tenant_id, _ in listing.forgotten] == [gone.id]
 
@@ -403,10 +403,10 @@ async def test_a_paused_tenant_is_due_only_to_cancel_what_it_queued(world: World
     async with transaction(world.engine, actor="test") as tx:
         locked = await tenant_rows.lock(tx, tenant.id)
         assert locked is not None
-        await freeze.pause(tx, locked)
-    assert await census.due(world.engine, "test") == []
+        await pauses.pause(tx, locked)
+    assert await fleet.due(world.engine, "test") == []
     async with transaction(world.engine, actor="test") as tx:
         locked = await tenant_rows.lock(tx, tenant.id)
         assert locked is not None
         await intents.cancel(tx, locked, await intents.current_execution(tx, locked))
-    assert [due.key.name for due in await census.due(world.engine, "test")] == ["acme"]
+    assert [due.key.name for due in await fleet.due(world.engine, "test")] == ["acme"]

@@ -9,7 +9,6 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from controlplane.attempts import Attempts, Outcome, Verdict
 from controlplane.errors import LandlordError
 from controlplane.failpoints import Failpoints
 from controlplane.model import (
@@ -23,7 +22,8 @@ from controlplane.model import (
     resource_name,
 )
 from controlplane.ports import Ownership
-from controlplane.steps import Probes, Steps
+from controlplane.steps.attempts import Attempts, Outcome, Verdict
+from controlplane.steps.run import Probes, Steps
 from tests.model.rules import Rule
 from tests.model.stubs import Op, Platform, Prober, StandingClock, Store
 from tests.model.world import LIVES, NAME, OWNER, id_of

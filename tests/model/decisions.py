@@ -4,7 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from controlplane import acts
+from controlplane.lifecycle import decisions
+from controlplane.lifecycle.owner_state import Finding, Policy, View
+from controlplane.lifecycle.reconcile import HEAL_BUDGET, reconcile
 from controlplane.model import (
     Condition,
     Execution,
@@ -15,8 +17,6 @@ from controlplane.model import (
     Tenant,
 )
 from controlplane.ports import ExecutionStatus
-from controlplane.reconcile import HEAL_BUDGET, reconcile
-from controlplane.view import Finding, Policy, View
 from tests.model.binding import Binding
 from tests.model.case import Case
 from tests.model.runners import LIVE
@@ -70,13 +70,19 @@ class Decisions:
         match reconcile(rows, view, self._policy).act:
             case None:
                 return None
-            case acts.Stop(execution, cause, _):
+            case decisions.Stop(execution, cause, _):
                 return "Stop", execution.id, cause
-            case acts.Finish(execution, outcome, _):
+            case decisions.Finish(execution, outcome, _):
                 return "Finish", execution.id, outcome
-            case acts.Clean(placements):
+            case decisions.Clean(placements):
                 return "Clean", placements[0].execution_id
-            case acts.Promote() | acts.Start() | acts.Follow() | acts.Look() | acts.RestoreServing() as act:
+            case (
+                decisions.Promote()
+                | decisions.Start()
+                | decisions.Follow()
+                | decisions.Look()
+                | decisions.RestoreServing() as act
+            ):
                 return type(act).__name__, act.execution.id
             case act:
                 return (type(act).__name__,)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from controlplane.model import Action, ExecutionState, SubState
-from controlplane.persistence.census import ExecutionFact, TenantKey
+from controlplane.persistence.fleet import ExecutionFact, TenantKey
 from controlplane.ports import ResourceState
 from tests.model import intents, ownership
 from tests.model.binding import Binding

@@ -3,8 +3,8 @@
 None: refused, as there. Statuses move through the real `transitions`.
 """
 
+from controlplane.lifecycle.transitions import Cause, move
 from controlplane.model import Action, ExecutionState, PlacementState, Status
-from controlplane.transitions import Cause, move
 from tests.model.binding import Binding
 from tests.model.rules import Rule
 from tests.model.world import LIVES, Execution, Owner, Tenant, World

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from controlplane.attempts import Verdict
+from controlplane.lifecycle.transitions import Cause
 from controlplane.model import ExecutionState, StopCause, SubState
 from controlplane.ports import ResourceState
-from controlplane.transitions import Cause
+from controlplane.steps.attempts import Verdict
 from tests.model import ownership
 from tests.model.binding import REPORT, Binding
 from tests.model.case import Case, Kind

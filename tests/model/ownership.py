@@ -1,10 +1,10 @@
-"""What an owner may write: the guards of `controlplane.persistence.ownership` and `.leases`, on the model's rows.
+"""What an owner may write: the guards of `controlplane.persistence.owned_tenant` and `.leases`, on the model's rows.
 
 None: the guard found that things have moved on, and nothing is written. The fence is checked by who calls (`owner`).
 """
 
+from controlplane.lifecycle.transitions import STARTED, Cause, move
 from controlplane.model import CURRENT, Action, ExecutionState, StopCause
-from controlplane.transitions import STARTED, Cause, move
 from tests.model import intents
 from tests.model.binding import Binding
 from tests.model.rules import Rule

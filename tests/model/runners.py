@@ -5,9 +5,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from controlplane.attempts import Verdict
 from controlplane.model import CURRENT, ExecutionState, PlacementState, StepName, SubState
 from controlplane.ports import ResourceState
+from controlplane.steps.attempts import Verdict
 from tests.model.binding import CHORES, REPORT, Binding, work_of
 from tests.model.case import Case, Kind
 from tests.model.rules import Rule

@@ -23,7 +23,7 @@ from controlplane.model import (
     Tenant,
 )
 from controlplane.ports import DesiredResource, Ownership, ProbeResult, Resource, ResourceState, RunContext
-from providers.compute.gated import adoptable, apply_gated
+from providers.kit.gated import adoptable, apply_gated
 from tests.model.rules import Rule
 from tests.model.world import LIVES, NAME, OWNER
 from tests.unit import builders

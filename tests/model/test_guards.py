@@ -11,17 +11,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import InvalidTransition, LeaseLost, Refused
+from controlplane.lifecycle.transitions import Cause
 from controlplane.model import Action, ComputeSpec, ExecutionState, Observed, StepName, StopCause, TenantSpec
-from controlplane.persistence import census, freeze, intents, leases, tenants
-from controlplane.persistence.ownership import Ownership
-from controlplane.persistence.runs import PostgresExecutionStore
-from controlplane.persistence.tables import executions as execution_rows
-from controlplane.persistence.tables import placements as placement_rows
+from controlplane.persistence import fleet, intents, leases, pauses, tenants
+from controlplane.persistence.execution_store import PostgresExecutionStore
+from controlplane.persistence.owned_tenant import Ownership
+from controlplane.persistence.tables import executions, placements
 from controlplane.persistence.tables import tenants as tenant_rows
 from controlplane.persistence.transaction import Transaction, transaction
-from controlplane.transitions import Cause
 from tests.model import intents as model_intents
-from tests.model import ownership as model_owner
+from tests.model import ownership
 from tests.model.case import Case
 from tests.model.environment import Environment
 from tests.model.runners import Runners
@@ -98,13 +97,13 @@ class Both:
         yield self._intent("delete", lambda w: model_intents.delete(w, binding), delete)
         yield self._intent("retry", lambda w: model_intents.retry(w, binding), retry)
         if not world.tenant.deleted:  # the API answers 410 by then
-            yield self._intent("pause", model_intents.pause, freeze.pause)
-            yield self._intent("resume", model_intents.resume, freeze.resume)
+            yield self._intent("pause", model_intents.pause, pauses.pause)
+            yield self._intent("resume", model_intents.resume, pauses.resume)
             yield self._intent("force", model_intents.force_delete, intents.force_delete)
         for one in world.executions:
             yield self._cancel(one.id)
         if not world.tenant.deleted:
-            yield Write("acquire", lambda w: _answered(model_owner.acquire(w, binding, 0)), self.acquire)
+            yield Write("acquire", lambda w: _answered(ownership.acquire(w, binding, 0)), self.acquire)
 
     def _intent(
         self, label: str, model: Callable[[World], World | None], real: Callable[[Transaction, Any], Awaitable[Any]]
@@ -128,30 +127,30 @@ class Both:
     def _owned(self, id: str) -> Iterator[Write]:
         binding, real = self.binding, self.owner
         assert real is not None
-        yield self._fenced(f"promote {id}", lambda w: model_owner.promote(w, binding, id), lambda: real.promote(id))
-        yield self._fenced(f"running {id}", lambda w: model_owner.running(w, id), lambda: real.running(id, "ref"))
+        yield self._fenced(f"promote {id}", lambda w: ownership.promote(w, binding, id), lambda: real.promote(id))
+        yield self._fenced(f"running {id}", lambda w: ownership.running(w, id), lambda: real.running(id, "ref"))
         for cause in StopCause:
             yield self._fenced(
                 f"stop {id} {cause}",
-                lambda w, cause=cause: model_owner.stop(w, binding, id, cause),  # type: ignore[misc]
+                lambda w, cause=cause: ownership.stop(w, binding, id, cause),  # type: ignore[misc]
                 lambda cause=cause: real.stop(id, cause, "why"),  # type: ignore[misc]
             )
         for outcome in (state for state in ExecutionState if state.terminal):
             yield self._fenced(
                 f"finish {id} {outcome}",
-                lambda w, outcome=outcome: model_owner.finish(w, binding, id, outcome),  # type: ignore[misc]
+                lambda w, outcome=outcome: ownership.finish(w, binding, id, outcome),  # type: ignore[misc]
                 lambda outcome=outcome: real.finish(id, outcome, "why"),  # type: ignore[misc]
             )
         for fresh in (True, False):
             yield self._fenced(
                 f"heal {fresh}",
-                lambda w, fresh=fresh: model_owner.heal(w, binding, fresh=fresh),  # type: ignore[misc]
+                lambda w, fresh=fresh: ownership.heal(w, binding, fresh=fresh),  # type: ignore[misc]
                 lambda fresh=fresh: self._heal(real, fresh),  # type: ignore[misc]
             )
             for cause in (Cause.UNHEALTHY, Cause.RECOVERED):
                 yield self._fenced(
                     f"{cause} {fresh}",
-                    lambda w, c=cause, fresh=fresh: model_owner.observed(w, binding, c, fresh=fresh),  # type: ignore[misc]
+                    lambda w, c=cause, fresh=fresh: ownership.observed(w, binding, c, fresh=fresh),  # type: ignore[misc]
                     lambda c=cause, fresh=fresh: self._observed(real, c, fresh),  # type: ignore[misc]
                 )
 
@@ -203,7 +202,7 @@ class Both:
         yield Write(f"leftover {id}", lambda w: (w, self.environment._leftover(w, id)), lambda: self._leftover(id))
 
     async def _leftover(self, id: str) -> bool:
-        return (await census.facts(self.engine, {id}))[id].sweepable
+        return (await fleet.facts(self.engine, {id}))[id].sweepable
 
     # --- what is there ---
 
@@ -219,9 +218,9 @@ class Both:
     async def real_rows(self) -> Rows:
         async with self.engine.connect() as connection:
             t = (await connection.execute(select(tenant_rows))).one()
-            by_order = execution_rows.select().order_by(execution_rows.c.generation, execution_rows.c.run)
+            by_order = executions.select().order_by(executions.c.generation, executions.c.run)
             all_executions = (await connection.execute(by_order)).all()
-            all_placements = (await connection.execute(select(placement_rows))).all()
+            all_placements = (await connection.execute(select(placements))).all()
         deleting, deleted = t.deletion_requested_at is not None, t.deleted_at is not None
         return (
             (t.generation, t.observed_generation, t.status, deleting, deleted, t.paused),

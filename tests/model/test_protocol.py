@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from controlplane.attempts import Verdict
 from controlplane.model import Action, StepName
 from controlplane.ports import ResourceState
+from controlplane.steps.attempts import Verdict
 from tests.model.binding import Binding
 from tests.model.case import Case
 from tests.model.cases import LONG, SHORT

@@ -8,9 +8,9 @@ import pytest
 from pydantic import BaseModel
 
 from controlplane.api.app import bare_app
-from controlplane.api.bodies import FreezeScope, TenantCreate
 from controlplane.api.problem import CODES, Problem
 from controlplane.api.schemas.execution import ExecutionOut
+from controlplane.api.schemas.requests import FreezeScope, TenantCreate
 from controlplane.api.schemas.tenant import TenantOut
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"

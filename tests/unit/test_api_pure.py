@@ -15,10 +15,10 @@ from controlplane.api.waiting import wait_seconds
 from controlplane.errors import Refused
 from controlplane.persistence.idempotency import KeyScope
 from controlplane.ports import ComputeProvider
-from providers.compute.docker import DockerCompute
-from providers.compute.ecs import EcsCompute
+from providers.compute.docker.provider import DockerCompute
+from providers.compute.ecs.provider import EcsCompute
 from providers.compute.fake import FakeCloud, FakeCompute
-from providers.compute.process import ProcessCompute
+from providers.compute.process.provider import ProcessCompute
 
 
 @pytest.mark.parametrize(

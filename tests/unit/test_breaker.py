@@ -1,7 +1,7 @@
 """The circuit breaker, and the ceiling of live actors."""
 
 from actors.admission import ACTOR_BYTES, ceiling
-from actors.breaker import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, Breaker
+from actors.supervisor.breaker import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, Breaker
 
 
 def test_single_failures_do_not_open_it() -> None:

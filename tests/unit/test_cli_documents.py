@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import typer
 
-from controlplane.cli.documents import read_document
+from controlplane.cli.input import read_document
 
 
 def test_the_file_is_the_ground_and_assignments_go_on_top(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 from controlplane.errors import InvalidConfig, LandlordError, NotAvailableYet, Retryable
 from controlplane.model import HealthSpec
 from controlplane.ports import Ownership, ResourceState
-from providers.compute.docker import DockerCompute
-from providers.compute.docker_config import DockerConfig
-from providers.compute.docker_container import PORTS_LABEL, creation_body, from_inspection, from_summary
-from providers.compute.docker_refusals import refused_creation, refused_start
+from providers.compute.docker.config import DockerConfig
+from providers.compute.docker.container import PORTS_LABEL, creation_body, from_inspection, from_summary
+from providers.compute.docker.provider import DockerCompute
+from providers.compute.docker.refusals import refused_creation, refused_start
 
 SECRET = "hunter2-unit"
 OWNERSHIP = Ownership(

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from controlplane.transitions import as_markdown
-from providers.compute.docker_config import DockerConfig
+from controlplane.lifecycle.transitions import as_markdown
+from providers.compute.docker.config import DockerConfig
 from providers.compute.fake import FakeConfig
-from providers.compute.process_config import ProcessConfig
-from providers.workflow.restate import RestateWorkflow
-from providers.workflow.stepfunctions import StepFunctionsWorkflow
+from providers.compute.process.config import ProcessConfig
+from providers.workflow.restate.provider import RestateWorkflow
+from providers.workflow.stepfunctions.provider import StepFunctionsWorkflow
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -8,15 +8,9 @@ import pytest
 from controlplane.errors import InvalidConfig, Terminal, Unsupported
 from controlplane.model import HealthSpec
 from controlplane.ports import Ownership
-from providers.compute.ecs import EcsCompute
-from providers.compute.ecs_config import EcsConfig, environment
-from providers.compute.ecs_service import (
-    DESIRED_TAG,
-    Place,
-    ServiceId,
-    definition_request,
-    service_request,
-)
+from providers.compute.ecs.config import EcsConfig, environment
+from providers.compute.ecs.provider import EcsCompute
+from providers.compute.ecs.service import DESIRED_TAG, Place, ServiceId, definition_request, service_request
 
 SECRET = "hunter2-unit"
 WEB = {"containerDefinitions": [{"name": "web", "image": "web:1", "memory": 64}]}

@@ -17,8 +17,8 @@ from controlplane.errors import (
     Unsupported,
 )
 from controlplane.ports import Ownership, ResourceState
-from providers.compute.ecs_refusals import refused
-from providers.compute.ecs_service import DESIRED_TAG, falls_short, resource, stop_reason, tags, wanted_count
+from providers.aws.refusals import refused
+from providers.compute.ecs.service import DESIRED_TAG, falls_short, resource, stop_reason, tags, wanted_count
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OWNERSHIP = Ownership(

@@ -4,10 +4,10 @@ from uuid import uuid4
 
 import pytest
 
-from actors.health import HealthTracker
+from actors.tenant.health import HealthTracker
+from controlplane.lifecycle.owner_state import Finding
 from controlplane.model import Execution, ExecutionState, HealthSpec
 from controlplane.ports import Ownership, ProbeResult, Resource, ResourceState
-from controlplane.view import Finding
 from tests.unit.builders import SPEC, execution
 
 HEALTH = HealthSpec(healthy_threshold=2, unhealthy_threshold=2, interval_seconds=10, start_period_seconds=30)

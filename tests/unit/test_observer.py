@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from actors.health import OBSERVE_SECONDS, Observer
+from actors.tenant.health import OBSERVE_SECONDS, Observer
 from controlplane.model import Execution, ExecutionState, HealthSpec, HttpProbe
 from controlplane.ports import Ownership, ProbeResult, Resource, ResourceState
 from tests.unit.builders import SPEC, execution

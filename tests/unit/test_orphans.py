@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from actors.orphans import Orphans
+from actors.supervisor.orphans import Orphans
 from controlplane.ports import Ownership, Resource, ResourceState
 
 

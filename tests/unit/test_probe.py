@@ -13,7 +13,7 @@ import pytest
 
 from controlplane.model import Endpoint, HealthSpec
 from controlplane.ports import Ownership, ProbeResult, Resource, ResourceState
-from controlplane.probe import HealthProber
+from controlplane.steps.probe import HealthProber
 
 BASE = "http://127.0.0.1:32768"
 ENDPOINTS = (Endpoint("http", BASE, 8080), Endpoint("port-9090", "http://127.0.0.1:32769", 9090))

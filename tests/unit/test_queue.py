@@ -3,8 +3,8 @@
 import asyncio
 from uuid import uuid4
 
-from actors.queue import Priority, WakeQueue
-from controlplane.persistence.census import TenantKey
+from actors.supervisor.queue import Priority, WakeQueue
+from controlplane.persistence.fleet import TenantKey
 
 
 def tenant(name: str) -> TenantKey:

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from controlplane import acts
-from controlplane.conditions import with_condition
+from controlplane.lifecycle import decisions
+from controlplane.lifecycle.conditions import with_condition
+from controlplane.lifecycle.owner_state import Finding, Policy, Silence, View
+from controlplane.lifecycle.reconcile import HEAL_BUDGET, reconcile
 from controlplane.model import Action, ExecutionState, Status, Step, StepName, StepState, StopCause, SubState
 from controlplane.ports import ExecutionStatus
-from controlplane.reconcile import HEAL_BUDGET, reconcile
-from controlplane.view import Finding, Policy, Silence, View
 from tests.unit.builders import NOW, execution, placement, rows, seconds, tenant
 
 POLICY = Policy(idle=60, deadline=600)
@@ -30,44 +30,44 @@ def served(status: Status = Status.READY, **values: object):  # type: ignore[no-
 class TestDriving:
     def test_a_queued_execution_is_promoted(self) -> None:
         queued = execution()
-        assert reconcile(rows(tenant(), queued), View(), POLICY).act == acts.Promote(queued)
+        assert reconcile(rows(tenant(), queued), View(), POLICY).act == decisions.Promote(queued)
 
     def test_a_queued_execution_waits_for_its_next_attempt(self) -> None:
         queued = execution(action=Action.DELETE, next_attempt_at=NOW + seconds(7))
         decision = reconcile(rows(tenant(Status.DELETING), queued), View(), POLICY)
-        assert decision == acts.Decision(None, 7)
+        assert decision == decisions.Decision(None, 7)
 
     def test_a_starting_execution_is_started_at_its_engine(self) -> None:
         starting = execution(ExecutionState.STARTING)
-        assert reconcile(rows(tenant(Status.PLANNING), starting), View(), POLICY).act == acts.Start(starting)
+        assert reconcile(rows(tenant(Status.PLANNING), starting), View(), POLICY).act == decisions.Start(starting)
 
     def test_a_refused_start_is_tried_again_with_the_same_id_at_its_time(self) -> None:
         starting = execution(ExecutionState.STARTING, error="engine down", next_attempt_at=NOW + seconds(3))
         before = reconcile(rows(tenant(Status.PLANNING), starting), View(), POLICY)
-        assert before == acts.Decision(None, 3)
+        assert before == decisions.Decision(None, 3)
         after = reconcile(rows(tenant(Status.PLANNING), starting, now=NOW + seconds(3)), View(), POLICY)
-        assert after.act == acts.Start(starting)
+        assert after.act == decisions.Start(starting)
 
     def test_a_new_owner_follows_a_running_execution(self) -> None:
         running = execution(ExecutionState.RUNNING)
-        assert reconcile(rows(tenant(Status.PLANNING), running), View(), POLICY).act == acts.Follow(running)
+        assert reconcile(rows(tenant(Status.PLANNING), running), View(), POLICY).act == decisions.Follow(running)
 
     def test_an_execution_that_its_engine_does_not_know_is_started_again(self) -> None:
         running = execution(ExecutionState.RUNNING)
         view = following(running.id, SubState.UNKNOWN)
-        assert reconcile(rows(tenant(Status.PLANNING), running), view, POLICY).act == acts.Start(running)
+        assert reconcile(rows(tenant(Status.PLANNING), running), view, POLICY).act == decisions.Start(running)
 
     def test_what_the_engine_says_is_persisted(self) -> None:
         running = execution(ExecutionState.RUNNING, sub_state=SubState.RUNNING)
         view = following(running.id, SubState.BACKING_OFF, retry_count=2, error="no such image")
         act = reconcile(rows(tenant(Status.PROVISIONING), running), view, POLICY).act
-        assert act == acts.RecordProgress(running, view.engine)  # type: ignore[arg-type]
+        assert act == decisions.RecordProgress(running, view.engine)  # type: ignore[arg-type]
 
     def test_the_end_of_the_plan_moves_planning_to_provisioning(self) -> None:
         running = execution(ExecutionState.RUNNING, sub_state=SubState.RUNNING)
         plan = Step(running.id, StepName.PLAN, StepState.SUCCEEDED, 1)
         look = rows(tenant(Status.PLANNING), running, steps=(plan,))
-        assert reconcile(look, following(running.id, SubState.RUNNING), POLICY).act == acts.AdvancePlanned(running)
+        assert reconcile(look, following(running.id, SubState.RUNNING), POLICY).act == decisions.AdvancePlanned(running)
 
     @pytest.mark.parametrize(
         ("said", "outcome"),
@@ -80,7 +80,7 @@ class TestDriving:
     def test_an_execution_ends_as_its_engine_says(self, said: SubState, outcome: ExecutionState) -> None:
         running = execution(ExecutionState.RUNNING)
         act = reconcile(rows(tenant(Status.PROVISIONING), running), following(running.id, said), POLICY).act
-        assert isinstance(act, acts.Finish)
+        assert isinstance(act, decisions.Finish)
         assert act.outcome is outcome
 
     @pytest.mark.parametrize("said", [SubState.FAILED, SubState.CANCELLED, SubState.SUCCEEDED])
@@ -88,7 +88,7 @@ class TestDriving:
         running = execution(ExecutionState.RUNNING)
         owner = tenant(Status.PROVISIONING, serving_execution=running.id)
         act = reconcile(rows(owner, running), following(running.id, said), POLICY).act
-        assert act == acts.Finish(running, ExecutionState.SUCCEEDED, "")
+        assert act == decisions.Finish(running, ExecutionState.SUCCEEDED, "")
 
 
 class TestOverlap:
@@ -103,7 +103,7 @@ class TestOverlap:
         queued = execution(action=Action.UPDATE, generation=2)
         look = rows(tenant(Status.PROVISIONING, generation=2), running, queued)
         act = reconcile(look, following(running.id, SubState.BACKING_OFF), POLICY).act
-        assert act == acts.Stop(running, StopCause.SUPERSEDED, "Configuration updated")
+        assert act == decisions.Stop(running, StopCause.SUPERSEDED, "Configuration updated")
 
     @pytest.mark.parametrize("sub_state", [SubState.RUNNING, SubState.BACKING_OFF, SubState.WAITING])
     def test_a_delete_supersedes_at_once(self, sub_state: SubState) -> None:
@@ -111,7 +111,7 @@ class TestOverlap:
         queued = execution(action=Action.DELETE, generation=2)
         look = rows(tenant(Status.DELETING, generation=2, deletion_requested_at=NOW), running, queued)
         act = reconcile(look, following(running.id, sub_state), POLICY).act
-        assert act == acts.Stop(running, StopCause.SUPERSEDED, "Deletion requested")
+        assert act == decisions.Stop(running, StopCause.SUPERSEDED, "Deletion requested")
 
     def test_a_switched_execution_is_not_stopped_even_by_a_delete(self) -> None:
         running = execution(ExecutionState.RUNNING, sub_state=SubState.RUNNING)
@@ -123,24 +123,24 @@ class TestOverlap:
         running = execution(ExecutionState.RUNNING)
         look = rows(tenant(Status.PROVISIONING), running, now=NOW + seconds(601))
         act = reconcile(look, following(running.id, SubState.RUNNING), POLICY).act
-        assert isinstance(act, acts.Stop)
+        assert isinstance(act, decisions.Stop)
         assert act.cause is StopCause.DEADLINE
 
     def test_a_stopping_execution_ends_when_its_engine_is_done_or_after_30_seconds(self) -> None:
         stopping = execution(
             ExecutionState.STOPPING, stop_cause=StopCause.SUPERSEDED, stop_requested_at=NOW, stop_reason="r"
         )
-        ended = acts.Finish(stopping, ExecutionState.SUPERSEDED, "r")
+        ended = decisions.Finish(stopping, ExecutionState.SUPERSEDED, "r")
         look = rows(tenant(Status.DELETING), stopping)
         assert reconcile(look, following(stopping.id, SubState.CANCELLED), POLICY).act == ended
-        assert reconcile(look, following(stopping.id, SubState.RUNNING), POLICY) == acts.Decision(None, 30)
+        assert reconcile(look, following(stopping.id, SubState.RUNNING), POLICY) == decisions.Decision(None, 30)
         late = replace(look, now=NOW + seconds(30))
         assert reconcile(late, following(stopping.id, SubState.RUNNING), POLICY).act == ended
 
     def test_a_cancelled_queued_execution_ends_without_starting(self) -> None:
         queued = execution(cancel_requested_at=NOW)
         act = reconcile(rows(tenant(), queued), View(), POLICY).act
-        assert isinstance(act, acts.Finish)
+        assert isinstance(act, decisions.Finish)
         assert act.outcome is ExecutionState.CANCELLED
 
 
@@ -155,15 +155,15 @@ class TestAnEngineThatIsNotThere:
 
     def test_a_delete_that_cannot_be_started_is_handed_over_after_five_minutes(self) -> None:
         before = replace(self.LOOK, now=NOW + seconds(299))
-        assert reconcile(before, View(), self.POLICY).act == acts.Start(self.DELETE)
+        assert reconcile(before, View(), self.POLICY).act == decisions.Start(self.DELETE)
         after = replace(self.LOOK, now=NOW + seconds(300))
-        handed_over = acts.HandOver(self.DELETE, "embedded", "restate is replaced by embedded: down")
+        handed_over = decisions.HandOver(self.DELETE, "embedded", "restate is replaced by embedded: down")
         assert reconcile(after, View(), self.POLICY).act == handed_over
 
     def test_the_next_look_is_at_the_end_of_the_five_minutes(self) -> None:
         waiting = replace(self.DELETE, next_attempt_at=NOW + seconds(310))
         look = rows(self.LOOK.tenant, waiting, now=NOW + seconds(290))
-        assert reconcile(look, View(), self.POLICY) == acts.Decision(None, 10)
+        assert reconcile(look, View(), self.POLICY) == decisions.Decision(None, 10)
 
     def test_a_running_delete_whose_engine_is_silent_is_handed_over(self) -> None:
         running = execution(
@@ -171,26 +171,28 @@ class TestAnEngineThatIsNotThere:
         )
         look = rows(self.LOOK.tenant, running, now=NOW + seconds(700))
         silent = replace(following(running.id, SubState.RUNNING), silence=Silence(NOW + seconds(410), "no answer"))
-        assert reconcile(look, silent, self.POLICY) == acts.Decision(None, 10)
+        assert reconcile(look, silent, self.POLICY) == decisions.Decision(None, 10)
         longer = replace(silent, silence=Silence(NOW + seconds(400), "no answer"))
-        assert isinstance(reconcile(look, longer, self.POLICY).act, acts.HandOver)
+        assert isinstance(reconcile(look, longer, self.POLICY).act, decisions.HandOver)
         assert reconcile(look, replace(longer, silence=None), self.POLICY).act is None
 
     def test_nothing_else_is_and_the_embedded_engine_itself_is_not(self) -> None:
         late = NOW + seconds(301)
         provision = execution(ExecutionState.STARTING, provider="restate", error="down", next_attempt_at=NOW)
         look = rows(tenant(Status.PLANNING), provision, now=late)
-        assert reconcile(look, View(), self.POLICY).act == acts.Start(provision)
+        assert reconcile(look, View(), self.POLICY).act == decisions.Start(provision)
         embedded = replace(self.DELETE, provider="embedded")
-        assert reconcile(rows(self.LOOK.tenant, embedded, now=late), View(), self.POLICY).act == acts.Start(embedded)
+        assert reconcile(rows(self.LOOK.tenant, embedded, now=late), View(), self.POLICY).act == decisions.Start(
+            embedded
+        )
 
     def test_a_deadline_passes_though_the_engine_says_nothing(self) -> None:
         running = execution(ExecutionState.RUNNING, provider="restate")
         unheard = View(followed=running.id, silence=Silence(NOW, "no answer"))
         look = rows(tenant(Status.PROVISIONING), running, now=NOW + seconds(590))
-        assert reconcile(look, unheard, self.POLICY) == acts.Decision(None, 10)
+        assert reconcile(look, unheard, self.POLICY) == decisions.Decision(None, 10)
         late = replace(look, now=NOW + seconds(600))
-        assert isinstance(reconcile(late, unheard, self.POLICY).act, acts.Stop)
+        assert isinstance(reconcile(late, unheard, self.POLICY).act, decisions.Stop)
 
     @pytest.mark.parametrize("action", [Action.UPDATE, Action.DELETE])
     def test_what_serves_and_cannot_remove_the_old_one_lets_a_successor_do_it(self, action: Action) -> None:
@@ -199,24 +201,24 @@ class TestAnEngineThatIsNotThere:
         queued = execution(action=action, generation=2)
         stuck = following(running.id, SubState.BACKING_OFF)
         act = reconcile(rows(owner, running, queued), stuck, POLICY).act
-        assert act == acts.Finish(running, ExecutionState.SUCCEEDED, "")
+        assert act == decisions.Finish(running, ExecutionState.SUCCEEDED, "")
         busy = following(running.id, SubState.RUNNING)
-        assert not isinstance(reconcile(rows(owner, running, queued), busy, POLICY).act, acts.Finish)
-        assert not isinstance(reconcile(rows(owner, running), stuck, POLICY).act, acts.Finish)
+        assert not isinstance(reconcile(rows(owner, running, queued), busy, POLICY).act, decisions.Finish)
+        assert not isinstance(reconcile(rows(owner, running), stuck, POLICY).act, decisions.Finish)
 
     def test_what_is_cancelled_in_the_queue_stops_nobody(self) -> None:
         running = execution(ExecutionState.RUNNING)
         queued = execution(action=Action.UPDATE, generation=2, cancel_requested_at=NOW)
         stuck = following(running.id, SubState.BACKING_OFF)
         act = reconcile(rows(tenant(Status.UPDATING, generation=2), running, queued), stuck, POLICY).act
-        assert not isinstance(act, acts.Stop)
+        assert not isinstance(act, decisions.Stop)
 
     def test_what_its_engine_has_lost_is_started_again_at_its_time(self) -> None:
         running = execution(ExecutionState.RUNNING)
         look = rows(tenant(Status.PLANNING), running)
         lost = following(running.id, SubState.UNKNOWN)
-        assert reconcile(look, replace(lost, start_due=NOW + seconds(4)), POLICY) == acts.Decision(None, 4)
-        assert reconcile(look, replace(lost, start_due=NOW), POLICY).act == acts.Start(running)
+        assert reconcile(look, replace(lost, start_due=NOW + seconds(4)), POLICY) == decisions.Decision(None, 4)
+        assert reconcile(look, replace(lost, start_due=NOW), POLICY).act == decisions.Start(running)
 
 
 class TestLeftBehind:
@@ -225,87 +227,87 @@ class TestLeftBehind:
         queued = execution(action=Action.PROVISION, generation=2)
         left = placement(failed)
         look = rows(tenant(Status.UPDATING, generation=2), failed, queued, placements=(left,))
-        assert reconcile(look, View(), POLICY).act == acts.Clean((left,))
+        assert reconcile(look, View(), POLICY).act == decisions.Clean((left,))
 
     def test_a_clean_up_that_fails_does_not_hold_up_the_next_execution(self) -> None:
         failed = execution(ExecutionState.FAILED)
         queued = execution(action=Action.PROVISION, generation=2)
         look = rows(tenant(Status.UPDATING, generation=2), failed, queued, placements=(placement(failed),))
-        assert reconcile(look, View(clean_due=NOW + seconds(5)), POLICY).act == acts.Promote(queued)
+        assert reconcile(look, View(clean_due=NOW + seconds(5)), POLICY).act == decisions.Promote(queued)
 
     def test_what_serves_is_kept_while_a_clean_up_waits(self) -> None:
         owner, first = served()
         failed = execution(ExecutionState.FAILED, Action.UPDATE, generation=2)
         look = rows(owner, first, failed, placements=(placement(failed),))
         waiting = View(clean_due=NOW + seconds(5), worked_at=NOW - seconds(100))
-        assert reconcile(look, waiting, POLICY).act == acts.Look(first)
+        assert reconcile(look, waiting, POLICY).act == decisions.Look(first)
         fine = replace(waiting, finding=FINE, finding_due=NOW + seconds(9))
-        assert reconcile(look, fine, POLICY) == acts.Decision(None, 5), "and it does not passivate"
-        assert reconcile(look, replace(fine, draining=True), POLICY).act == acts.Passivate()
+        assert reconcile(look, fine, POLICY) == decisions.Decision(None, 5), "and it does not passivate"
+        assert reconcile(look, replace(fine, draining=True), POLICY).act == decisions.Passivate()
 
     def test_a_delete_walks_the_placements_itself(self) -> None:
         failed = execution(ExecutionState.FAILED)
         queued = execution(action=Action.DELETE, generation=2)
         look = rows(tenant(Status.DELETING, generation=2), failed, queued, placements=(placement(failed),))
-        assert reconcile(look, View(), POLICY).act == acts.Promote(queued)
+        assert reconcile(look, View(), POLICY).act == decisions.Promote(queued)
 
     def test_the_serving_placement_is_never_cleaned(self) -> None:
         owner, first = served()
         act = reconcile(
             rows(owner, first, placements=(placement(first),)), View(finding=FINE, worked_at=NOW), POLICY
         ).act
-        assert act == acts.Look(first)
+        assert act == decisions.Look(first)
 
 
 class TestKeeping:
     def test_a_resting_tenant_is_looked_at(self) -> None:
         owner, first = served()
-        assert reconcile(rows(owner, first), View(worked_at=NOW), POLICY).act == acts.Look(first)
+        assert reconcile(rows(owner, first), View(worked_at=NOW), POLICY).act == decisions.Look(first)
 
     def test_a_finding_from_before_an_execution_is_void(self) -> None:
         owner, first = served(epoch=2)
         gone = replace(FINE, present=False, healthy=False)
-        assert reconcile(rows(owner, first), View(finding=gone, worked_at=NOW), POLICY).act == acts.Look(first)
+        assert reconcile(rows(owner, first), View(finding=gone, worked_at=NOW), POLICY).act == decisions.Look(first)
 
     def test_what_is_there_and_does_not_run_is_started_again_whatever_the_status(self) -> None:
         for status in (Status.READY, Status.FAILED, Status.DEGRADED):
             owner, first = served(status)
             stopped = replace(FINE, running=False, healthy=False)
             view = View(finding=stopped, worked_at=NOW)
-            assert reconcile(rows(owner, first), view, POLICY).act == acts.RestoreServing(first)
+            assert reconcile(rows(owner, first), view, POLICY).act == decisions.RestoreServing(first)
 
     def test_what_stops_again_and_again_is_degraded_and_healed(self) -> None:
         stopped = replace(FINE, running=False, healthy=False, detail="exited", bad=3)
         view = View(finding=stopped, restore_due=NOW, worked_at=NOW)
         owner, first = served(Status.READY)
-        assert reconcile(rows(owner, first), view, POLICY).act == acts.MarkUnhealthy("exited")
+        assert reconcile(rows(owner, first), view, POLICY).act == decisions.MarkUnhealthy("exited")
         owner, first = served(Status.DEGRADED)
-        assert reconcile(rows(owner, first), view, POLICY).act == acts.Heal("exited")
+        assert reconcile(rows(owner, first), view, POLICY).act == decisions.Heal("exited")
         said = with_condition((), "Healthy", "false", HEAL_BUDGET, NOW)
         spent = rows(replace(owner, conditions=said), first)
-        assert reconcile(spent, replace(view, heals=5), POLICY).act == acts.RestoreServing(first)
+        assert reconcile(spent, replace(view, heals=5), POLICY).act == decisions.RestoreServing(first)
 
     def test_an_owner_in_doubt_does_not_passivate(self) -> None:
         owner, first = served()
         view = View(finding_due=NOW + seconds(9), worked_at=NOW - seconds(100))
         doubtful = replace(view, finding=replace(FINE, healthy=None, bad=1))
-        assert reconcile(rows(owner, first), doubtful, POLICY) == acts.Decision(None, 9)
-        assert reconcile(rows(owner, first), replace(view, finding=FINE), POLICY).act == acts.Passivate()
+        assert reconcile(rows(owner, first), doubtful, POLICY) == decisions.Decision(None, 9)
+        assert reconcile(rows(owner, first), replace(view, finding=FINE), POLICY).act == decisions.Passivate()
 
     def test_an_owner_that_cannot_look_tries_later_and_may_passivate(self) -> None:
         owner, first = served()
         view = View(look_due=NOW + seconds(5), worked_at=NOW)
-        assert reconcile(rows(owner, first), view, POLICY) == acts.Decision(None, 5)
-        assert reconcile(rows(owner, first, now=NOW + seconds(5)), view, POLICY).act == acts.Look(first)
+        assert reconcile(rows(owner, first), view, POLICY) == decisions.Decision(None, 5)
+        assert reconcile(rows(owner, first, now=NOW + seconds(5)), view, POLICY).act == decisions.Look(first)
         idle = replace(view, worked_at=NOW - seconds(100))
-        assert reconcile(rows(owner, first), idle, POLICY).act == acts.Passivate()
+        assert reconcile(rows(owner, first), idle, POLICY).act == decisions.Passivate()
 
     def test_an_unhealthy_tenant_is_degraded_then_healed(self) -> None:
         sick = View(finding=replace(FINE, healthy=False, detail="500"), worked_at=NOW)
         owner, first = served(Status.READY)
-        assert reconcile(rows(owner, first), sick, POLICY).act == acts.MarkUnhealthy("500")
+        assert reconcile(rows(owner, first), sick, POLICY).act == decisions.MarkUnhealthy("500")
         owner, first = served(Status.DEGRADED)
-        assert reconcile(rows(owner, first), sick, POLICY).act == acts.Heal("500")
+        assert reconcile(rows(owner, first), sick, POLICY).act == decisions.Heal("500")
 
     def test_a_tenant_that_is_not_to_be_healed_stays_degraded(self) -> None:
         owner, first = served(Status.DEGRADED)
@@ -316,12 +318,12 @@ class TestKeeping:
     def test_the_heal_budget_ends_healing(self) -> None:
         owner, first = served(Status.DEGRADED)
         view = View(finding=replace(FINE, healthy=False), finding_due=NOW + seconds(9), heals=5, worked_at=NOW)
-        assert isinstance(reconcile(rows(owner, first), view, POLICY).act, acts.MarkBudgetSpent)
+        assert isinstance(reconcile(rows(owner, first), view, POLICY).act, decisions.MarkBudgetSpent)
         said = with_condition((), "Healthy", "false", HEAL_BUDGET, NOW)
         assert reconcile(rows(replace(owner, conditions=said), first), view, POLICY).act is None
         idle = replace(view, worked_at=NOW - seconds(100))
         waits = reconcile(rows(replace(owner, conditions=said), first), idle, POLICY)
-        assert waits == acts.Decision(None, 9), "until the window is over, when it heals again"
+        assert waits == decisions.Decision(None, 9), "until the window is over, when it heals again"
 
     def test_a_failed_update_is_never_healed(self) -> None:
         first = execution(ExecutionState.SUCCEEDED)
@@ -339,25 +341,27 @@ class TestKeeping:
         first = replace(first, spec=first.spec.model_copy(update={"health": health}))
         view = View(finding_due=NOW + seconds(9), worked_at=NOW - seconds(100), degradations=degradations)
         not_yet = replace(view, finding=replace(FINE, good=enough - 1))
-        assert reconcile(rows(owner, first), not_yet, POLICY) == acts.Decision(None, 9), "and it does not passivate"
+        assert reconcile(rows(owner, first), not_yet, POLICY) == decisions.Decision(None, 9), (
+            "and it does not passivate"
+        )
         well = replace(view, finding=replace(FINE, good=enough))
-        assert reconcile(rows(owner, first), well, POLICY).act == acts.MarkRecovered()
+        assert reconcile(rows(owner, first), well, POLICY).act == decisions.MarkRecovered()
 
     def test_a_recovered_tenant_is_ready_again(self) -> None:
         owner, first = served(Status.DEGRADED)
-        assert reconcile(rows(owner, first), View(finding=FINE, worked_at=NOW), POLICY).act == acts.MarkRecovered()
+        assert reconcile(rows(owner, first), View(finding=FINE, worked_at=NOW), POLICY).act == decisions.MarkRecovered()
 
 
 class TestLeaving:
     def test_a_deleted_tenant_has_no_actor(self) -> None:
-        assert reconcile(rows(tenant(Status.DELETED)), View(), POLICY).act == acts.Leave()
+        assert reconcile(rows(tenant(Status.DELETED)), View(), POLICY).act == decisions.Leave()
 
     def test_an_idle_actor_passivates(self) -> None:
         owner, first = served()
         view = View(finding=FINE, finding_due=NOW + seconds(100), worked_at=NOW)
         at_rest = rows(owner, first, now=NOW + seconds(59))
-        assert reconcile(at_rest, view, POLICY) == acts.Decision(None, 1)
-        assert reconcile(replace(at_rest, now=NOW + seconds(60)), view, POLICY).act == acts.Passivate()
+        assert reconcile(at_rest, view, POLICY) == decisions.Decision(None, 1)
+        assert reconcile(replace(at_rest, now=NOW + seconds(60)), view, POLICY).act == decisions.Passivate()
 
     def test_never_means_never(self) -> None:
         owner, first = served()
@@ -366,4 +370,4 @@ class TestLeaving:
         assert decision.act is None
 
     def test_a_draining_cluster_promotes_nothing(self) -> None:
-        assert reconcile(rows(tenant(), execution()), View(draining=True), POLICY).act == acts.Passivate()
+        assert reconcile(rows(tenant(), execution()), View(draining=True), POLICY).act == decisions.Passivate()

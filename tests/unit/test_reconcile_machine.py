@@ -16,8 +16,11 @@ from hypothesis.stateful import (
     rule,
 )
 
-from controlplane import acts
-from controlplane.conditions import with_condition
+from controlplane.lifecycle import decisions
+from controlplane.lifecycle.conditions import with_condition
+from controlplane.lifecycle.owner_state import Finding, Policy, Silence, View
+from controlplane.lifecycle.reconcile import HEAL_BUDGET, reconcile
+from controlplane.lifecycle.transitions import STARTED, TABLE, Cause, move
 from controlplane.model import (
     CURRENT,
     Action,
@@ -34,9 +37,6 @@ from controlplane.model import (
     execution_id,
 )
 from controlplane.ports import ExecutionStatus
-from controlplane.reconcile import HEAL_BUDGET, reconcile
-from controlplane.transitions import STARTED, TABLE, Cause, move
-from controlplane.view import Finding, Policy, Silence, View
 from tests.unit.builders import NOW, TENANT_ID, execution, placement, tenant
 
 POLICY = Policy(idle=60, deadline=600, fallback="embedded")
@@ -180,7 +180,10 @@ class Machine(RuleBasedStateMachine):
         self.one_act()
 
     @rule(
-        present=st.booleans(), running=st.booleans(), healthy=st.sampled_from([True, False, None]), stale=st.booleans()
+        present=st.booleans(),
+        running=st.booleans(),
+        healthy=st.sampled_from([True, False, None]),
+        stale=st.booleans(),
     )
     def a_look_finds(self, present: bool, running: bool, healthy: bool | None, stale: bool) -> None:
         epoch = self.tenant.epoch - 1 if stale else self.tenant.epoch
@@ -208,23 +211,23 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def one_act(self) -> None:
-        """A slow owner: requests overtake it between two acts."""
+        """A slow owner: requests overtake it between two decisions."""
         if not self.left:
             act = reconcile(self._rows(), self.view, POLICY).act
             if act is not None:
                 self._do(act)
 
-    def _do(self, act: acts.Act) -> bool:
+    def _do(self, act: decisions.Act) -> bool:
         """False: the action is a child's, whose answer is a rule of its own."""
         match act:
-            case acts.Leave() | acts.Passivate():
+            case decisions.Leave() | decisions.Passivate():
                 self.left = True
-            case acts.Promote(one):
+            case decisions.Promote(one):
                 assert self._active is None, "one active execution"
                 self._save(one, state=ExecutionState.STARTING, started_at=self.now, next_attempt_at=None)
                 self._move(STARTED[one.action])
                 self._bump()
-            case acts.Start(one) | acts.Follow(one):
+            case decisions.Start(one) | decisions.Follow(one):
                 assert not one.state.terminal, "a terminal execution is never started again"
                 if one.state is ExecutionState.STARTING:
                     self._save(one, state=ExecutionState.RUNNING)
@@ -232,9 +235,9 @@ class Machine(RuleBasedStateMachine):
                 if status is None or status.sub_state is SubState.UNKNOWN:
                     status = ExecutionStatus(SubState.RUNNING)
                 self.view = replace(self.view, followed=one.id, engine=status, silence=None)
-            case acts.AdvancePlanned():
+            case decisions.AdvancePlanned():
                 self._move(Cause.PLANNED)
-            case acts.RecordProgress(one, status):
+            case decisions.RecordProgress(one, status):
                 self._save(
                     one,
                     sub_state=status.sub_state,
@@ -242,7 +245,7 @@ class Machine(RuleBasedStateMachine):
                     error=status.error,
                     next_attempt_at=status.next_attempt_at,
                 )
-            case acts.Stop(one, cause, reason):
+            case decisions.Stop(one, cause, reason):
                 assert self.tenant.serving_execution != one.id, "what serves is not stopped"
                 self._save(
                     one,
@@ -252,29 +255,29 @@ class Machine(RuleBasedStateMachine):
                     stop_requested_at=self.now,
                 )
                 assert cause in StopCause
-            case acts.Finish(one, outcome, _):
+            case decisions.Finish(one, outcome, _):
                 self._finish(one, outcome)
-            case acts.HandOver(one, engine, _):
+            case decisions.HandOver(one, engine, _):
                 assert one.action is Action.DELETE
                 assert one.provider != engine, "it would be handed over for ever"
                 self._finish(one, ExecutionState.FAILED, engine)
-            case acts.Clean(placements):
+            case decisions.Clean(placements):
                 for one in placements:
                     assert one.execution_id != self.tenant.serving_execution, "what serves is not removed"
                     assert self._find(one.execution_id).state.terminal
                     self.placements.remove(one)
-            case acts.MarkUnhealthy() | acts.MarkBudgetSpent():
+            case decisions.MarkUnhealthy() | decisions.MarkBudgetSpent():
                 self._move(Cause.UNHEALTHY)
                 said = with_condition(self.tenant.conditions, "Healthy", "false", HEAL_BUDGET, self.now)
-                if isinstance(act, acts.MarkBudgetSpent):
+                if isinstance(act, decisions.MarkBudgetSpent):
                     self.tenant = replace(self.tenant, conditions=said)
-            case acts.MarkRecovered():
+            case decisions.MarkRecovered():
                 self._move(Cause.RECOVERED)
-            case acts.Heal():
+            case decisions.Heal():
                 assert not self._unfinished, "a heal begins when nothing else is on"
                 self._add(Action.UPDATE, self._next_run())
                 self._move(Cause.UNHEALTHY)
-            case acts.Look() | acts.RestoreServing():
+            case decisions.Look() | decisions.RestoreServing():
                 return False
         return True
 

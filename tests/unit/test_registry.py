@@ -9,21 +9,21 @@ import pytest
 from controlplane.errors import ProviderNotEnabled, SettingsError
 from controlplane.settings import Settings, load_settings
 from providers import registry
-from providers.compute.docker import DockerCompute
+from providers.compute.docker.provider import DockerCompute
 from providers.compute.fake import FakeCompute
-from providers.compute.process import ProcessCompute
+from providers.compute.process.provider import ProcessCompute
 
 POINTS = {
     registry.COMPUTE: {
-        "docker": "providers.compute.docker:DockerCompute",
+        "docker": "providers.compute.docker.provider:DockerCompute",
         "fake": "providers.compute.fake:FakeCompute",
-        "process": "providers.compute.process:ProcessCompute",
+        "process": "providers.compute.process.provider:ProcessCompute",
         "broken": "providers.compute.no_such_module:Nothing",
     },
     registry.WORKFLOW: {
         "embedded": "providers.compute.fake:FakeCloud",
         "other": "providers.compute.fake:FakeCloud",
-        "restate": "providers.workflow.restate:RestateWorkflow",
+        "restate": "providers.workflow.restate.provider:RestateWorkflow",
         "stepfunctions": "providers.compute.no_such_module:Nothing",
     },
 }

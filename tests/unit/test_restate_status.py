@@ -7,7 +7,7 @@ import pytest
 
 from controlplane.model import StepName, SubState
 from controlplane.ports import ExecutionStatus
-from providers.workflow.restate_status import status_of
+from providers.workflow.restate.status import status_of
 
 
 def row(status: str, **values: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.errors import InvalidConfig, NotAvailableYet
-from providers.compute.secrets import Secrets, placeheld, revealed
+from providers.kit.secrets import Secrets, placeheld, revealed
 
 ENVIRON = {"LANDLORD_SECRET_DB": "from-env", "LANDLORD_DATABASE_URL": "ours", "PATH": "/bin"}
 

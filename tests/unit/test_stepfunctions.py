@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from controlplane.model import STEPS, Action, Step, StepName, StepState, SubState
-from providers.workflow.stepfunctions_machines import CANCELLED, STOPPED, definition, pause_after
-from providers.workflow.stepfunctions_status import status_of
+from providers.workflow.stepfunctions.machines import CANCELLED, STOPPED, definition, pause_after
+from providers.workflow.stepfunctions.status import status_of
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 

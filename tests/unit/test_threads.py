@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from providers.compute.threads import Threads
+from providers.kit.threads import Threads
 
 
 async def test_a_cancelled_call_outlives_its_cancellation_until_the_thread_is_done() -> None:

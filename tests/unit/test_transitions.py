@@ -3,8 +3,8 @@
 import pytest
 
 from controlplane.errors import InvalidTransition
+from controlplane.lifecycle.transitions import TABLE, Cause, as_markdown, move
 from controlplane.model import Status
-from controlplane.transitions import TABLE, Cause, as_markdown, move
 
 
 def walk(status: Status, *causes: Cause) -> list[Status]:

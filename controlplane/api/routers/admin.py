@@ -6,17 +6,17 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from controlplane.api.bodies import FreezeScope
 from controlplane.api.consistency import differences
-from controlplane.api.deadline import extend
-from controlplane.api.documents import answers, body_of
 from controlplane.api.failures import invalid_body
+from controlplane.api.middleware.deadline import extend
 from controlplane.api.mutations import JSON
+from controlplane.api.openapi_parts import answers, body_of
 from controlplane.api.replica import Here, Replica
 from controlplane.api.schemas.installation import ConsistencyOut, DifferenceOut, Freezes
+from controlplane.api.schemas.requests import FreezeScope
 from controlplane.api.security import Admin
 from controlplane.api.strict_json import read_object
-from controlplane.persistence import freeze
+from controlplane.persistence import pauses
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
@@ -37,7 +37,7 @@ async def pause(request: Request, here: Here, caller: Admin) -> Response:
     scope = await _scope(request)
     if scope.provider is not None and scope.provider not in here.workflows:
         here.compute_provider(scope.provider)
-    await freeze.freeze(here.engine, _name(scope), actor=caller.name)
+    await pauses.freeze(here.engine, _name(scope), actor=caller.name)
     return await _frozen(here)
 
 
@@ -50,7 +50,7 @@ async def pause(request: Request, here: Here, caller: Admin) -> Response:
 )
 async def resume(request: Request, here: Here, caller: Admin) -> Response:
     """Go on. What each tenant or the other scopes are paused by stays."""
-    await freeze.thaw(here.engine, _name(await _scope(request)), actor=caller.name)
+    await pauses.thaw(here.engine, _name(await _scope(request)), actor=caller.name)
     return await _frozen(here)
 
 
@@ -88,6 +88,6 @@ def _name(scope: FreezeScope) -> str:
 
 
 async def _frozen(here: Replica) -> Response:
-    scopes = await freeze.scopes(here.engine)
+    scopes = await pauses.scopes(here.engine)
     providers = [name.removeprefix("provider:") for name in scopes if name != _ALL]
     return Response(Freezes(all=_ALL in scopes, providers=providers).model_dump_json(), media_type=JSON)

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Header
 from starlette.responses import Response, StreamingResponse
 
 from controlplane.api import cursors, tenant_rows, watch
-from controlplane.api.documents import answers, stream
 from controlplane.api.mutations import JSON
+from controlplane.api.openapi_parts import answers, stream
 from controlplane.api.paging import Cursor, Limit, page_of
 from controlplane.api.replica import Here, Replica
 from controlplane.api.schemas.event import EventOut, EventPage

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from controlplane.api import cursors, tenant_rows
-from controlplane.api.documents import answers
 from controlplane.api.etags import require_match
 from controlplane.api.mutations import JSON, Accepted, Mutating
+from controlplane.api.openapi_parts import answers
 from controlplane.api.paging import Cursor, Limit, page_of
 from controlplane.api.replica import Here
 from controlplane.api.schemas.execution import ExecutionOut, ExecutionPage, ExecutionSummary

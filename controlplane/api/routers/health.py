@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from sqlalchemy import func, select, text
 from starlette.responses import Response
 
-from controlplane.api.documents import answers
 from controlplane.api.mutations import JSON
+from controlplane.api.openapi_parts import answers
 from controlplane.api.problem import problem_response
 from controlplane.api.replica import Here, Replica
 from controlplane.api.routers.providers import health_of

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import PlainTextResponse, Response
 
 from controlplane.api import tenant_rows
-from controlplane.api.documents import answers
+from controlplane.api.openapi_parts import answers
 from controlplane.api.replica import Here
 from controlplane.api.security import Viewer
 from controlplane.errors import LandlordError, Refused

@@ -6,8 +6,8 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from controlplane.api.documents import answers
 from controlplane.api.mutations import JSON
+from controlplane.api.openapi_parts import answers
 from controlplane.api.replica import Here
 from controlplane.api.schemas.installation import Capability, ComputeProviderOut, ProvidersOut, WorkflowProviderOut
 from controlplane.api.security import Viewer

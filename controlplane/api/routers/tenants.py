@@ -8,14 +8,14 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from controlplane.api import cursors, tenant_rows
-from controlplane.api.bodies import LabelPair, TenantCreate, TenantPatch
-from controlplane.api.documents import answers, body_of
 from controlplane.api.etags import etag, require_match
 from controlplane.api.failures import invalid_body
 from controlplane.api.mutations import JSON, Accepted, Mutating
+from controlplane.api.openapi_parts import answers, body_of
 from controlplane.api.paging import Cursor, Limit, page_of
 from controlplane.api.plans import changes
 from controlplane.api.replica import Here
+from controlplane.api.schemas.requests import LabelPair, TenantCreate, TenantPatch
 from controlplane.api.schemas.tenant import TenantOut, TenantPage, shown_spec
 from controlplane.api.security import Viewer, require_role
 from controlplane.api.spec_check import check_new_spec, merged

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from controlplane.api import cursors, request_id
-from controlplane.api.bodies import TokenCreate
-from controlplane.api.documents import answers, body_of
 from controlplane.api.failures import invalid_body
 from controlplane.api.mutations import JSON
+from controlplane.api.openapi_parts import answers, body_of
 from controlplane.api.paging import Cursor, Limit, page_of
 from controlplane.api.replica import Here
+from controlplane.api.schemas.requests import TokenCreate
 from controlplane.api.schemas.token import TokenCreated, TokenOut, TokenPage
 from controlplane.api.security import Admin
 from controlplane.api.strict_json import read_object

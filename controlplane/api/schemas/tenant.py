@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from controlplane.api.masking import mask
 from controlplane.api.schemas.execution import WorkflowOut
-from controlplane.conditions import with_condition
+from controlplane.lifecycle.conditions import with_condition
 from controlplane.model import Condition, Execution, Status, Tenant, TenantSpec
 from controlplane.persistence.tenants import TenantView
 

@@ -23,9 +23,9 @@ from controlplane.ports import (
 from controlplane.settings import Settings
 from landlord_sites.config import SitesConfig, probes_refused
 from landlord_sites.document_root import DocumentRoot, Site
-from providers.compute import config as configs
-from providers.compute.gated import adoptable, apply_gated
-from providers.compute.threads import Threads
+from providers.kit import configs
+from providers.kit.gated import adoptable, apply_gated
+from providers.kit.threads import Threads
 
 IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 """A name that is too long, or that is to be a file and a directory: no retry makes such a site."""

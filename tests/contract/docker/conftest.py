@@ -6,7 +6,7 @@ from uuid import uuid4
 import docker
 import pytest_asyncio
 
-from providers.compute.docker import DockerCompute
+from providers.compute.docker.provider import DockerCompute
 
 
 @pytest_asyncio.fixture

@@ -17,9 +17,8 @@ import requests
 from controlplane.errors import EngineUnavailable, InvalidConfig, LandlordError, NotAvailableYet
 from controlplane.model import HealthSpec
 from controlplane.ports import DesiredResource, Resource, ResourceState
-from controlplane.probe import HealthProber
-from providers.compute.docker import DockerCompute
-from providers.compute.secrets import Secrets
+from controlplane.steps.probe import HealthProber
+from providers.compute.docker.provider import DockerCompute
 from providers.conformance.compute import ComputeConformance
 from providers.conformance.compute_bench import SECRET, Effect, Gate, LoseAnswer, desire
 from providers.conformance.compute_capabilities import (
@@ -28,6 +27,7 @@ from providers.conformance.compute_capabilities import (
     ExecProbesConformance,
     LogsConformance,
 )
+from providers.kit.secrets import Secrets
 
 pytestmark = pytest.mark.docker
 

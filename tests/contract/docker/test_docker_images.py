@@ -10,7 +10,7 @@ import pytest
 from docker.errors import ImageNotFound
 
 from controlplane.errors import NotAvailableYet
-from providers.compute.docker import DockerCompute
+from providers.compute.docker.provider import DockerCompute
 from providers.conformance.compute_bench import Gate, desire
 from tests.registry import Registry
 

@@ -5,7 +5,7 @@ from typing import Any
 import boto3
 
 from controlplane.ports import Resource
-from providers.compute.ecs import EcsCompute
+from providers.compute.ecs.provider import EcsCompute
 from providers.conformance.compute_bench import Gate
 from tests.aws import REGION, AwsEmulator
 

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from botocore.exceptions import ClientError
 
-from providers.compute.ecs import EcsCompute
+from providers.compute.ecs.provider import EcsCompute
 from tests.aws import Answer, AwsEmulator, AwsFront, Forward, refusal
 from tests.contract.ecs.bench import CLUSTER
 

@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from controlplane.errors import Terminal
 from controlplane.settings import load_settings
-from providers.compute import ecs_aws
-from providers.compute.ecs import EcsCompute
+from providers.aws import clients as ecs_aws
+from providers.compute.ecs.provider import EcsCompute
 from providers.conformance.compute import ComputeConformance
 from providers.conformance.compute_bench import SECRET, Effect, LoseAnswer
 from providers.conformance.compute_capabilities import Belongings, BelongingsConformance, NoExecProbesConformance

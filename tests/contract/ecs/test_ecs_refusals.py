@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from controlplane.errors import EngineUnavailable, InvalidConfig, NotAvailableYet, Retryable, Terminal, Throttled
-from providers.compute import ecs_aws
-from providers.compute.ecs import EcsCompute
-from providers.compute.secrets import Secrets
+from providers.aws import clients
+from providers.compute.ecs.provider import EcsCompute
 from providers.conformance.compute_bench import SECRET, desire
+from providers.kit.secrets import Secrets
 from tests.aws import AwsEmulator, AwsFront
 from tests.contract.ecs.bench import OPEN, active_definitions, definition, web
 
@@ -18,10 +18,10 @@ from tests.contract.ecs.bench import OPEN, active_definitions, definition, web
 async def test_calls_are_few_bounded_and_slow_down_by_themselves(provider: EcsCompute, ecs: AwsFront) -> None:
     """The SDK's adaptive mode: a throttled call is sent again, three times at most, each later than the one before."""
     config = provider._clients.client("ecs").meta.config
-    assert (config.retries["mode"], config.retries["total_max_attempts"]) == ("adaptive", ecs_aws.ATTEMPTS)
+    assert (config.retries["mode"], config.retries["total_max_attempts"]) == ("adaptive", clients.ATTEMPTS)
     ecs.refuse("ListClusters", "ThrottlingException", "Rate exceeded")
     health = await provider.health()
-    assert (health.healthy, ecs.calls["ListClusters"]) == (False, ecs_aws.ATTEMPTS)
+    assert (health.healthy, ecs.calls["ListClusters"]) == (False, clients.ATTEMPTS)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 
 from controlplane.errors import NotAvailableYet
 from controlplane.ports import ResourceState
-from providers.compute import ecs_aws
-from providers.compute.ecs import EcsCompute
+from providers.aws import clients as ecs_aws
+from providers.compute.ecs.provider import EcsCompute
 from providers.conformance.compute_bench import desire
 from tests.aws import REGION, AwsEmulator, AwsFront
 from tests.contract.ecs.bench import CLUSTER, ELSEWHERE, OPEN, ROLE, active_definitions, client_as, inspected, web

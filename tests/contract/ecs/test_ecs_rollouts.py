@@ -6,7 +6,7 @@ import pytest
 
 from controlplane.errors import Retryable
 from controlplane.ports import ResourceState
-from providers.compute.ecs import EcsCompute
+from providers.compute.ecs.provider import EcsCompute
 from providers.conformance.compute_bench import SECRET, desire
 from tests.aws import AwsFront
 from tests.contract.ecs.bench import CLUSTER, OPEN, active_definitions, definition, inspected, web

@@ -10,8 +10,8 @@ import pytest
 from controlplane.errors import NameConflict, NotAvailableYet, NotCurrent
 from controlplane.model import HealthSpec
 from controlplane.ports import KeepsBelongings, ResourceState
-from controlplane.probe import HealthProber
-from providers.compute.ecs import EcsCompute
+from controlplane.steps.probe import HealthProber
+from providers.compute.ecs.provider import EcsCompute
 from providers.conformance.compute_bench import Gate, desire
 from tests.aws import ACCOUNT, REGION, Answer, AwsFront, Forward, refusal
 from tests.contract.ecs.bench import CLUSTER, OPEN, active_definitions, definition, inspected, web

@@ -11,9 +11,9 @@ import psutil
 
 from controlplane.model import HealthSpec
 from controlplane.ports import Resource, ResourceState
-from controlplane.probe import HealthProber
-from providers.compute.process import ProcessCompute
-from providers.compute.process_machine import read_json
+from controlplane.steps.probe import HealthProber
+from providers.compute.process.machine import read_json
+from providers.compute.process.provider import ProcessCompute
 from providers.conformance.compute_bench import Gate
 
 OPEN = Gate(True)
@@ -79,7 +79,7 @@ def main_process(root: Path, resource: Resource) -> psutil.Process:
 def keeper(root: Path, resource: Resource) -> psutil.Process:
     parent = main_process(root, resource).parent()
     assert parent is not None
-    assert "process_shim" in " ".join(parent.cmdline())
+    assert "keeper.py" in " ".join(parent.cmdline())
     return parent
 
 

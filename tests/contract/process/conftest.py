@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from controlplane.probe import HealthProber
-from providers.compute.process import ProcessCompute
+from controlplane.steps.probe import HealthProber
+from providers.compute.process.provider import ProcessCompute
 from tests.contract.process.bench import OWNER
 
 

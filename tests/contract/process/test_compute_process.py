@@ -10,9 +10,9 @@ import pytest_asyncio
 
 from controlplane.errors import InvalidConfig
 from controlplane.model import HealthSpec
-from providers.compute import process as process_module
-from providers.compute.process import ProcessCompute
-from providers.compute.process_directory import ProcessDirectory
+from providers.compute.process import provider as process_module
+from providers.compute.process.directory import ProcessDirectory
+from providers.compute.process.provider import ProcessCompute
 from providers.conformance.compute import ComputeConformance
 from providers.conformance.compute_bench import SECRET, Effect, LoseAnswer, desire
 from providers.conformance.compute_capabilities import LogsConformance, NoExecProbesConformance

@@ -7,8 +7,8 @@ import psutil
 import pytest
 
 from controlplane.ports import Resource
-from providers.compute import process_shim
-from providers.compute.process import ProcessCompute
+from providers.compute.process import keeper
+from providers.compute.process.provider import ProcessCompute
 from providers.conformance.compute_bench import SECRET, desire
 from tests.contract.process.bench import OPEN, OWNER, main_process, shell, stopped, until, written
 
@@ -24,7 +24,7 @@ async def test_how_it_ended_is_told_without_its_secrets(provider: ProcessCompute
 async def test_stop_ends_what_the_command_started_and_kills_what_does_not_listen(
     provider: ProcessCompute, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("providers.compute.process.GRACE_SECONDS", 0.3)
+    monkeypatch.setattr("providers.compute.process.provider.GRACE_SECONDS", 0.3)
     resource = await provider.apply(desire(OWNER, shell("trap '' TERM; sleep 60 & sleep 60 & echo up; wait")), OPEN)
     await written(provider, resource, "up")
     family = [main_process(root, resource), *main_process(root, resource).children(recursive=True)]
@@ -68,7 +68,7 @@ async def test_the_log_is_bounded(provider: ProcessCompute, root: Path) -> None:
 
     def kept(_: Resource) -> bool:
         """Its keeper measures now and then; while it moves the log there is a third file."""
-        return sum(path.stat().st_size for path in (root / resource.name).glob("log*")) < 2.5 * process_shim.LOG_BYTES
+        return sum(path.stat().st_size for path in (root / resource.name).glob("log*")) < 2.5 * keeper.LOG_BYTES
 
     await until(provider, resource, kept)
     assert (await provider.logs(resource.id, 1)).endswith("end\n")

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from controlplane.errors import NotCurrent
-from controlplane.probe import HealthProber
-from providers.compute.process import ProcessCompute
-from providers.compute.process_machine import PORTS, hold_port, read_json
+from controlplane.steps.probe import HealthProber
+from providers.compute.process.machine import PORTS, hold_port, read_json
+from providers.compute.process.provider import ProcessCompute
 from providers.conformance.compute_bench import Gate, desire
 from tests.contract.process.bench import OPEN, OWNER, PYTHON, WEB, healthy, stopped, written
 

@@ -13,12 +13,12 @@ import psutil
 import pytest
 
 from controlplane.ports import ResourceState
-from controlplane.probe import HealthProber
-from providers.compute.process import ProcessCompute
-from providers.compute.process_directory import ProcessDirectory
-from providers.compute.process_machine import read_json, write_json
-from providers.compute.secrets import Secrets
+from controlplane.steps.probe import HealthProber
+from providers.compute.process.directory import ProcessDirectory
+from providers.compute.process.machine import read_json, write_json
+from providers.compute.process.provider import ProcessCompute
 from providers.conformance.compute_bench import desire
+from providers.kit.secrets import Secrets
 from tests.contract.process.bench import OPEN, OWNER, WEB, healthy, keeper, main_process, names, shell, stopped, until
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from controlplane.errors import NotAvailableYet, SettingsError
 from controlplane.settings import load_settings
-from providers.compute.process import ProcessCompute
-from providers.compute.process_directory import WORK_OF_USERS
-from providers.compute.secrets import Secrets
+from providers.compute.process.directory import WORK_OF_USERS
+from providers.compute.process.provider import ProcessCompute
 from providers.conformance.compute_bench import SECRET, desire
+from providers.kit.secrets import Secrets
 from tests.contract.process.bench import OPEN, OWNER, main_process, names, shell, stopped, written
 
 

@@ -1,0 +1,44 @@
+"""Owners that live and say nothing: a stage of the supervisor's sweep.
+
+A process that is stopped, or whose loop is stuck, keeps its actor's name, and with it the tenant: Ray sees a live
+worker, and inside one cluster nobody else may take the lease. So it is ended, and the tenant is activated anew.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.persistence import fleet
+from controlplane.persistence.leases import LEASE_SECONDS
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = float(LEASE_SECONDS)
+"""A lease must be expired for so long, by the database's clock, and seen so for as long again by ours: while the
+database was away nobody could renew, and everybody does within a heartbeat once it is back."""
+
+
+@dataclass(slots=True)
+class SilentOwners:
+    """`live`: names of the tenants whose actors live in this cluster; `end`: ends the actor of one."""
+
+    engine: AsyncEngine
+    cluster_id: str
+    live: Collection[str]
+    end: Callable[[str], None]
+    clock: Callable[[], float] = time.monotonic
+    _since: dict[str, float] = field(default_factory=dict)
+
+    async def look(self) -> int:
+        """How many were ended."""
+        now = self.clock()
+        silent = set(await fleet.silent_owners(self.engine, self.cluster_id, PATIENCE_SECONDS)) & set(self.live)
+        self._since = {name: self._since.get(name, now) for name in silent}
+        overdue = [name for name, since in self._since.items() if now - since >= PATIENCE_SECONDS]
+        for name in overdue:
+            logger.warning("the owner of %s has not renewed its lease for long and is ended", name)
+            self.end(name)
+        return len(overdue)

@@ -1,0 +1,199 @@
+"""TenantActor: the live owner of one tenant's row, named `tenant:<name>`.
+
+Called by the directory (Serve replicas) and the supervisor with wake-ups, by itself with steps, by operators with
+`describe`. State comes from the database; the constructor takes the name only.
+"""
+
+import asyncio
+import logging
+import os
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import ray
+
+from actors.admission import CONNECTIONS_PER_ACTOR
+from actors.runtime import Runtime, build_runtime
+from actors.shared import SharedState
+from actors.tenant.mailbox import Mailbox
+from actors.tenant.runner import Runner
+from actors.visible_steps import VisibleStepRunner
+from controlplane.model import StepName
+from controlplane.persistence import leases
+from controlplane.persistence.owned_tenant import Ownership
+from controlplane.ports import Wake
+
+logger = logging.getLogger(__name__)
+
+LONELY_SECONDS = 30.0
+
+LEAVING = "leaving"
+"""Answer of a wake-up that came too late: the directory activates the tenant anew."""
+
+
+class Tenant:
+    """Owns one tenant at a time: takes the lease, runs the runner, leaves.
+
+    Promises: one runner, whatever the number of callers; methods take plain data and answer plain data. An actor that
+    is called for another tenant id under the same name (the first was deleted) reloads. One that has lost its lease,
+    has written `deleted` or was idle for long exits, and says `leaving` to who calls it meanwhile.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._run_step = VisibleStepRunner()
+        self._mailbox: Mailbox | None = None
+        self._runtime: Runtime | None = None
+        self._runner: Runner | None = None
+        self._tenant_id: UUID | None = None
+        self._life: asyncio.Task[None] | None = None
+        self._left: asyncio.Event | None = None
+
+    def __repr__(self) -> str:
+        return f"tenant:{self._name}"
+
+    async def wake(
+        self, tenant_id: str, execution_id: str | None = None, seconds: float | None = None
+    ) -> dict[str, str]:
+        """Mark it dirty; with an execution id wait up to `seconds` for its start, without one look at reality too.
+        {outcome, message}."""
+        mailbox = self._live(UUID(tenant_id))
+        if mailbox is None:
+            return {"outcome": LEAVING, "message": "this actor is about to leave"}
+        mailbox.mark(look=execution_id is None)
+        if execution_id is None:
+            return {"outcome": "started", "message": ""}
+        wake = await mailbox.outcome(execution_id, seconds)
+        return {"outcome": wake.outcome, "message": wake.message}
+
+    async def run_step(self, execution_id: str, step: str) -> None:
+        """Called by this actor itself, under the step's name. Raises what the step raises."""
+        runtime = self._runtime
+        assert runtime is not None, "only the runner's engine calls this"
+        await runtime.steps.run(execution_id, StepName(step), self._run_step.signals(execution_id))
+
+    async def until_leaving(self) -> str:
+        """Held open by the supervisor, which so notices at once when this actor dies, or has left: its connections to
+        the database are given back by then, so that the ceiling of actors is one of connections as well."""
+        left = self._leaving()
+        if self._life is None:
+            # Created, and the wake-up that was to follow never came: its caller died.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(left.wait(), LONELY_SECONDS)
+            if self._life is None and not left.is_set():
+                left.set()
+                self._exit()
+        await left.wait()
+        if self._life is not None:
+            await asyncio.wait([self._life])
+        return self._name
+
+    async def make_room(self) -> None:
+        """Leave now if at rest: others wait for a place."""
+        if self._runner is not None:
+            self._runner.hurry()
+
+    async def ping(self) -> str:
+        """Answers once the process is up."""
+        return "pong"
+
+    async def describe(self) -> dict[str, Any]:
+        """For operators: who it is and what it does now."""
+        return {
+            "name": self._name,
+            "tenant_id": str(self._tenant_id) if self._tenant_id else None,
+            "pid": os.getpid(),
+            "build": self._runtime.identity.build if self._runtime else None,
+            "doing": self._runner.doing if self._runner else [],
+        }
+
+    async def leave(self) -> None:
+        """Called by this actor itself at its end. Running calls are let finish."""
+        ray.actor.exit_actor()  # type: ignore[no-untyped-call]
+
+    # --- its life ---
+
+    def _live(self, tenant_id: UUID) -> Mailbox | None:
+        """The mailbox of a living runner for that tenant, begun now if this is the first call. None: it leaves."""
+        if self._leaving().is_set() or (self._mailbox is not None and self._mailbox.closed):
+            return None
+        if self._life is None:
+            self._tenant_id, self._mailbox = tenant_id, Mailbox()
+            self._life = asyncio.create_task(self._live_and_leave(tenant_id, self._mailbox), name=f"life of {self!r}")
+        elif self._tenant_id != tenant_id:
+            # The name is used again and its former bearer is still here: let it see that, then come anew.
+            assert self._mailbox is not None, "a life has a mailbox"
+            self._mailbox.mark()
+            return None
+        return self._mailbox
+
+    async def _live_and_leave(self, tenant_id: UUID, mailbox: Mailbox) -> None:
+        reason = "failed"
+        try:
+            reason = await self._own(tenant_id, mailbox)
+        except Exception:
+            logger.exception("%r cannot live", self)
+        finally:
+            logger.info("%r leaves: %s", self, reason)
+            self._leaving().set()
+            mailbox.abandon(f"the tenant's actor left ({reason})")
+            if self._runtime is not None:
+                await self._runtime.close()
+            self._exit()
+
+    def _leaving(self) -> asyncio.Event:
+        """Set once this actor goes. Made on the actor's own loop, which the constructor does not run on."""
+        if self._left is None:
+            self._left = asyncio.Event()
+        return self._left
+
+    @staticmethod
+    def _exit() -> None:
+        ray.get_runtime_context().current_actor.leave.remote()
+
+    async def _own(self, tenant_id: UUID, mailbox: Mailbox) -> str:
+        """Take the lease, run under it, give it back."""
+        runtime = self._runtime = build_runtime(
+            actor=repr(self), run_step=self._run_step, pool=CONNECTIONS_PER_ACTOR, share=SharedState
+        )
+        cluster_id = runtime.identity.cluster_id
+        actor_id = str(ray.get_runtime_context().get_actor_id())
+        fence = await leases.acquire(runtime.engine, tenant_id, cluster_id=cluster_id, actor_id=actor_id)
+        if fence is None:
+            return "owned elsewhere"
+        ownership = Ownership(runtime.engine, tenant_id, fence, owner=repr(self))
+        self._runner = Runner(ownership, runtime, mailbox)
+        running = asyncio.create_task(self._runner.run(), name=f"runner of {self!r}")
+        heartbeat = self._keep_lease(runtime, self._runner, tenant_id, fence)
+        beating = asyncio.create_task(heartbeat, name=f"heartbeat of {self!r}")
+        done, _ = await asyncio.wait({running, beating}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (running, beating):
+            task.cancel()
+        reason = running.result() if running in done else "lost"
+        if reason != "lost":
+            await leases.release(runtime.engine, tenant_id, fence)
+        return reason
+
+    async def _keep_lease(self, runtime: Runtime, runner: Runner, tenant_id: UUID, fence: int) -> None:
+        """Renews until another owner took it. A database that does not answer is no reason to stop: nobody can take
+        the lease there either, and every write is fenced."""
+        while True:
+            await asyncio.sleep(leases.HEARTBEAT_SECONDS)
+            try:
+                if not await leases.renew(runtime.engine, tenant_id, fence):
+                    return
+                if await leases.draining(runtime.engine, runtime.identity.cluster_id):
+                    runner.drain()
+            except Exception:
+                logger.warning("%r could not renew its lease", self, exc_info=True)
+
+
+TenantActor = ray.remote(Tenant)
+
+
+def as_wake(answer: dict[str, str]) -> Wake | None:
+    """The plain answer as a value. None: the actor leaves, ask again."""
+    if answer["outcome"] == LEAVING:
+        return None
+    return Wake(answer["outcome"], answer["message"])  # type: ignore[arg-type]

@@ -1,0 +1,61 @@
+"""Follows what an engine does with one execution, for the runner that started it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from controlplane.errors import LandlordError, told
+from controlplane.model import Execution
+from controlplane.ports import ExecutionStatus, WorkflowProvider
+
+logger = logging.getLogger(__name__)
+
+FOLLOW_RETRY_SECONDS = 1.0
+
+
+class Follower:
+    """A child of the runner: keeps what the engine last said of one execution, and calls back when it is news.
+
+    `silence`: why the engine does not answer, where it does not; it is asked again and again, also one that is not
+    enabled: what it was asked first stays due."""
+
+    def __init__(
+        self,
+        engines: Mapping[str, WorkflowProvider],
+        execution: Execution,
+        ref: str | None,
+        news: Callable[[], None],
+    ) -> None:
+        self.execution_id = execution.id
+        self.status: ExecutionStatus | None = None
+        self.silence: str | None = None
+        self._engines = engines
+        self._engine = execution.provider
+        self._ref = ref
+        self._news = news
+        self._task = asyncio.create_task(self._follow(), name=f"follow {execution.id}")
+
+    async def _follow(self) -> None:
+        while self.status is None or not self.status.sub_state.terminal:
+            try:
+                engine = self._engines[self._engine]
+                self.status = await engine.next_status(self.execution_id, self._ref, self.status)
+            except Exception as error:
+                self._is_silent(error)
+                await asyncio.sleep(FOLLOW_RETRY_SECONDS)
+            else:
+                self.silence = None
+                self._news()
+                if self.status.sub_state == "unknown":
+                    return
+
+    def _is_silent(self, error: Exception) -> None:
+        if self.silence is not None:
+            return
+        self.silence = told(error, "it failed")
+        expected = isinstance(error, LandlordError)
+        logger.warning("the engine of %s does not answer: %s", self.execution_id, self.silence, exc_info=not expected)
+        self._news()
+
+    def stop(self) -> None:
+        self._task.cancel()

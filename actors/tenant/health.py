@@ -1,0 +1,90 @@
+"""Health of what serves a tenant: single looks, and with thresholds a verdict."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controlplane.lifecycle.owner_state import Finding
+from controlplane.model import Execution, HealthSpec
+from controlplane.ports import Prober, ProbeResult, Resource, ResourceState
+from controlplane.steps.run import Steps
+
+OBSERVE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    execution_id: str
+    resource: Resource
+    at: float
+
+
+class Observer:
+    """Looks at the serving resource. While its own answer to a probe is good, rows and platform are asked at most every
+    OBSERVE_SECONDS: a look each second at a platform costs more than the tenant. What answers badly is observed at
+    once."""
+
+    def __init__(self, steps: Steps, prober: Prober, clock: Callable[[], float] = time.monotonic) -> None:
+        self._steps = steps
+        self._prober = prober
+        self._clock = clock
+        self._seen: _Seen | None = None
+
+    def forget(self) -> None:
+        """The next look asks the platform."""
+        self._seen = None
+
+    async def look(self, execution: Execution) -> tuple[Resource | None, ProbeResult]:
+        """What is there, None for nothing, and how its probe went. Raises EngineUnavailable."""
+        health, now = execution.spec.health, self._clock()
+        answers_itself = health.http is not None or health.tcp is not None
+        seen = self._seen
+        if answers_itself and seen and seen.execution_id == execution.id and now - seen.at < OBSERVE_SECONDS:
+            result = await self._prober.probe(seen.resource, health)
+            if result.healthy:
+                return seen.resource, result
+        resource, result = await self._steps.observe(execution)
+        self._seen = _Seen(execution.id, resource, now) if resource is not None else None
+        return resource, result
+
+
+class HealthTracker:
+    """Counts probes of one serving execution in a row; another serving execution starts from nothing. What served and
+    only says that it is starting, for longer than its start period and as many probes as it may fail, does not come up:
+    its platform starts it again and again."""
+
+    def __init__(self) -> None:
+        self._execution: str | None = None
+        self._good = 0
+        self._bad = 0
+        self._unknown = 0
+
+    def judge(self, execution: Execution, epoch: int, resource: Resource | None, result: ProbeResult) -> Finding:
+        """The finding of one look, begun at `epoch`."""
+        if self._execution != execution.id:
+            self._execution, self._good, self._bad, self._unknown = execution.id, 0, 0, 0
+        health = execution.spec.health
+        if result.healthy is True:
+            self._good, self._bad, self._unknown = self._good + 1, 0, 0
+        elif result.healthy is False:
+            self._good, self._bad, self._unknown = 0, self._bad + 1, 0
+        else:
+            self._unknown += 1
+            if (self._unknown - health.unhealthy_threshold) * health.interval_seconds > health.start_period_seconds:
+                self._good, self._bad = 0, self._bad + 1
+        return Finding(
+            epoch=epoch,
+            present=resource is not None,
+            running=resource is not None and resource.state is not ResourceState.STOPPED,
+            healthy=self._verdict(health),
+            detail=result.detail,
+            good=self._good,
+            bad=self._bad,
+        )
+
+    def _verdict(self, health: HealthSpec) -> bool | None:
+        if self._good >= health.healthy_threshold:
+            return True
+        if self._bad >= health.unhealthy_threshold:
+            return False
+        return None

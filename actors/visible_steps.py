@@ -1,0 +1,38 @@
+"""Runs steps where people can see them: as tasks of the tenant's actor in the Ray dashboard."""
+
+from typing import Any
+
+import ray
+from ray.exceptions import RayTaskError
+
+from controlplane.errors import NotCurrent
+from controlplane.model import StepName
+from controlplane.ports import ExecutionInput, StepSignals
+
+
+class VisibleStepRunner:
+    """`ports.StepRunner`: the actor calls itself, under the name `acme/provision/apply_compute`, so each step is a
+    task in the Ray dashboard with its state and its error. Costs about 6 ms ."""
+
+    def __init__(self) -> None:
+        self._myself: Any = None
+        self._signals: dict[str, StepSignals] = {}
+
+    def signals(self, execution_id: str) -> StepSignals:
+        """For `run_step` of the actor, which cannot be handed them. Raises NotCurrent where no step of it is called."""
+        try:
+            return self._signals[execution_id]
+        except KeyError:
+            raise NotCurrent(f"{execution_id} does not run here", execution_id=execution_id) from None
+
+    async def __call__(self, order: ExecutionInput, step: StepName, signals: StepSignals) -> None:
+        if self._myself is None:
+            self._myself = ray.get_runtime_context().current_actor
+        name = f"{order.tenant}/{order.action}/{step}"
+        self._signals[order.execution_id] = signals
+        try:
+            await self._myself.run_step.options(name=name).remote(order.execution_id, step.value)
+        except RayTaskError as error:
+            raise error.cause from None
+        finally:
+            self._signals.pop(order.execution_id, None)

@@ -1,0 +1,75 @@
+"""A tenant as the answer of a command: shown, and waited for where that was asked."""
+
+import time
+from typing import Any
+
+import typer
+
+from controlplane.cli.console import errors, output, progress
+from controlplane.cli.exit_codes import Exit
+from controlplane.cli.output import Format, show
+from controlplane.client import Client, TenantDocument
+
+
+def answer(client: Client, tenant: TenantDocument, wait: bool, timeout: float, format: Format) -> None:
+    """Show the tenant, with `wait` as it is in the end. Ends the command with exit 1 where that is not well."""
+    if wait:
+        tenant = await_tenant(client, tenant, timeout)
+    show_tenants(tenant, [tenant], format)
+    if wait and tenant["status"] not in ("ready", "deleted"):
+        reason = tenant["workflow"]["error"] or tenant["status_message"] or "see `landlord execution get`"
+        errors.print(f"{tenant['name']} is {tenant['status']}: {reason}", style="red", markup=False)
+        raise typer.Exit(Exit.FAILED)
+
+
+def await_tenant(client: Client, tenant: TenantDocument, timeout: float) -> TenantDocument:
+    """Wait and show what happens."""
+    start = time.monotonic()
+    with progress(f"{tenant['name']}: {tenant['status']}") as shown:
+
+        def changed(now: TenantDocument) -> None:
+            shown.say(f"{now['name']}: {now['status']}{_doing(client, now)}")
+
+        tenant = client.wait_tenant(tenant["id"], timeout=timeout, changed=changed)
+    errors.print(f"{tenant['name']}: {tenant['status']} after {time.monotonic() - start:.1f} s", markup=False)
+    return tenant
+
+
+def show_tenants(document: Any, tenants: list[TenantDocument], format: Format) -> None:
+    """`document` as it came, or a line for each of `tenants`."""
+    columns = ("name", "status", "generation", "provider", "endpoint", "execution", "message")
+    rows = [
+        (
+            tenant["name"],
+            tenant["status"],
+            tenant["generation"],
+            tenant["spec"]["compute"]["provider"],
+            " ".join(endpoint["url"] for endpoint in tenant["observed"]["endpoints"]),
+            tenant["workflow_execution_id"],
+            _message(tenant),
+        )
+        for tenant in tenants
+    ]
+    if format is Format.TABLE and not rows:
+        output.print("no tenants")
+        return
+    show(document, format, columns, rows)
+
+
+def _doing(client: Client, tenant: TenantDocument) -> str:
+    """The step that is being worked on, and why it has to be tried again."""
+    if tenant["workflow"]["state"] not in ("running", "stopping"):
+        return f" ({tenant['workflow']['state']})"
+    steps = client.get_execution(tenant["workflow_execution_id"]).get("steps", [])
+    current = next((step for step in steps if step["state"] in ("running", "backing-off")), None)
+    if current is None:
+        return ""
+    attempt = f", attempt {current['attempts']}" if current["attempts"] > 1 else ""
+    error = f": {current['error']}" if current["error"] else ""
+    return f" ({current['name']} {current['state']}{attempt}{error})"
+
+
+def _message(tenant: TenantDocument) -> str:
+    """What a person should know of it; that it is paused explains why nothing happens."""
+    message = tenant["workflow"]["error"] or tenant["status_message"]
+    return ", ".join(part for part in ("paused" if tenant["paused"] else "", message) if part)

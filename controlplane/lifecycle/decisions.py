@@ -1,0 +1,139 @@
+"""What the owner of a tenant may do next: one value each. `reconcile` chooses, `actors/tenant/runner.py` does it."""
+
+from dataclasses import dataclass
+
+from controlplane.model import Execution, ExecutionState, Placement, StopCause
+from controlplane.ports import ExecutionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The tenant is deleted: exit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passivate:
+    """Nothing to do for a while: give the lease back and exit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Call the engine's start (idempotent) and follow it."""
+
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class AdvancePlanned:
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class RecordProgress:
+    execution: Execution
+    status: ExecutionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    execution: Execution
+    cause: StopCause
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    execution: Execution
+    outcome: ExecutionState
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """End a delete whose engine is not there as failed; its next run is `engine`'s."""
+
+    execution: Execution
+    engine: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """Remove what executions that ended without serving have left."""
+
+    placements: tuple[Placement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Observe and probe the serving resource."""
+
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreServing:
+    """The serving resource is there and does not run: start it again."""
+
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class MarkUnhealthy:
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRecovered:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Heal:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkBudgetSpent:
+    """Healed too often of late: it stays degraded until the budget's window has moved on."""
+
+    message: str
+
+
+Act = (
+    Leave
+    | Passivate
+    | Promote
+    | Start
+    | Follow
+    | AdvancePlanned
+    | RecordProgress
+    | Stop
+    | Finish
+    | HandOver
+    | Clean
+    | Look
+    | RestoreServing
+    | MarkUnhealthy
+    | MarkRecovered
+    | Heal
+    | MarkBudgetSpent
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """At most one action; `look_again`: seconds until the next look without a wake-up, None: only when woken."""
+
+    act: Act | None
+    look_again: float | None = None

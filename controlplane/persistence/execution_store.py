@@ -1,0 +1,230 @@
+"""`ports.ExecutionStore` on Postgres: what runners read and write, guarded by their execution's own state.
+
+A runner may live outside any actor and has no fence. Every write that depends on being current locks the tenant's row
+first, so it is ordered with the intents of the API and the owner's writes.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import case, func, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.errors import Terminal
+from controlplane.model import (
+    CURRENT,
+    STEPS,
+    Execution,
+    ExecutionState,
+    Observed,
+    PlacementState,
+    Step,
+    StepName,
+    StepState,
+    Tenant,
+)
+from controlplane.persistence import bootstrap, executions, rows, snapshot, tenants
+from controlplane.persistence.engine import single
+from controlplane.persistence.snapshot import LIVE_PLACEMENTS
+from controlplane.persistence.tables import executions as executions_table
+from controlplane.persistence.tables import placements, steps
+from controlplane.persistence.tables import tenants as tenants_table
+from controlplane.persistence.transaction import Transaction, transaction
+from controlplane.ports import RunContext
+
+
+class PostgresExecutionStore:
+    """The runners' view of the rows. Keeps no state but the installation id."""
+
+    def __init__(self, engine: AsyncEngine, *, actor: str = "runner") -> None:
+        self._engine = engine
+        self._actor = actor
+        self._owner: str | None = None
+
+    async def context(self, execution_id: str) -> RunContext:
+        if self._owner is None:
+            self._owner = await bootstrap.installation_id(self._engine)
+        async with single(self._engine) as connection:
+            found = await snapshot.of_execution(connection, execution_id)
+            if found is None:
+                raise Terminal(f"there is no execution {execution_id!r}", execution_id=execution_id)
+            steps_so_far = await executions.steps_of(connection, execution_id)
+        execution = found.find(execution_id)
+        assert execution is not None, "it was asked for by its id"
+        serving = found.tenant.serving_execution
+        return RunContext(
+            owner=self._owner,
+            tenant=found.tenant,
+            execution=execution,
+            previous=found.find(serving) if serving != execution_id else None,
+            steps=steps_so_far,
+            placements=found.placements,
+        )
+
+    async def current(self, execution_id: str) -> bool:
+        return await self._state(execution_id) in CURRENT
+
+    async def _state(self, execution_id: str) -> ExecutionState:
+        query = select(executions_table.c.state).where(executions_table.c.id == execution_id)
+        async with single(self._engine) as connection:
+            return ExecutionState((await connection.execute(query)).scalar_one())
+
+    async def providers_used(self, execution_id: str) -> list[str]:
+        of_tenant = select(executions_table.c.tenant_id).where(executions_table.c.id == execution_id)
+        query = select(placements.c.provider).where(placements.c.tenant_id == of_tenant.scalar_subquery()).distinct()
+        async with single(self._engine) as connection:
+            return sorted((await connection.execute(query)).scalars())
+
+    async def removable(self, execution_id: str) -> bool:
+        query = (
+            select(executions_table.c.state, tenants_table.c.serving_execution)
+            .join(tenants_table, tenants_table.c.id == executions_table.c.tenant_id)
+            .where(executions_table.c.id == execution_id)
+        )
+        async with single(self._engine) as connection:
+            row = (await connection.execute(query)).one()
+        return ExecutionState(row.state) not in (ExecutionState.QUEUED, *CURRENT) and (
+            row.serving_execution != execution_id
+        )
+
+    async def intend(self, context: RunContext, provider: str, engine_identity: str, name: str) -> bool:
+        async with self._guarded(context.execution.id) as (tx, _, execution):
+            if execution.state not in CURRENT:
+                return False
+            await tx.connection.execute(
+                upsert(placements)
+                .values(
+                    execution_id=execution.id,
+                    tenant_id=execution.tenant_id,
+                    provider=provider,
+                    engine_identity=engine_identity,
+                    generation=execution.generation,
+                    run=execution.run,
+                    name=name,
+                    state=PlacementState.INTENDED,
+                )
+                .on_conflict_do_update(
+                    index_elements=[placements.c.execution_id],
+                    set_={"state": PlacementState.INTENDED, "removed_at": None},
+                    where=placements.c.state == PlacementState.REMOVED,
+                )
+            )
+        return True
+
+    async def placed(self, execution_id: str, resource_id: str) -> None:
+        async with single(self._engine) as connection:
+            await connection.execute(
+                update(placements)
+                .where(placements.c.execution_id == execution_id, placements.c.state.in_(LIVE_PLACEMENTS))
+                .values(resource_id=resource_id, state=PlacementState.PLACED)
+            )
+
+    async def removed(self, execution_id: str) -> None:
+        async with single(self._engine) as connection:
+            await connection.execute(
+                update(placements)
+                .where(placements.c.execution_id == execution_id, placements.c.state.in_(LIVE_PLACEMENTS))
+                .values(state=PlacementState.REMOVED, removed_at=func.clock_timestamp())
+            )
+
+    async def switch(self, execution_id: str, observed: Observed) -> bool:
+        async with self._guarded(execution_id) as (tx, tenant, execution):
+            if tenant.serving_execution == execution_id:
+                return True
+            if execution.state not in CURRENT:
+                return False
+            tenant = await tenants.save(tx.connection, tenant, serving_execution=execution_id, observed=observed)
+            tx.event("tenant.switched", tenant, execution=execution)
+        return True
+
+    async def step_started(self, execution_id: str, step: StepName) -> Step | None:
+        async with self._guarded(execution_id) as (tx, _, execution):
+            if execution.state not in CURRENT:
+                return None
+            row = (
+                (
+                    await tx.connection.execute(
+                        upsert(steps)
+                        .values(
+                            execution_id=execution_id,
+                            name=step,
+                            position=STEPS[execution.action].index(step),
+                            state=StepState.RUNNING,
+                            attempts=1,
+                            started_at=func.clock_timestamp(),
+                        )
+                        .on_conflict_do_update(
+                            index_elements=[steps.c.execution_id, steps.c.name],
+                            set_={
+                                # Still `running`: the owner of the last attempt died, which is no attempt.
+                                "attempts": case(
+                                    (steps.c.state == StepState.RUNNING, steps.c.attempts), else_=steps.c.attempts + 1
+                                ),
+                                "state": StepState.RUNNING,
+                                "next_attempt_at": None,
+                            },
+                        )
+                        .returning(steps)
+                    )
+                )
+                .mappings()
+                .one()
+            )
+        return rows.step(row)
+
+    async def step_succeeded(self, execution_id: str, step: StepName) -> None:
+        async with self._guarded(execution_id) as (tx, tenant, execution):
+            if not await self._save_step(tx, execution, step, state=StepState.SUCCEEDED, error=None, ended=True):
+                return
+            if execution.activations:
+                await executions.save(tx.connection, execution, activations=0)
+            tx.event("step.succeeded", tenant, execution=execution, data={"step": step.value})
+
+    async def step_failed(
+        self, execution_id: str, step: StepName, error: str, next_attempt_at: datetime | None
+    ) -> None:
+        state = StepState.BACKING_OFF if next_attempt_at else StepState.FAILED
+        async with self._guarded(execution_id) as (tx, tenant, execution):
+            ended = next_attempt_at is None
+            if await self._save_step(
+                tx, execution, step, state=state, error=error, next_attempt_at=next_attempt_at, ended=ended
+            ):
+                tx.event("step.failed", tenant, execution=execution, message=error, data={"step": step.value})
+
+    async def _save_step(
+        self, tx: Transaction, execution: Execution, step: StepName, *, ended: bool = False, **values: Any
+    ) -> bool:
+        """False: it is no news. The execution is over, or another runner has told of this attempt."""
+        if execution.state.terminal:
+            return False
+        if ended:
+            values["ended_at"] = func.clock_timestamp()
+        saved = await tx.connection.execute(
+            update(steps)
+            .where(steps.c.execution_id == execution.id, steps.c.name == step, steps.c.state == StepState.RUNNING)
+            .values(**values)
+        )
+        return saved.rowcount == 1
+
+    async def activated(self, execution_id: str) -> int:
+        async with single(self._engine) as connection:
+            return int(
+                (
+                    await connection.execute(
+                        update(executions_table)
+                        .where(executions_table.c.id == execution_id)
+                        .values(activations=executions_table.c.activations + 1)
+                        .returning(executions_table.c.activations)
+                    )
+                ).scalar_one()
+            )
+
+    @asynccontextmanager
+    async def _guarded(self, execution_id: str) -> AsyncIterator[tuple[Transaction, Tenant, Execution]]:
+        """A transaction with both rows locked."""
+        async with transaction(self._engine, actor=self._actor) as tx:
+            tenant, execution = await tenants.lock_with_execution(tx, execution_id)
+            yield tx, tenant, execution

@@ -1,0 +1,226 @@
+"""What the supervisor's sweep reads: which tenants are due, and what the rows say of resources that were seen."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, select, text, union, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.model import ACTIVE, CURRENT, TERMINAL, ExecutionState, Status
+from controlplane.persistence.engine import single
+from controlplane.persistence.snapshot import LIVE_PLACEMENTS
+from controlplane.persistence.tables import clusters, executions, heartbeats, placements, tenants
+from controlplane.persistence.tenants import frozen
+
+
+@dataclass(frozen=True, slots=True)
+class TenantKey:
+    id: UUID
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A tenant with work. `retried`: it is a later run of its generation, a retry or a heal."""
+
+    key: TenantKey
+    retried: bool
+
+
+def unfinished() -> ColumnElement[bool]:
+    """The tenant has a queued or active execution."""
+    other = executions.alias("unfinished")
+    return exists().where(other.c.tenant_id == tenants.c.id, other.c.state.in_((ExecutionState.QUEUED, *ACTIVE)))
+
+
+def _owned_elsewhere(cluster_id: str) -> ColumnElement[bool]:
+    """Another live cluster holds a lease that has not expired."""
+    ended = exists().where(clusters.c.id == func.split_part(tenants.c.lease_owner, "/", 1), clusters.c.state == "ended")
+    return and_(
+        tenants.c.lease_owner.is_not(None),
+        ~tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True),
+        tenants.c.lease_expires_at >= func.clock_timestamp(),
+        ~ended,
+    )
+
+
+def _unserved() -> Select[tuple[str]]:
+    """Executions that have a live placement and do not serve. Nearly none of a fleet at rest."""
+    serving = exists().where(tenants.c.serving_execution == placements.c.execution_id)
+    return select(placements.c.execution_id).where(placements.c.state.in_(LIVE_PLACEMENTS), ~serving)
+
+
+async def due(engine: AsyncEngine, cluster_id: str) -> list[Due]:
+    """Tenants with an execution that is queued or active and not waiting for its next attempt, or that is over without
+    serving and has a placement still (its owner died before the clean-up), oldest first; without those that another
+    live cluster owns, and those that are paused unless something is under way or to be cancelled. Some may have a live
+    owner, for whom a wake-up is harmless."""
+    # Found by index and by placements, never by reading all that was ever done.
+    open_ones = select(executions.c.id).where(executions.c.state.in_((ExecutionState.QUEUED, *ACTIVE)))
+    candidates = union(open_ones, _unserved()).subquery()
+    goes_on = or_(~frozen(), executions.c.cancel_requested_at.is_not(None))
+    waiting = and_(executions.c.next_attempt_at.is_not(None), executions.c.next_attempt_at > func.clock_timestamp())
+    query = (
+        select(tenants.c.id, tenants.c.name, func.max(executions.c.run).label("run"))
+        .join(executions, executions.c.tenant_id == tenants.c.id)
+        .join(candidates, candidates.c.id == executions.c.id)
+        .where(
+            tenants.c.deleted_at.is_(None),
+            or_(
+                and_(executions.c.state == ExecutionState.QUEUED, ~waiting, goes_on),
+                executions.c.state.in_(ACTIVE),
+                and_(executions.c.state.in_(TERMINAL), ~frozen()),
+            ),
+            ~_owned_elsewhere(cluster_id),
+        )
+        .group_by(tenants.c.id, tenants.c.name)
+        .order_by(func.min(executions.c.created_at))
+    )
+    async with single(engine) as connection:
+        return [Due(TenantKey(row.id, row.name), row.run > 1) for row in await connection.execute(query)]
+
+
+async def owned_elsewhere(engine: AsyncEngine, name: str, cluster_id: str) -> bool:
+    """True: another live cluster owns the tenant; nobody here needs to wake for it."""
+    query = select(tenants.c.id).where(
+        tenants.c.name == name, tenants.c.deleted_at.is_(None), _owned_elsewhere(cluster_id)
+    )
+    async with single(engine) as connection:
+        return (await connection.execute(query)).first() is not None
+
+
+async def deleted_among(engine: AsyncEngine, tenant_ids: Collection[UUID]) -> list[UUID]:
+    """Those of them that have ended `deleted`: nobody needs to wake for one."""
+    query = select(tenants.c.id).where(tenants.c.id.in_(tenant_ids), tenants.c.deleted_at.is_not(None))
+    async with single(engine) as connection:
+        return list((await connection.execute(query)).scalars())
+
+
+async def silent_owners(engine: AsyncEngine, cluster_id: str, seconds: float) -> list[str]:
+    """Names of the tenants whose owner, of this cluster, has let its lease expire more than so many seconds ago."""
+    query = select(tenants.c.name).where(
+        tenants.c.deleted_at.is_(None),
+        tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True),
+        tenants.c.lease_expires_at < func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, seconds),
+    )
+    async with single(engine) as connection:
+        return list((await connection.execute(query)).scalars())
+
+
+async def max_connections(engine: AsyncEngine) -> int:
+    """What the database allows in all."""
+    async with single(engine) as connection:
+        return int((await connection.execute(text("SHOW max_connections"))).scalar_one())
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFact:
+    """What the rows say of the execution that a resource names."""
+
+    tenant: TenantKey
+    state: ExecutionState
+    serving: bool
+    tenant_deleted: bool
+    busy: bool
+    """Its tenant has a queued or active execution, which may be about to remove it."""
+    frozen: bool
+    """Its tenant is paused, or all are: nothing acts."""
+
+    @property
+    def leftover(self) -> bool:
+        """Its resource should not exist: a stable fact (stopping never goes back, nor does the switch).
+
+        A replaced resource of an execution that succeeded is no longer serving either; the delete and retire steps
+        remove it, and this rule when they could not."""
+        if self.tenant_deleted:
+            return True
+        return not self.serving and self.state not in (ExecutionState.QUEUED, *CURRENT)
+
+    @property
+    def sweepable(self) -> bool:
+        """A leftover of a tenant that may be acted on: the sweep removes it."""
+        return self.leftover and not self.frozen
+
+
+async def facts(engine: AsyncEngine, execution_ids: Collection[str]) -> Mapping[str, ExecutionFact]:
+    """By execution id; those that no row knows are absent."""
+    query = (
+        select(
+            executions.c.id,
+            executions.c.state,
+            tenants.c.id.label("tenant_id"),
+            tenants.c.name,
+            tenants.c.serving_execution,
+            tenants.c.deleted_at,
+            unfinished().label("busy"),
+            frozen().label("frozen"),
+        )
+        .join(tenants, tenants.c.id == executions.c.tenant_id)
+        .where(executions.c.id.in_(execution_ids))
+    )
+    async with single(engine) as connection:
+        return {
+            row.id: ExecutionFact(
+                tenant=TenantKey(row.tenant_id, row.name),
+                state=ExecutionState(row.state),
+                serving=row.serving_execution == row.id,
+                tenant_deleted=row.deleted_at is not None,
+                busy=row.busy,
+                frozen=row.frozen,
+            )
+            for row in await connection.execute(query)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFact:
+    """What the rows say of a live tenant. `waiting`: its work is not due yet, or it is paused; `leased`: an owner
+    holds a lease that has not expired."""
+
+    key: TenantKey
+    status: Status
+    unfinished: bool
+    waiting: bool
+    leased: bool
+    serving: bool
+
+
+async def tenant_facts(engine: AsyncEngine) -> list[TenantFact]:
+    """Of all tenants that are not deleted."""
+    later = executions.alias("later")
+    waiting = exists().where(
+        later.c.tenant_id == tenants.c.id,
+        later.c.state == ExecutionState.QUEUED,
+        later.c.next_attempt_at > func.clock_timestamp(),
+    )
+    query = select(
+        tenants.c.id,
+        tenants.c.name,
+        tenants.c.status,
+        unfinished().label("unfinished"),
+        or_(waiting, frozen()).label("waiting"),
+        func.coalesce(tenants.c.lease_expires_at >= func.clock_timestamp(), false()).label("leased"),
+        tenants.c.serving_execution.is_not(None).label("serving"),
+    ).where(tenants.c.deleted_at.is_(None))
+    async with single(engine) as connection:
+        return [
+            TenantFact(
+                TenantKey(row.id, row.name), Status(row.status), row.unfinished, row.waiting, row.leased, row.serving
+            )
+            for row in await connection.execute(query)
+        ]
+
+
+async def beat(engine: AsyncEngine, name: str, cluster_id: str, detail: Mapping[str, Any]) -> None:
+    """Write the heartbeat row of `name` and of its cluster."""
+    values = {"cluster_id": cluster_id, "detail": dict(detail), "at": func.clock_timestamp()}
+    async with engine.begin() as connection:
+        await connection.execute(
+            upsert(heartbeats).values(name=name, **values).on_conflict_do_update(index_elements=["name"], set_=values)
+        )
+        await connection.execute(
+            update(clusters).where(clusters.c.id == cluster_id).values(heartbeat_at=func.clock_timestamp())
+        )

@@ -1,0 +1,381 @@
+"""What the owner of a tenant writes: each method one short transaction under the row's lock and the lease's fence.
+
+Raises LeaseLost where another owner took the tenant: touch nothing more, exit. A method that finds its execution
+moved on changes nothing and says so (False or None): reload and go on.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.errors import LeaseLost
+from controlplane.lifecycle.conditions import with_condition
+from controlplane.lifecycle.transitions import STARTED, Cause
+from controlplane.model import (
+    CURRENT,
+    Action,
+    Execution,
+    ExecutionState,
+    Lifecycle,
+    Observed,
+    Status,
+    StopCause,
+    SubState,
+    Tenant,
+    TriggerSource,
+)
+from controlplane.persistence import executions, intents, snapshot, tenants
+from controlplane.persistence.engine import single
+from controlplane.persistence.tables import events
+from controlplane.persistence.tables import executions as executions_table
+from controlplane.persistence.transaction import Transaction, transaction
+from controlplane.ports import ExecutionStatus
+
+DELETE_RETRY_CEILING = 60.0
+"""Seconds: the longest pause between two runs of a delete that fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An open transaction that holds the tenant's row under our fence."""
+
+    tx: Transaction
+    tenant: Tenant
+
+
+class Ownership:
+    """The guarded writes of one lease: (tenant, fence). Everything it changes, it changes as `owner`."""
+
+    def __init__(self, engine: AsyncEngine, tenant_id: UUID, fence: int, owner: str) -> None:
+        self.tenant_id = tenant_id
+        self.fence = fence
+        self._engine = engine
+        self._owner = owner
+
+    async def load(self) -> Lifecycle:
+        """The rows to decide on. Raises LeaseLost where the row is gone or another owner has it."""
+        async with single(self._engine) as connection:
+            rows = await snapshot.load(connection, self.tenant_id)
+        if rows is None or rows.tenant.fence != self.fence:
+            raise LeaseLost(f"another owner has tenant {self.tenant_id}", fence=self.fence)
+        return rows
+
+    def _held(self) -> AbstractAsyncContextManager[Held]:
+        return _hold(self._engine, self.tenant_id, self.fence, self._owner)
+
+    async def promote(self, execution_id: str) -> bool:
+        """queued → starting: from now on an engine may know it. Moves the status. False also where it was paused
+        meanwhile.
+
+        That nothing else is active is the unique index's to guarantee."""
+        async with self._held() as held:
+            if held.tenant.paused or held.tenant.frozen:
+                return False
+            execution = await executions.advance(
+                held.tx.connection,
+                execution_id,
+                ExecutionState.QUEUED,
+                state=ExecutionState.STARTING,
+                started_at=func.clock_timestamp(),
+                next_attempt_at=None,
+            )
+            if execution is None:
+                return False
+            tenant = await tenants.change_status(
+                held.tx,
+                held.tenant,
+                STARTED[execution.action],
+                execution=execution,
+                condition=("Triggered", "unknown", "Starting"),
+                epoch=held.tenant.epoch + 1,
+            )
+            held.tx.event("execution.starting", tenant, execution=execution)
+        return True
+
+    async def running(self, execution_id: str, provider_ref: str | None) -> bool:
+        """starting → running: the engine has it."""
+        async with self._held() as held:
+            execution = await executions.advance(
+                held.tx.connection,
+                execution_id,
+                ExecutionState.STARTING,
+                state=ExecutionState.RUNNING,
+                sub_state=SubState.RUNNING,
+                provider_ref=provider_ref,
+                error=None,
+                next_attempt_at=None,
+            )
+            if execution is None:
+                return False
+            tenant = await self._condition(held, "Triggered", "true", "Started", "")
+            held.tx.event("execution.running", tenant, execution=execution)
+        return True
+
+    async def start_failed(self, execution_id: str, message: str, retry_at: datetime) -> bool:
+        """The engine refused or is down: it stays `starting` and the same id is started again at `retry_at`."""
+        async with self._held() as held:
+            execution = await executions.advance(
+                held.tx.connection, execution_id, ExecutionState.STARTING, error=message, next_attempt_at=retry_at
+            )
+            if execution is None:
+                return False
+            tenant = await self._condition(held, "Triggered", "false", "TriggerFailed", message)
+            held.tx.event("execution.trigger_failed", tenant, execution=execution, message=message)
+        return True
+
+    async def planned(self, execution_id: str) -> bool:
+        """The plan step of a first provision is through: planning → provisioning."""
+        async with self._held() as held:
+            execution = await executions.lock(held.tx.connection, execution_id)
+            if execution is None or not execution.state.active or held.tenant.status is not Status.PLANNING:
+                return False
+            await tenants.change_status(held.tx, held.tenant, Cause.PLANNED, execution=execution)
+        return True
+
+    async def progressed(self, execution_id: str, status: ExecutionStatus) -> bool:
+        """Persist what the engine says of a live execution: sub-state, retries, error, next attempt."""
+        async with self._held() as held:
+            execution = await executions.lock(held.tx.connection, execution_id)
+            if execution is None or not execution.state.active:
+                return False
+            changed = execution.sub_state is not status.sub_state
+            execution = await executions.save(
+                held.tx.connection,
+                execution,
+                sub_state=status.sub_state,
+                retry_count=status.retry_count,
+                error=status.error,
+                next_attempt_at=status.next_attempt_at,
+            )
+            if changed or status.error:
+                held.tx.event(
+                    "execution.progress",
+                    held.tenant,
+                    execution=execution,
+                    message=status.error or "",
+                    data={"sub_state": status.sub_state.value, "retry_count": status.retry_count},
+                )
+        return True
+
+    async def stop(self, execution_id: str, cause: StopCause, reason: str) -> bool:
+        """starting or running → stopping: the gate closes. False after the switch: it can only succeed."""
+        async with self._held() as held:
+            if held.tenant.serving_execution == execution_id:
+                return False
+            execution = await executions.advance(
+                held.tx.connection,
+                execution_id,
+                *CURRENT,
+                state=ExecutionState.STOPPING,
+                stop_cause=cause,
+                stop_reason=reason,
+                stop_requested_at=func.clock_timestamp(),
+            )
+            if execution is None:
+                return False
+            held.tx.event("execution.stopping", held.tenant, execution=execution, message=reason)
+        return True
+
+    async def finish(
+        self, execution_id: str, outcome: ExecutionState, message: str = "", *, next_engine: str | None = None
+    ) -> ExecutionState | None:
+        """End an active or queued execution. Returns how it really ended, None where it had ended before.
+
+        After the switch it can only succeed; a delete that failed is followed by its next run, on `next_engine` where
+        that is given; `ready` is reached only by the tenant's own generation."""
+        async with self._held() as held:
+            execution = await executions.lock(held.tx.connection, execution_id)
+            if execution is None or execution.state.terminal:
+                return None
+            if held.tenant.serving_execution == execution_id:
+                outcome, message = ExecutionState.SUCCEEDED, ""
+            successor = await executions.find_queued(held.tx.connection, self.tenant_id)
+            if successor is not None and successor.id == execution_id:
+                successor = None
+            values: dict[str, Any] = (
+                {"superseded_by": successor.id} if (outcome is ExecutionState.SUPERSEDED and successor) else {}
+            )
+            execution = await executions.save(
+                held.tx.connection,
+                execution,
+                state=outcome,
+                sub_state=_ENDED_AS.get(outcome, SubState.CANCELLED),
+                error=message or None,
+                next_attempt_at=None,
+                ended_at=func.clock_timestamp(),
+                **values,
+            )
+            tenant = await self._after(held, execution, message, next_engine)
+            held.tx.event(f"execution.{outcome.value}", tenant, execution=execution, message=message, data=values)
+        return outcome
+
+    async def _after(self, held: Held, execution: Execution, message: str, next_engine: str | None) -> Tenant:
+        """What the end of an execution means for its tenant: one write of its row."""
+        tenant = held.tenant
+        values: dict[str, Any] = {"epoch": tenant.epoch + 1}
+        if execution.action is Action.DELETE:
+            if execution.state is ExecutionState.SUCCEEDED:
+                return await tenants.change_status(
+                    held.tx, tenant, Cause.GONE, execution=execution, deleted_at=held.tx.now, **values
+                )
+            return await self._next_delete_run(held, execution, message, next_engine or execution.provider, **values)
+        newest = execution.generation == tenant.generation and tenant.deletion_requested_at is None
+        if execution.state is ExecutionState.SUCCEEDED:
+            values["observed_generation"] = max(tenant.observed_generation, execution.generation)
+            if newest:
+                return await tenants.change_status(
+                    held.tx,
+                    tenant,
+                    Cause.SUCCEEDED,
+                    execution=execution,
+                    conditions=_all_true(tenant, held.tx.now),
+                    **values,
+                )
+        elif newest and execution.state is not ExecutionState.SUPERSEDED:
+            reason = "Cancelled" if execution.state is ExecutionState.CANCELLED else "ExecutionFailed"
+            return await tenants.change_status(
+                held.tx,
+                tenant,
+                Cause.FAILED,
+                execution=execution,
+                message=message,
+                condition=("Provisioned", "false", reason),
+                **values,
+            )
+        return await tenants.save(held.tx.connection, tenant, **values)
+
+    async def _next_delete_run(
+        self, held: Held, failed: Execution, message: str, provider: str, **values: Any
+    ) -> Tenant:
+        tenant = held.tenant
+        following = await executions.add(
+            held.tx.connection,
+            tenant,
+            Action.DELETE,
+            run=failed.run + 1,
+            trigger_source=TriggerSource.SUPERVISOR,
+            provider=provider,
+            delay=min(DELETE_RETRY_CEILING, 2.0 ** min(failed.run - 1, 6)),
+        )
+        held.tx.event("execution.queued", tenant, execution=following)
+        return await tenants.save(
+            held.tx.connection,
+            tenant,
+            current_execution=following.id,
+            status_message=message,
+            conditions=with_condition(
+                tenant.conditions, "Provisioned", "unknown", "DeleteFailed", held.tx.now, message
+            ),
+            **values,
+        )
+
+    async def observed(
+        self,
+        epoch: int,
+        observed: Observed,
+        *,
+        cause: Cause | None = None,
+        message: str = "",
+        reason: str = "ProbeFailed",
+    ) -> bool:
+        """Record a look at the resting tenant; with `cause` (UNHEALTHY, RECOVERED) move the status by it.
+
+        False: void, since an execution was queued, promoted or ended after the look began (`epoch` moved)."""
+        async with self._held() as held:
+            if held.tenant.epoch != epoch:
+                return False
+            if cause is None:
+                await tenants.save(held.tx.connection, held.tenant, observed=observed)
+                return True
+            healthy = cause is Cause.RECOVERED
+            await tenants.change_status(
+                held.tx,
+                held.tenant,
+                cause,
+                message=message,
+                condition=("Healthy", "true" if healthy else "false", "Probe" if healthy else reason),
+                observed=observed,
+            )
+        return True
+
+    async def heal(self, epoch: int, reason: str, *, default_workflow: str) -> Execution | None:
+        """Queue the next run of the serving generation, by the supervisor's order. None: void (see `observed`)."""
+        async with self._held() as held:
+            if held.tenant.epoch != epoch:
+                return None
+            tenant = held.tenant
+            run = await executions.next_run(held.tx.connection, tenant.id, tenant.generation)
+            execution = await executions.add(
+                held.tx.connection,
+                tenant,
+                Action.UPDATE,
+                run=run,
+                trigger_source=TriggerSource.SUPERVISOR,
+                provider=intents.workflow_of(tenant.spec, default_workflow),
+            )
+            tenant = await tenants.change_status(
+                held.tx,
+                tenant,
+                Cause.UNHEALTHY,
+                execution=execution,
+                message=reason,
+                condition=("Healthy", "false", "Drifted"),
+                current_execution=execution.id,
+                epoch=tenant.epoch + 1,
+            )
+            held.tx.event("tenant.healing", tenant, execution=execution, message=reason)
+            return execution
+
+    async def heals_since(self, seconds: float) -> int:
+        """How many heals were begun in the last `seconds` (the budget)."""
+        query = select(func.count()).where(
+            executions_table.c.tenant_id == self.tenant_id,
+            executions_table.c.trigger_source == TriggerSource.SUPERVISOR,
+            executions_table.c.action == Action.UPDATE,
+            executions_table.c.created_at > _ago(seconds),
+        )
+        return await self._count(query)
+
+    async def degradations_since(self, seconds: float) -> int:
+        """How often it became degraded in the last `seconds` (the damping of flapping)."""
+        query = select(func.count()).where(
+            events.c.tenant_id == self.tenant_id,
+            events.c.type == "tenant.status",
+            events.c.status == Status.DEGRADED,
+            events.c.at > _ago(seconds),
+        )
+        return await self._count(query)
+
+    async def _count(self, query: Select[Any]) -> int:
+        async with single(self._engine) as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def _condition(self, held: Held, type: str, status: Any, reason: str, message: str) -> Tenant:
+        conditions = with_condition(held.tenant.conditions, type, status, reason, held.tx.now, message)
+        return await tenants.save(held.tx.connection, held.tenant, conditions=conditions)
+
+
+_ENDED_AS = {ExecutionState.SUCCEEDED: SubState.SUCCEEDED, ExecutionState.FAILED: SubState.FAILED}
+
+
+def _ago(seconds: float) -> ColumnElement[Any]:
+    return func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def _all_true(tenant: Tenant, now: datetime) -> Any:
+    conditions = tenant.conditions
+    for type, reason in (("Provisioned", "Succeeded"), ("Healthy", "Probe"), ("Synced", "ObservedGeneration")):
+        conditions = with_condition(conditions, type, "true", reason, now)
+    return conditions
+
+
+@asynccontextmanager
+async def _hold(engine: AsyncEngine, tenant_id: UUID, fence: int, owner: str) -> AsyncIterator[Held]:
+    async with transaction(engine, actor=owner, source=TriggerSource.SUPERVISOR) as tx:
+        yield Held(tx, await tenants.lock_owned(tx, tenant_id, fence))

@@ -1,0 +1,57 @@
+"""Pause and resume: intents are accepted, nothing acts, and a condition says so."""
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controlplane.lifecycle.conditions import with_condition
+from controlplane.model import Tenant
+from controlplane.persistence import tenants
+from controlplane.persistence.engine import single
+from controlplane.persistence.tables import freezes
+from controlplane.persistence.transaction import Transaction, transaction
+
+
+async def pause(tx: Transaction, tenant: Tenant) -> Tenant:
+    """Nothing new is begun for a locked tenant; what is under way ends. Paused again, it stays as it was."""
+    if tenant.paused:
+        return tenant
+    message = "paused: changes are accepted, nothing is done"
+    return await _set(tx, tenant, True, "tenant.paused", ("false", "Paused", message))
+
+
+async def resume(tx: Transaction, tenant: Tenant) -> Tenant:
+    """What was asked for meanwhile is done now."""
+    if not tenant.paused:
+        return tenant
+    synced = tenant.observed_generation == tenant.generation
+    return await _set(tx, tenant, False, "tenant.resumed", ("true" if synced else "false", "Resumed", ""))
+
+
+async def freeze(engine: AsyncEngine, scope: str, *, actor: str) -> None:
+    """Pause `all`, or `provider:<name>`. Frozen again is success."""
+    async with transaction(engine, actor=actor) as tx:
+        await tx.connection.execute(upsert(freezes).values(scope=scope).on_conflict_do_nothing())
+        tx.record("freeze.set", message=scope)
+
+
+async def thaw(engine: AsyncEngine, scope: str, *, actor: str) -> None:
+    """Undo it; the supervisor's next sweep finds what is due. Not frozen is success."""
+    async with transaction(engine, actor=actor) as tx:
+        await tx.connection.execute(delete(freezes).where(freezes.c.scope == scope))
+        tx.record("freeze.lifted", message=scope)
+
+
+async def scopes(engine: AsyncEngine) -> list[str]:
+    """What is frozen beside single tenants."""
+    async with single(engine) as connection:
+        return list((await connection.execute(select(freezes.c.scope).order_by(freezes.c.scope))).scalars())
+
+
+async def _set(tx: Transaction, tenant: Tenant, paused: bool, event: str, synced: tuple[str, str, str]) -> Tenant:
+    truth, reason, message = synced
+    conditions = with_condition(tenant.conditions, "Synced", truth, reason, tx.now, message)  # type: ignore[arg-type]
+    tenant = await tenants.save(tx.connection, tenant, paused=paused, conditions=conditions)
+    tx.event(event, tenant)
+    tx.wake(tenant.id, tenant.name)
+    return tenant

@@ -1,0 +1,1 @@
+"""The steps of an execution: effects, through ports, behind the gate."""

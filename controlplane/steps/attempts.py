@@ -1,0 +1,166 @@
+"""One attempt at one step, recorded: by the embedded engine (`Record`) and by runners outside the tenant's actor, which
+are Restate's handler and step workers (`Attempts`).
+
+The engine owns order, pauses and repetition; the rows own the count. So an outcome is a value that an engine's adapter
+turns into that engine's words, and only a store that does not answer is an exception: then nothing is known, and the
+engine tries again by its own policy.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from random import Random
+from typing import Protocol
+
+from controlplane.errors import LandlordError, NotCurrent, Retryable, Terminal, told
+from controlplane.model import Step, StepName
+from controlplane.ports import Clock, ExecutionStore, StepSignals
+from controlplane.steps.backoff import Backoff
+from controlplane.steps.run import Probes
+
+logger = logging.getLogger(__name__)
+
+DONE = Probes(again=None)
+"""Of work that is no look: it is done."""
+
+
+class Verdict(StrEnum):
+    DONE = "done"
+    AGAIN = "again"
+    """Not yet: the same attempt goes on after `delay`, with `probes`."""
+    RETRY = "retry"
+    """The attempt failed; another one after `delay`."""
+    FAILED = "failed"
+    """For good."""
+    STOPPED = "stopped"
+    """The execution is no longer current: report and touch nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt went. `delay` in seconds; `message` for people, without secrets."""
+
+    verdict: Verdict
+    message: str = ""
+    delay: float = 0.0
+    attempts: int = 0
+    probes: Probes = field(default_factory=Probes)
+    next_attempt_at: datetime | None = None
+    """When that delay is over, as it is recorded."""
+
+
+class StepVerbs(Protocol):
+    """What `controlplane.steps.Steps` offers to runners."""
+
+    async def run(self, execution_id: str, step: StepName, signals: StepSignals) -> None: ...
+
+    async def probe_once(self, execution_id: str, before: Probes) -> Probes: ...
+
+
+class Record:
+    """Attempts in the rows: counted at their intent, judged, and spaced. Promises: at most `max_attempts` that fail for
+    each step of an execution, whichever runners make them, but of `retire_previous` as many as it takes: a tenant is
+    `ready` once the replaced resource is gone; none is counted whose runner died; an error that is not ours
+    shows its type and no text. One write before an attempt and one after it, and no other question to the rows."""
+
+    def __init__(
+        self,
+        store: ExecutionStore,
+        clock: Clock,
+        *,
+        max_attempts: int,
+        backoff: Backoff | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._max_attempts = max_attempts
+        self._backoff = backoff or Backoff()
+        self._random = random or Random()
+
+    async def attempt(self, execution_id: str, step: StepName, work: Callable[[Step], Awaitable[Probes]]) -> Outcome:
+        """Do `work`, given the attempt's row. Raises what the store raises when the rows cannot be read or written."""
+        bounded = step is not StepName.RETIRE_PREVIOUS
+        begun = await self._store.step_started(execution_id, step)
+        if begun is None:
+            return self._stopped(execution_id)
+        if bounded and begun.attempts > self._max_attempts and begun.error is not None:
+            # It had its attempts: an order that came twice, after the first one had failed for good.
+            return await self._failed(execution_id, step, begun.error, self._max_attempts)
+        try:
+            probes = await work(begun)
+        except NotCurrent:
+            return self._stopped(execution_id)
+        except Terminal as error:
+            return await self._failed(execution_id, step, error.message, begun.attempts)
+        except Exception as error:
+            if not isinstance(error, LandlordError):
+                logger.exception("%s of %s failed in an unexpected way", step, execution_id)
+            message = told(error, "unexpected")
+            if bounded and begun.attempts >= self._max_attempts:
+                return await self._failed(execution_id, step, message, begun.attempts)
+            return await self._retry(execution_id, step, error, message, begun.attempts)
+        if probes.again is not None:
+            return Outcome(Verdict.AGAIN, probes.failing or "", probes.again, begun.attempts, probes)
+        await self._store.step_succeeded(execution_id, step)
+        return Outcome(Verdict.DONE, attempts=begun.attempts)
+
+    async def _failed(self, execution_id: str, step: StepName, message: str, attempts: int) -> Outcome:
+        await self._store.step_failed(execution_id, step, message, None)
+        return Outcome(Verdict.FAILED, message, attempts=attempts)
+
+    async def _retry(self, execution_id: str, step: StepName, error: Exception, message: str, attempts: int) -> Outcome:
+        delay = self._backoff.pause(attempts, self._random)
+        if isinstance(error, Retryable) and error.delay is not None:
+            delay = max(delay, error.delay)
+        at = self._clock.now() + timedelta(seconds=delay)
+        await self._store.step_failed(execution_id, step, message, at)
+        return Outcome(Verdict.RETRY, message, delay, attempts, next_attempt_at=at)
+
+    @staticmethod
+    def _stopped(execution_id: str) -> Outcome:
+        return Outcome(Verdict.STOPPED, f"{execution_id} is no longer current")
+
+
+class Attempts:
+    """Makes attempts, as `Record` records them, for runners outside the tenant's actor."""
+
+    def __init__(
+        self,
+        store: ExecutionStore,
+        steps: StepVerbs,
+        clock: Clock,
+        *,
+        max_attempts: int,
+        backoff: Backoff | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self._record = Record(store, clock, max_attempts=max_attempts, backoff=backoff, random=random)
+        self._steps = steps
+        self._clock = clock
+
+    async def make(self, execution_id: str, step: StepName, before: Probes) -> Outcome:
+        """Raises what the store raises when the rows cannot be read or written."""
+
+        async def work(begun: Step) -> Probes:
+            if step is StepName.WAIT_HEALTHY:
+                return await self._steps.probe_once(execution_id, before)
+            await self._steps.run(execution_id, step, _Alone(self._clock))
+            return DONE
+
+        return await self._record.attempt(execution_id, step, work)
+
+
+class _Alone:
+    """`StepSignals` of a step that nobody interrupts: the gate stops it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def wait(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+
+    def failing(self, detail: str | None) -> None:
+        """Said in the outcome."""

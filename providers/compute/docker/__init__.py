@@ -1,0 +1,1 @@
+"""Compute on a Docker Engine: one container for each tenant."""

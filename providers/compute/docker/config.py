@@ -1,0 +1,183 @@
+"""What a client may say about a container, and what of it can never work."""
+
+import ipaddress
+import re
+import shlex
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from controlplane.model import HealthSpec, Strict
+from providers.kit.secrets import Variable
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+EngineName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", max_length=128)]
+"""What Docker takes as the name of a volume or network: no slash, so no path of the host."""
+EnvName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
+
+HOST_ACCESS = "gives access to the host, which LANDLORD_DOCKER_ALLOW_HOST_ACCESS does not allow here"
+
+
+class PublishedPort(Strict):
+    """A port of the container. `host_port` left out: the engine chooses a free one each time the container starts."""
+
+    container_port: Port
+    host_port: Port | None = None
+    protocol: Literal["tcp", "udp"] = "tcp"
+    host_ip: str = Field(default="127.0.0.1", description="the host's address that it is published on")
+
+    @field_validator("host_ip")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        try:
+            return str(ipaddress.ip_address(value))
+        except ValueError:
+            raise ValueError("must be an IP address") from None
+
+    @property
+    def key(self) -> str:
+        """As Docker writes it: `8080/tcp`."""
+        return f"{self.container_port}/{self.protocol}"
+
+
+class Resources(Strict):
+    """Limits, both enforced by the engine. None: no limit."""
+
+    cpu_millis: int | None = Field(default=None, ge=10, description="thousandths of a CPU")
+    memory_mib: int | None = Field(default=None, ge=6, description="MiB; there is no swap beyond it")
+
+
+class Volume(Strict):
+    """A volume of the tenant's own, kept across its generations until the tenant is deleted: `data:/var/lib/data[:ro]`
+    or the fields. A `source` that is a path is a directory of the host, which a setting must allow."""
+
+    source: str = Field(min_length=1, max_length=1024)
+    target: str = Field(pattern=r"^/[^:\x00]*$", max_length=1024)
+    read_only: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        found = re.fullmatch(r"([^:]+):(/[^:]*)(:ro|:rw)?", value)
+        if found is None:
+            raise ValueError("must be NAME:/PATH or NAME:/PATH:ro")
+        return {"source": found[1], "target": found[2], "read_only": found[3] == ":ro"}
+
+    @field_validator("source")
+    @classmethod
+    def _name_or_path(cls, value: str) -> str:
+        if value.startswith("/") or re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}", value):
+            return value
+        raise ValueError("must be the name of a volume")
+
+    @property
+    def of_host(self) -> bool:
+        return self.source.startswith("/")
+
+
+class DockerConfig(Strict):
+    """`network`: None is the engine's default bridge; `tenant` a network of the tenant's own, kept like its volumes;
+    `none`; `host`; else the name of a network that exists, but for `landlord-…`, which are other tenants' own."""
+
+    image: str = Field(max_length=512)
+    command: list[str] | str | None = None
+    env: dict[EnvName, Variable] = Field(default_factory=dict)
+    ports: list[PublishedPort] = Field(default_factory=list, max_length=64)
+    resources: Resources = Resources()
+    volumes: list[Volume] = Field(default_factory=list, max_length=64)
+    network: EngineName | None = None
+    restart_policy: Literal["no", "on-failure", "always", "unless-stopped"] = "no"
+    pull: Literal["missing", "always", "never"] = "missing"
+    privileged: bool = False
+
+    @field_validator("image")
+    @classmethod
+    def _image_name(cls, value: str) -> str:
+        if re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_./:@-]*", value) is None:
+            raise ValueError(f"{value!r} is not the name of an image")
+        return value
+
+    @field_validator("command")
+    @classmethod
+    def _splits(cls, value: list[str] | str | None) -> list[str] | str | None:
+        if isinstance(value, str):
+            try:
+                shlex.split(value)
+            except ValueError as error:
+                raise ValueError(f"cannot be split into words: {error}") from None
+        return value
+
+    @field_validator("ports")
+    @classmethod
+    def _ports_once(cls, ports: list[PublishedPort]) -> list[PublishedPort]:
+        if len({port.key for port in ports}) < len(ports):
+            raise ValueError("a container port is given twice")
+        fixed = [(port.host_ip, port.host_port, port.protocol) for port in ports if port.host_port is not None]
+        if len(set(fixed)) < len(fixed):
+            raise ValueError("a host port is given twice")
+        return ports
+
+    @field_validator("volumes")
+    @classmethod
+    def _targets_once(cls, volumes: list[Volume]) -> list[Volume]:
+        if len({volume.target for volume in volumes}) < len(volumes):
+            raise ValueError("a target is given twice")
+        return volumes
+
+    @field_validator("network")
+    @classmethod
+    def _not_of_others(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith("landlord-"):
+            raise ValueError("is a tenant's own; `tenant` stands for that of this one")
+        return value
+
+    @property
+    def arguments(self) -> list[str] | None:
+        """The command as words."""
+        return shlex.split(self.command) if isinstance(self.command, str) else self.command
+
+    def excludes(self, other: "DockerConfig") -> bool:
+        """The two cannot run side by side: they want the same port of the host, or one writes to a volume of both."""
+        shared = {volume.source for volume in self.volumes} & {volume.source for volume in other.volumes}
+        written = {volume.source for volume in (*self.volumes, *other.volumes) if not volume.read_only}
+        return bool(self._fixed_ports & other._fixed_ports or shared & written)
+
+    @property
+    def _fixed_ports(self) -> set[tuple[int, str]]:
+        """Of the host, on whichever of its addresses."""
+        of_host = self.network == "host"
+        fixed = ((port.container_port if of_host else port.host_port, port.protocol) for port in self.ports)
+        return {(number, protocol) for number, protocol in fixed if number is not None}
+
+    def problems(self, health: HealthSpec, *, allow_host_access: bool) -> list[dict[str, str]]:
+        """What can never work, as InvalidConfig's `errors`."""
+        found: list[dict[str, str]] = []
+        if not allow_host_access:
+            if self.privileged:
+                found.append({"loc": "privileged", "message": HOST_ACCESS})
+            if self.network == "host":
+                found.append({"loc": "network", "message": HOST_ACCESS})
+            found += [
+                {"loc": f"volumes.{index}.source", "message": HOST_ACCESS}
+                for index, volume in enumerate(self.volumes)
+                if volume.of_host
+            ]
+        if self.network == "none" and self.ports:
+            found.append({"loc": "network", "message": "none publishes no ports; leave ports out"})
+        return found + self._probe_problems(health)
+
+    def _probe_problems(self, health: HealthSpec) -> list[dict[str, str]]:
+        kind, probe = ("http", health.http) if health.http is not None else ("tcp", health.tcp)
+        if probe is None:
+            return []
+        loc = f"health.{kind}.port"
+        ports = [port.container_port for port in self.ports if port.protocol == "tcp"]
+        if not ports:
+            return [{"loc": loc, "message": "there is nothing to probe: ports publishes no tcp port"}]
+        if probe.port is None and len(ports) > 1:
+            return [{"loc": loc, "message": f"say which of {', '.join(map(str, ports))} is to be probed"}]
+        if probe.port is not None and probe.port not in ports:
+            return [{"loc": loc, "message": f"{probe.port} is not among the published tcp ports"}]
+        return []

@@ -1,0 +1,197 @@
+"""Between Landlord's words and Docker's: the body that creates a container, and what the engine says of one.
+
+Pure functions over the engine's JSON (API 1.41); `docker` calls them.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from controlplane.model import Endpoint, HealthSpec, id8
+from controlplane.ports import Ownership, Resource, ResourceState
+from providers.compute.docker.config import DockerConfig, Volume
+from providers.kit.redaction import redact
+
+PORTS_LABEL = "landlord.ports"
+"""The published ports in the order of the config, which the engine does not keep: `8080/tcp,9090/tcp`."""
+
+STATES: Mapping[str, ResourceState] = {
+    "created": ResourceState.CREATED,
+    "running": ResourceState.RUNNING,
+    "restarting": ResourceState.STARTING,
+    "paused": ResourceState.STOPPED,
+    "exited": ResourceState.STOPPED,
+    "removing": ResourceState.STOPPED,
+    "dead": ResourceState.STOPPED,
+}
+LOG_OPTIONS = {"max-size": "1m", "max-file": "2"}
+
+PortMap = Mapping[str, Sequence[tuple[str, int]]]
+"""`8080/tcp` → the host's addresses and ports that lead there."""
+Verdict = Literal["healthy", "unhealthy", "starting"] | None
+
+
+def shared_name(ownership: Ownership, of: str | None = None) -> str:
+    """The tenant's own network, or its own volume `of` that name. Unlike a container's, it outlives a generation."""
+    base = f"landlord-{ownership.tenant}-{id8(ownership.tenant_id)}"
+    return base if of is None else f"{base}-{of}"
+
+
+def shared_labels(ownership: Ownership) -> dict[str, str]:
+    """What those bear: the tenant, but no generation."""
+    kept = ("landlord.owner", "landlord.tenant", "landlord.tenant-id")
+    return {name: value for name, value in ownership.labels().items() if name in kept}
+
+
+def creation_body(
+    config: DockerConfig, ownership: Ownership, network: str | None, health: HealthSpec
+) -> dict[str, Any]:
+    """The body of `POST /containers/create`. `network`: the id of the tenant's own, where the config asks for it."""
+    limits = config.resources
+    memory = limits.memory_mib * 1024 * 1024 if limits.memory_mib is not None else 0
+    host: dict[str, Any] = {
+        "PortBindings": {
+            port.key: [{"HostIp": port.host_ip, "HostPort": str(port.host_port or "")}] for port in config.ports
+        },
+        "NanoCpus": (limits.cpu_millis or 0) * 1_000_000,
+        "Memory": memory,
+        "MemorySwap": memory,
+        "Mounts": [_mount(volume, ownership) for volume in config.volumes],
+        "NetworkMode": network or config.network or "default",
+        "RestartPolicy": {"Name": config.restart_policy},
+        "Privileged": config.privileged,
+        "LogConfig": {"Type": "json-file", "Config": LOG_OPTIONS},
+    }
+    body = {
+        "Image": config.image,
+        "Env": [f"{name}={value}" for name, value in config.env.items()],
+        "ExposedPorts": {port.key: {} for port in config.ports},
+        "Labels": {**ownership.labels(), PORTS_LABEL: ",".join(port.key for port in config.ports)},
+        "HostConfig": host,
+    }
+    if config.arguments is not None:
+        body["Cmd"] = config.arguments
+    if health.exec is not None:
+        body["Healthcheck"] = {
+            "Test": ["CMD", *health.exec.command],
+            "Interval": _nanoseconds(health.interval_seconds),
+            "Timeout": _nanoseconds(health.timeout_seconds),
+            "Retries": 1,  # each verdict as it is: thresholds are counted by those who look
+            "StartPeriod": _nanoseconds(health.start_period_seconds) if health.start_period_seconds else 0,
+        }
+    return body
+
+
+def _nanoseconds(seconds: float) -> int:
+    """At least the millisecond that the engine asks for."""
+    return max(1_000_000, int(seconds * 1_000_000_000))
+
+
+def _mount(volume: Volume, ownership: Ownership) -> dict[str, Any]:
+    return {
+        "Type": "bind" if volume.of_host else "volume",
+        "Source": volume.source if volume.of_host else shared_name(ownership, volume.source),
+        "Target": volume.target,
+        "ReadOnly": volume.read_only,
+    }
+
+
+def from_inspection(details: Mapping[str, Any], last_line: str = "") -> Resource | None:
+    """`GET /containers/{id}/json` as a Resource; None where it is not ours."""
+    labels: Mapping[str, str] = details["Config"]["Labels"] or {}
+    ownership = Ownership.from_labels(labels)
+    if ownership is None:
+        return None
+    state = details["State"]
+    ports = {
+        key: [(bound["HostIp"], int(bound["HostPort"])) for bound in bindings or ()]
+        for key, bindings in (details["NetworkSettings"]["Ports"] or {}).items()
+    }
+    return Resource(
+        id=details["Id"],
+        name=details["Name"].removeprefix("/"),
+        ownership=ownership,
+        state=STATES.get(state["Status"], ResourceState.STOPPED),
+        endpoints=_endpoints(labels, ports, details["HostConfig"]["NetworkMode"], state["Status"]),
+        platform_health=_verdict((state.get("Health") or {}).get("Status", "")),
+        detail=redact(_detail(state, last_line), environment(details)),
+        created_at=datetime.fromisoformat(details["Created"]),
+    )
+
+
+def from_summary(row: Mapping[str, Any]) -> Resource | None:
+    """One row of `GET /containers/json` as a Resource; None where it is not ours."""
+    labels: Mapping[str, str] = row["Labels"] or {}
+    ownership = Ownership.from_labels(labels)
+    if ownership is None:
+        return None
+    ports: dict[str, list[tuple[str, int]]] = {}
+    for port in row["Ports"] or ():
+        if "PublicPort" in port:
+            key = f"{port['PrivatePort']}/{port['Type']}"
+            ports.setdefault(key, []).append((port.get("IP", ""), port["PublicPort"]))
+    running = row["State"] == "running"
+    in_words = re.search(r"\((?:health: )?(healthy|unhealthy|starting)\)", row["Status"])
+    return Resource(
+        id=row["Id"],
+        name=row["Names"][0].removeprefix("/") if row["Names"] else ownership.name,
+        ownership=ownership,
+        state=STATES.get(row["State"], ResourceState.STOPPED),
+        endpoints=_endpoints(labels, ports, row["HostConfig"]["NetworkMode"], row["State"]),
+        platform_health=_verdict(in_words[1]) if running and in_words else None,
+        detail="" if running else f"the container is {row['State']}: {row['Status']}",
+        created_at=datetime.fromtimestamp(row["Created"], UTC),
+    )
+
+
+def environment(details: Mapping[str, Any]) -> Iterable[str]:
+    """The values of the container's environment: what must not show in any text."""
+    return [pair.partition("=")[2] for pair in details["Config"]["Env"] or ()]
+
+
+def _endpoints(labels: Mapping[str, str], ports: PortMap, network: str, status: str) -> tuple[Endpoint, ...]:
+    if status != "running":
+        return ()
+    found: list[Endpoint] = []
+    for key in filter(None, labels.get(PORTS_LABEL, "").split(",")):
+        port, _, protocol = key.partition("/")
+        bindings = [("127.0.0.1", int(port))] if network == "host" else ports.get(key, ())
+        if bindings:
+            host, host_port = bindings[0]
+            scheme = "http" if protocol == "tcp" else "udp"
+            name = "http" if not found and protocol == "tcp" else f"port-{port}"
+            found.append(Endpoint(name, f"{scheme}://{_reachable(host)}:{host_port}", int(port)))
+    return tuple(found)
+
+
+def _reachable(host: str) -> str:
+    """Where a port that is published on all addresses is reached from this machine."""
+    if host in ("", "0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _verdict(word: str) -> Verdict:
+    match word:
+        case "healthy" | "unhealthy" | "starting":
+            return word
+        case _:
+            return None
+
+
+def _detail(state: Mapping[str, Any], last_line: str) -> str:
+    match state["Status"]:
+        case "running":
+            return ""
+        case "created":
+            return "the container was never started"
+        case "exited" | "dead" if state.get("OOMKilled"):
+            text = f"the container was killed for its memory limit (exit code {state['ExitCode']})"
+        case "exited" | "dead":
+            text = f"the container exited with code {state['ExitCode']}"
+        case "restarting":
+            text = f"the container is restarting after exit code {state['ExitCode']}"
+        case status:
+            text = f"the container is {status}"
+    return f"{text}: {last_line}" if last_line else text

@@ -1,0 +1,286 @@
+"""The Docker Engine by blocking calls of the `docker` SDK; the only file that imports it.
+
+Every call raises EngineUnavailable where the engine does not answer, and Retryable for a refusal that nobody told
+apart. Texts of the engine are redacted of the tenant's environment before they become errors.
+"""
+
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+import requests
+import urllib3
+from docker.errors import APIError, DockerException, NotFound
+from docker.utils import kwargs_from_env, parse_repository_tag
+
+from controlplane.errors import EngineUnavailable, InvalidConfig, NameConflict, Retryable
+from controlplane.model import HealthSpec
+from controlplane.ports import Ownership
+from providers.compute.docker.config import DockerConfig
+from providers.compute.docker.container import creation_body, environment, shared_labels, shared_name
+from providers.compute.docker.refusals import refused_creation, refused_image, refused_start
+
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+GRACE_SECONDS = 10
+"""Between the stop signal and the kill."""
+SETTLE_SECONDS = 10.0
+"""For what somebody else began: a create of the same name, a removal."""
+PULL_SECONDS = 600.0
+
+
+class DockerEngine:
+    """Found as the docker command finds it (`DOCKER_HOST`, else the default socket), at the first call. Thread-safe.
+
+    `timeout`: seconds for one request; what bounds every call but `pull`, which has PULL_SECONDS in all."""
+
+    def __init__(self, *, timeout: int, connections: int) -> None:
+        self._timeout = timeout
+        self._connections = connections
+        self._connecting = threading.Lock()
+        self._api: docker.APIClient | None = None
+
+    def ping(self) -> None:
+        with self._speaking() as api:
+            api.ping()
+
+    def identity(self) -> str:
+        with self._speaking() as api:
+            return str(api.info()["ID"])
+
+    def inspect(self, name_or_id: str) -> Mapping[str, Any] | None:
+        """None: there is no such container."""
+        with self._speaking() as api:
+            return _inspect(api, name_or_id)
+
+    def last_line(self, container: str) -> str:
+        """The last line that is not empty of what it wrote."""
+        lines = [line for line in self.logs(container, 5).splitlines() if line.strip()]
+        return lines[-1].strip() if lines else ""
+
+    def logs(self, container: str, tail: int) -> str:
+        with self._speaking() as api:
+            try:
+                text = api.logs(container, stdout=True, stderr=True, tail=tail)
+            except NotFound:
+                return ""
+        return bytes(text).decode(errors="replace")
+
+    def containers(self, labels: Sequence[str]) -> list[Mapping[str, Any]]:
+        """All that bear the labels, running or not, in one call."""
+        with self._speaking() as api:
+            return list(api.containers(all=True, filters={"label": list(labels)}))
+
+    def create(self, config: DockerConfig, ownership: Ownership, health: HealthSpec) -> str | None:
+        """The id of a new container, not started; image, volumes and network come first. None: the name is taken."""
+        with self._speaking() as api:
+            _provide_image(api, config)
+            for volume in config.volumes:
+                if not volume.of_host:
+                    _provide_volume(api, shared_name(ownership, volume.source), ownership)
+            network = _provide_network(api, ownership) if config.network == "tenant" else None
+            if config.network not in (None, "tenant"):
+                _check_network(api, str(config.network), ownership)
+            body = creation_body(config, ownership, network, health)
+            deadline = time.monotonic() + SETTLE_SECONDS
+            while True:
+                try:
+                    made = api.create_container_from_config(body, ownership.name)  # type: ignore[no-untyped-call]
+                except APIError as error:
+                    if _code(error) != 409:
+                        hidden = map(str, config.env.values())
+                        raise refused_creation(config.image, _code(error), _explanation(error), hidden) from None
+                else:
+                    return str(made["Id"])
+                if _inspect(api, ownership.name) is not None:
+                    return None
+                # A name is taken before its container can be seen, and free again should that create fail.
+                if time.monotonic() > deadline:
+                    raise Retryable(f"the name {ownership.name} is taken, by nothing that can be seen", code=409)
+                time.sleep(0.05)
+
+    def start(self, container: str) -> None:
+        """Also what was paused. Missing is no error: the next observation tells."""
+        with self._speaking() as api:
+            try:
+                api.start(container)
+            except APIError as error:
+                details = _inspect(api, container)
+                if details is None:
+                    return
+                if details["State"]["Paused"]:
+                    api.unpause(container)
+                    return
+                made_of = details["Config"]
+                words = [*(made_of["Entrypoint"] or ()), *(made_of["Cmd"] or ())]
+                text, hidden = _explanation(error), environment(details)
+                raise refused_start(made_of["Image"], words, _code(error), text, hidden) from None
+
+    def stop(self, container: str) -> None:
+        with self._speaking() as api:
+            try:
+                api.stop(container, timeout=GRACE_SECONDS)
+            except NotFound:
+                return
+
+    def destroy(self, container: str) -> None:
+        """With its anonymous volumes. Returns once it is gone."""
+        self.stop(container)
+        with self._speaking() as api:
+            try:
+                api.remove_container(container, v=True, force=True)
+            except NotFound:
+                return
+            except APIError as error:
+                if _code(error) != 409:
+                    raise
+                _await_gone(api, container)
+
+    def forget(self, labels: Sequence[str]) -> None:
+        """Remove the networks and volumes that bear the labels."""
+        with self._speaking() as api:
+            for network in api.networks(filters={"label": list(labels)}):
+                _remove(api.remove_network, network["Id"])
+            for volume in api.volumes(filters={"label": list(labels)})["Volumes"] or ():
+                _remove(api.remove_volume, volume["Name"])
+
+    def belongings(self, labels: Sequence[str]) -> list[Mapping[str, str]]:
+        """All labels of the networks and volumes that bear these."""
+        with self._speaking() as api:
+            volumes = api.volumes(filters={"label": list(labels)})["Volumes"] or ()
+            return [found["Labels"] for found in (*api.networks(filters={"label": list(labels)}), *volumes)]
+
+    def close(self) -> None:
+        if self._api is not None:
+            self._api.close()
+
+    @contextmanager
+    def _speaking(self) -> Iterator[docker.APIClient]:
+        try:
+            yield self._connected()
+        except APIError as error:
+            raise Retryable(f"Docker Engine refused: {_explanation(error)}", code=_code(error)) from None
+        except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise EngineUnavailable(f"Docker Engine does not answer: {' '.join(str(error).split())}") from None
+
+    def _connected(self) -> docker.APIClient:
+        with self._connecting:
+            if self._api is None:
+                found = kwargs_from_env()
+                _knock(found.get("base_url", DEFAULT_HOST), self._timeout)
+                self._api = docker.APIClient(
+                    **found, version="auto", timeout=self._timeout, max_pool_size=self._connections
+                )
+            return self._api
+
+
+def _knock(host: str, timeout: float) -> None:
+    """Raises EngineUnavailable where nobody listens on a local socket: the SDK would leave its own one open."""
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.settimeout(timeout)
+            try:
+                knocking.connect(host.removeprefix("unix://"))
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise EngineUnavailable(f"Docker Engine does not answer on its local socket: {reason}") from None
+
+
+def _inspect(api: docker.APIClient, name_or_id: str) -> Mapping[str, Any] | None:
+    try:
+        found: Mapping[str, Any] = api.inspect_container(name_or_id)
+    except NotFound:
+        return None
+    return found
+
+
+def _provide_image(api: docker.APIClient, config: DockerConfig) -> None:
+    missing = _lacks_image(api, config.image)
+    if config.pull == "never" and missing:
+        raise refused_image(config.image, config.pull, "", missing)
+    if config.pull == "never" or (config.pull == "missing" and not missing):
+        return
+    deadline = time.monotonic() + PULL_SECONDS
+    repository, tag = parse_repository_tag(config.image)
+    try:
+        for line in api.pull(repository, tag or "latest", stream=True, decode=True):
+            if "error" in line:
+                # A pull that has begun was answered 200: what came then has a code of its own, or none.
+                code = (line.get("errorDetail") or {}).get("code")
+                raise refused_image(config.image, config.pull, str(line["error"]), code)
+            if time.monotonic() > deadline:
+                raise refused_image(config.image, config.pull, f"no end after {PULL_SECONDS:.0f} s")
+    except APIError as error:
+        raise refused_image(config.image, config.pull, _explanation(error), _code(error)) from None
+
+
+def _lacks_image(api: docker.APIClient, image: str) -> int | None:
+    """The code with which the engine says that it has no such image; None: it has."""
+    try:
+        api.inspect_image(image)  # type: ignore[no-untyped-call]  # the stubs leave its type out
+    except NotFound as error:
+        return _code(error)
+    return None
+
+
+def _provide_volume(api: docker.APIClient, name: str, ownership: Ownership) -> None:
+    """Atomic by name: a second create answers with the first."""
+    volume = api.create_volume(name, labels=shared_labels(ownership))
+    if (volume["Labels"] or {}).get("landlord.tenant-id") != str(ownership.tenant_id):
+        raise NameConflict(f"volume {name} exists and belongs to somebody else", resource=name)
+
+
+def _provide_network(api: docker.APIClient, ownership: Ownership) -> str:
+    """The id of the tenant's own network: the oldest that bears its labels.
+
+    Creating a network is not atomic by name: two at once make two, and then neither starts a container ("is
+    ambiguous", seen on 20.10). So each has a name of its own, and whoever came second removes its one."""
+    wanted = shared_labels(ownership)
+    labels = [f"{name}={value}" for name, value in wanted.items()]
+    made: str | None = None
+    if not api.networks(filters={"label": labels}):
+        made = api.create_network(f"{shared_name(ownership)}-{secrets.token_hex(4)}", labels=wanted)["Id"]
+    oldest, *others = sorted(api.networks(filters={"label": labels}), key=lambda found: (found["Created"], found["Id"]))
+    if made is not None and made in [other["Id"] for other in others]:
+        _remove(api.remove_network, made)
+    return str(oldest["Id"])
+
+
+def _check_network(api: docker.APIClient, network: str, ownership: Ownership) -> None:
+    """Names of tenants' networks are refused before; here it is one by its id. What is missing shows at the start."""
+    try:
+        labels = api.inspect_network(network)["Labels"] or {}
+    except NotFound:
+        return
+    if labels.get("landlord.tenant-id", str(ownership.tenant_id)) != str(ownership.tenant_id):
+        raise InvalidConfig(f"network {network} belongs to another tenant")
+
+
+def _await_gone(api: docker.APIClient, container: str) -> None:
+    """The engine has no call that waits for a removal which is under way."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while _inspect(api, container) is not None:
+        if time.monotonic() > deadline:
+            raise Retryable(f"container {container[:12]} is still being removed")
+        time.sleep(0.1)
+
+
+def _remove(remove: Any, name: str) -> None:
+    try:
+        remove(name)
+    except NotFound:
+        return
+
+
+def _code(error: APIError) -> int:
+    return error.status_code or 0
+
+
+def _explanation(error: APIError) -> str:
+    """One line."""
+    text = error.explanation or ""
+    return " ".join((text.decode(errors="replace") if isinstance(text, bytes) else str(text)).split())

@@ -1,0 +1,144 @@
+"""Tenants as containers of a Docker Engine.
+
+Atomic primitive against double creation: the container's name (the engine answers 409 to the second create). Stop,
+start and remove address the container's id.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+from uuid import UUID
+
+from controlplane.errors import InvalidConfig, Retryable
+from controlplane.model import HealthSpec
+from controlplane.ports import Change, DesiredResource, ExecutionGate, Ownership, ProviderHealth, Resource
+from controlplane.settings import Settings
+from providers.compute.docker.config import DockerConfig
+from providers.compute.docker.container import from_inspection, from_summary
+from providers.compute.docker.engine import DockerEngine
+from providers.kit import configs
+from providers.kit.gated import adoptable, apply_gated
+from providers.kit.secrets import Secrets
+from providers.kit.threads import Threads
+
+THREADS = 8
+TIMEOUT_SECONDS = 30
+"""Of one request to the engine: a cancelled call waits about so long at most."""
+AVAILABLE_SECONDS = 2
+
+
+class DockerCompute:
+    """A ComputeProvider, also `ProvidesLogs`, `RunsExecProbes` (as a HEALTHCHECK) and `KeepsBelongings`: named volumes
+    and the tenant's own network stay until the tenant is deleted. One per process; connects at its first call."""
+
+    name: ClassVar[str] = "docker"
+    resource_kind: ClassVar[str] = "container"
+    config_model: ClassVar[type[DockerConfig]] = DockerConfig
+    one_node: ClassVar[bool] = True
+    exec_probe: ClassVar[Literal[True]] = True
+
+    def __init__(self, *, allow_host_access: bool = False, secrets: Secrets | None = None) -> None:
+        self._allow_host_access = allow_host_access
+        self._secrets = secrets or Secrets(Path("/nonexistent"))
+        self._engine = DockerEngine(timeout=TIMEOUT_SECONDS, connections=THREADS)
+        self._threads = Threads("docker", THREADS)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        return cls(allow_host_access=settings.docker_allow_host_access, secrets=Secrets.from_settings(settings))
+
+    @classmethod
+    def available(cls, settings: Settings) -> bool:
+        """Does an engine answer? Blocks, for AVAILABLE_SECONDS at most."""
+        engine = DockerEngine(timeout=AVAILABLE_SECONDS, connections=1)
+        try:
+            engine.ping()
+        except Retryable:
+            return False
+        finally:
+            engine.close()
+        return True
+
+    async def identity(self) -> str:
+        """Asked each time: another engine may come to listen on the same socket."""
+        return await self._threads.run(self._engine.identity)
+
+    def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
+        parsed = configs.parse(DockerConfig, config)
+        configs.refuse(parsed.problems(health, allow_host_access=self._allow_host_access))
+
+    def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
+        return configs.difference(DockerConfig, before, after)
+
+    def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        try:
+            return configs.parse(DockerConfig, after).excludes(configs.parse(DockerConfig, before))
+        except InvalidConfig:
+            return True  # of another release, maybe: nobody knows what it holds
+
+    async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
+        self.validate(desired.config, desired.health)
+        return await apply_gated(self, desired, gate)
+
+    async def create(self, desired: DesiredResource) -> str | None:
+        """A container that is not started; None where the name is taken. Its image, volumes and network come first."""
+        config = configs.parse(DockerConfig, await self._threads.run(self._secrets.resolve, desired.config))
+        return await self._threads.run(self._engine.create, config, desired.ownership, desired.health)
+
+    async def observe(self, ownership: Ownership) -> Resource | None:
+        details = await self._threads.run(self._engine.inspect, ownership.name)
+        if details is None or not adoptable(details["Config"]["Labels"] or {}, ownership):
+            return None
+        return await self._seen(details)
+
+    async def inspect(self, resource_id: str) -> Resource | None:
+        details = await self._threads.run(self._engine.inspect, resource_id)
+        return None if details is None else await self._seen(details)
+
+    async def list_owned(self, owner: str, tenant_id: UUID | None = None) -> list[Resource]:
+        rows = await self._threads.run(self._engine.containers, _labels(owner, tenant_id))
+        return [resource for row in rows if (resource := from_summary(row)) is not None]
+
+    async def start(self, resource_id: str) -> None:
+        """What is missing is no error here: the next observation tells."""
+        await self._threads.run(self._engine.start, resource_id)
+
+    async def stop(self, resource_id: str) -> None:
+        await self._threads.run(self._engine.stop, resource_id)
+
+    async def destroy(self, resource_id: str) -> None:
+        """With its anonymous volumes. Returns once it is gone."""
+        await self._threads.run(self._engine.destroy, resource_id)
+
+    async def forget(self, owner: str, tenant_id: UUID) -> None:
+        """Raises Retryable while a container still uses one of them."""
+        await self._threads.run(self._engine.forget, _labels(owner, tenant_id))
+
+    async def keepers(self, owner: str) -> set[UUID]:
+        labelled = await self._threads.run(self._engine.belongings, _labels(owner, None))
+        return {UUID(labels["landlord.tenant-id"]) for labels in labelled}
+
+    async def logs(self, resource_id: str, tail: int) -> str:
+        return await self._threads.run(self._engine.logs, resource_id, tail)
+
+    async def health(self) -> ProviderHealth:
+        try:
+            await self._threads.run(self._engine.ping)
+        except Retryable as error:
+            return ProviderHealth(False, error.message)
+        return ProviderHealth(True)
+
+    async def close(self) -> None:
+        self._threads.close()
+        self._engine.close()
+
+    async def _seen(self, details: Mapping[str, Any]) -> Resource | None:
+        """An inspection as a Resource; of one that ended, with the last line that it wrote."""
+        ended = details["State"]["Status"] in ("exited", "dead", "restarting")
+        last_line = await self._threads.run(self._engine.last_line, details["Id"]) if ended else ""
+        return from_inspection(details, last_line)
+
+
+def _labels(owner: str, tenant_id: UUID | None) -> list[str]:
+    of_tenant = [] if tenant_id is None else [f"landlord.tenant-id={tenant_id}"]
+    return [f"landlord.owner={owner}", *of_tenant]

@@ -1,0 +1,1 @@
+"""Compute on Amazon ECS: one service for each tenant."""

@@ -1,0 +1,88 @@
+"""What a client may say about an ECS service, and what of it can never work."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, field_validator
+
+from controlplane.model import HealthSpec, Strict
+from providers.aws.clients import input_shape
+from providers.compute.ecs.shapes import misfits
+from providers.kit.secrets import placeheld
+
+ARN = r"arn:aws[a-z-]*"
+Cluster = Annotated[
+    str, StringConstraints(pattern=rf"^({ARN}:ecs:[a-z0-9-]+:\d{{12}}:cluster/)?[A-Za-z0-9][A-Za-z0-9_-]{{0,254}}$")
+]
+Role = Annotated[str, StringConstraints(pattern=rf"^{ARN}:iam::\d{{12}}:role/[A-Za-z0-9+=,.@_/-]{{1,576}}$")]
+TASK_DEFINITION = rf"^({ARN}:ecs:[a-z0-9-]+:\d{{12}}:task-definition/)?[A-Za-z0-9_-]{{1,255}}(:[1-9]\d*)?$"
+NO_ADDRESS = "an ECS service has no address that could be probed from here; leave it out, and ECS's own health decides"
+
+
+class EcsConfig(Strict):
+    """`task_definition` and `network_configuration` are in AWS's own words (`RegisterTaskDefinition`,
+    `networkConfiguration` of `CreateService`), so that what is known of ECS holds here."""
+
+    cluster: Cluster = Field(default="default", description="name or ARN of a cluster that exists")
+    task_definition: Annotated[str, StringConstraints(pattern=TASK_DEFINITION)] | dict[str, Any] = Field(
+        description="the ARN (or family:revision) of one that exists, or a definition as RegisterTaskDefinition takes "
+        "it, registered for this generation under a family of Landlord's own and retired with it"
+    )
+    desired_count: int = Field(default=1, ge=1, le=5000, description="how many tasks are to run")
+    launch_type: Literal["FARGATE", "EC2", "EXTERNAL"] | None = Field(
+        default=None, description="left out: the cluster's default capacity providers"
+    )
+    network_configuration: dict[str, Any] | None = Field(
+        default=None, description='{"awsvpcConfiguration": {"subnets": ["subnet-…"], …}}; Fargate needs one'
+    )
+    assume_role_arn: Role | None = Field(
+        default=None, description="the role to act as, in this account or another; left out: the control plane's own"
+    )
+
+    @field_validator("task_definition", mode="before")
+    @classmethod
+    def _one_or_the_other(cls, value: Any) -> Any:
+        if not isinstance(value, str | Mapping):
+            raise ValueError("must be the ARN of a task definition, or a definition")
+        return value
+
+    @property
+    def definition(self) -> Mapping[str, Any] | None:
+        """That which is to be registered; None where an existing one is named."""
+        return None if isinstance(self.task_definition, str) else self.task_definition
+
+    @field_validator("task_definition")
+    @classmethod
+    def _references(cls, value: str | dict[str, Any]) -> str | dict[str, Any]:
+        placeheld(value)
+        return value
+
+    def problems(self) -> list[dict[str, str]]:
+        """What can never work, as InvalidConfig's `errors`."""
+        found: list[dict[str, str]] = []
+        if self.definition is not None:
+            # The family is Landlord's: one that is given is not used.
+            shape = input_shape("RegisterTaskDefinition")
+            found += misfits(shape, {"family": "", **placeheld(self.definition)}, "task_definition")
+        if self.network_configuration is not None:
+            shape = input_shape("CreateService").members["networkConfiguration"]
+            found += misfits(shape, self.network_configuration, "network_configuration")
+        return found
+
+
+def addresses_refused(health: HealthSpec) -> list[dict[str, str]]:
+    """Probes of an address, as Unsupported's `errors`."""
+    probes = (("http", health.http), ("tcp", health.tcp))
+    return [{"loc": f"health.{kind}", "message": NO_ADDRESS} for kind, probe in probes if probe is not None]
+
+
+def environment(definition: Mapping[str, Any]) -> Sequence[str]:
+    """The values of all environments in a task definition, whatever its shape."""
+    containers = definition.get("containerDefinitions")
+    return [
+        str(pair.get("value", ""))
+        for container in (containers if isinstance(containers, list) else ())
+        if isinstance(container, Mapping)
+        for pair in (container.get("environment") or ())
+        if isinstance(pair, Mapping)
+    ]

@@ -1,0 +1,158 @@
+"""Tenants as services of Amazon ECS, one for each generation.
+
+Atomic primitive against double creation: the service's name within its cluster (ECS refuses a second one, whether the
+first runs or drains). Stop, start and remove address the service's ARN; a name is never used twice, so neither is it.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+from uuid import UUID
+
+from controlplane.errors import Retryable
+from controlplane.model import HealthSpec
+from controlplane.ports import Change, DesiredResource, ExecutionGate, Ownership, ProviderHealth, Resource
+from controlplane.settings import Settings
+from providers.aws.clients import AwsClients
+from providers.compute.ecs.config import EcsConfig, addresses_refused, environment
+from providers.compute.ecs.engine import EcsEngine, Service
+from providers.compute.ecs.service import ServiceId, labels, tasks
+from providers.kit import configs
+from providers.kit.gated import adoptable, apply_gated
+from providers.kit.secrets import Secrets, revealed
+from providers.kit.threads import Threads
+
+THREADS = 8
+DRAIN_SECONDS = 150.0
+"""For tasks to end: ECS kills them after their `stopTimeout`, which is 120 s at most."""
+LOOK_SECONDS = 0.5
+"""Between two looks at tasks that are ending; ECS has no call that waits. Doubles up to LONGEST_LOOK_SECONDS."""
+LONGEST_LOOK_SECONDS = 5.0
+
+
+class EcsCompute:
+    """A ComputeProvider, also `KeepsBelongings`: what a tenant may leave behind goes with `forget`.
+
+    Its engine is an account and a region; clusters, and roles that lead to other accounts, are the tenants' choice.
+    Connects at its first call. `drain_seconds`: how long stop and destroy wait for tasks to end before they are to be
+    tried again."""
+
+    name: ClassVar[str] = "ecs"
+    resource_kind: ClassVar[str] = "service"
+    config_model: ClassVar[type[EcsConfig]] = EcsConfig
+    one_node: ClassVar[bool] = False
+
+    def __init__(
+        self, *, endpoint_url: str | None = None, drain_seconds: float = DRAIN_SECONDS, secrets: Secrets | None = None
+    ) -> None:
+        self._secrets = secrets or Secrets(Path("/nonexistent"))
+        self._clients = AwsClients(endpoint_url=endpoint_url, connections=THREADS)
+        self._engine = EcsEngine(self._clients)
+        self._threads = Threads("ecs", THREADS)
+        self._drain_seconds = drain_seconds
+        self._identity: str | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        return cls(endpoint_url=settings.aws_endpoint_url, secrets=Secrets.from_settings(settings))
+
+    async def identity(self) -> str:
+        """Account and region: a cluster is part of each service's ARN."""
+        if self._identity is None:
+            self._identity = await self._threads.run(self._engine.identity)
+        return self._identity
+
+    def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
+        problems = configs.parse(EcsConfig, config).problems()
+        configs.refuse(problems, unsupported=[*addresses_refused(health), *configs.exec_probe_refused(health)])
+
+    def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
+        return configs.difference(EcsConfig, before, after)
+
+    def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        """Never: ECS places the tasks of two services wherever there is room for both."""
+        return False
+
+    async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
+        self.validate(desired.config, desired.health)
+        self._engine.expect(configs.parse(EcsConfig, desired.config), desired.ownership)
+        return await apply_gated(self, desired, gate)
+
+    async def create(self, desired: DesiredResource) -> str | None:
+        """A service that runs no tasks yet; None where the name is taken. Its task definition comes first."""
+        resolved = await self._threads.run(self._secrets.resolve, desired.config)
+        config = configs.parse(EcsConfig, resolved)
+        hidden = [*environment(config.definition or {}), *revealed(desired.config, resolved)]
+        return await self._threads.run(self._engine.create, config, desired.ownership, hidden)
+
+    async def observe(self, ownership: Ownership) -> Resource | None:
+        found = await self._threads.run(self._engine.find, ownership)
+        if found is None or not adoptable(labels(found[1]), ownership):
+            return None
+        return await self._threads.run(self._engine.seen, *found)
+
+    async def inspect(self, resource_id: str) -> Resource | None:
+        service_id = ServiceId.parse(resource_id)
+        service = await self._threads.run(self._engine.describe, service_id)
+        return None if service is None else await self._threads.run(self._engine.seen, service_id.place, service)
+
+    async def list_owned(self, owner: str, tenant_id: UUID | None = None) -> list[Resource]:
+        """Looks in every cluster of the account, and of those that the tenants' roles lead to."""
+        chunks = await self._threads.run(self._engine.chunks, owner, tenant_id)
+        # Each is waited for, also when another failed: no call outlives this one.
+        described = await asyncio.gather(
+            *(self._threads.run(self._engine.owned, *chunk) for chunk in chunks), return_exceptions=True
+        )
+        found: list[Resource] = []
+        for resources in described:
+            if isinstance(resources, BaseException):
+                raise resources
+            found += resources
+        return [one for one in found if one.ownership.owner == owner and tenant_id in (None, one.ownership.tenant_id)]
+
+    async def start(self, resource_id: str) -> None:
+        """What is missing is no error here: the next observation tells."""
+        await self._threads.run(self._engine.start, ServiceId.parse(resource_id))
+
+    async def stop(self, resource_id: str) -> None:
+        """Scales it to no tasks. Raises Retryable while they take longer to end than they may."""
+        service_id = ServiceId.parse(resource_id)
+        service = await self._threads.run(self._engine.scale_to_none, service_id)
+        await self._until(service_id, service, lambda seen: seen is None or tasks(seen) == 0)
+
+    async def destroy(self, resource_id: str) -> None:
+        """Its tasks first, then the service, then what was registered for it. Returns once it is gone.
+
+        Deleted with tasks, a service is in no list any more while they still run: so it drains while it can be seen."""
+        service_id = ServiceId.parse(resource_id)
+        await self.stop(resource_id)
+        service = await self._threads.run(self._engine.delete, service_id)
+        await self._until(service_id, service, lambda seen: seen is None)
+        await self._threads.run(self._engine.retire_definitions, service_id)
+
+    async def forget(self, owner: str, tenant_id: UUID) -> None:
+        await self._threads.run(self._engine.forget, owner, tenant_id)
+
+    async def health(self) -> ProviderHealth:
+        try:
+            await self._threads.run(self._engine.ping)
+        except Retryable as error:
+            return ProviderHealth(False, error.message)
+        return ProviderHealth(True)
+
+    async def close(self) -> None:
+        self._threads.close()
+        self._clients.close()
+
+    async def _until(self, service_id: ServiceId, seen: Service | None, done: Callable[[Service | None], bool]) -> None:
+        """Look until it is so. Raises Retryable where it is not in time: the next attempt goes on from there."""
+        clock = asyncio.get_running_loop()
+        deadline, pause = clock.time() + self._drain_seconds, LOOK_SECONDS
+        while not done(seen):
+            if clock.time() >= deadline:
+                left = 0 if seen is None else tasks(seen)
+                raise Retryable(f"service {service_id.name} is still draining: {left} of its tasks run or are to run")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_LOOK_SECONDS)
+            seen = await self._threads.run(self._engine.describe, service_id)

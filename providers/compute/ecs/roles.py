@@ -1,0 +1,44 @@
+"""Which roles hold tenants' services, kept in the Parameter Store of the control plane's own account.
+
+A tenant's config names the role by which its account is reached, and who lists all that is ours has no config at hand.
+So a role is recorded before its first use, below `/landlord/<owner>/<tenant id>/`, and forgotten with the tenant.
+Where no tenant names a role, nothing is ever written.
+"""
+
+import hashlib
+from uuid import UUID
+
+from providers.aws.clients import AwsClients
+
+DELETED_AT_ONCE = 10
+"""Names that one DeleteParameters takes."""
+
+
+class Roles:
+    """Blocking; raises what AWS's clients raise. `record` and `forget` may be repeated."""
+
+    def __init__(self, clients: AwsClients) -> None:
+        self._clients = clients
+
+    def record(self, owner: str, tenant_id: UUID, role: str) -> None:
+        """Returns once it is stored. Two who record the same role write the same parameter."""
+        name = f"{_path(owner, tenant_id)}{hashlib.sha256(role.encode()).hexdigest()[:16]}"
+        self._clients.client("ssm").put_parameter(Name=name, Value=role, Type="String", Overwrite=True)
+
+    def of(self, owner: str, tenant_id: UUID | None = None) -> list[str]:
+        """The roles of a tenant, or of all, each once."""
+        return sorted({value for _, value in self._parameters(owner, tenant_id)})
+
+    def forget(self, owner: str, tenant_id: UUID) -> None:
+        names = [name for name, _ in self._parameters(owner, tenant_id)]
+        for first in range(0, len(names), DELETED_AT_ONCE):
+            self._clients.client("ssm").delete_parameters(Names=names[first : first + DELETED_AT_ONCE])
+
+    def _parameters(self, owner: str, tenant_id: UUID | None) -> list[tuple[str, str]]:
+        pages = self._clients.client("ssm").get_paginator("get_parameters_by_path")
+        found = pages.paginate(Path=_path(owner, tenant_id), Recursive=True)
+        return [(item["Name"], item["Value"]) for page in found for item in page["Parameters"]]
+
+
+def _path(owner: str, tenant_id: UUID | None) -> str:
+    return f"/landlord/{owner}/" if tenant_id is None else f"/landlord/{owner}/{tenant_id}/"

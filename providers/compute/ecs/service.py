@@ -1,0 +1,210 @@
+"""Between Landlord's words and ECS's: the requests that make a service, and what ECS says of one.
+
+Pure functions over the JSON of ECS's API (2014-11-13); `ecs_engine` calls them.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from controlplane.errors import Terminal
+from controlplane.ports import Ownership, Resource, ResourceState
+from providers.compute.ecs.config import EcsConfig
+
+DESIRED_TAG = "landlord.desired-count"
+"""How many tasks the config asks for: the service itself is created with none and may be scaled to none."""
+REASONS = 3
+"""Stop reasons that a message names at most."""
+
+Verdict = Literal["healthy", "unhealthy", "starting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where services are: a cluster (name or ARN), and the role by which it is reached, None for our own account."""
+
+    cluster: str
+    role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceId:
+    """A resource id: the service's ARN, and ` as <role's ARN>` where a role is assumed to reach it."""
+
+    arn: str
+    role: str | None = None
+
+    def __str__(self) -> str:
+        return self.arn if self.role is None else f"{self.arn} as {self.role}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises Terminal: this is no such id."""
+        arn, _, role = text.partition(" as ")
+        if re.fullmatch(r"arn:[^:]+:ecs:[^:]+:\d+:service/[^/]+/[^/]+", arn) is None:
+            raise Terminal(f"{text!r} is not the id of an ECS service")
+        return cls(arn, role or None)
+
+    @property
+    def name(self) -> str:
+        return self.arn.rpartition("/")[2]
+
+    @property
+    def place(self) -> Place:
+        return Place(self.arn.split("/")[1], self.role)
+
+
+def tasks(service: Mapping[str, Any]) -> int:
+    """How many run, or are to run: one that is still being prepared starts later, also of a service that is deleted."""
+    return int(service["runningCount"]) + int(service.get("pendingCount", 0))
+
+
+def definition_request(definition: Mapping[str, Any], ownership: Ownership) -> dict[str, Any]:
+    """What RegisterTaskDefinition takes: the client's definition, in a family named like the service."""
+    ours = ownership.labels()
+    theirs = [tag for tag in definition.get("tags", ()) if tag.get("key") not in ours]
+    return {**definition, "family": ownership.name, "tags": [*theirs, *tags(ours)]}
+
+
+def service_request(config: EcsConfig, ownership: Ownership, task_definition: str, token: str) -> dict[str, Any]:
+    """What CreateService takes: a service without tasks, so that the gate is asked before any runs.
+
+    `token`: lets ECS tell a request that the SDK sends again from a new one."""
+    request: dict[str, Any] = {
+        "cluster": config.cluster,
+        "serviceName": ownership.name,
+        "taskDefinition": task_definition,
+        "desiredCount": 0,
+        "clientToken": token,
+        "schedulingStrategy": "REPLICA",
+        "deploymentController": {"type": "ECS"},
+        # No rollback: a service has one version, so what it could go back to is having no tasks.
+        "deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": True, "rollback": False}},
+        "propagateTags": "SERVICE",
+        "tags": tags({**ownership.labels(), DESIRED_TAG: str(config.desired_count)}),
+    }
+    if config.launch_type is not None:
+        request["launchType"] = config.launch_type
+    if config.network_configuration is not None:
+        request["networkConfiguration"] = config.network_configuration
+    return request
+
+
+def tags(labels: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"key": name, "value": value} for name, value in labels.items()]
+
+
+def labels(thing: Mapping[str, Any]) -> dict[str, str]:
+    """The tags of a service or of an answer that has them."""
+    return {tag["key"]: tag.get("value", "") for tag in thing.get("tags") or ()}
+
+
+def wanted_count(service: Mapping[str, Any]) -> int:
+    """How many tasks its config asks for, by its tag."""
+    text = labels(service).get(DESIRED_TAG, "")
+    return int(text) if text.isdecimal() and int(text) > 0 else 1
+
+
+def rollout(service: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The deployment that is wanted now; empty where ECS names none."""
+    found: Mapping[str, Any] = next((one for one in service.get("deployments") or () if one["status"] == "PRIMARY"), {})
+    return found
+
+
+def started(service: Mapping[str, Any]) -> bool:
+    """It has tasks or is about to: starting it once more would only replace them."""
+    return service["desiredCount"] > 0 and rollout(service).get("rolloutState") != "FAILED"
+
+
+def falls_short(service: Mapping[str, Any]) -> bool:
+    """It should run more tasks than it does, and some of them have ended: there are reasons to be asked for."""
+    primary = rollout(service)
+    short = bool(service["runningCount"] < service["desiredCount"])
+    return short and (bool(primary.get("failedTasks")) or primary.get("rolloutState") != "IN_PROGRESS")
+
+
+def resource(service: Mapping[str, Any], role: str | None, reasons: Sequence[str] = ()) -> Resource | None:
+    """A described service (with its tags) as a Resource; None where it is not ours or is no more.
+
+    `reasons`: why its tasks stopped (see `stop_reason`). There are no endpoints: a service has no address."""
+    ownership = Ownership.from_labels(labels(service))
+    if ownership is None or service["status"] == "INACTIVE":
+        return None
+    state = _state(service)
+    return Resource(
+        id=str(ServiceId(service["serviceArn"], role)),
+        name=service["serviceName"],
+        ownership=ownership,
+        state=state,
+        platform_health=None if state is ResourceState.STOPPED else _verdict(service),
+        detail=_detail(service, reasons),
+        created_at=service.get("createdAt"),
+    )
+
+
+def stop_reason(task: Mapping[str, Any]) -> str:
+    """Why a described task stopped, in one line: ECS's reason, then what each container says."""
+    parts = [task.get("stoppedReason") or "a task stopped"]
+    for container in task.get("containers") or ():
+        code, reason = container.get("exitCode"), container.get("reason")
+        if reason or code:
+            said = f"exit code {code}" if code is not None else ""
+            parts.append(f"{container.get('name', 'a container')}: {', '.join(filter(None, (said, reason)))}")
+    return " ".join("; ".join(parts).split())
+
+
+def _state(service: Mapping[str, Any]) -> ResourceState:
+    if service["status"] != "ACTIVE" or service["desiredCount"] == 0:
+        return ResourceState.STOPPED
+    match rollout(service).get("rolloutState"):
+        case "FAILED" if service["runningCount"] == 0:
+            return ResourceState.STOPPED
+        case "IN_PROGRESS" if service["runningCount"] < service["desiredCount"]:
+            return ResourceState.STARTING
+        case _:
+            return ResourceState.RUNNING
+
+
+def _verdict(service: Mapping[str, Any]) -> Verdict:
+    enough = service["runningCount"] >= service["desiredCount"]
+    match rollout(service).get("rolloutState"):
+        case "FAILED":
+            return "unhealthy"
+        case "IN_PROGRESS":
+            return "starting"
+        case _:
+            return "healthy" if enough else "unhealthy"
+
+
+def _detail(service: Mapping[str, Any], reasons: Sequence[str]) -> str:
+    """Empty where all is well."""
+    running, desired = service["runningCount"], service["desiredCount"]
+    still = f"; {running} of its tasks are still stopping" if running else ""
+    if service["status"] != "ACTIVE":
+        return f"the service is {service['status'].lower()}{still}"
+    if desired == 0:
+        return f"the service is scaled to no tasks{still}"
+    primary = rollout(service)
+    state = primary.get("rolloutState", "COMPLETED")
+    if state == "COMPLETED" and running >= desired:
+        return ""
+    parts = [f"{running} of {desired} tasks run"]
+    if state == "FAILED":
+        parts.append(f"the rollout failed: {primary.get('rolloutStateReason', 'no reason given')}")
+    elif primary.get("failedTasks"):
+        parts.append(f"{primary['failedTasks']} failed to start")
+    if running < desired:
+        parts += dict.fromkeys([*reasons[:REASONS], *_hindrances(service)])
+    return "; ".join(part.rstrip(".") for part in parts)
+
+
+def _hindrances(service: Mapping[str, Any]) -> list[str]:
+    """The newest event that says why tasks cannot be placed: no task exists then that could have a reason."""
+    since = rollout(service).get("createdAt")
+    for event in service.get("events") or ():
+        if since is not None and event["createdAt"] < since:
+            break
+        if "unable to" in event["message"]:
+            return [" ".join(event["message"].split())]
+    return []

@@ -1,0 +1,58 @@
+"""What a client may say about a process, and what of it can never work."""
+
+from posixpath import normpath
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, field_validator
+
+from controlplane.model import HealthSpec, Strict
+from providers.kit.secrets import Variable, Word
+
+EnvName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
+
+
+class ProcessConfig(Strict):
+    """`{port}` in the command and in `env` stands for the port that is chosen for the tenant, on 127.0.0.1."""
+
+    command: list[Word] = Field(min_length=1, description="the program, found in PATH, and its arguments; no shell")
+    env: dict[EnvName, Variable] = Field(default_factory=dict)
+    workdir: Word | None = Field(
+        default=None,
+        description="an absolute path, in which one version runs at a time; left out: an empty one of its own",
+    )
+
+    @field_validator("command")
+    @classmethod
+    def _named(cls, value: list[str]) -> list[str]:
+        if not value[0]:
+            raise ValueError("the first word names the program")
+        return value
+
+    @field_validator("workdir")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("/"):
+            raise ValueError("must be an absolute path")
+        return value
+
+    @property
+    def takes_port(self) -> bool:
+        """It is told the port that is chosen for it, so it need not bring one of its own."""
+        return any("{port}" in text for text in (*self.command, *self.env.values()) if isinstance(text, str))
+
+    def excludes(self, other: "ProcessConfig") -> bool:
+        """The two cannot run side by side: they work in one directory, or neither is told a port, so that what they
+        listen on, if anything, is fixed in them."""
+        return self._shares_workdir(other) or not (self.takes_port or other.takes_port)
+
+    def _shares_workdir(self, other: "ProcessConfig") -> bool:
+        if self.workdir is None or other.workdir is None:
+            return False
+        return normpath(self.workdir) == normpath(other.workdir)
+
+    def problems(self, health: HealthSpec) -> list[dict[str, str]]:
+        """What can never work, as InvalidConfig's `errors`."""
+        probed = "http" if health.http is not None else "tcp" if health.tcp is not None else None
+        if probed is None or self.takes_port:
+            return []
+        return [{"loc": f"health.{probed}", "message": "there is nothing to probe: the command never mentions {port}"}]

@@ -1,0 +1,230 @@
+"""The state of tenants' processes on disk: one directory each, whole or not there.
+
+`ROOT/<resource name>/state.json` says whose it is and what to run, `run.json` (the keeper's) what came of it. A
+directory comes and goes by one rename under the lock of ROOT, which is the atomic primitive against double creation
+and against a port that two tenants share. Whoever is killed in between leaves a name that begins with a dot, removed
+by the next.
+"""
+
+import os
+import pwd
+import re
+import shutil
+import signal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from controlplane.errors import NotAvailableYet
+from controlplane.model import Endpoint
+from controlplane.ports import Ownership, Resource, ResourceState
+from providers.compute.process.config import ProcessConfig
+from providers.compute.process.machine import Locked, choose_port, is_locked, read_json, runs, session_of, write_json
+from providers.kit.redaction import redact
+from providers.kit.secrets import Secrets, is_reference
+
+WORK_OF_USERS = Path("/var/lib/landlord-work")
+"""Where commands start that run as LANDLORD_PROCESS_USER, who may not enter LANDLORD_HOME."""
+TAIL_BYTES = 4096
+ID = re.compile(r"(?P<name>[a-z][-a-z0-9]*)\.[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class ProcessRecord:
+    """One directory, as it was read."""
+
+    path: Path
+    state: Mapping[str, Any]
+    run: dict[str, Any] | None
+    secrets: Secrets
+
+    @property
+    def id(self) -> str:
+        return str(self.state["id"])
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        labels: Mapping[str, str] = self.state["labels"]
+        return labels
+
+    @property
+    def launch(self) -> str | None:
+        """Which start `run` tells of."""
+        return None if self.run is None else self.run["launch"]
+
+    @property
+    def running(self) -> bool:
+        return runs(self.run)
+
+    @property
+    def error(self) -> str | None:
+        """Why the command could not even be started."""
+        return None if self.run is None else self.run.get("error")
+
+    @property
+    def code(self) -> int | None:
+        """The errno of that."""
+        return None if self.run is None else self.run.get("code")
+
+    def ended(self) -> bool:
+        """Neither the command nor what it started runs, and its keeper has left."""
+        try:
+            return not session_of(self.run) and not is_locked(f"{self.path}/lock")
+        except FileNotFoundError:
+            return True
+
+    def resource(self) -> Resource | None:
+        """None where the labels are not ours."""
+        ownership = Ownership.from_labels(self.labels)
+        if ownership is None:
+            return None
+        running = self.running
+        port = self.run["port"] if running and self.run is not None else self.state["port"]
+        stopped = ResourceState.CREATED if self.run is None else ResourceState.STOPPED
+        return Resource(
+            id=self.id,
+            name=self.path.name,
+            ownership=ownership,
+            state=ResourceState.RUNNING if running else stopped,
+            endpoints=(Endpoint("http", f"http://127.0.0.1:{port}", port),) if running else (),
+            detail="" if running else redact(self._detail(), self.secrets.known(self.state["env"].values())),
+            created_at=datetime.fromtimestamp(self.state["created_at"], UTC),
+        )
+
+    def secret_variables(self) -> Mapping[str, str]:
+        """The values of those that are given as references. Raises InvalidConfig, NotAvailableYet."""
+        given: Mapping[str, Any] = self.state["env"]
+        return {name: self.secrets.resolve(value) for name, value in given.items() if is_reference(value)}
+
+    def logs(self, tail: int) -> str:
+        """The last `tail` lines of both log files."""
+        texts = [_read(self.path / name) for name in ("log.1", "log")]
+        lines = "".join(texts).splitlines(keepends=True)
+        return "".join(lines[-tail:]) if tail > 0 else ""
+
+    def _detail(self) -> str:
+        if self.run is None:
+            return "the process was never started"
+        if "error" in self.run:
+            return str(self.run["error"])
+        if "exit_code" in self.run:
+            text = f"the process exited with code {self.run['exit_code']}"
+        elif "signal" in self.run:
+            text = f"the process was ended by {signal.Signals(self.run['signal']).name}"
+        else:
+            text = "the process ended unseen: the machine was restarted, or its keeper was killed"
+        lines = [line.strip() for line in _read(self.path / "log", TAIL_BYTES).splitlines() if line.strip()]
+        return f"{text}: {lines[-1]}" if lines else text
+
+
+class ProcessDirectory:
+    """All of them under `root`. Blocking; safe across threads and processes. Raises TimeoutError where another holds
+    the lock of `root` for 10 s (nobody does for more than milliseconds)."""
+
+    def __init__(self, root: Path, user: str | None, secrets: Secrets) -> None:
+        self.root = root
+        self._user = user
+        self._secrets = secrets
+
+    def create(self, ownership: Ownership, config: ProcessConfig) -> str | None:
+        """The id of a new one, not started. None: the name is taken. Raises NotAvailableYet: no port is free."""
+        self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        with Locked(f"{self.root}/.lock"):
+            self._sweep()
+            target = self.root / ownership.name
+            if self.read(ownership.name) is not None:
+                return None
+            if target.exists():
+                self._set_aside(target)  # half of one: not by us, who rename, but a full disk or a crash may
+            try:
+                port = choose_port(str(self.root))
+            except OSError as error:
+                raise NotAvailableYet(error.strerror or "no port is free") from None
+            made = self.root / f".new-{uuid4().hex}"
+            made.mkdir(mode=0o711)
+            work = self._provide_work(target)
+            resource_id = f"{ownership.name}.{uuid4().hex}"
+            state = {
+                "id": resource_id,
+                "labels": ownership.labels(),
+                **config.model_dump(mode="json"),
+                "work": str(work),
+                "port": port,
+                "created_at": datetime.now(UTC).timestamp(),
+            }
+            write_json(str(made / "state.json"), state)
+            if work.parent == target:
+                (made / work.name).mkdir(mode=0o700)
+            made.rename(target)
+        return resource_id
+
+    def read(self, name: str) -> ProcessRecord | None:
+        """None: there is none of that name, or not a whole one."""
+        path = self.root / name
+        state = read_json(str(path / "state.json"))
+        return None if state is None else ProcessRecord(path, state, read_json(str(path / "run.json")), self._secrets)
+
+    def find(self, resource_id: str) -> ProcessRecord | None:
+        """By id, which tells the name."""
+        matched = ID.fullmatch(resource_id)
+        found = None if matched is None else self.read(matched["name"])
+        return found if found is not None and found.id == resource_id else None
+
+    def records(self) -> Iterator[ProcessRecord]:
+        try:
+            names = sorted(os.listdir(self.root))
+        except FileNotFoundError:
+            return
+        for name in names:
+            found = None if name.startswith(".") else self.read(name)
+            if found is not None:
+                yield found
+
+    def remove(self, record: ProcessRecord) -> None:
+        """Its command has ended. Raises TimeoutError where its keeper does not leave."""
+        try:
+            # A keeper that starts now finds the lock taken; one that comes later finds nothing to keep.
+            with Locked(f"{record.path}/lock"), Locked(f"{self.root}/.lock"):
+                if self.find(record.id) is not None:
+                    self._set_aside(record.path)
+                self._sweep()
+        except FileNotFoundError:
+            return
+
+    def _provide_work(self, target: Path) -> Path:
+        """Where the command starts; `work` in its directory, unless it runs as another user."""
+        if self._user is None:
+            return target / "work"
+        entry = pwd.getpwnam(self._user)
+        if entry.pw_uid == os.geteuid():
+            return target / "work"
+        WORK_OF_USERS.mkdir(mode=0o711, parents=True, exist_ok=True)
+        work = WORK_OF_USERS / f"{target.name}-{uuid4().hex[:8]}"
+        work.mkdir(mode=0o700)
+        os.chown(work, entry.pw_uid, entry.pw_gid)
+        return work
+
+    def _set_aside(self, path: Path) -> None:
+        path.rename(self.root / f".gone-{uuid4().hex}")
+
+    def _sweep(self) -> None:
+        """Remove what was set aside, or never came to be, whoever left it. Under the lock of `root`."""
+        for path in [*self.root.glob(".gone-*"), *self.root.glob(".new-*")]:
+            state = read_json(str(path / "state.json"))
+            if state is not None and Path(state["work"]).parent == WORK_OF_USERS:
+                shutil.rmtree(state["work"], ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _read(path: Path, limit: int | None = None) -> str:
+    """The last `limit` bytes, as text."""
+    try:
+        with path.open("rb") as file:
+            if limit is not None:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - limit))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""

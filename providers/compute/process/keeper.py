@@ -1,0 +1,210 @@
+"""Keeps one tenant's process: started by `process`, detached from whoever started it, outlives all of Landlord.
+
+Run as `python -I -S keeper.py DIRECTORY LAUNCH [USER]`, with the values of secret variables as a JSON object on
+stdin, since they are to be in no file; returns once the command runs or is known not to.
+LAUNCH, anything unique, comes back in `run.json`. Standard library only, since it stays in memory once per tenant.
+
+In DIRECTORY: `state.json` is what to run, `run.json` what came of it; `lock` is held while this lives, the primitive
+against a double start; `log` and `log.1` hold the output. The command writes to `log` itself, so that it lives on
+should this process be killed: what is lost then is the log's bound and the exit code, and `run.json` still tells by
+pid and start time whether it runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import signal
+import socket
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))))
+
+from providers.compute.process.machine import (
+    Locked,
+    boot_id,
+    choose_port,
+    hold_port,
+    is_free,
+    look,
+    read_json,
+    runs,
+    signal_session,
+    write_json,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from providers.compute.process.machine import Json
+
+LOG_BYTES = 1_000_000
+QUIET_SECONDS, BUSY_SECONDS = 1.0, 0.1
+"""How often the log is measured, while it is still and while it grows."""
+FOREVER_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+
+def main(directory: str, launch: str, user: str) -> None:
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    secrets = json.load(sys.stdin)
+    settled, settle = os.pipe()
+    if os.fork():
+        os.close(settle)
+        os.read(settled, 1)  # ends when the other side closes it, by itself or by dying
+        os._exit(0)
+    os.close(settled)
+    os.setsid()
+    os.chdir("/")
+    for number in FOREVER_IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    try:
+        with Locked(f"{directory}/lock", seconds=0):
+            run = read_json(f"{directory}/run.json")
+            state = read_json(f"{directory}/state.json")
+            if state and not runs(run):
+                signal_session(run, signal.SIGKILL)
+                keep(directory, state, secrets, launch, user, settle)
+    except (TimeoutError, FileNotFoundError):
+        os._exit(0)  # somebody else keeps it, or it was destroyed
+
+
+def keep(directory: str, state: Json, secrets: Json, launch: str, user: str, settle: int) -> None:
+    """Start it, bound its log until it ends, and record how it ended."""
+    port, held = settled_port(directory, state)
+    run = start(directory, state, secrets, launch, user, port)
+    os.close(settle)
+    size = 0
+    while "pid" in run and os.waitid(os.P_PID, run["pid"], os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        last, size = size, bound_log(directory)
+        signal.sigtimedwait({signal.SIGCHLD}, QUIET_SECONDS if size == last else BUSY_SECONDS)
+    if "pid" not in run:
+        return
+    # It is still a zombie, so its pid cannot be anybody else's: what it left behind is surely its own.
+    signal_session(run, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(run["pid"], 0)[1])
+    bound_log(directory)
+    ending = {"exit_code": status} if status >= 0 else {"signal": -status}
+    write_json(f"{directory}/run.json", {**run, **ending})
+    held.close()
+
+
+def start(directory: str, state: Json, secrets: Json, launch: str, user: str, port: int) -> Json:
+    """The new `run.json`: with a pid where it runs, with an `error` for a person and its errno where it cannot."""
+    run: Json = {"launch": launch, "boot": boot_id(), "port": port}
+    log = os.open(f"{directory}/log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    go, say_go = os.pipe()
+    failed, say_failed = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(say_go)
+            # Waits until it is on record: should this keeper be killed before, nothing runs that nobody knows.
+            if os.read(go, 1):
+                os.write(say_failed, run_command(state, secrets, port, user, log).encode())
+        finally:
+            os._exit(127)
+    os.close(go)
+    os.close(say_failed)
+    if user:
+        os.fchown(log, pwd.getpwnam(user).pw_uid, -1)
+    os.close(log)
+    found = look(pid)
+    run.update(pid=pid, start=found[0] if found else 0, started_at=time.time())
+    write_json(f"{directory}/run.json", run)
+    os.write(say_go, b"g")
+    os.close(say_go)
+    code, _, said = os.read(failed, 1000).decode(errors="replace").partition(" ")
+    os.close(failed)
+    if said:
+        os.waitpid(pid, 0)
+        run = {"launch": launch, "boot": run["boot"], "error": said, "code": int(code)}
+        write_json(f"{directory}/run.json", run)
+    return run
+
+
+def settled_port(directory: str, state: Json) -> tuple[int, socket.socket]:
+    """The tenant's port, and what holds it; a new one, put into `state.json`, where a stranger has taken it."""
+    held = hold_port(state["port"]) if is_free(state["port"]) else None
+    while held is None:
+        root = os.path.dirname(directory)
+        with Locked(f"{root}/.lock"):
+            state["port"] = choose_port(root)
+            write_json(f"{directory}/state.json", state)
+        held = hold_port(state["port"])
+    return int(state["port"]), held
+
+
+def run_command(state: Json, secrets: Json, port: int, user: str, log: int) -> str:
+    """Turn this process into the tenant's: own session, no descriptors but 0 to 2, nothing of our environment.
+
+    Returns only where that cannot be: the errno, a space, and why, for a person."""
+    os.setsid()
+    for undo in (reset_niceness, reset_oom_score):
+        with contextlib.suppress(PermissionError):
+            undo()  # Ray's workers run at nice 15 and are the kernel's first victims; root may undo that
+    for number in (*FOREVER_IGNORED, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.umask(0o022)
+    for source, target in ((os.open("/dev/null", os.O_RDONLY), 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    try:
+        os.chdir(state["workdir"] or state["work"])
+        if user:
+            become(user)
+    except OSError as error:
+        return f"{error.errno} the command cannot start in {state['workdir'] or 'its own directory'}: {error.strerror}"
+    command = [word.replace("{port}", str(port)) for word in state["command"]]
+    plain = {name: value for name, value in state["env"].items() if name not in secrets}
+    given = {name: value.replace("{port}", str(port)) for name, value in plain.items()} | secrets
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    try:
+        os.execvpe(command[0], command, {**kept, "HOME": state["work"], **given})
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError) and "/" not in command[0]
+        why = "not found" if missing else error.strerror
+        return f"{error.errno} the command {command[0]!r} cannot be started: {why}"
+
+
+def become(user: str) -> None:
+    entry = pwd.getpwnam(user)
+    if entry.pw_uid != os.getuid():
+        os.initgroups(user, entry.pw_gid)
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+
+
+def reset_niceness() -> None:
+    os.setpriority(os.PRIO_PROCESS, 0, 0)
+
+
+def reset_oom_score() -> None:
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("0")
+
+
+def bound_log(directory: str) -> int:
+    """The log's size, after its end went to `log.1` if it had grown past LOG_BYTES. A line may be lost in between."""
+    path = f"{directory}/log"
+    with open(path, "rb+") as log:
+        size = log.seek(0, os.SEEK_END)
+        if size <= LOG_BYTES:
+            return size
+        log.seek(-LOG_BYTES, os.SEEK_END)
+        with contextlib.suppress(OSError):  # the disk is full: all the more reason to truncate
+            with open(f"{path}.new", "wb", opener=private) as older:
+                older.write(log.read(LOG_BYTES))
+            os.replace(f"{path}.new", f"{path}.1")
+        log.truncate(0)  # the command appends, so it goes on at the new end
+    return 0
+
+
+def private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else "")

@@ -1,0 +1,225 @@
+"""Tenants as processes of this machine, which outlive actors, Ray and the control plane.
+
+Atomic primitive against double creation: a rename under the lock of `$LANDLORD_HOME/processes` (`process_directory`);
+against a double start: the lock that each process's keeper holds (`keeper`). Linux only.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar
+from uuid import UUID, uuid4
+
+from controlplane.errors import EngineUnavailable, InvalidConfig, Retryable, SettingsError
+from controlplane.model import HealthSpec
+from controlplane.ports import Change, DesiredResource, ExecutionGate, Ownership, ProviderHealth, Resource
+from controlplane.settings import Settings
+from providers.compute.process.config import ProcessConfig
+from providers.compute.process.directory import ProcessDirectory, ProcessRecord
+from providers.compute.process.machine import signal_session
+from providers.kit import configs
+from providers.kit.gated import adoptable, apply_gated
+from providers.kit.secrets import Secrets
+from providers.kit.threads import Threads
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+THREADS = 8
+LAUNCH_SECONDS = 15.0
+GRACE_SECONDS = 10.0
+"""Between SIGTERM and SIGKILL."""
+KILL_SECONDS = 5.0
+POLL_SECONDS = 0.05
+KEEPER = Path(__file__).with_name("keeper.py")
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class ProcessCompute:
+    """A ComputeProvider, also `ProvidesLogs`. Several may work on one `root`, in one process or in many.
+
+    `user`: whose processes they are, where that is not ours. A command that cannot be found is InvalidConfig. What a
+    command puts into a session of its own (a daemon) escapes stop and destroy: commands stay in the foreground."""
+
+    name: ClassVar[str] = "process"
+    resource_kind: ClassVar[str] = "process"
+    config_model: ClassVar[type[ProcessConfig]] = ProcessConfig
+    one_node: ClassVar[bool] = True
+
+    def __init__(self, root: Path, *, user: str | None = None, secrets: Secrets | None = None) -> None:
+        self._secrets = secrets or Secrets(Path("/nonexistent"))
+        self._directory = ProcessDirectory(root, user, self._secrets)
+        self._user = user
+        self._threads = Threads("process", THREADS)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Raises SettingsError: LANDLORD_PROCESS_USER does not exist here, or cannot be become."""
+        user = settings.process_user
+        if user is not None:
+            try:
+                uid = pwd.getpwnam(user).pw_uid
+            except KeyError:
+                raise SettingsError(f"LANDLORD_PROCESS_USER: there is no user {user!r} on this machine") from None
+            if os.geteuid() not in (0, uid):
+                raise SettingsError(f"LANDLORD_PROCESS_USER: only root can run tenants as {user!r}")
+        return cls(settings.home / "processes", user=user, secrets=Secrets.from_settings(settings))
+
+    async def identity(self) -> str:
+        """A hash of the machine's id, which is to be kept to the machine itself (machine-id(5))."""
+        return hashlib.sha256(f"landlord process {_machine_id()}".encode()).hexdigest()[:32]
+
+    def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
+        problems = configs.parse(ProcessConfig, config).problems(health)
+        configs.refuse(problems, unsupported=configs.exec_probe_refused(health))
+
+    def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
+        return configs.difference(ProcessConfig, before, after)
+
+    def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        try:
+            return configs.parse(ProcessConfig, after).excludes(configs.parse(ProcessConfig, before))
+        except InvalidConfig:
+            return True  # of another release, maybe: nobody knows what it holds
+
+    async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
+        self.validate(desired.config, desired.health)
+        return await apply_gated(self, desired, gate)
+
+    async def create(self, desired: DesiredResource) -> str | None:
+        """Not started; None where the name is taken."""
+        config = configs.parse(ProcessConfig, desired.config)
+        return await self._run(self._directory.create, desired.ownership, config)
+
+    async def observe(self, ownership: Ownership) -> Resource | None:
+        record = await self._run(self._directory.read, ownership.name)
+        if record is None or not adoptable(record.labels, ownership):
+            return None
+        return await self._run(record.resource)
+
+    async def inspect(self, resource_id: str) -> Resource | None:
+        record = await self._run(self._directory.find, resource_id)
+        return None if record is None else await self._run(record.resource)
+
+    async def list_owned(self, owner: str, tenant_id: UUID | None = None) -> list[Resource]:
+        found = await self._run(lambda: [record.resource() for record in self._directory.records()])
+        return [
+            resource
+            for resource in found
+            if resource is not None
+            and resource.ownership.owner == owner
+            and tenant_id in (None, resource.ownership.tenant_id)
+        ]
+
+    async def start(self, resource_id: str) -> None:
+        """Returns once the command runs. What is missing is no error here: the next observation tells."""
+        before = await self._run(self._directory.find, resource_id)
+        if before is None or await self._run(lambda: before.running):
+            return
+        secrets = await self._run(before.secret_variables)
+        after = await self._launched(before, secrets)
+        if after.error is not None:
+            raise InvalidConfig(after.error, resource=after.path.name, code=after.code)
+
+    async def stop(self, resource_id: str) -> None:
+        """SIGTERM to all that the command started, SIGKILL after a grace of 10 s."""
+        record = await self._run(self._directory.find, resource_id)
+        if record is None or await self._ended(record, signal.SIGTERM, GRACE_SECONDS):
+            return
+        if not await self._ended(record, signal.SIGKILL, KILL_SECONDS):
+            raise Retryable(f"{record.path.name} does not end, not even by SIGKILL")
+
+    async def destroy(self, resource_id: str) -> None:
+        await self.stop(resource_id)
+        record = await self._run(self._directory.find, resource_id)
+        if record is not None:
+            await self._run(self._directory.remove, record)
+
+    async def logs(self, resource_id: str, tail: int) -> str:
+        record = await self._run(self._directory.find, resource_id)
+        return "" if record is None else await self._run(record.logs, tail)
+
+    async def health(self) -> ProviderHealth:
+        root = self._directory.root
+        usable = next((path for path in (root, *root.parents) if path.exists()), Path("/"))
+        if os.access(usable, os.W_OK | os.X_OK):
+            return ProviderHealth(True)
+        return ProviderHealth(False, "the state of processes, under LANDLORD_HOME, cannot be written to")
+
+    async def close(self) -> None:
+        self._threads.close()
+
+    async def _launched(self, before: ProcessRecord, secrets: Mapping[str, str]) -> ProcessRecord:
+        """What came of a start, by this call or another. While an earlier keeper is still ending, one more try."""
+        try:
+            async with asyncio.timeout(LAUNCH_SECONDS):
+                while True:
+                    await self._run(_launch, before.path, self._user or "", secrets)
+                    after = await self._run(self._directory.find, before.id)
+                    if after is None or after.launch != before.launch:
+                        return after or before
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            raise Retryable(f"{before.path.name} could not be started: no keeper came up") from None
+
+    async def _ended(self, record: ProcessRecord, number: int, seconds: float) -> bool:
+        """Signal the whole session, and say whether it is gone in that time."""
+        await self._run(signal_session, record.run, number)
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    if await self._run(record.ended):
+                        return True
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            return False
+
+    async def _run(
+        self, call: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
+    ) -> Result:
+        """In a thread. Raises EngineUnavailable where the disk or a lock fails."""
+        try:
+            return await self._threads.run(call, *args, **kwargs)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise EngineUnavailable(f"the state of processes is not available: {reason}", code=error.errno) from error
+
+
+def _launch(path: Path, user: str, secrets: Mapping[str, str]) -> None:
+    """Have a keeper start the command; where one is at work already it leaves that alone. Raises OSError.
+
+    The values of secret variables go by a pipe: they are in no file and no command line."""
+    keeper = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(KEEPER), str(path), uuid4().hex, user],
+        env={"PATH": os.environ.get("PATH", DEFAULT_PATH), "LANG": os.environ.get("LANG", "C.UTF-8")},
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        keeper.communicate(json.dumps(dict(secrets)).encode(), LAUNCH_SECONDS)
+    except subprocess.TimeoutExpired:
+        # The first half only waits; the keeper itself is detached, and goes on or not: the next look tells.
+        keeper.kill()
+        keeper.wait()
+
+
+def _machine_id() -> str:
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        try:
+            found = Path(path).read_text().strip()
+        except OSError:
+            continue
+        if found:
+            return found
+    return socket.gethostname()

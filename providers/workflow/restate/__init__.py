@@ -1,0 +1,1 @@
+"""The Restate engine: a durable handler that runs the steps."""

@@ -1,0 +1,105 @@
+"""The lifecycle as a Restate workflow keyed by the execution id; each step a durable `run` that bears its name.
+
+Restate calls this ASGI application: `actors/restate_endpoint.py` serves it as a Serve deployment. The handler holds
+nothing but the order; what there is to do it reads from rows. It sleeps durably between two probes, so a connection is
+open for as long as a step works and no longer, and a redeploy is never held up.
+
+A journal must fit the code that goes on with it. So the sequence of commands below belongs to `restate_status.JOURNAL`:
+whoever changes it adds an application under the next number beside this one, which stays until none of its executions
+is in flight.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import restate
+from restate.exceptions import RetryableError
+from restate.server_types import RestateAppT
+
+from controlplane.errors import Terminal
+from controlplane.model import STEPS, Action, StepName
+from controlplane.steps.attempts import Attempts, Outcome, Verdict
+from controlplane.steps.run import Probes
+from providers.workflow.restate.status import FAILING, HANDLER, SERVICE, STOPPED_CODE
+
+logger = logging.getLogger(__name__)
+
+RUN_ATTEMPTS = 50
+"""A `run` is tried so often when the rows cannot even be read; attempts that could be recorded are bounded there."""
+
+CALLS = restate.InvocationRetryPolicy(
+    initial_interval=timedelta(milliseconds=200),
+    exponentiation_factor=2.0,
+    max_interval=timedelta(seconds=10),
+    max_attempts=70,
+    on_max_attempts="pause",
+)
+"""When this application does not answer. Then the engine pauses, which the tenant's actor takes as an error."""
+
+LONGEST_STEP = timedelta(minutes=30)
+"""So long the server holds the connection of a step that works; platforms' own timeouts end it before."""
+
+LONGEST_SHARE = 0.02
+SHORTEST_SLEEP = 0.1
+"""Two looks are at least so many seconds and this share of the time waited so far apart: a journal stays short."""
+
+
+def build_app(
+    attempts: Attempts, *, identity_keys: Sequence[str] = (), calls: restate.InvocationRetryPolicy = CALLS
+) -> RestateAppT:
+    """The ASGI application. `identity_keys`: only a server that signs with one of them is answered (else 401)."""
+    workflow = restate.Workflow(SERVICE, inactivity_timeout=LONGEST_STEP, invocation_retry_policy=calls)
+
+    @workflow.main(name=HANDLER, workflow_retention=timedelta(days=1))
+    async def run(ctx: restate.WorkflowContext, order: dict[str, Any]) -> str:
+        for step in STEPS[Action(order["action"])]:
+            await _step(ctx, attempts, order["execution_id"], step)
+        return Verdict.DONE.value
+
+    return restate.app([workflow], protocol="request_response", identity_keys=list(identity_keys))
+
+
+async def _step(ctx: restate.WorkflowContext, attempts: Attempts, execution_id: str, step: StepName) -> None:
+    probes = Probes()
+    waited = 0.0
+    while True:
+        make = partial(_make, attempts, execution_id, step, probes)
+        options: restate.RunOptions[dict[str, Any]] = restate.RunOptions(max_attempts=RUN_ATTEMPTS, type_hint=dict)
+        answer = await ctx.run_typed(step.value, make, options)
+        before, probes = probes, Probes(**answer)
+        if probes.failing is None and before.failing is not None:
+            ctx.clear(FAILING)
+        elif probes.failing is not None and probes.failing != before.failing:
+            ctx.set(FAILING, probes.failing)
+        if probes.again is None:
+            return
+        pause = max(SHORTEST_SLEEP, probes.again, waited * LONGEST_SHARE)
+        waited += pause
+        await ctx.sleep(timedelta(seconds=pause))
+
+
+async def _make(attempts: Attempts, execution_id: str, step: StepName, before: Probes) -> dict[str, Any]:
+    """One attempt, in Restate's words: the probes as a value, errors as what is tried again and what is not. What the
+    engine is told it keeps and shows, so of errors that are not ours it hears the type only."""
+    try:
+        outcome = await attempts.make(execution_id, step, before)
+    except Terminal as error:  # of the store: there is no such execution
+        raise restate.TerminalError(error.message) from None
+    except Exception as error:
+        logger.warning("%s of %s: the rows cannot be read", step, execution_id, exc_info=True)
+        raise RetryableError(f"the rows cannot be read: {type(error).__name__}") from None
+    if outcome.verdict is Verdict.RETRY:
+        raise RetryableError(outcome.message, retry_after=timedelta(seconds=outcome.delay))
+    if outcome.verdict is Verdict.STOPPED:
+        raise restate.TerminalError(outcome.message, status_code=STOPPED_CODE)
+    if outcome.verdict is Verdict.FAILED:
+        raise restate.TerminalError(outcome.message)
+    return asdict(_kept(outcome))
+
+
+def _kept(outcome: Outcome) -> Probes:
+    return replace(outcome.probes, again=None) if outcome.verdict is Verdict.DONE else outcome.probes

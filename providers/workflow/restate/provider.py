@@ -1,0 +1,242 @@
+"""Restate as a workflow engine: starts through its ingress, everything else through its admin API, over plain HTTP.
+
+The workflow itself is `restate_app`, which Restate calls. Workflows are keyed by the execution id, so the server makes
+a second start of an id the first one (`PreviouslyAccepted`) for as long as it remembers, a day after the end. What the
+engine does is asked of `sys_invocation`; the end is pushed, by a request held open on the workflow.
+"""
+
+import asyncio
+import json
+from random import Random
+from typing import Any
+
+import httpx
+
+from controlplane.errors import EngineUnavailable, LandlordError, SettingsError, Terminal, Throttled
+from controlplane.model import canonical_json
+from controlplane.ports import (
+    Clock,
+    ExecutionInput,
+    ExecutionStatus,
+    ProviderHealth,
+    Started,
+    WorkflowEnvironment,
+)
+from controlplane.settings import Settings, schema_of
+from providers.kit.polling import Polling
+from providers.workflow.restate.status import COLUMNS, FAILING, HANDLER, JOURNAL, SERVICE, status_of
+
+CALL_SECONDS = 10.0
+REGISTER_SECONDS = 30.0
+"""The server asks our endpoint what it serves before it answers."""
+
+
+class RestateWorkflow:
+    """`ports.WorkflowProvider` on a Restate server.
+
+    Promises: one invocation for each execution id, whoever starts it and how often; attempts and pauses survive the
+    server, the endpoint and this process. What breaks it: a server that lost its data directory; it then knows no id,
+    says `unknown`, and the owner starts the same id again.
+    """
+
+    name = "restate"
+
+    def __init__(
+        self,
+        ingress: str,
+        admin: str,
+        endpoint: str,
+        clock: Clock,
+        *,
+        token: str | None = None,
+        random: Random | None = None,
+    ) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._ingress = httpx.AsyncClient(base_url=ingress, headers=headers, timeout=CALL_SECONDS, trust_env=False)
+        self._admin = httpx.AsyncClient(base_url=admin, headers=headers, timeout=CALL_SECONDS, trust_env=False)
+        self._endpoint = endpoint
+        self._clock = clock
+        self._random = random or Random()
+
+    @classmethod
+    def available(cls, settings: Settings) -> bool:
+        """Where both of its addresses are given."""
+        return settings.restate_ingress_url is not None and settings.restate_admin_url is not None
+
+    @classmethod
+    def config_schema(cls) -> dict[str, Any]:
+        return schema_of("restate_")
+
+    @classmethod
+    def build(cls, environment: WorkflowEnvironment) -> "RestateWorkflow":
+        """Raises SettingsError where an address is missing."""
+        settings = environment.settings
+        if settings.restate_ingress_url is None or settings.restate_admin_url is None:
+            raise SettingsError("workflow provider restate needs LANDLORD_RESTATE_INGRESS_URL and ..._ADMIN_URL")
+        token = settings.restate_token.get_secret_value() if settings.restate_token else None
+        return cls(
+            settings.restate_ingress_url,
+            settings.restate_admin_url,
+            endpoint_url(settings),
+            environment.clock,
+            token=token,
+        )
+
+    async def setup(self) -> None:
+        """Register our endpoint as the one for new executions: the server asks it what it serves, so it must be up.
+
+        The same URL again is success. Raises EngineUnavailable (one of the two does not answer) or Terminal."""
+        answer = await self._register()
+        # 409: what it serves there has changed, in a way that executions in flight can bear (JOURNAL is the same).
+        # Another newest one: we were registered before it, and come back to what the server takes for known.
+        if answer.status_code == 409 or (answer.is_success and await self._newest() != answer.json()["id"]):
+            answer = await self._register(force=True)
+        if answer.is_error:
+            raise EngineUnavailable(f"Restate did not register {self._endpoint}: {_said(answer)}")
+
+    async def start(self, order: ExecutionInput) -> Started:
+        path = f"/{SERVICE}/{order.execution_id}/{HANDLER}/send"
+        given = {"content": canonical_json(order.to_json()), "headers": {"Content-Type": "application/json"}}
+        answer = await self._call(self._ingress, "POST", path, **given)
+        if answer.status_code == 404:  # it does not know the workflow: it is new, or came back without its data
+            await self.setup()
+            answer = await self._call(self._ingress, "POST", path, **given)
+            if answer.status_code == 404:
+                raise EngineUnavailable(f"Restate does not serve {SERVICE} yet")
+        if answer.is_error:
+            raise Terminal(f"Restate refused {order.execution_id}: {_said(answer)}", execution_id=order.execution_id)
+        said = answer.json()
+        return Started(already=said["status"] == "PreviouslyAccepted", ref=said["invocationId"])
+
+    async def status(self, execution_id: str, ref: str | None) -> ExecutionStatus:
+        row = await self._invocation(execution_id)
+        failing = None
+        if row is not None and row["status"] in ("running", "suspended"):
+            failing = await self._failing(execution_id)
+        return status_of(row, failing)
+
+    async def next_status(self, execution_id: str, ref: str | None, after: ExecutionStatus | None) -> ExecutionStatus:
+        status = await self.status(execution_id, ref)
+        if status != after:
+            return status
+        polling = Polling(self._random)
+        ended = asyncio.create_task(self._until_ended(execution_id), name=f"end of {execution_id}")
+        try:
+            while status == after:
+                await self._pause(polling.pause(), ended)
+                status = await self.status(execution_id, ref)
+        finally:
+            ended.cancel()
+        return status
+
+    async def cancel(self, execution_id: str, ref: str | None, reason: str, *, kill: bool = False) -> None:
+        """Cancel: the handler's next wait raises. One that is paused would never see that, so it is killed."""
+        row = await self._invocation(execution_id)
+        if row is None or row["status"] == "completed":
+            return
+        verb = "kill" if kill or row["status"] == "paused" else "cancel"
+        answer = await self._call(self._admin, "PATCH", f"/invocations/{row['id']}/{verb}")
+        if answer.is_error and answer.status_code not in (404, 409):
+            raise EngineUnavailable(f"Restate did not {verb} {execution_id}: {_said(answer)}")
+        if verb == "cancel" and row["status"] == "backing-off":
+            # It would see the cancellation at its next attempt only: make that now. Refused: it waits no more.
+            await self._call(self._admin, "PATCH", f"/invocations/{row['id']}/resume")
+
+    async def history(self, execution_id: str, ref: str | None) -> list[dict[str, Any]]:
+        """The journal: {index, type, name, at} of each entry."""
+        row = await self._invocation(execution_id)
+        if row is None:
+            return []
+        entries = await self._query(
+            "SELECT index, entry_type, name, appended_at FROM sys_journal "
+            f"WHERE id = {_quoted(row['id'])} ORDER BY index"
+        )
+        return [
+            {"index": e["index"], "type": e["entry_type"], "name": e.get("name"), "at": e.get("appended_at")}
+            for e in entries
+        ]
+
+    async def health(self) -> ProviderHealth:
+        """Both of its doors, and that it knows our workflow."""
+        try:
+            for client, path in ((self._admin, "/health"), (self._ingress, "/restate/health")):
+                answer = await self._call(client, "GET", path)
+                if answer.is_error:
+                    return ProviderHealth(healthy=False, detail=_said(answer))
+        except LandlordError as error:
+            return ProviderHealth(healthy=False, detail=error.message)
+        return ProviderHealth(healthy=True)
+
+    async def close(self) -> None:
+        await self._ingress.aclose()
+        await self._admin.aclose()
+
+    async def _register(self, *, force: bool = False) -> httpx.Response:
+        order = {"uri": self._endpoint, "use_http_11": True, "force": force}
+        return await self._call(self._admin, "POST", "/deployments", json=order, timeout=REGISTER_SECONDS)
+
+    # --- asking ---
+
+    async def _newest(self) -> str | None:
+        """The id of the deployment that gets new executions."""
+        answer = await self._call(self._admin, "GET", f"/services/{SERVICE}")
+        return str(answer.json()["deployment_id"]) if answer.is_success else None
+
+    async def _invocation(self, execution_id: str) -> dict[str, Any] | None:
+        rows = await self._query(
+            f"SELECT {', '.join(COLUMNS)} FROM sys_invocation WHERE target_service_name = {_quoted(SERVICE)} "
+            f"AND target_service_key = {_quoted(execution_id)} AND target_handler_name = {_quoted(HANDLER)}"
+        )
+        return rows[0] if rows else None
+
+    async def _failing(self, execution_id: str) -> str | None:
+        rows = await self._query(
+            f"SELECT value_utf8 FROM state WHERE service_name = {_quoted(SERVICE)} "
+            f"AND service_key = {_quoted(execution_id)} AND key = {_quoted(FAILING)}"
+        )
+        return str(json.loads(rows[0]["value_utf8"])) if rows else None
+
+    async def _query(self, sql: str) -> list[dict[str, Any]]:
+        answer = await self._call(
+            self._admin, "POST", "/query", json={"query": sql}, headers={"Accept": "application/json"}
+        )
+        if answer.is_error:
+            raise EngineUnavailable(f"Restate did not answer a query: {_said(answer)}")
+        rows: list[dict[str, Any]] = answer.json()["rows"]
+        return rows
+
+    async def _until_ended(self, execution_id: str) -> None:
+        """Returns once the workflow has ended, or the server has cut the connection."""
+        await self._ingress.get(f"/restate/workflow/{SERVICE}/{execution_id}/attach", timeout=None)
+
+    async def _pause(self, seconds: float, ended: "asyncio.Task[None]") -> None:
+        if ended.done():
+            await self._clock.sleep(seconds)
+        else:
+            await asyncio.wait({ended}, timeout=seconds)
+
+    async def _call(self, client: httpx.AsyncClient, method: str, path: str, **request: Any) -> httpx.Response:
+        """Raises EngineUnavailable (no answer, or 5xx) and Throttled."""
+        try:
+            answer = await client.request(method, path, **request)
+        except httpx.HTTPError as error:
+            raise EngineUnavailable(f"no answer from Restate at {client.base_url}: {type(error).__name__}") from error
+        if answer.status_code == 429:
+            raise Throttled(f"Restate at {client.base_url} asks for fewer calls")
+        if answer.status_code >= 500:
+            raise EngineUnavailable(f"Restate at {client.base_url} failed: {_said(answer)}")
+        return answer
+
+
+def endpoint_url(settings: Settings) -> str:
+    """Where Restate reaches our endpoint: LANDLORD_RESTATE_ENDPOINT_URL, by default this machine's Serve."""
+    base = settings.restate_endpoint_url or f"http://127.0.0.1:{settings.port}/restate"
+    return f"{base.rstrip('/')}/{JOURNAL}"
+
+
+def _said(answer: httpx.Response) -> str:
+    return f"{answer.status_code} {' '.join(answer.text.split())[:300]}"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

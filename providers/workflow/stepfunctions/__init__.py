@@ -1,0 +1,1 @@
+"""The AWS Step Functions engine: state machines that ask step workers over SQS."""

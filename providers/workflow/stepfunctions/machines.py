@@ -1,0 +1,107 @@
+"""The lifecycle in the Amazon States Language: one state machine for each action. Pure.
+
+Each step is a task that sends a message with a token to the queue and waits until a step worker answers the token.
+wait_healthy is a loop of short looks with waits between them, so that no worker is held while a tenant starts.
+"""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from controlplane.model import STEPS, Action, StepName
+from controlplane.steps.run import Probes
+
+RETRYABLE = "Landlord.Retryable"
+FAILED = "Landlord.Failed"
+STOPPED = "Landlord.Stopped"
+"""The execution is no longer current."""
+CANCELLED = "Landlord.Cancelled"
+"""Of an execution that we stopped."""
+POISONED = "Landlord.Poisoned"
+
+STEP_SECONDS = 1800
+HEARTBEAT_SECONDS = 120
+"""Longer than a message stays invisible: what a dead worker held is taken up before its token expires."""
+
+INTERVAL_SECONDS = 1
+RATE = 2.0
+LONGEST_SECONDS = 30
+ATTEMPTS = 50
+"""The engine's bound for when rows cannot be read; attempts that are recorded are bounded there, by the setting."""
+
+
+def definition(action: Action, queue_url: str) -> str:
+    """Canonical JSON of the state machine, so that an equal one is told from a changed one."""
+    steps = STEPS[action]
+    states: dict[str, Any] = {}
+    for step, following in zip(steps, (*steps[1:], None), strict=True):
+        states |= (
+            _probing(following, queue_url) if step is StepName.WAIT_HEALTHY else _plain(step, following, queue_url)
+        )
+    machine = {"Comment": f"Landlord: {action}", "StartAt": _first(steps[0]), "States": states}
+    return json.dumps(machine, sort_keys=True)
+
+
+def pause_after(failures: int) -> float:
+    """Seconds that the engine waits after so many failures in a row."""
+    return float(min(LONGEST_SECONDS, INTERVAL_SECONDS * RATE ** min(failures - 1, 10)))
+
+
+def _plain(step: StepName, following: StepName | None, queue_url: str) -> dict[str, Any]:
+    return {step.value: {**_task(step, queue_url, {}), "ResultPath": None, **_next(following)}}
+
+
+def _probing(following: StepName | None, queue_url: str) -> dict[str, Any]:
+    """first_look → wait_healthy → looked: healthy → on; not yet → pause → wait_healthy."""
+    task = _task(StepName.WAIT_HEALTHY, queue_url, {"probes.$": "$.probes"})
+    return {
+        "first_look": {
+            "Type": "Pass",
+            "Result": asdict(Probes()),
+            "ResultPath": "$.probes",
+            "Next": StepName.WAIT_HEALTHY.value,
+        },
+        StepName.WAIT_HEALTHY.value: {**task, "ResultPath": "$.probes", "Next": "looked"},
+        "looked": {
+            "Type": "Choice",
+            "Choices": [{"Variable": "$.probes.again", "IsNull": False, "Next": "pause"}],
+            "Default": _first(following) if following else "done",
+        },
+        "pause": {"Type": "Wait", "SecondsPath": "$.probes.again", "Next": StepName.WAIT_HEALTHY.value},
+        **({} if following else {"done": {"Type": "Succeed"}}),
+    }
+
+
+def _task(step: StepName, queue_url: str, more: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+        "Parameters": {
+            "QueueUrl": queue_url,
+            "MessageBody": {
+                "token.$": "$$.Task.Token",
+                "execution_id.$": "$.execution_id",
+                "step": step.value,
+                **more,
+            },
+        },
+        "TimeoutSeconds": STEP_SECONDS,
+        "HeartbeatSeconds": HEARTBEAT_SECONDS,
+        "Retry": [
+            {
+                "ErrorEquals": [RETRYABLE, "States.Timeout", "States.HeartbeatTimeout"],
+                "IntervalSeconds": INTERVAL_SECONDS,
+                "BackoffRate": RATE,
+                "MaxDelaySeconds": LONGEST_SECONDS,
+                "MaxAttempts": ATTEMPTS,
+            }
+        ],
+    }
+
+
+def _next(following: StepName | None) -> dict[str, Any]:
+    return {"Next": _first(following)} if following else {"End": True}
+
+
+def _first(step: StepName) -> str:
+    return "first_look" if step is StepName.WAIT_HEALTHY else step.value

@@ -11,7 +11,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
 from actors.naming import NAMESPACE, SUPERVISOR, tenant_actor
 from actors.tenant.actor import as_wake
-from controlplane.errors import EngineUnavailable
+from controlplane.errors import Unavailable
 from controlplane.ports import ProviderHealth, Wake
 
 ACTIVATIONS = 3
@@ -99,12 +99,12 @@ class RayDirectory:
         return str(described["build"]) if described["build"] else None
 
     async def live(self) -> list[str]:
-        """Names of the tenants whose actors live in this cluster. Raises EngineUnavailable."""
+        """Names of the tenants whose actors live in this cluster. Raises Unavailable."""
         try:
             supervisor = ray.get_actor(SUPERVISOR, namespace=NAMESPACE)
             return list(await supervisor.live.remote())
         except (ValueError, RayError) as error:
-            raise EngineUnavailable(f"the supervisor does not answer ({type(error).__name__})") from None
+            raise Unavailable(f"the supervisor does not answer ({type(error).__name__})") from None
 
     async def ray_health(self) -> ProviderHealth:
         try:

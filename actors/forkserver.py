@@ -36,7 +36,7 @@ LONGEST_ORDER = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ForkRequest:
     """What a launcher asks for: the worker's command line, environment and directory, and its descriptors 0 to 2."""
 
     command: list[str]
@@ -45,7 +45,7 @@ class Order:
     descriptors: tuple[int, ...]
 
 
-def serve(path: Path, raylet: int) -> Order | None:
+def serve(path: Path, raylet: int) -> ForkRequest | None:
     """Fork until the raylet ends, then None. In each child: the order that it is to become."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
@@ -59,17 +59,17 @@ def serve(path: Path, raylet: int) -> Order | None:
                 return None
             connection, _ = listener.accept()
             with connection:
-                order = _order(connection)
-                if order is not None and os.fork() == 0:
+                request = _request(connection)
+                if request is not None and os.fork() == 0:
                     os.close(ended)
-                    return order
-                if order is not None:
-                    for descriptor in order.descriptors:
+                    return request
+                if request is not None:
+                    for descriptor in request.descriptors:
                         os.close(descriptor)
                     connection.sendall(DONE)
 
 
-def _order(connection: socket.socket) -> Order | None:
+def _request(connection: socket.socket) -> ForkRequest | None:
     """None: who connected only looked whether anybody listens, or went away in the middle."""
     connection.settimeout(5)
     try:
@@ -81,24 +81,24 @@ def _order(connection: socket.socket) -> Order | None:
                 return None
     except OSError:
         return None
-    return Order(**json.loads(text), descriptors=tuple(descriptors)) if text else None
+    return ForkRequest(**json.loads(text), descriptors=tuple(descriptors)) if text else None
 
 
-def become(order: Order) -> None:
+def become(request: ForkRequest) -> None:
     """Run the worker as its interpreter would have."""
     # The raylet ends a worker by its process group: with ours it would end all.
     os.setpgid(0, 0)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for target, descriptor in enumerate(order.descriptors):
+    for target, descriptor in enumerate(request.descriptors):
         os.dup2(descriptor, target)
         os.close(descriptor)
     os.environ.clear()
-    os.environ.update(order.environ)
-    os.chdir(order.directory)
+    os.environ.update(request.environ)
+    os.chdir(request.directory)
     random.seed()
-    sys.argv = order.command
-    sys.path[0] = str(Path(order.command[0]).parent)
-    runpy.run_path(order.command[0], run_name="__main__")
+    sys.argv = request.command
+    sys.path[0] = str(Path(request.command[0]).parent)
+    runpy.run_path(request.command[0], run_name="__main__")
 
 
 def main() -> None:
@@ -109,9 +109,9 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    order = serve(Path(sys.argv[1]), int(os.environ["RAY_RAYLET_PID"]))
-    if order is not None:
-        become(order)
+    request = serve(Path(sys.argv[1]), int(os.environ["RAY_RAYLET_PID"]))
+    if request is not None:
+        become(request)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from actors.shared import SharedState
 from actors.visible_steps import VisibleStepRunner
 from controlplane.clock import SystemClock
 from controlplane.settings import Settings
-from controlplane.steps.attempts import Attempts
+from controlplane.steps.attempts import StepAttempts
 from providers import registry
 from providers.workflow.restate.app import build_app
 from providers.workflow.restate.provider import RestateWorkflow
@@ -54,7 +54,7 @@ def endpoint(runtime: Runtime) -> FastAPI:
         await runtime.close()
 
     settings = runtime.settings
-    attempts = Attempts(runtime.store, runtime.steps, SystemClock(), max_attempts=settings.step_max_attempts)
+    attempts = StepAttempts(runtime.store, runtime.steps, SystemClock(), max_attempts=settings.step_max_attempts)
     keys = [settings.restate_identity_key] if settings.restate_identity_key else []
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     app.mount(f"/{JOURNAL}", build_app(attempts, identity_keys=keys))

@@ -12,7 +12,7 @@ from controlplane.errors import SettingsError
 from controlplane.failpoints import Failpoints
 from controlplane.lifecycle.owner_state import Policy
 from controlplane.local.build import build_id
-from controlplane.persistence.engine import create_engine
+from controlplane.persistence.database import open_database
 from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.ports import ComputeProvider, StepRunner, WorkflowEnvironment, WorkflowProvider
 from controlplane.settings import Settings, load_settings
@@ -53,7 +53,7 @@ class Runtime:
 
     settings: Settings
     identity: Identity
-    engine: AsyncEngine
+    database: AsyncEngine
     store: PostgresExecutionStore
     compute: Enabled[ComputeProvider]
     workflow: Enabled[WorkflowProvider]
@@ -62,12 +62,12 @@ class Runtime:
     policy: Policy
 
     async def close(self) -> None:
-        for engine in self.workflow.built:
-            await engine.close()
+        for database in self.workflow.built:
+            await database.close()
         for platform in self.compute.built:
             await platform.close()
         await self.prober.close()
-        await self.engine.dispose()
+        await self.database.dispose()
 
 
 def build_runtime(
@@ -82,14 +82,14 @@ def build_runtime(
     trail; `share`: as `registry.enabled_compute` takes it."""
     settings = load_settings(environ)
     clock = SystemClock()
-    engine = create_engine(database_url(settings), pool=pool, application=f"landlord {actor}")
-    store = PostgresExecutionStore(engine, actor=actor)
+    database = open_database(database_url(settings), pool=pool, application=f"landlord {actor}")
+    store = PostgresExecutionStore(database, actor=actor)
     compute = registry.enabled_compute(settings, share)
     prober = HealthProber()
     return Runtime(
         settings=settings,
         identity=Identity.from_environment(environ),
-        engine=engine,
+        database=database,
         store=store,
         compute=compute,
         workflow=registry.enabled_workflow(WorkflowEnvironment(settings, store, run_step, clock)),
@@ -100,7 +100,7 @@ def build_runtime(
             prober,
             clock,
             Failpoints(settings.failpoints),
-            settings.lost_engines,
+            settings.lost_platforms,
             timeout_seconds=settings.step_timeout_seconds,
         ),
         policy=Policy(

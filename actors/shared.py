@@ -12,7 +12,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from actors.naming import shared_actor
 from actors.options import for_shared
-from controlplane.errors import EngineUnavailable
+from controlplane.errors import Unavailable
 from controlplane.settings import load_settings
 from providers import registry
 
@@ -39,7 +39,7 @@ SharedActor = ray.remote(Shared)
 class SharedState:
     """The state as it looks from any process: each method a coroutine that runs where the state is.
 
-    Raises what the method raises, and EngineUnavailable where the actor does not answer."""
+    Raises what the method raises, and Unavailable where the actor does not answer."""
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
@@ -55,7 +55,7 @@ class SharedState:
             try:
                 return await self._holder.call.remote(verb, *arguments)
             except RayActorError:
-                raise EngineUnavailable(f"{self._provider} does not answer: its actor is being restarted") from None
+                raise Unavailable(f"{self._provider} does not answer: its actor is being restarted") from None
             except RayTaskError as error:
                 raise error.cause from None
 

@@ -18,7 +18,7 @@ from actors.shared import SharedState
 from actors.visible_steps import VisibleStepRunner
 from controlplane.clock import SystemClock
 from controlplane.settings import Settings
-from controlplane.steps.attempts import Attempts
+from controlplane.steps.attempts import StepAttempts
 from providers import registry
 from providers.workflow.stepfunctions.provider import StepFunctionsWorkflow
 from providers.workflow.stepfunctions.worker import StepWorker, worker_of
@@ -29,7 +29,7 @@ CONCURRENCY = 10
 DESCRIBE_SECONDS = 10
 
 
-class StepWorkerActor:
+class Worker:
     """One worker. Promises: it takes steps for as long as it lives; its build is that of the code it runs."""
 
     async def __init__(self, number: int) -> None:  # type: ignore[misc]  # Ray awaits it
@@ -38,7 +38,7 @@ class StepWorkerActor:
             actor=repr(self), run_step=VisibleStepRunner(), pool=CONNECTIONS, share=SharedState
         )
         settings = self._runtime.settings
-        attempts = Attempts(
+        attempts = StepAttempts(
             self._runtime.store, self._runtime.steps, SystemClock(), max_attempts=settings.step_max_attempts
         )
         self._worker: StepWorker = worker_of(settings, attempts, SystemClock())
@@ -68,7 +68,7 @@ def deploy(settings: Settings, build: str) -> None:
 def ensure_step_workers(settings: Settings) -> None:
     """Create those of the pool that are missing. Also called by the supervisor's sweep: operators may kill actors."""
     for number in range(_wanted(settings)):
-        Worker.options(
+        WorkerActor.options(
             **nodes.where(settings),
             name=name_of(number),
             namespace=NAMESPACE,
@@ -102,4 +102,4 @@ def _build(worker: Any) -> str | None:
         return None
 
 
-Worker = ray.remote(StepWorkerActor)
+WorkerActor = ray.remote(Worker)

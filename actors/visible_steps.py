@@ -25,14 +25,14 @@ class VisibleStepRunner:
         except KeyError:
             raise NotCurrent(f"{execution_id} does not run here", execution_id=execution_id) from None
 
-    async def __call__(self, order: ExecutionInput, step: StepName, signals: StepSignals) -> None:
+    async def __call__(self, request: ExecutionInput, step: StepName, signals: StepSignals) -> None:
         if self._myself is None:
             self._myself = ray.get_runtime_context().current_actor
-        name = f"{order.tenant}/{order.action}/{step}"
-        self._signals[order.execution_id] = signals
+        name = f"{request.tenant}/{request.action}/{step}"
+        self._signals[request.execution_id] = signals
         try:
-            await self._myself.run_step.options(name=name).remote(order.execution_id, step.value)
+            await self._myself.run_step.options(name=name).remote(request.execution_id, step.value)
         except RayTaskError as error:
             raise error.cause from None
         finally:
-            self._signals.pop(order.execution_id, None)
+            self._signals.pop(request.execution_id, None)

@@ -22,7 +22,7 @@ from controlplane.api import cursors
 from controlplane.local.paths import Home
 from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.model import TenantSpec
-from controlplane.persistence.engine import create_engine
+from controlplane.persistence.database import open_database
 from tests.e2e.installation import Installation, free_port
 from tests.fleet import insert_fleet
 
@@ -94,10 +94,10 @@ async def run(installation: Installation, rounds: int) -> list[dict[str, Any]]:
 
 async def fill(installation: Installation) -> None:
     home = Home(installation.home)
-    database = EmbeddedPostgres(home.postgres, home.sockets, home.logs / "postgres.log")
-    engine = create_engine(database.url, pool=1)
-    await insert_fleet(engine, TENANTS, TenantSpec.model_validate(process_spec()))
-    await engine.dispose()
+    server = EmbeddedPostgres(home.postgres, home.sockets, home.logs / "postgres.log")
+    database = open_database(server.url, pool=1)
+    await insert_fleet(database, TENANTS, TenantSpec.model_validate(process_spec()))
+    await database.dispose()
 
 
 def main() -> int:

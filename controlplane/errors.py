@@ -2,7 +2,7 @@
 
 LandlordError
 ├── Retryable               the same call may succeed later; carries `delay` (seconds, or None: use the backoff)
-│   ├── EngineUnavailable   the engine or platform does not answer
+│   ├── Unavailable   the engine or platform does not answer
 │   ├── Throttled           it answers: not so fast
 │   └── NotAvailableYet     image, quota or access refused at first use: registries and IAM lag behind
 ├── Terminal                the same call will never succeed
@@ -59,7 +59,7 @@ class Retryable(LandlordError):
         super().__init__(message, delay=delay, **fields)
 
 
-class EngineUnavailable(Retryable):
+class Unavailable(Retryable):
     """The engine or platform does not answer, or answers that it cannot now."""
 
 

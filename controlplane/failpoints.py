@@ -10,7 +10,7 @@ import os
 import signal
 from pathlib import Path
 
-from controlplane.errors import EngineUnavailable
+from controlplane.errors import Unavailable
 
 HOLD_POLL_SECONDS = 0.05
 
@@ -22,7 +22,7 @@ class Failpoints:
         self._directory = directory
 
     async def reach(self, point: str) -> None:
-        """Do what the test armed here, if anything. Raises EngineUnavailable where that is `fail`."""
+        """Do what the test armed here, if anything. Raises Unavailable where that is `fail`."""
         if self._directory is None:
             return
         armed = self._directory / point
@@ -38,7 +38,7 @@ class Failpoints:
         if what == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if what == "fail":
-            raise EngineUnavailable(f"a failpoint says so: {point}")
+            raise Unavailable(f"a failpoint says so: {point}")
         (self._directory / f"{point}.reached").touch()
         while armed.exists():  # noqa: ASYNC110, the test holds us through the file system, there is nothing to await
             await asyncio.sleep(HOLD_POLL_SECONDS)

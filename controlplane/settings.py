@@ -17,6 +17,9 @@ PREFIX = "LANDLORD_"
 NOT_SETTINGS = ("LANDLORD_SECRET_", "LANDLORD_INTERNAL_")
 """Variables that bear our prefix and are no settings: secrets for tenants, and what `up` hands to its children."""
 
+RENAMED = {"lost_engines": "lost_platforms"}
+"""Old name → new name of a setting. The old one stops the start: ignored, it would do nothing without a word."""
+
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -60,8 +63,8 @@ class Settings(BaseModel):
     rest_probe_seconds: Seconds = 30.0
     orphan_grace_seconds: Seconds | Literal["never"] = "never"
     """After which the supervisor removes what bears our owner label and no row knows."""
-    lost_engines: tuple[str, ...] = ()
-    """Identities of engines that are gone for good (a machine, a Docker Engine): what they held is made anew."""
+    lost_platforms: tuple[str, ...] = ()
+    """Identities of platforms that are gone for good (a machine, a Docker Engine): what they held is made anew."""
     trigger_timeout_seconds: Seconds = 2.0
     step_max_attempts: int = Field(default=5, ge=1, le=100)
     step_timeout_seconds: Seconds = 600.0
@@ -87,7 +90,7 @@ class Settings(BaseModel):
     failpoints: Path | None = None
     """Directory of named failpoints, for fault tests only (see `controlplane.failpoints`)."""
 
-    @field_validator("compute_providers", "lost_engines", mode="before")
+    @field_validator("compute_providers", "lost_platforms", mode="before")
     @classmethod
     def _comma_list(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -138,6 +141,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         if name.startswith(PREFIX) and not name.startswith(NOT_SETTINGS) and value != ""
     }
     for key in from_env:
+        if key in RENAMED:
+            raise SettingsError(f"{PREFIX}{key.upper()} is now called {PREFIX}{RENAMED[key].upper()}")
         if key not in Settings.model_fields:
             raise SettingsError(f"{PREFIX}{key.upper()} is not a setting; `landlord config show` lists them")
     home = Path(from_env.get("home", default_home())).expanduser().absolute()
@@ -161,6 +166,8 @@ def _read_file(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SettingsError(f"{path} must hold settings as `name: value` lines")
     for key in content:
+        if key in RENAMED:
+            raise SettingsError(f"{key} in {path} is now called {RENAMED[key]}")
         if key not in Settings.model_fields or key == "home":
             raise SettingsError(f"{key} in {path} is not a setting; `landlord config show` lists them")
     return content

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.persistence import bootstrap
-from controlplane.persistence.engine import create_engine
+from controlplane.persistence.database import open_database
 from tests.e2e.installation import Installation, free_port
 
 pytest_plugins = [
@@ -60,9 +60,9 @@ def postgres(short_dir: Path) -> Iterator[str]:
 async def template(postgres: str) -> str:
     """The name of a migrated database from which the others are copied."""
     url = await _create_database(postgres, TEMPLATE)
-    engine = create_engine(url, pool=1)
-    await bootstrap.migrate(engine)
-    await engine.dispose()
+    database = open_database(url, pool=1)
+    await bootstrap.migrate(database)
+    await database.dispose()
     return TEMPLATE
 
 
@@ -75,10 +75,10 @@ async def database_url(postgres: str, template: str) -> AsyncIterator[str]:
 
 
 @pytest_asyncio.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(database_url, pool=5, overflow=20)
-    yield engine
-    await engine.dispose()
+async def database(database_url: str) -> AsyncIterator[AsyncEngine]:
+    database = open_database(database_url, pool=5, overflow=20)
+    yield database
+    await database.dispose()
 
 
 async def _create_database(postgres: str, name: str, template: str = "template1") -> str:
@@ -87,7 +87,7 @@ async def _create_database(postgres: str, name: str, template: str = "template1"
 
 
 async def _execute(url: str, statement: str) -> None:
-    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
+    database = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    async with database.connect() as connection:
         await connection.execute(text(statement))
-    await engine.dispose()
+    await database.dispose()

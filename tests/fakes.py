@@ -7,13 +7,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from controlplane.errors import EngineUnavailable, InvalidConfig, Unsupported
+from controlplane.errors import InvalidConfig, Unavailable, Unsupported
 from controlplane.model import HealthSpec
 from controlplane.ports import (
     Change,
     DesiredResource,
     ExecutionGate,
-    Ownership,
+    Origin,
     ProviderHealth,
     Resource,
     Wake,
@@ -50,7 +50,7 @@ class FakeDirectory:
 
     async def live(self) -> list[str]:
         if self.actors is None:
-            raise EngineUnavailable("the supervisor does not answer")
+            raise Unavailable("the supervisor does not answer")
         return self.actors
 
     async def ray_health(self) -> ProviderHealth:
@@ -72,7 +72,7 @@ class StudioConfig(BaseModel):
     env: dict[str, str] = Field(default_factory=dict)
 
 
-class FakeCloud:
+class StubPlatform:
     """A compute provider as far as the API calls one: validation, plans, health, logs. It makes nothing."""
 
     name: ClassVar[str] = "cloud"
@@ -98,7 +98,7 @@ class FakeCloud:
         if health.exec is not None:
             raise Unsupported("health.exec: not here", errors=[{"loc": "health.exec", "message": "not here"}])
 
-    def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
+    def diff(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         old = dict(before or {})
         return [
             Change(key, old.get(key), after.get(key))
@@ -112,15 +112,15 @@ class FakeCloud:
     async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
         raise AssertionError("the API never applies")
 
-    async def observe(self, ownership: Ownership) -> Resource | None:
+    async def observe(self, origin: Origin) -> Resource | None:
         raise AssertionError("the API never observes")
 
     async def inspect(self, resource_id: str) -> Resource | None:
         raise AssertionError("the API never inspects")
 
-    async def list_owned(self, owner: str, tenant_id: UUID | None = None) -> list[Resource]:
+    async def list_owned(self, installation_id: str, tenant_id: UUID | None = None) -> list[Resource]:
         if not self.state.healthy:
-            raise EngineUnavailable(self.state.detail)
+            raise Unavailable(self.state.detail)
         return self.resources
 
     async def start(self, resource_id: str) -> None:
@@ -142,7 +142,7 @@ class FakeCloud:
         return None
 
 
-class FakeStudio(FakeCloud):
+class FakeStudio(StubPlatform):
     """Another one, under the name whose tenants need a role of their own."""
 
     name: ClassVar[str] = "process"

@@ -27,14 +27,14 @@ _EXECUTIONS = text(
 )
 
 
-async def insert_fleet(engine: AsyncEngine, count: int, spec: TenantSpec, prefix: str = "t-") -> None:
+async def insert_fleet(database: AsyncEngine, count: int, spec: TenantSpec, prefix: str = "t-") -> None:
     """Tenants `t-000000` and on, in this order."""
-    async with engine.begin() as connection:
+    async with database.begin() as connection:
         # One statement of the API never takes so long as these may.
         await connection.execute(text("SET LOCAL statement_timeout = 0"))
         parameters = {"prefix": prefix, "count": count, "spec": json.dumps(spec.canonical())}
         await connection.execute(_TENANTS, parameters)
         await connection.execute(_EXECUTIONS, {"prefix": prefix, "hash": spec.hash})
-    async with engine.connect() as connection:
+    async with database.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         await connection.execute(text("ANALYZE tenants, executions"))

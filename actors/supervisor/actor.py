@@ -90,7 +90,7 @@ class Supervisor:
         of_rows: Stages = {
             "heartbeat": self._beat,
             "actors": self._adopt,
-            "owners": SilentOwners(self._runtime.engine, self._cluster_id, self._live, self._end).look,
+            "owners": SilentOwners(self._runtime.database, self._cluster_id, self._live, self._end).look,
             "due": self._sweep.due,
             "retention": self._sweep.retention,
         }
@@ -101,7 +101,7 @@ class Supervisor:
         }
         for stages, again in zip((of_rows, of_platforms), self._again, strict=True):
             self._begin(self._sweeps(stages, again), f"sweeps: {', '.join(stages)}")
-        self._begin(listen(self._runtime.engine, WAKE_CHANNEL, self._heard, self._sweep_now), "listener")
+        self._begin(listen(self._runtime.database, WAKE_CHANNEL, self._heard, self._sweep_now), "listener")
         for number in range(WAKES_AT_ONCE):
             self._begin(self._wakes(), f"waker {number}")
 
@@ -116,7 +116,7 @@ class Supervisor:
         one owns the tenant); the intent is durable and waits."""
         if name in self._live:
             return True
-        if self._draining or await fleet.owned_elsewhere(self._runtime.engine, name, self._cluster_id):
+        if self._draining or await fleet.owned_elsewhere(self._runtime.database, name, self._cluster_id):
             return False
         async with self._activating:
             if name not in self._live:
@@ -184,7 +184,7 @@ class Supervisor:
     async def _full(self) -> bool:
         """As many live as may. Then those at rest are asked to leave. The ceiling is read when the first one comes."""
         if self._ceiling == 0:
-            self._ceiling = ceiling(await fleet.max_connections(self._runtime.engine))
+            self._ceiling = ceiling(await fleet.max_connections(self._runtime.database))
         if len(self._live) < self._ceiling:
             return False
         self._turned_away = True
@@ -221,7 +221,7 @@ class Supervisor:
     async def _wake(self, tenant: TenantKey) -> bool:
         """False: there is no room for its actor, or it did not answer."""
         if tenant.name not in self._live:
-            if await fleet.deleted_among(self._runtime.engine, [tenant.id]):
+            if await fleet.deleted_among(self._runtime.database, [tenant.id]):
                 return True  # it waited in the queue for so long that all is done
             if await self._full():
                 return False
@@ -265,8 +265,8 @@ class Supervisor:
 
     async def _beat(self) -> int:
         detail = {"live": len(self._live), "build": self._runtime.identity.build, "pid": os.getpid()}
-        await fleet.beat(self._runtime.engine, SUPERVISOR, self._cluster_id, detail)
-        self._draining = await leases.draining(self._runtime.engine, self._cluster_id)
+        await fleet.beat(self._runtime.database, SUPERVISOR, self._cluster_id, detail)
+        self._draining = await leases.draining(self._runtime.database, self._cluster_id)
         return 1
 
     async def _adopt(self) -> int:

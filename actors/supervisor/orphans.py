@@ -29,7 +29,7 @@ class Orphans:
         fresh = [resource for resource in found if (provider, resource.id) not in self._since]
         for resource in fresh:
             self._since[provider, resource.id] = now
-            execution = resource.ownership.execution
+            execution = resource.origin.execution_id
             logger.warning("orphan: %s %s bears our label; no row knows %s", provider, resource.name, execution)
         there = {resource.id for resource in found}
         self._since = {key: at for key, at in self._since.items() if key[0] != provider or key[1] in there}

@@ -25,7 +25,7 @@ database was away nobody could renew, and everybody does within a heartbeat once
 class SilentOwners:
     """`live`: names of the tenants whose actors live in this cluster; `end`: ends the actor of one."""
 
-    engine: AsyncEngine
+    database: AsyncEngine
     cluster_id: str
     live: Collection[str]
     end: Callable[[str], None]
@@ -35,7 +35,7 @@ class SilentOwners:
     async def look(self) -> int:
         """How many were ended."""
         now = self.clock()
-        silent = set(await fleet.silent_owners(self.engine, self.cluster_id, PATIENCE_SECONDS)) & set(self.live)
+        silent = set(await fleet.silent_owners(self.database, self.cluster_id, PATIENCE_SECONDS)) & set(self.live)
         self._since = {name: self._since.get(name, now) for name in silent}
         overdue = [name for name, since in self._since.items() if now - since >= PATIENCE_SECONDS]
         for name in overdue:

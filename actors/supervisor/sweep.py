@@ -57,7 +57,7 @@ class Sweep:
 
     async def due(self) -> int:
         """Wake every tenant that has work and no live owner elsewhere."""
-        found = await fleet.due(self.runtime.engine, self.runtime.identity.cluster_id)
+        found = await fleet.due(self.runtime.database, self.runtime.identity.cluster_id)
         for tenant in found:
             self.nominate(tenant.key, Priority.RETRY if tenant.retried else Priority.BACKLOG)
         return len(found)
@@ -97,8 +97,8 @@ class Sweep:
     async def retention(self) -> int:
         """Old events and idempotency keys go. The count is of rows."""
         days = self.runtime.settings.event_retention_days
-        pruned = await events.prune(self.runtime.engine, older_than_seconds=days * 86400)
-        return pruned + await idempotency.prune(self.runtime.engine)
+        pruned = await events.prune(self.runtime.database, older_than_seconds=days * 86400)
+        return pruned + await idempotency.prune(self.runtime.database)
 
     # --- one provider ---
 
@@ -120,26 +120,30 @@ class Sweep:
 
     async def _provider(self, name: str, provider: ComputeProvider) -> int:
         identity = await provider.identity()
-        owner = await bootstrap.installation_id(self.runtime.engine)
-        listed = await provider.list_owned(owner)  # before the rows are read: what they know by then is not unknown
-        known = await fleet.facts(self.runtime.engine, {r.ownership.execution for r in listed})
+        installation_id = await bootstrap.installation_id(self.runtime.database)
+        listed = await provider.list_owned(
+            installation_id
+        )  # before the rows are read: what they know by then is not unknown
+        known = await fleet.facts(self.runtime.database, {r.origin.execution_id for r in listed})
         await self._compare(name, identity, listed)
-        removed = await self._judge_orphans(name, provider, [r for r in listed if r.ownership.execution not in known])
-        leftovers = [r for r in listed if (fact := known.get(r.ownership.execution)) and fact.sweepable]
+        removed = await self._judge_orphans(name, provider, [r for r in listed if r.origin.execution_id not in known])
+        leftovers = [r for r in listed if (fact := known.get(r.origin.execution_id)) and fact.sweepable]
         removed += sum(await self._all(self._remove(provider, r) for r in leftovers))
-        if isinstance(provider, ListsBelongings) and not await self._is_frozen(name):
-            for tenant_id in await fleet.deleted_among(self.runtime.engine, await provider.keepers(owner)):
-                await self._forget(provider, owner, tenant_id)
+        if isinstance(provider, ListsBelongings) and not await self._is_paused(name):
+            for tenant_id in await fleet.deleted_among(
+                self.runtime.database, await provider.tenants_with_belongings(installation_id)
+            ):
+                await self._forget(provider, installation_id, tenant_id)
         return removed
 
     async def _judge_orphans(self, name: str, provider: ComputeProvider, found: Collection[Resource]) -> int:
         """Each is told to the trail once, and removed once its grace is over and a re-check still knows no row."""
         fresh, overdue = self.orphans.seen(name, found)
         await self._tell("orphan.found", name, fresh)
-        if overdue and await self._is_frozen(name):
+        if overdue and await self._is_paused(name):
             return 0
-        still = await fleet.facts(self.runtime.engine, {resource.ownership.execution for resource in overdue})
-        unwanted = [resource for resource in overdue if resource.ownership.execution not in still]
+        still = await fleet.facts(self.runtime.database, {resource.origin.execution_id for resource in overdue})
+        unwanted = [resource for resource in overdue if resource.origin.execution_id not in still]
         went = await self._all(self._destroy(provider, resource) for resource in unwanted)
         gone = [resource for resource, is_gone in zip(unwanted, went, strict=False) if is_gone]
         await self._tell("orphan.removed", name, gone)
@@ -148,9 +152,9 @@ class Sweep:
     async def _tell(self, type: str, provider: str, resources: Collection[Resource]) -> None:
         if not resources:
             return
-        async with transaction(self.runtime.engine, actor=SUPERVISOR, source=TriggerSource.SUPERVISOR) as tx:
+        async with transaction(self.runtime.database, actor=SUPERVISOR, source=TriggerSource.SUPERVISOR) as tx:
             for resource in resources:
-                data = {"provider": provider, "resource": resource.id, "execution": resource.ownership.execution}
+                data = {"provider": provider, "resource": resource.id, "execution": resource.origin.execution_id}
                 tx.record(type, message=resource.name, data=data)
 
     @staticmethod
@@ -160,29 +164,29 @@ class Sweep:
 
     async def _remove(self, provider: ComputeProvider, resource: Resource) -> bool:
         """After one re-check, by immutable id."""
-        again = await fleet.facts(self.runtime.engine, {resource.ownership.execution})
-        fact = again.get(resource.ownership.execution)
+        again = await fleet.facts(self.runtime.database, {resource.origin.execution_id})
+        fact = again.get(resource.origin.execution_id)
         if fact is None or not fact.sweepable:
             return False
-        logger.info("leftover %s of %s is removed", resource.name, resource.ownership.execution)
+        logger.info("leftover %s of %s is removed", resource.name, resource.origin.execution_id)
         if not await self._destroy(provider, resource):
             return False
-        await self.runtime.store.removed(resource.ownership.execution)
+        await self.runtime.store.removed(resource.origin.execution_id)
         if fact.tenant_deleted:
-            await self._forget(provider, resource.ownership.owner, resource.ownership.tenant_id)
+            await self._forget(provider, resource.origin.installation_id, resource.origin.tenant_id)
         return True
 
     @staticmethod
-    async def _forget(provider: ComputeProvider, owner: str, tenant_id: UUID) -> None:
+    async def _forget(provider: ComputeProvider, installation_id: str, tenant_id: UUID) -> None:
         """Belongings of a deleted tenant: of a step that died long after the delete's last look."""
         if isinstance(provider, KeepsBelongings):
             try:
-                await provider.forget(owner, tenant_id)
+                await provider.forget(installation_id, tenant_id)
             except LandlordError as error:
                 logger.warning("what belonged to the deleted tenant %s is not removed yet: %s", tenant_id, error)
 
-    async def _is_frozen(self, provider: str) -> bool:
-        return not {"all", f"provider:{provider}"}.isdisjoint(await pauses.scopes(self.runtime.engine))
+    async def _is_paused(self, provider: str) -> bool:
+        return not {"all", f"provider:{provider}"}.isdisjoint(await pauses.scopes(self.runtime.database))
 
     @staticmethod
     async def _destroy(provider: ComputeProvider, resource: Resource) -> bool:
@@ -198,9 +202,9 @@ class Sweep:
     async def _compare(self, name: str, identity: str, listed: Collection[Resource]) -> None:
         """What should run against what does. Another engine's placements are not ours to judge."""
         there = by_execution(listed)
-        engines = {identity, *self.runtime.settings.lost_engines}
-        for serving in await resting(self.runtime.engine, name):
-            if serving.engine_identity not in engines:
+        platforms = {identity, *self.runtime.settings.lost_platforms}
+        for serving in await resting(self.runtime.database, name):
+            if serving.platform_identity not in platforms:
                 continue
             resource = serving.resource_among(there)
             drift = serving.drift(resource)

@@ -21,7 +21,7 @@ from actors.tenant.runner import Runner
 from actors.visible_steps import VisibleStepRunner
 from controlplane.model import StepName
 from controlplane.persistence import leases
-from controlplane.persistence.owned_tenant import Ownership
+from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.ports import Wake
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ LEAVING = "leaving"
 """Answer of a wake-up that came too late: the directory activates the tenant anew."""
 
 
-class Tenant:
+class TenantOwner:
     """Owns one tenant at a time: takes the lease, runs the runner, leaves.
 
     Promises: one runner, whatever the number of callers; methods take plain data and answer plain data. An actor that
@@ -61,7 +61,7 @@ class Tenant:
         mailbox = self._live(UUID(tenant_id))
         if mailbox is None:
             return {"outcome": LEAVING, "message": "this actor is about to leave"}
-        mailbox.mark(look=execution_id is None)
+        mailbox.mark_dirty(look=execution_id is None)
         if execution_id is None:
             return {"outcome": "started", "message": ""}
         wake = await mailbox.outcome(execution_id, seconds)
@@ -124,7 +124,7 @@ class Tenant:
         elif self._tenant_id != tenant_id:
             # The name is used again and its former bearer is still here: let it see that, then come anew.
             assert self._mailbox is not None, "a life has a mailbox"
-            self._mailbox.mark()
+            self._mailbox.mark_dirty()
             return None
         return self._mailbox
 
@@ -159,11 +159,11 @@ class Tenant:
         )
         cluster_id = runtime.identity.cluster_id
         actor_id = str(ray.get_runtime_context().get_actor_id())
-        fence = await leases.acquire(runtime.engine, tenant_id, cluster_id=cluster_id, actor_id=actor_id)
+        fence = await leases.acquire(runtime.database, tenant_id, cluster_id=cluster_id, actor_id=actor_id)
         if fence is None:
             return "owned elsewhere"
-        ownership = Ownership(runtime.engine, tenant_id, fence, owner=repr(self))
-        self._runner = Runner(ownership, runtime, mailbox)
+        owned = OwnedTenant(runtime.database, tenant_id, fence, owner=repr(self))
+        self._runner = Runner(owned, runtime, mailbox)
         running = asyncio.create_task(self._runner.run(), name=f"runner of {self!r}")
         heartbeat = self._keep_lease(runtime, self._runner, tenant_id, fence)
         beating = asyncio.create_task(heartbeat, name=f"heartbeat of {self!r}")
@@ -172,7 +172,7 @@ class Tenant:
             task.cancel()
         reason = running.result() if running in done else "lost"
         if reason != "lost":
-            await leases.release(runtime.engine, tenant_id, fence)
+            await leases.release(runtime.database, tenant_id, fence)
         return reason
 
     async def _keep_lease(self, runtime: Runtime, runner: Runner, tenant_id: UUID, fence: int) -> None:
@@ -181,15 +181,15 @@ class Tenant:
         while True:
             await asyncio.sleep(leases.HEARTBEAT_SECONDS)
             try:
-                if not await leases.renew(runtime.engine, tenant_id, fence):
+                if not await leases.renew(runtime.database, tenant_id, fence):
                     return
-                if await leases.draining(runtime.engine, runtime.identity.cluster_id):
+                if await leases.draining(runtime.database, runtime.identity.cluster_id):
                     runner.drain()
             except Exception:
                 logger.warning("%r could not renew its lease", self, exc_info=True)
 
 
-TenantActor = ray.remote(Tenant)
+TenantActor = ray.remote(TenantOwner)
 
 
 def as_wake(answer: dict[str, str]) -> Wake | None:

@@ -30,7 +30,7 @@ class Follower:
         self.status: ExecutionStatus | None = None
         self.silence: str | None = None
         self._engines = engines
-        self._engine = execution.provider
+        self._engine = execution.engine
         self._ref = ref
         self._news = news
         self._task = asyncio.create_task(self._follow(), name=f"follow {execution.id}")

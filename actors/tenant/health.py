@@ -35,7 +35,7 @@ class Observer:
         self._seen = None
 
     async def look(self, execution: Execution) -> tuple[Resource | None, ProbeResult]:
-        """What is there, None for nothing, and how its probe went. Raises EngineUnavailable."""
+        """What is there, None for nothing, and how its probe went. Raises Unavailable."""
         health, now = execution.spec.health, self._clock()
         answers_itself = health.http is not None or health.tcp is not None
         seen = self._seen

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from controlplane.model import ExecutionState, Lifecycle
+from controlplane.model import ExecutionState, TenantRows
 from controlplane.ports import Wake
 
 
@@ -31,7 +31,7 @@ class Mailbox:
         self._closed = not self.dirty
         return self._closed
 
-    def mark(self, *, look: bool = False) -> None:
+    def mark_dirty(self, *, look: bool = False) -> None:
         """`look`: at reality too, whenever that was done last: a sweep has seen something, or a client asks for it."""
         self._look = self._look or look
         self._dirty.set()
@@ -59,7 +59,7 @@ class Mailbox:
         except TimeoutError:
             return Wake("pending", "the execution is queued; its start takes longer than usual")
 
-    def publish(self, rows: Lifecycle) -> None:
+    def publish(self, rows: TenantRows) -> None:
         """Answer those who wait for executions about which these rows say something."""
         for id in list(self._waiting):
             wake = _what_became_of(id, rows)
@@ -80,7 +80,7 @@ class Mailbox:
         self._waiting.clear()
 
 
-def _what_became_of(id: str, rows: Lifecycle) -> Wake | None:
+def _what_became_of(id: str, rows: TenantRows) -> Wake | None:
     execution = rows.find(id)
     if execution is None:
         # Neither queued, active, current nor serving: it is over, and was overtaken.

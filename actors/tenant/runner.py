@@ -19,11 +19,11 @@ from actors.tenant.health import HealthTracker, Observer
 from actors.tenant.mailbox import Mailbox
 from controlplane.errors import LandlordError, LeaseLost, ProviderNotEnabled, told
 from controlplane.lifecycle import decisions
-from controlplane.lifecycle.owner_state import Silence, View
+from controlplane.lifecycle.owner_state import OwnerState, Silence
 from controlplane.lifecycle.reconcile import HEAL_BUDGET, reconcile
 from controlplane.lifecycle.transitions import Cause
-from controlplane.model import Execution, ExecutionState, Lifecycle, Observed, Status
-from controlplane.persistence.owned_tenant import Ownership
+from controlplane.model import Execution, ExecutionState, Observed, Status, TenantRows
+from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.ports import ExecutionInput, RunsInOwner, WorkflowProvider
 from controlplane.steps.backoff import Backoff
 
@@ -52,13 +52,13 @@ class Runner:
     of its process; then the next owner goes on from the rows.
     """
 
-    def __init__(self, ownership: Ownership, runtime: Runtime, mailbox: Mailbox) -> None:
-        self._ownership = ownership
+    def __init__(self, owned: OwnedTenant, runtime: Runtime, mailbox: Mailbox) -> None:
+        self._owned = owned
         self._runtime = runtime
         self._mailbox = mailbox
         self._observer = Observer(runtime.steps, runtime.prober)
         self._tracker = HealthTracker()
-        self._view = View()
+        self._state = OwnerState()
         self._policy = runtime.policy
         self._follower: Follower | None = None
         self._chores: dict[str, asyncio.Task[None]] = {}
@@ -73,12 +73,12 @@ class Runner:
     def hurry(self) -> None:
         """Passivate as soon as there is nothing to do."""
         self._policy = replace(self._policy, idle=0.0)
-        self._mailbox.mark()
+        self._mailbox.mark_dirty()
 
     def drain(self) -> None:
         """The cluster is to end: finish what is on, begin nothing, leave."""
-        self._view = replace(self._view, draining=True)
-        self._mailbox.mark()
+        self._state = replace(self._state, draining=True)
+        self._mailbox.mark_dirty()
 
     async def run(self) -> str:
         """Until the tenant is deleted, rests for long, or is lost. Children are stopped on return."""
@@ -89,7 +89,7 @@ class Runner:
                 except LeaseLost:
                     return "lost"
                 except Exception:
-                    logger.exception("tenant %s: a turn failed; going on", self._ownership.tenant_id)
+                    logger.exception("tenant %s: a turn failed; going on", self._owned.tenant_id)
                     await self._mailbox.wait(STORE_PAUSE)
                     continue
                 if ended is not None:
@@ -101,17 +101,17 @@ class Runner:
         """One look at the rows and what follows from it."""
         if self._mailbox.clear():
             self._observer.forget()
-            self._view = replace(self._view, finding_due=None)
-        rows = await self._ownership.load()
+            self._state = replace(self._state, finding_due=None)
+        rows = await self._owned.load()
         followed = self._follower
-        self._view = replace(
-            self._view,
+        self._state = replace(
+            self._state,
             followed=followed.execution_id if followed else None,
-            engine=followed.status if followed else None,
+            reported=followed.status if followed else None,
             silence=self._silence_of(followed, rows.now),
-            worked_at=self._view.worked_at or rows.now,
+            worked_at=self._state.worked_at or rows.now,
         )
-        decision = reconcile(rows, self._view, self._policy)
+        decision = reconcile(rows, self._state, self._policy)
         self._mailbox.publish(rows)
         match decision.act:
             case decisions.Leave():
@@ -122,7 +122,7 @@ class Runner:
                 await self._mailbox.wait(decision.look_again)
             case act:
                 if not isinstance(act, decisions.Look):
-                    self._view = replace(self._view, worked_at=rows.now)
+                    self._state = replace(self._state, worked_at=rows.now)
                 await self._do(act, rows)
         return None
 
@@ -130,11 +130,11 @@ class Runner:
         """By the clock of the rows, from the first look that saw it."""
         if followed is None or followed.silence is None:
             return None
-        before = self._view.silence if self._view.followed == followed.execution_id else None
+        before = self._state.silence if self._state.followed == followed.execution_id else None
         return Silence(before.since if before else now, followed.silence)
 
-    async def _do(self, act: decisions.Act, rows: Lifecycle) -> None:
-        own = self._ownership
+    async def _do(self, act: decisions.Act, rows: TenantRows) -> None:
+        own = self._owned
         match act:
             case decisions.Promote(execution):
                 if await own.promote(execution.id):
@@ -172,9 +172,9 @@ class Runner:
             case decisions.Heal(reason):
                 await own.heal(rows.tenant.epoch, reason, default_workflow=self._runtime.settings.workflow_provider)
 
-    async def _mark(self, rows: Lifecycle, cause: Cause, message: str, reason: str) -> None:
+    async def _mark(self, rows: TenantRows, cause: Cause, message: str, reason: str) -> None:
         observed = replace(rows.tenant.observed, healthy=cause is Cause.RECOVERED, checked_at=rows.now)
-        await self._ownership.observed(rows.tenant.epoch, observed, cause=cause, message=message, reason=reason)
+        await self._owned.observed(rows.tenant.epoch, observed, cause=cause, message=message, reason=reason)
 
     # --- chores ---
 
@@ -192,22 +192,22 @@ class Runner:
         except LeaseLost:
             logger.info("lost the lease during %s", kind)
         except LandlordError as error:
-            logger.warning("chore %s of tenant %s: %s", kind, self._ownership.tenant_id, error)
+            logger.warning("chore %s of tenant %s: %s", kind, self._owned.tenant_id, error)
             await asyncio.sleep(STORE_PAUSE)
         except Exception:
             logger.exception("chore %s failed", kind)
             await asyncio.sleep(STORE_PAUSE)
         finally:
             self._chores.pop(kind, None)
-            self._mailbox.mark()
+            self._mailbox.mark_dirty()
 
     def _provider(self, execution: Execution) -> WorkflowProvider:
         enabled = self._runtime.workflow
-        if execution.provider not in enabled:
+        if execution.engine not in enabled:
             raise ProviderNotEnabled(
-                f"workflow provider {execution.provider!r} is not enabled here", enabled=sorted(enabled)
+                f"workflow provider {execution.engine!r} is not enabled here", enabled=sorted(enabled)
             )
-        return enabled[execution.provider]
+        return enabled[execution.engine]
 
     async def _start(self, execution: Execution, now: datetime) -> None:
         try:
@@ -220,21 +220,21 @@ class Runner:
             message = told(error, "the engine failed")
             again = now + timedelta(seconds=TRIGGER_BACKOFF.bound(self._trigger_failures))
             if execution.state is ExecutionState.STARTING:
-                await self._ownership.start_failed(execution.id, message, again)
+                await self._owned.start_failed(execution.id, message, again)
             else:  # its engine had lost it: ask again, and start it later
-                self._view = replace(self._view, start_due=again)
+                self._state = replace(self._state, start_due=again)
                 self._follow(execution, execution.provider_ref)
             return
         self._trigger_failures = 0
         self._mailbox.started(execution.id)
         if execution.state is ExecutionState.STARTING:
-            await self._ownership.running(execution.id, started.ref)
+            await self._owned.running(execution.id, started.ref)
         self._follow(execution, started.ref)
 
     def _follow(self, execution: Execution, ref: str | None) -> None:
         if self._follower is not None:
             self._follower.stop()
-        self._follower = Follower(self._runtime.workflow, execution, ref, self._mailbox.mark)
+        self._follower = Follower(self._runtime.workflow, execution, ref, self._mailbox.mark_dirty)
 
     async def _cancel(self, execution: Execution, reason: str, *, kill: bool) -> None:
         await self._provider(execution).cancel(execution.id, execution.provider_ref, reason, kill=kill)
@@ -242,12 +242,12 @@ class Runner:
     async def _finish(
         self, execution: Execution, outcome: ExecutionState, message: str, next_engine: str | None = None
     ) -> None:
-        await self._ownership.finish(execution.id, outcome, message, next_engine=next_engine)
-        told_by_engine = self._view.engine is not None and self._view.engine.sub_state.terminal
+        await self._owned.finish(execution.id, outcome, message, next_engine=next_engine)
+        told_by_engine = self._state.reported is not None and self._state.reported.sub_state.terminal
         if self._follower is not None and self._follower.execution_id == execution.id:
             self._follower.stop()
             self._follower = None
-        provider = self._runtime.workflow.get(execution.provider)
+        provider = self._runtime.workflow.get(execution.engine)
         if isinstance(provider, RunsInOwner):
             provider.forget(execution.id)
         elif provider is not None and not told_by_engine:
@@ -259,15 +259,15 @@ class Runner:
                 await self._runtime.steps.clean(execution)
             except LandlordError as error:
                 logger.warning("cannot clean up after %s: %s", execution.id, error)
-                self._view = replace(self._view, clean_due=now + timedelta(seconds=5))
+                self._state = replace(self._state, clean_due=now + timedelta(seconds=5))
 
-    async def _look(self, execution: Execution, rows: Lifecycle) -> None:
+    async def _look(self, execution: Execution, rows: TenantRows) -> None:
         """Observe, probe, remember; write down what changed."""
         tenant = rows.tenant
         interval = timedelta(seconds=execution.spec.health.interval_seconds)
-        self._view = replace(self._view, finding_due=rows.now + interval, look_due=rows.now + LOOK_PAUSE)
+        self._state = replace(self._state, finding_due=rows.now + interval, look_due=rows.now + LOOK_PAUSE)
         resource, result = await self._observer.look(execution)
-        self._view = replace(self._view, look_due=None)
+        self._state = replace(self._state, look_due=None)
         finding = self._tracker.judge(execution, tenant.epoch, resource, result)
         observed = Observed(
             endpoints=resource.endpoints if resource else (),
@@ -279,17 +279,17 @@ class Runner:
             (rows.now - tenant.observed.checked_at).total_seconds() > CHECKED_AT_SECONDS
         )
         if aged or replace(observed, checked_at=None) != replace(tenant.observed, checked_at=None):
-            await self._ownership.observed(tenant.epoch, observed)
-        view = replace(self._view, finding=finding, restore_due=None if finding.good else self._view.restore_due)
+            await self._owned.observed(tenant.epoch, observed)
+        state = replace(self._state, finding=finding, restore_due=None if finding.good else self._state.restore_due)
         if finding.healthy is False or not finding.present:
-            view = replace(view, heals=await self._ownership.heals_since(self._policy.heal_window))
+            state = replace(state, heals=await self._owned.heals_since(self._policy.heal_window))
         elif tenant.status is Status.DEGRADED:
-            view = replace(view, degradations=await self._ownership.degradations_since(self._policy.heal_window))
-        self._view = view
+            state = replace(state, degradations=await self._owned.degradations_since(self._policy.heal_window))
+        self._state = state
 
     async def _restore(self, execution: Execution, now: datetime) -> None:
-        self._view = replace(
-            self._view, finding=None, restore_due=now + timedelta(seconds=execution.spec.health.interval_seconds)
+        self._state = replace(
+            self._state, finding=None, restore_due=now + timedelta(seconds=execution.spec.health.interval_seconds)
         )
         self._observer.forget()
         await self._runtime.steps.restore(execution)

@@ -30,34 +30,34 @@ class Difference:
 
 
 async def differences(
-    engine: AsyncEngine, compute: Mapping[str, ComputeProvider], directory: TenantDirectory
+    database: AsyncEngine, compute: Mapping[str, ComputeProvider], directory: TenantDirectory
 ) -> list[Difference]:
-    """All of them now. Raises EngineUnavailable where the cluster does not answer."""
-    owner = await bootstrap.installation_id(engine)
+    """All of them now. Raises Unavailable where the cluster does not answer."""
+    installation_id = await bootstrap.installation_id(database)
     found: list[Difference] = []
     listings: dict[str, tuple[str, list[Resource]]] = {}
     for name, provider in compute.items():
         try:
-            listings[name] = await provider.identity(), await provider.list_owned(owner)  # before the rows
+            listings[name] = await provider.identity(), await provider.list_owned(installation_id)  # before the rows
         except LandlordError as error:
             found.append(Difference("unchecked", None, None, f"{name}: {error.message}"))
-    at_rest = await resting(engine)
+    at_rest = await resting(database)
     for name, (identity, listed) in listings.items():
-        known = await fleet.facts(engine, {resource.ownership.execution for resource in listed})
+        known = await fleet.facts(database, {resource.origin.execution_id for resource in listed})
         found += _unwanted(name, listed, known)
-        found += _drifted(identity, [one for one in at_rest if one.provider == name], listed)
+        found += _drifted(identity, [one for one in at_rest if one.platform == name], listed)
     for one in at_rest:
-        if one.provider not in compute:
-            detail = f"compute provider {one.provider!r}, which serves it, is not enabled"
+        if one.platform not in compute:
+            detail = f"compute provider {one.platform!r}, which serves it, is not enabled"
             found.append(Difference("unchecked", one.tenant.name, one.resource_id, detail))
     live = set(await directory.live())
-    found += _misplaced(await fleet.tenant_facts(engine), live)
+    found += _misplaced(await fleet.tenant_facts(database), live)
     return found
 
 
 def _unwanted(provider: str, listed: Iterable[Resource], known: Mapping[str, ExecutionFact]) -> Iterable[Difference]:
     for resource in listed:
-        tenant, execution = resource.ownership.tenant, resource.ownership.execution
+        tenant, execution = resource.origin.tenant_name, resource.origin.execution_id
         fact = known.get(execution)
         if fact is None:
             yield Difference("orphan", tenant, resource.id, f"{provider} {resource.name}: no row knows {execution}")
@@ -70,8 +70,8 @@ def _drifted(identity: str, at_rest: Iterable[Serving], listed: Iterable[Resourc
     for serving in at_rest:
         tenant = serving.tenant.name
         resource = serving.resource_among(there)
-        if serving.engine_identity != identity:
-            detail = f"placed on engine {serving.engine_identity}; {serving.provider} is {identity} now"
+        if serving.platform_identity != identity:
+            detail = f"placed on engine {serving.platform_identity}; {serving.platform} is {identity} now"
             yield Difference("other_engine", tenant, serving.resource_id, detail)
             continue
         match serving.drift(resource):
@@ -81,7 +81,7 @@ def _drifted(identity: str, at_rest: Iterable[Serving], listed: Iterable[Resourc
             case Drift.STOPPED if resource:
                 yield Difference("stopped_resource", tenant, resource.id, resource.detail)
             case Drift.CHANGED if resource:
-                detail = f"{resource.name} bears the spec hash {resource.ownership.spec_hash}, not {serving.spec_hash}"
+                detail = f"{resource.name} bears the spec hash {resource.origin.spec_hash}, not {serving.spec_hash}"
                 yield Difference("changed_resource", tenant, resource.id, detail)
         for copy in there.get(serving.execution_id, ()):
             if resource is not None and copy.id != resource.id:

@@ -16,11 +16,11 @@ from starlette.responses import Response
 from controlplane.api.problem import problem_response
 from controlplane.api.request_id import log
 from controlplane.errors import (
-    EngineUnavailable,
     InvalidConfig,
     InvalidTransition,
     ProviderNotEnabled,
     Refused,
+    Unavailable,
     Unsupported,
 )
 
@@ -56,7 +56,7 @@ def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
     app.add_exception_handler(Unsupported, _invalid_config)
     app.add_exception_handler(ProviderNotEnabled, _provider_not_enabled)
     app.add_exception_handler(InvalidTransition, _invalid_transition)
-    app.add_exception_handler(EngineUnavailable, _engine_unavailable)
+    app.add_exception_handler(Unavailable, _engine_unavailable)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(PoolTimeout, _overloaded)
     app.add_exception_handler(DBAPIError, _database)

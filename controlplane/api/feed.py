@@ -72,8 +72,8 @@ class EventFeed:
     Uses one connection of the engine for good, to listen, and another for moments, to read. `on_event` sees every
     event before the subscribers do."""
 
-    def __init__(self, engine: AsyncEngine, *, on_event: Callable[[Event], None]) -> None:
-        self._engine = engine
+    def __init__(self, database: AsyncEngine, *, on_event: Callable[[Event], None]) -> None:
+        self._database = database
         self._on_event = on_event
         self._subscriptions: set[Subscription] = set()
         self._position: int | None = None
@@ -100,7 +100,7 @@ class EventFeed:
     async def running(self) -> AsyncIterator[None]:
         """The feed runs as long as the block; at its end every subscription is dropped."""
         tasks = (
-            asyncio.create_task(listen(self._engine, EVENT_CHANNEL, lambda _: self._more.set(), self._more.set)),
+            asyncio.create_task(listen(self._database, EVENT_CHANNEL, lambda _: self._more.set(), self._more.set)),
             asyncio.create_task(self._run()),
         )
         try:
@@ -126,7 +126,7 @@ class EventFeed:
                 await asyncio.sleep(UNWATCHED_SECONDS)
 
     async def _read(self) -> None:
-        async with self._engine.connect() as connection:
+        async with self._database.connect() as connection:
             if self._position is None:
                 self._position = (await events.extent(connection)).newest
                 self._begun.set()

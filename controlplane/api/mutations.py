@@ -152,7 +152,7 @@ class Mutation:
         """The answer, and what was accepted; None for a replay and a dry run."""
         scope = self._scope()
         try:
-            async with transaction(self.here.engine, actor=self.token.name, request_id=request_id.current()) as tx:
+            async with transaction(self.here.database, actor=self.token.name, request_id=request_id.current()) as tx:
                 if scope is not None:
                     stored = await idempotency.claim(tx.connection, scope, body_hash)
                     if stored is not None:

@@ -22,7 +22,7 @@ def changes(before: Tenant | None, after: Tenant, compute: Mapping[str, ComputeP
     old_config = before.spec.compute.config if before is not None and same_provider else None
     provider = compute.get(after.spec.compute.provider)
     if provider is not None and old_config != after.spec.compute.config:
-        for change in provider.plan(old_config, after.spec.compute.config):
+        for change in provider.diff(old_config, after.spec.compute.config):
             found.append(
                 ChangeOut(
                     path=f"{CONFIG}.{change.path}",

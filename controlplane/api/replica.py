@@ -14,7 +14,7 @@ from controlplane.api.feed import EventFeed
 from controlplane.api.rate_limit import RateLimit
 from controlplane.api.token_cache import TokenCache
 from controlplane.errors import ProviderNotEnabled
-from controlplane.persistence.engine import create_engine
+from controlplane.persistence.database import open_database
 from controlplane.ports import ComputeProvider, TenantDirectory
 from controlplane.settings import Settings
 
@@ -45,7 +45,7 @@ class Replica:
     """One replica at work."""
 
     parts: Parts
-    engine: AsyncEngine
+    database: AsyncEngine
     tokens: TokenCache
     feed: EventFeed
     rates: RateLimit
@@ -87,18 +87,18 @@ class Replica:
 async def replica(parts: Parts) -> AsyncIterator[Replica]:
     """A replica for as long as the block runs; what it still has to commit at the end, it does."""
     # One more, which the event feed keeps to listen.
-    engine = create_engine(parts.database_url, pool=POOL + 1, application="landlord api")
-    tokens = TokenCache(engine)
-    feed = EventFeed(engine, on_event=tokens.hear)
+    database = open_database(parts.database_url, pool=POOL + 1, application="landlord api")
+    tokens = TokenCache(database)
+    feed = EventFeed(database, on_event=tokens.hear)
     patience = parts.settings.request_timeout_seconds * MUTATION_PATIENCE
     mutations = Slots(MUTATIONS, queue=MUTATION_QUEUE, patience=patience)
-    made = Replica(parts, engine, tokens, feed, RateLimit(parts.settings.rate_limit_per_minute), mutations)
+    made = Replica(parts, database, tokens, feed, RateLimit(parts.settings.rate_limit_per_minute), mutations)
     try:
         async with feed.running():
             yield made
             await made.background.finish(_GOODBYE_SECONDS)
     finally:
-        await engine.dispose()
+        await database.dispose()
 
 
 async def of(request: Request) -> Replica:

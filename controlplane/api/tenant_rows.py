@@ -14,12 +14,12 @@ from controlplane.persistence.transaction import Transaction
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.I)
 
 
-async def find(engine: AsyncEngine, reference: str) -> TenantView:
+async def find(database: AsyncEngine, reference: str) -> TenantView:
     """To read it. A deleted one is found by UUID only.
 
     Raises Refused tenant_not_found (404), tenant_deleted (410)."""
     _refuse_nonsense(reference)
-    view = await tenants.get(engine, reference)
+    view = await tenants.get(database, reference)
     if view is None:
         raise Refused.tenant_not_found(reference)
     if view.tenant.status is Status.DELETED and not _is_uuid(reference):

@@ -18,8 +18,8 @@ _SIZE = 1024
 class TokenCache:
     """Only valid tokens are kept, by their hash; one that expires is forgotten when it does."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: AsyncEngine) -> None:
+        self._database = database
         self._known: dict[str, tuple[Token, float]] = {}
 
     async def find(self, secret: str) -> Token | None:
@@ -30,7 +30,7 @@ class TokenCache:
         if known is not None and known[1] > now:
             return known[0]
         self._known.pop(hashed, None)
-        token = await tokens.find(self._engine, secret)
+        token = await tokens.find(self._database, secret)
         if token is not None:
             if len(self._known) >= _SIZE:
                 self._known.clear()

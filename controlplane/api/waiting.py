@@ -35,19 +35,19 @@ async def final_tenant(here: Replica, execution_id: str, seconds: float) -> Tena
 
 
 async def _ended(here: Replica, execution_id: str) -> TenantView | None:
-    found = await executions.get(here.engine, execution_id)
+    found = await executions.get(here.database, execution_id)
     if found is None:
         return None
     with here.feed.subscribe(found[0].tenant_id) as changes:
         while True:
             changes.clear()
-            found = await executions.get(here.engine, execution_id)
+            found = await executions.get(here.database, execution_id)
             if found is None:
                 return None
             execution = found[0]
             if execution.superseded_by is not None:
                 execution_id = execution.superseded_by
             elif execution.state.terminal:
-                return await tenants.get(here.engine, str(execution.tenant_id))
+                return await tenants.get(here.database, str(execution.tenant_id))
             else:
                 await changes.next(LOOK_SECONDS)

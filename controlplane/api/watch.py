@@ -34,7 +34,7 @@ async def watch(here: Replica, *, tenant_id: UUID | None, last_event_id: str | N
         raise Refused("too many watch this replica", code="overloaded", status=503, headers={"Retry-After": "5"})
     if not await here.feed.begun(_BEGIN_SECONDS):
         raise Refused("the event feed does not run yet", code="unavailable", status=503, headers={"Retry-After": "1"})
-    async with here.engine.connect() as connection:
+    async with here.database.connect() as connection:
         extent = await events.extent(connection)
     if start is not None and not extent.pruned <= start <= extent.newest:
         raise Refused(
@@ -88,7 +88,7 @@ async def _events(here: Replica, tenant_id: UUID | None, last: int) -> AsyncGene
 
 
 async def _after(here: Replica, tenant_id: UUID | None, id: int, *, limit: int) -> list[Event]:
-    async with here.engine.connect() as connection:
+    async with here.database.connect() as connection:
         return await events.after(connection, id, tenant_id=tenant_id, limit=limit)
 
 

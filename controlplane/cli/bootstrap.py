@@ -5,7 +5,7 @@ from controlplane.persistence import bootstrap
 
 
 class PostgresBootstrap:
-    """Blocking, each call in an event loop of its own. Raises EngineUnavailable where the database does not answer."""
+    """Blocking, each call in an event loop of its own. Raises Unavailable where the database does not answer."""
 
     def register(self, database_url: str, *, home: str, build: str, admin_token: str) -> tuple[str, str]:
         prepared = run(bootstrap.prepare(database_url, home=home, build=build, admin_token=admin_token))

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Cluster:
-    """What the last `up` of this home started. Every call blocks, and raises EngineUnavailable where the database does
+    """What the last `up` of this home started. Every call blocks, and raises Unavailable where the database does
     not answer."""
 
     def __init__(self, id: str, database_url: str) -> None:
@@ -37,22 +37,22 @@ class Cluster:
 
     def drain(self) -> datetime:
         """Mark it; the database's now. Raises Unreachable where it has ended."""
-        since = self._ask(lambda engine: clusters.drain(engine, self.id, actor="landlord drain"))
+        since = self._ask(lambda database: clusters.drain(database, self.id, actor="landlord drain"))
         if since is None:
             raise Unreachable(f"the cluster {self.id} has ended; start another with `landlord up`")
         return since
 
     def undrain(self, actor: str) -> bool:
         """False: it did not drain."""
-        return self._ask(lambda engine: clusters.undrain(engine, self.id, actor=actor))
+        return self._ask(lambda database: clusters.undrain(database, self.id, actor=actor))
 
     @property
     def draining(self) -> bool:
-        return self._ask(lambda engine: clusters.state(engine, self.id)) == clusters.DRAINING
+        return self._ask(lambda database: clusters.state(database, self.id)) == clusters.DRAINING
 
     def left(self, since: datetime) -> int | None:
         """How many tenants it still owns; None: its supervisor has not seen the mark of `since` yet."""
-        return self._ask(lambda engine: clusters.left(engine, self.id, since=since))
+        return self._ask(lambda database: clusters.left(database, self.id, since=since))
 
     def _ask(self, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
         return ask(self._database_url, work, application="landlord command")

@@ -8,29 +8,29 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.errors import EngineUnavailable
-from controlplane.persistence.engine import create_engine
+from controlplane.errors import Unavailable
+from controlplane.persistence.database import open_database
 
 T = TypeVar("T")
 
 
 def ask(database_url: str, work: Callable[[AsyncEngine], Awaitable[T]], *, application: str) -> T:
-    """`work` on an engine of its own. Blocks. Raises EngineUnavailable where the database does not answer."""
+    """`work` on an engine of its own. Blocks. Raises Unavailable where the database does not answer."""
     return run(_ask(database_url, work, application))
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """In an event loop of its own; what a driver raises becomes EngineUnavailable, in one line."""
+    """In an event loop of its own; what a driver raises becomes Unavailable, in one line."""
     try:
         return asyncio.run(work)
     except (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-        raise EngineUnavailable(f"the database does not do its part: {' '.join(str(cause).split())}") from None
+        raise Unavailable(f"the database does not do its part: {' '.join(str(cause).split())}") from None
 
 
 async def _ask(database_url: str, work: Callable[[AsyncEngine], Awaitable[T]], application: str) -> T:
-    engine = create_engine(database_url, pool=1, application=application)
+    database = open_database(database_url, pool=1, application=application)
     try:
-        return await work(engine)
+        return await work(database)
     finally:
-        await engine.dispose()
+        await database.dispose()

@@ -7,7 +7,7 @@ import typer
 
 from controlplane.cli.console import output
 from controlplane.cli.output import Format, FormatOption, show
-from controlplane.client import Client, FreezesDocument, TenantDocument
+from controlplane.client import Client, PausesDocument, TenantDocument
 from controlplane.settings import load_settings
 
 Tenant = Annotated[str | None, typer.Argument(help="The tenant's name, or its id.")]
@@ -47,10 +47,10 @@ def resume(
             still = "; it is still paused, with its provider or with all" if document["paused"] else ""
             _say(document, f"{tenant}: resumed{still}", format)
         else:
-            freezes = client.resume(provider)
-            left = ", ".join(_scopes(freezes))
+            pauses = client.resume(provider)
+            left = ", ".join(_scopes(pauses))
             still = f"; still paused: {left}" if left else ""
-            _say(freezes, f"{_named(None, provider)}: resumed{still}", format)
+            _say(pauses, f"{_named(None, provider)}: resumed{still}", format)
 
 
 def _only_one(tenant: str | None, provider: str | None, everything: bool) -> None:
@@ -59,25 +59,23 @@ def _only_one(tenant: str | None, provider: str | None, everything: bool) -> Non
 
 
 def _list(client: Client, format: Format) -> None:
-    freezes = client.list_pauses()
+    pauses = client.list_pauses()
     if format is not Format.TABLE:
-        show(freezes, format, (), ())
+        show(pauses, format, (), ())
         return
-    scopes = _scopes(freezes)
-    alone = [
-        f"tenant {one['name']}" for one in client.iterate_tenants() if one["paused"] and not _covered(one, freezes)
-    ]
+    scopes = _scopes(pauses)
+    alone = [f"tenant {one['name']}" for one in client.iterate_tenants() if one["paused"] and not _covered(one, pauses)]
     output.print("\n".join([*scopes, *alone]) or "nothing is paused", markup=False)
 
 
-def _scopes(freezes: FreezesDocument) -> list[str]:
-    return [*(["all"] if freezes["all"] else []), *(f"provider {name}" for name in freezes["providers"])]
+def _scopes(pauses: PausesDocument) -> list[str]:
+    return [*(["all"] if pauses["all"] else []), *(f"provider {name}" for name in pauses["providers"])]
 
 
-def _covered(tenant: TenantDocument, freezes: FreezesDocument) -> bool:
+def _covered(tenant: TenantDocument, pauses: PausesDocument) -> bool:
     """It is paused by something wider, whether or not also by itself."""
     used = {tenant["spec"]["compute"]["provider"], tenant["workflow"]["provider"]}
-    return freezes["all"] or not used.isdisjoint(freezes["providers"])
+    return pauses["all"] or not used.isdisjoint(pauses["providers"])
 
 
 def _named(tenant: str | None, provider: str | None) -> str:

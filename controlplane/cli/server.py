@@ -12,9 +12,9 @@ from controlplane.cli.console import errors, output, progress
 from controlplane.cli.exit_codes import Exit
 from controlplane.cli.output import Format, FormatOption, fields, show
 from controlplane.client import Client
-from controlplane.errors import EngineUnavailable, Refused
+from controlplane.errors import Refused, Unavailable
 from controlplane.local.head import HOST
-from controlplane.local.installation import Installation, Started
+from controlplane.local.installation import Installation, UpResult
 from controlplane.local.paths import Home
 from controlplane.settings import Settings, load_settings
 
@@ -29,7 +29,7 @@ def up() -> None:
     fields(_addresses(Home(settings.home), settings, started))
 
 
-def bring_up(settings: Settings) -> Started:
+def bring_up(settings: Settings) -> UpResult:
     """What `up` does, without a word about where everything is."""
     with progress("starting the control plane") as shown:
         started = Installation(settings, os.environ, shown.say).up(PostgresBootstrap())
@@ -69,13 +69,13 @@ def _draining(settings: Settings) -> list[tuple[str, str, str, int | None, str]]
     try:
         cluster = Cluster.of(settings)
         draining = cluster.draining
-    except EngineUnavailable:
+    except Unavailable:
         # The other rows say what is wrong.
         return []
     return [("cluster", "draining", cluster.id, None, "begins nothing; `landlord drain --undo`")] if draining else []
 
 
-def _addresses(home: Home, settings: Settings, started: Started) -> dict[str, object]:
+def _addresses(home: Home, settings: Settings, started: UpResult) -> dict[str, object]:
     ports = started.state.ports
     return {
         "API": f"http://{HOST}:{settings.port}/v1",

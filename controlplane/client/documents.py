@@ -155,7 +155,7 @@ class NewTokenDocument(TokenDocument):
     token: str
 
 
-class FreezesDocument(TypedDict):
+class PausesDocument(TypedDict):
     """What is paused beside single tenants."""
 
     all: bool

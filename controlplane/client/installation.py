@@ -5,8 +5,8 @@ from typing import Any, cast
 
 from controlplane.client.documents import (
     ConsistencyDocument,
-    FreezesDocument,
     NewTokenDocument,
+    PausesDocument,
     ProvidersDocument,
     TokenDocument,
     TokenPage,
@@ -48,17 +48,17 @@ class Installation(Wire):
         """From now on it opens nothing."""
         return cast(TokenDocument, self._send("DELETE", f"/v1/tokens/{quoted(name)}"))
 
-    def list_pauses(self) -> FreezesDocument:
+    def list_pauses(self) -> PausesDocument:
         """What is paused beside single tenants."""
-        return cast(FreezesDocument, self._send("GET", "/v1/admin/pause"))
+        return cast(PausesDocument, self._send("GET", "/v1/admin/pause"))
 
-    def pause(self, provider: str | None) -> FreezesDocument:
+    def pause(self, provider: str | None) -> PausesDocument:
         """Begin nothing new for the tenants of a provider; of None: for all."""
-        return cast(FreezesDocument, self._send("POST", "/v1/admin/pause", json=_scope(provider)))
+        return cast(PausesDocument, self._send("POST", "/v1/admin/pause", json=_scope(provider)))
 
-    def resume(self, provider: str | None) -> FreezesDocument:
+    def resume(self, provider: str | None) -> PausesDocument:
         """End what `pause` of the same began; other pauses stay."""
-        return cast(FreezesDocument, self._send("POST", "/v1/admin/resume", json=_scope(provider)))
+        return cast(PausesDocument, self._send("POST", "/v1/admin/resume", json=_scope(provider)))
 
     def consistency(self) -> ConsistencyDocument:
         """Rows against actors against resources, now."""

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import httpx
 
-from controlplane.errors import EngineUnavailable, Refused
+from controlplane.errors import Refused, Unavailable
 from controlplane.local.paths import Home
 from controlplane.settings import Settings
 
@@ -20,7 +20,7 @@ SILENCE_SECONDS = 30.0
 MERGE_PATCH = "application/merge-patch+json"
 
 
-class Unreachable(EngineUnavailable):
+class Unreachable(Unavailable):
     """No control plane answers at the URL."""
 
 

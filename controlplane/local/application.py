@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from controlplane.errors import EngineUnavailable
+from controlplane.errors import Unavailable
 from controlplane.local.head import end_of, run_logged
 
 DEPLOY_SECONDS = 240.0
@@ -28,11 +28,11 @@ class Application:
     url: str
 
     def deploy(self, environment: Mapping[str, str], *, cwd: Path, log: Path) -> None:
-        """Idempotent: over a running application it replaces what differs. Raises EngineUnavailable."""
+        """Idempotent: over a running application it replaces what differs. Raises Unavailable."""
         command = [sys.executable, "-m", "serve_app", "deploy"]
         code = run_logged(command, environment, cwd=cwd, log=log, timeout=DEPLOY_SECONDS)
         if code != 0:
-            raise EngineUnavailable(f"the application was not deployed (exit {code}), see {log}: {end_of(log)}")
+            raise Unavailable(f"the application was not deployed (exit {code}), see {log}: {end_of(log)}")
 
     def trouble(self) -> str | None:
         """Why it is not ready, None when it is."""
@@ -43,12 +43,12 @@ class Application:
         return None if answer.status_code == 200 else failing(answer)
 
     def await_ready(self, seconds: float, say: Callable[[str], None]) -> None:
-        """Returns once ready; says each new reason why it is not yet. Raises EngineUnavailable after `seconds`."""
+        """Returns once ready; says each new reason why it is not yet. Raises Unavailable after `seconds`."""
         deadline = time.monotonic() + seconds
         said = None
         while (trouble := self.trouble()) is not None:
             if time.monotonic() > deadline:
-                raise EngineUnavailable(f"not ready after {seconds:.0f} s: {trouble}")
+                raise Unavailable(f"not ready after {seconds:.0f} s: {trouble}")
             if trouble != said:
                 say(f"not ready yet: {trouble}")
                 said = trouble

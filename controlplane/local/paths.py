@@ -24,7 +24,7 @@ class Home:
     root: Path
 
     @property
-    def mark(self) -> str:
+    def id(self) -> str:
         """8 hex digits of the home's real path: tells this home's processes and sockets from another's."""
         return hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:8]
 
@@ -57,12 +57,12 @@ class Home:
 
     @property
     def runtime(self) -> Path:
-        """`/run/landlord/<mark>` for root, else `/tmp/landlord-<uid>/<mark>`.
+        """`/run/landlord/<id>` for root, else `/tmp/landlord-<uid>/<id>`.
 
         Not `$XDG_RUNTIME_DIR`: it differs between a login and a timer of the same user, and goes when the login ends.
         """
         base = Path("/run/landlord") if os.geteuid() == 0 else Path("/tmp") / f"landlord-{os.geteuid()}"
-        return base / self.mark
+        return base / self.id
 
     @property
     def sockets(self) -> Path:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import psutil
 
-from controlplane.errors import EngineUnavailable
+from controlplane.errors import Unavailable
 from controlplane.local.account import Account, choose_account, installed_programs, minimal_environment
 from controlplane.local.lock import file_lock
 from controlplane.local.paths import private_directory
@@ -50,7 +50,7 @@ class EmbeddedPostgres:
     def __init__(self, data: Path, sockets: Path, log: Path) -> None:
         """`data` is made by `start` (its parent must exist), `sockets` must have a short path, `log` is appended to."""
         if len(os.fsencode(sockets.absolute())) > LONGEST_SOCKET_DIRECTORY:
-            raise EngineUnavailable(f"{sockets} is too long a path for the sockets of Postgres")
+            raise Unavailable(f"{sockets} is too long a path for the sockets of Postgres")
         self._data = data.absolute()
         self._sockets = sockets.absolute()
         self._log = log
@@ -74,7 +74,7 @@ class EmbeddedPostgres:
     def start(self) -> str:
         """Make the database where there is none, start the server or adopt the one that runs. Returns the URL.
 
-        Raises EngineUnavailable with the end of the log when it does not come up.
+        Raises Unavailable with the end of the log when it does not come up.
         """
         with file_lock(self._data.with_name(f"{self._data.name}.lock")):
             if not self.running:
@@ -131,7 +131,7 @@ class EmbeddedPostgres:
             "--builtin-locale=C.UTF-8",
         )
         if made != 0:
-            raise EngineUnavailable(f"initdb failed: {self._end_of_log()}")
+            raise Unavailable(f"initdb failed: {self._end_of_log()}")
         draft.rename(data)
 
     def _move_out(self, account: Account) -> None:
@@ -155,7 +155,7 @@ class EmbeddedPostgres:
         included: those are what the file guards against.
         """
         if not _eventually(lambda: self.running or not self._servers(), START_SECONDS):
-            raise EngineUnavailable(f"Postgres (pid {self.pid}) does not answer: {self._end_of_log()}")
+            raise Unavailable(f"Postgres (pid {self.pid}) does not answer: {self._end_of_log()}")
         if not self.running:
             socket = self._host() / ".s.PGSQL.5432"
             for stale in (self._data / "postmaster.pid", socket, socket.with_name(f"{socket.name}.lock")):
@@ -183,7 +183,7 @@ class EmbeddedPostgres:
                 extra_groups=[] if account.separate else None,
             )
         if not _eventually(lambda: server.poll() is not None or self.running, START_SECONDS) or not self.running:
-            raise EngineUnavailable(f"Postgres did not start: {self._end_of_log()}")
+            raise Unavailable(f"Postgres did not start: {self._end_of_log()}")
         # It outlives us on purpose; without this the interpreter warns that we did not wait for it.
         server.returncode = 0
 

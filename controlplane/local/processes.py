@@ -1,7 +1,8 @@
 """The processes of one home, told from everybody else's: ours are ended by pid, never by name.
 
-Each of them inherits a mark in its environment from the Ray head. Some of Ray's own (agents, dashboard modules) write
-their title over it; those are known by that title together with the working directory, which they inherit as well.
+Each of them inherits the id of its home in its environment from the Ray head. Some of Ray's own (agents, dashboard
+modules) write their title over it; those are known by that title together with the working directory, which they
+inherit as well.
 Tenants' compute and the embedded Postgres get neither.
 """
 
@@ -13,25 +14,25 @@ from pathlib import Path
 
 import psutil
 
-MARK_VARIABLE = "LANDLORD_INTERNAL_HOME_MARK"
+HOME_ID_VARIABLE = "LANDLORD_INTERNAL_HOME_MARK"
 RAY_TITLES = ("ray::", "ray-dashboard-")
 GRACE_SECONDS = 3.0
 KILL_SECONDS = 10.0
 POLL_SECONDS = 0.1
 
 
-def find_processes(mark: str, directory: Path) -> list[psutil.Process]:
+def find_processes(home_id: str, directory: Path) -> list[psutil.Process]:
     """Every living process of the home with this mark whose Ray works in `directory`, except us and our ancestors."""
     spared = {process.pid for process in [psutil.Process(), *psutil.Process().parents()]}
-    return [p for p in psutil.process_iter() if p.pid not in spared and is_ours(p, mark, directory)]
+    return [p for p in psutil.process_iter() if p.pid not in spared and is_ours(p, home_id, directory)]
 
 
-def is_ours(process: psutil.Process, mark: str, directory: Path) -> bool:
+def is_ours(process: psutil.Process, home_id: str, directory: Path) -> bool:
     """Zombies and processes that we may not look into are not."""
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        if process.environ().get(MARK_VARIABLE) == mark:
+        if process.environ().get(HOME_ID_VARIABLE) == home_id:
             return True
         title = process.cmdline()
         return bool(title) and title[0].startswith(RAY_TITLES) and process.cwd() == str(directory)
@@ -39,7 +40,7 @@ def is_ours(process: psutil.Process, mark: str, directory: Path) -> bool:
         return False
 
 
-def end_processes(mark: str, directory: Path) -> int:
+def end_processes(home_id: str, directory: Path) -> int:
     """End them all: SIGTERM, and SIGKILL for what is left after 3 s. Returns how many there were.
 
     Those that appear meanwhile (a raylet may start a worker while it ends) are ended too. Raises TimeoutError when some
@@ -47,7 +48,7 @@ def end_processes(mark: str, directory: Path) -> int:
     """
     ended: set[int] = set()
     start = time.monotonic()
-    while found := find_processes(mark, directory):
+    while found := find_processes(home_id, directory):
         elapsed = time.monotonic() - start
         if elapsed > GRACE_SECONDS + KILL_SECONDS:
             raise TimeoutError(f"these processes do not end: {', '.join(str(process.pid) for process in found)}")

@@ -51,11 +51,11 @@ def fork(server: Path, command: list[str]) -> bool:
     """Ask for a fork that becomes the worker, with our descriptors 0 to 2. False: it did not come to that.
 
     Raises OSError where nobody listens."""
-    order = {"command": command, "environ": dict(os.environ), "directory": os.getcwd()}
+    request = {"command": command, "environ": dict(os.environ), "directory": os.getcwd()}
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(server))
         socket.send_fds(connection, [b"."], [0, 1, 2])
-        connection.sendall(json.dumps(order).encode())
+        connection.sendall(json.dumps(request).encode())
         connection.shutdown(socket.SHUT_WR)
         return connection.recv(len(DONE)) == DONE
 

@@ -51,7 +51,7 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Freeze:
+class Pause:
     """What pauses a tenant beside itself: `all`, or `provider:<name>` of its compute or its engine."""
 
     scope: str
@@ -73,11 +73,11 @@ class Tenant:
     status_message: str
     conditions: tuple[Condition, ...]
     observed: Observed
-    current_execution: str
+    newest_execution: str
     serving_execution: str | None
     version: int
     paused: bool
-    """Itself; where rows are read to decide, also by a freeze of its provider or of all."""
+    """Itself; where rows are read to decide, also by a pause of its provider or of all."""
     epoch: int
     """+1 whenever one of its executions is queued, promoted or ended: an observation begun before that is void."""
     fence: int
@@ -87,8 +87,8 @@ class Tenant:
     updated_at: datetime
     deletion_requested_at: datetime | None = None
     deleted_at: datetime | None = None
-    frozen: Freeze | None = None
-    """The widest freeze that holds it; known where rows are read to be shown or for a request."""
+    pause: Pause | None = None
+    """The widest pause that holds it; known where rows are read to be shown or for a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Execution:
     run: int
     state: ExecutionState
     sub_state: SubState | None
-    provider: str
+    engine: str
     provider_ref: str | None
     spec: TenantSpec
     trigger_source: TriggerSource
@@ -155,8 +155,8 @@ class Placement:
 
     execution_id: str
     tenant_id: UUID
-    provider: str
-    engine_identity: str
+    platform: str
+    platform_identity: str
     generation: int
     run: int
     name: str
@@ -185,20 +185,18 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Lifecycle:
-    """A tenant's rows, read in one short transaction: what `reconcile` decides on.
-
-    `executions` holds the queued, the active, the serving and the current one, and those of the placements.
-    """
+class TenantRows:
+    """The rows of one tenant that decisions are made on, read in one short transaction."""
 
     tenant: Tenant
     executions: tuple[Execution, ...]
-    steps: tuple[Step, ...]
-    """Of the active execution only, in order."""
+    """In (generation, run) order: newest, serving, unfinished, those with a live placement, and any asked for."""
     placements: tuple[Placement, ...]
-    """Those not removed."""
+    """The live ones, in the same order."""
     now: datetime
     """The database's clock."""
+    steps: tuple[Step, ...] = ()
+    """Of the active execution, in order; empty where they were not asked for."""
 
     @property
     def queued(self) -> Execution | None:
@@ -213,8 +211,8 @@ class Lifecycle:
         return self.find(self.tenant.serving_execution)
 
     @property
-    def current(self) -> Execution | None:
-        return self.find(self.tenant.current_execution)
+    def newest(self) -> Execution | None:
+        return self.find(self.tenant.newest_execution)
 
     def find(self, execution: str | None) -> Execution | None:
         return next((e for e in self.executions if e.id == execution), None)

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.errors import SchemaTooNew
 from controlplane.persistence import tokens
-from controlplane.persistence.engine import create_engine
+from controlplane.persistence.database import open_database
 from controlplane.persistence.tables import clusters, installation
 
 MIGRATION_LOCK = 0x1A4D10D6
@@ -36,9 +36,9 @@ async def prepare(database_url: str, *, home: str, build: str, admin_token: str 
     only once their processes are gone. `admin_token` is stored (its hash) as the token named `admin`.
 
     Raises SchemaTooNew, SettingsError for a URL that is not Postgres, and what asyncpg raises where it is not there."""
-    engine = create_engine(database_url, pool=1, application="landlord bootstrap")
+    database = open_database(database_url, pool=1, application="landlord bootstrap")
     try:
-        async with engine.begin() as connection:
+        async with database.begin() as connection:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             await connection.run_sync(_migrate)
             owner = await _mint_installation(connection)
@@ -47,19 +47,19 @@ async def prepare(database_url: str, *, home: str, build: str, admin_token: str 
                 await tokens.put_admin(connection, admin_token)
         return Prepared(cluster_id=cluster_id, installation_id=owner)
     finally:
-        await engine.dispose()
+        await database.dispose()
 
 
-async def migrate(engine: AsyncEngine) -> None:
+async def migrate(database: AsyncEngine) -> None:
     """Only the schema and the installation id."""
-    async with engine.begin() as connection:
+    async with database.begin() as connection:
         await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
         await connection.run_sync(_migrate)
         await _mint_installation(connection)
 
 
-async def installation_id(engine: AsyncEngine) -> str:
-    async with engine.connect() as connection:
+async def installation_id(database: AsyncEngine) -> str:
+    async with database.connect() as connection:
         return str((await connection.execute(select(installation.c.id))).scalar_one())
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import Status
-from controlplane.persistence.engine import single
+from controlplane.persistence.database import single
 from controlplane.persistence.tables import clusters, tenants
 from controlplane.persistence.transaction import transaction
 
@@ -19,26 +19,26 @@ ACTIVE = "active"
 DRAINING = "draining"
 
 
-async def state(engine: AsyncEngine, cluster_id: str) -> str | None:
+async def state(database: AsyncEngine, cluster_id: str) -> str | None:
     """`active`, `draining` or `ended`; None where nobody knows it."""
-    async with single(engine) as connection:
+    async with single(database) as connection:
         found = (await connection.execute(select(clusters.c.state).where(clusters.c.id == cluster_id))).scalar()
     return None if found is None else str(found)
 
 
-async def drain(engine: AsyncEngine, cluster_id: str, *, actor: str) -> datetime | None:
+async def drain(database: AsyncEngine, cluster_id: str, *, actor: str) -> datetime | None:
     """Mark it; the database's now. Marked again is success. None: it has ended, or there is none."""
-    return await _mark(engine, cluster_id, DRAINING, "cluster.draining", actor)
+    return await _mark(database, cluster_id, DRAINING, "cluster.draining", actor)
 
 
-async def undrain(engine: AsyncEngine, cluster_id: str, *, actor: str) -> bool:
+async def undrain(database: AsyncEngine, cluster_id: str, *, actor: str) -> bool:
     """Take the mark away. False: it does not drain."""
-    if await state(engine, cluster_id) != DRAINING:
+    if await state(database, cluster_id) != DRAINING:
         return False
-    return await _mark(engine, cluster_id, ACTIVE, "cluster.active", actor) is not None
+    return await _mark(database, cluster_id, ACTIVE, "cluster.active", actor) is not None
 
 
-async def left(engine: AsyncEngine, cluster_id: str, *, since: datetime) -> int | None:
+async def left(database: AsyncEngine, cluster_id: str, *, since: datetime) -> int | None:
     """How many tenants it still owns. None: its supervisor has not looked at the mark since then, and may still
     admit tenants."""
     owned = select(func.count()).where(
@@ -47,14 +47,14 @@ async def left(engine: AsyncEngine, cluster_id: str, *, since: datetime) -> int 
         tenants.c.status != Status.DELETED,
     )
     seen = select(clusters.c.heartbeat_at > since).where(clusters.c.id == cluster_id)
-    async with single(engine) as connection:
+    async with single(database) as connection:
         if not (await connection.execute(seen)).scalar():
             return None
         return int((await connection.execute(owned)).scalar_one())
 
 
-async def _mark(engine: AsyncEngine, cluster_id: str, to: str, event: str, actor: str) -> datetime | None:
-    async with transaction(engine, actor=actor) as tx:
+async def _mark(database: AsyncEngine, cluster_id: str, to: str, event: str, actor: str) -> datetime | None:
+    async with transaction(database, actor=actor) as tx:
         query = select(clusters.c.state, func.clock_timestamp().label("now")).where(clusters.c.id == cluster_id)
         row = (await tx.connection.execute(query.with_for_update())).one_or_none()
         if row is None or row.state not in (ACTIVE, DRAINING):

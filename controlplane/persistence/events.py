@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import Event
 from controlplane.persistence import rows
-from controlplane.persistence.engine import single
+from controlplane.persistence.database import single
 from controlplane.persistence.tables import events, heartbeats
 
 PRUNED = "events-pruned"
@@ -30,13 +30,13 @@ class Extent:
 
 
 async def page(
-    engine: AsyncEngine, *, tenant_id: UUID | None = None, before: int | None = None, limit: int
+    database: AsyncEngine, *, tenant_id: UUID | None = None, before: int | None = None, limit: int
 ) -> list[Event]:
     """Newest first, those before the id `before` (keyset); of one tenant, or all."""
     query = _of(tenant_id).order_by(events.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(events.c.id < before)
-    async with single(engine) as connection:
+    async with single(database) as connection:
         return [rows.event(row) for row in (await connection.execute(query)).mappings()]
 
 
@@ -53,10 +53,10 @@ async def extent(connection: AsyncConnection) -> Extent:
     return Extent(newest=max(newest, gone), pruned=gone)
 
 
-async def prune(engine: AsyncEngine, *, older_than_seconds: float) -> int:
+async def prune(database: AsyncEngine, *, older_than_seconds: float) -> int:
     """Remove events older than that; returns how many. For the supervisor's sweep."""
     cutoff = func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_seconds)
-    async with engine.begin() as connection:
+    async with database.begin() as connection:
         through = (await connection.execute(select(func.max(events.c.id)).where(events.c.at < cutoff))).scalar_one()
         if through is None:
             return 0

@@ -27,7 +27,7 @@ from controlplane.model import (
     Tenant,
 )
 from controlplane.persistence import bootstrap, executions, rows, snapshot, tenants
-from controlplane.persistence.engine import single
+from controlplane.persistence.database import single
 from controlplane.persistence.snapshot import LIVE_PLACEMENTS
 from controlplane.persistence.tables import executions as executions_table
 from controlplane.persistence.tables import placements, steps
@@ -39,15 +39,15 @@ from controlplane.ports import RunContext
 class PostgresExecutionStore:
     """The runners' view of the rows. Keeps no state but the installation id."""
 
-    def __init__(self, engine: AsyncEngine, *, actor: str = "runner") -> None:
-        self._engine = engine
+    def __init__(self, database: AsyncEngine, *, actor: str = "runner") -> None:
+        self._database = database
         self._actor = actor
-        self._owner: str | None = None
+        self._installation_id: str | None = None
 
     async def context(self, execution_id: str) -> RunContext:
-        if self._owner is None:
-            self._owner = await bootstrap.installation_id(self._engine)
-        async with single(self._engine) as connection:
+        if self._installation_id is None:
+            self._installation_id = await bootstrap.installation_id(self._database)
+        async with single(self._database) as connection:
             found = await snapshot.of_execution(connection, execution_id)
             if found is None:
                 raise Terminal(f"there is no execution {execution_id!r}", execution_id=execution_id)
@@ -56,7 +56,7 @@ class PostgresExecutionStore:
         assert execution is not None, "it was asked for by its id"
         serving = found.tenant.serving_execution
         return RunContext(
-            owner=self._owner,
+            installation_id=self._installation_id,
             tenant=found.tenant,
             execution=execution,
             previous=found.find(serving) if serving != execution_id else None,
@@ -69,13 +69,13 @@ class PostgresExecutionStore:
 
     async def _state(self, execution_id: str) -> ExecutionState:
         query = select(executions_table.c.state).where(executions_table.c.id == execution_id)
-        async with single(self._engine) as connection:
+        async with single(self._database) as connection:
             return ExecutionState((await connection.execute(query)).scalar_one())
 
     async def providers_used(self, execution_id: str) -> list[str]:
         of_tenant = select(executions_table.c.tenant_id).where(executions_table.c.id == execution_id)
-        query = select(placements.c.provider).where(placements.c.tenant_id == of_tenant.scalar_subquery()).distinct()
-        async with single(self._engine) as connection:
+        query = select(placements.c.platform).where(placements.c.tenant_id == of_tenant.scalar_subquery()).distinct()
+        async with single(self._database) as connection:
             return sorted((await connection.execute(query)).scalars())
 
     async def removable(self, execution_id: str) -> bool:
@@ -84,13 +84,13 @@ class PostgresExecutionStore:
             .join(tenants_table, tenants_table.c.id == executions_table.c.tenant_id)
             .where(executions_table.c.id == execution_id)
         )
-        async with single(self._engine) as connection:
+        async with single(self._database) as connection:
             row = (await connection.execute(query)).one()
         return ExecutionState(row.state) not in (ExecutionState.QUEUED, *CURRENT) and (
             row.serving_execution != execution_id
         )
 
-    async def intend(self, context: RunContext, provider: str, engine_identity: str, name: str) -> bool:
+    async def intend(self, context: RunContext, provider: str, platform_identity: str, name: str) -> bool:
         async with self._guarded(context.execution.id) as (tx, _, execution):
             if execution.state not in CURRENT:
                 return False
@@ -99,8 +99,8 @@ class PostgresExecutionStore:
                 .values(
                     execution_id=execution.id,
                     tenant_id=execution.tenant_id,
-                    provider=provider,
-                    engine_identity=engine_identity,
+                    platform=provider,
+                    platform_identity=platform_identity,
                     generation=execution.generation,
                     run=execution.run,
                     name=name,
@@ -115,7 +115,7 @@ class PostgresExecutionStore:
         return True
 
     async def placed(self, execution_id: str, resource_id: str) -> None:
-        async with single(self._engine) as connection:
+        async with single(self._database) as connection:
             await connection.execute(
                 update(placements)
                 .where(placements.c.execution_id == execution_id, placements.c.state.in_(LIVE_PLACEMENTS))
@@ -123,7 +123,7 @@ class PostgresExecutionStore:
             )
 
     async def removed(self, execution_id: str) -> None:
-        async with single(self._engine) as connection:
+        async with single(self._database) as connection:
             await connection.execute(
                 update(placements)
                 .where(placements.c.execution_id == execution_id, placements.c.state.in_(LIVE_PLACEMENTS))
@@ -210,7 +210,7 @@ class PostgresExecutionStore:
         return saved.rowcount == 1
 
     async def activated(self, execution_id: str) -> int:
-        async with single(self._engine) as connection:
+        async with single(self._database) as connection:
             return int(
                 (
                     await connection.execute(
@@ -225,6 +225,6 @@ class PostgresExecutionStore:
     @asynccontextmanager
     async def _guarded(self, execution_id: str) -> AsyncIterator[tuple[Transaction, Tenant, Execution]]:
         """A transaction with both rows locked."""
-        async with transaction(self._engine, actor=self._actor) as tx:
+        async with transaction(self._database, actor=self._actor) as tx:
             tenant, execution = await tenants.lock_with_execution(tx, execution_id)
             yield tx, tenant, execution

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import Action, Execution, ExecutionState, Step, Tenant, TriggerSource, execution_id
 from controlplane.persistence import rows
-from controlplane.persistence.engine import single
+from controlplane.persistence.database import single
 from controlplane.persistence.tables import executions, steps
 from controlplane.ports import ExecutionInput
 
@@ -42,14 +42,14 @@ async def add(
     action: Action,
     *,
     trigger_source: TriggerSource,
-    provider: str,
+    engine: str,
     run: int = 1,
     delay: float | None = None,
 ) -> Execution:
     """Insert a queued execution of the tenant's generation, with its spec snapshot and its canonical input.
 
     `delay`: seconds before it may be promoted."""
-    order = ExecutionInput(
+    request = ExecutionInput(
         execution_id=execution_id(tenant.name, action, tenant.generation, tenant.id, run),
         tenant_id=tenant.id,
         tenant=tenant.name,
@@ -63,15 +63,15 @@ async def add(
             await connection.execute(
                 insert(executions)
                 .values(
-                    id=order.execution_id,
+                    id=request.execution_id,
                     tenant_id=tenant.id,
                     tenant_name=tenant.name,
                     action=action,
                     generation=tenant.generation,
                     run=run,
                     state=ExecutionState.QUEUED,
-                    provider=provider,
-                    input=order.to_json(),
+                    engine=engine,
+                    input=request.to_json(),
                     spec=tenant.spec.canonical(),
                     spec_hash=tenant.spec.hash,
                     trigger_source=trigger_source,
@@ -137,9 +137,9 @@ async def steps_of(connection: AsyncConnection, id: str) -> tuple[Step, ...]:
 # --- reads for the API ------------------------------------------------------------------------------------------------
 
 
-async def get(engine: AsyncEngine, id: str) -> tuple[Execution, tuple[Step, ...]] | None:
+async def get(database: AsyncEngine, id: str) -> tuple[Execution, tuple[Step, ...]] | None:
     """One execution and its steps in order."""
-    async with single(engine) as connection:
+    async with single(database) as connection:
         row = (await connection.execute(select(executions).where(executions.c.id == id))).mappings().first()
         if row is None:
             return None
@@ -147,7 +147,7 @@ async def get(engine: AsyncEngine, id: str) -> tuple[Execution, tuple[Step, ...]
 
 
 async def page(
-    engine: AsyncEngine, tenant_id: UUID, *, before: tuple[int, int] | None = None, limit: int
+    database: AsyncEngine, tenant_id: UUID, *, before: tuple[int, int] | None = None, limit: int
 ) -> list[Execution]:
     """A tenant's history, newest first; those older than (generation, run) `before` (keyset)."""
     order = tuple_(executions.c.generation, executions.c.run)
@@ -155,5 +155,5 @@ async def page(
     if before is not None:
         query = query.where(order < before)
     query = query.order_by(executions.c.generation.desc(), executions.c.run.desc()).limit(limit)
-    async with single(engine) as connection:
+    async with single(database) as connection:
         return [rows.execution(row) for row in (await connection.execute(query)).mappings()]

@@ -10,10 +10,10 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import ACTIVE, CURRENT, TERMINAL, ExecutionState, Status
-from controlplane.persistence.engine import single
+from controlplane.persistence.database import single
 from controlplane.persistence.snapshot import LIVE_PLACEMENTS
 from controlplane.persistence.tables import clusters, executions, heartbeats, placements, tenants
-from controlplane.persistence.tenants import frozen
+from controlplane.persistence.tenants import is_paused
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def _unserved() -> Select[tuple[str]]:
     return select(placements.c.execution_id).where(placements.c.state.in_(LIVE_PLACEMENTS), ~serving)
 
 
-async def due(engine: AsyncEngine, cluster_id: str) -> list[Due]:
+async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
     """Tenants with an execution that is queued or active and not waiting for its next attempt, or that is over without
     serving and has a placement still (its owner died before the clean-up), oldest first; without those that another
     live cluster owns, and those that are paused unless something is under way or to be cancelled. Some may have a live
@@ -61,7 +61,7 @@ async def due(engine: AsyncEngine, cluster_id: str) -> list[Due]:
     # Found by index and by placements, never by reading all that was ever done.
     open_ones = select(executions.c.id).where(executions.c.state.in_((ExecutionState.QUEUED, *ACTIVE)))
     candidates = union(open_ones, _unserved()).subquery()
-    goes_on = or_(~frozen(), executions.c.cancel_requested_at.is_not(None))
+    goes_on = or_(~is_paused(), executions.c.cancel_requested_at.is_not(None))
     waiting = and_(executions.c.next_attempt_at.is_not(None), executions.c.next_attempt_at > func.clock_timestamp())
     query = (
         select(tenants.c.id, tenants.c.name, func.max(executions.c.run).label("run"))
@@ -72,47 +72,47 @@ async def due(engine: AsyncEngine, cluster_id: str) -> list[Due]:
             or_(
                 and_(executions.c.state == ExecutionState.QUEUED, ~waiting, goes_on),
                 executions.c.state.in_(ACTIVE),
-                and_(executions.c.state.in_(TERMINAL), ~frozen()),
+                and_(executions.c.state.in_(TERMINAL), ~is_paused()),
             ),
             ~_owned_elsewhere(cluster_id),
         )
         .group_by(tenants.c.id, tenants.c.name)
         .order_by(func.min(executions.c.created_at))
     )
-    async with single(engine) as connection:
+    async with single(database) as connection:
         return [Due(TenantKey(row.id, row.name), row.run > 1) for row in await connection.execute(query)]
 
 
-async def owned_elsewhere(engine: AsyncEngine, name: str, cluster_id: str) -> bool:
+async def owned_elsewhere(database: AsyncEngine, name: str, cluster_id: str) -> bool:
     """True: another live cluster owns the tenant; nobody here needs to wake for it."""
     query = select(tenants.c.id).where(
         tenants.c.name == name, tenants.c.deleted_at.is_(None), _owned_elsewhere(cluster_id)
     )
-    async with single(engine) as connection:
+    async with single(database) as connection:
         return (await connection.execute(query)).first() is not None
 
 
-async def deleted_among(engine: AsyncEngine, tenant_ids: Collection[UUID]) -> list[UUID]:
+async def deleted_among(database: AsyncEngine, tenant_ids: Collection[UUID]) -> list[UUID]:
     """Those of them that have ended `deleted`: nobody needs to wake for one."""
     query = select(tenants.c.id).where(tenants.c.id.in_(tenant_ids), tenants.c.deleted_at.is_not(None))
-    async with single(engine) as connection:
+    async with single(database) as connection:
         return list((await connection.execute(query)).scalars())
 
 
-async def silent_owners(engine: AsyncEngine, cluster_id: str, seconds: float) -> list[str]:
+async def silent_owners(database: AsyncEngine, cluster_id: str, seconds: float) -> list[str]:
     """Names of the tenants whose owner, of this cluster, has let its lease expire more than so many seconds ago."""
     query = select(tenants.c.name).where(
         tenants.c.deleted_at.is_(None),
         tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True),
         tenants.c.lease_expires_at < func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, seconds),
     )
-    async with single(engine) as connection:
+    async with single(database) as connection:
         return list((await connection.execute(query)).scalars())
 
 
-async def max_connections(engine: AsyncEngine) -> int:
+async def max_connections(database: AsyncEngine) -> int:
     """What the database allows in all."""
-    async with single(engine) as connection:
+    async with single(database) as connection:
         return int((await connection.execute(text("SHOW max_connections"))).scalar_one())
 
 
@@ -126,7 +126,7 @@ class ExecutionFact:
     tenant_deleted: bool
     busy: bool
     """Its tenant has a queued or active execution, which may be about to remove it."""
-    frozen: bool
+    paused: bool
     """Its tenant is paused, or all are: nothing acts."""
 
     @property
@@ -142,10 +142,10 @@ class ExecutionFact:
     @property
     def sweepable(self) -> bool:
         """A leftover of a tenant that may be acted on: the sweep removes it."""
-        return self.leftover and not self.frozen
+        return self.leftover and not self.paused
 
 
-async def facts(engine: AsyncEngine, execution_ids: Collection[str]) -> Mapping[str, ExecutionFact]:
+async def facts(database: AsyncEngine, execution_ids: Collection[str]) -> Mapping[str, ExecutionFact]:
     """By execution id; those that no row knows are absent."""
     query = (
         select(
@@ -156,12 +156,12 @@ async def facts(engine: AsyncEngine, execution_ids: Collection[str]) -> Mapping[
             tenants.c.serving_execution,
             tenants.c.deleted_at,
             unfinished().label("busy"),
-            frozen().label("frozen"),
+            is_paused().label("is_paused"),
         )
         .join(tenants, tenants.c.id == executions.c.tenant_id)
         .where(executions.c.id.in_(execution_ids))
     )
-    async with single(engine) as connection:
+    async with single(database) as connection:
         return {
             row.id: ExecutionFact(
                 tenant=TenantKey(row.tenant_id, row.name),
@@ -169,7 +169,7 @@ async def facts(engine: AsyncEngine, execution_ids: Collection[str]) -> Mapping[
                 serving=row.serving_execution == row.id,
                 tenant_deleted=row.deleted_at is not None,
                 busy=row.busy,
-                frozen=row.frozen,
+                paused=row.is_paused,
             )
             for row in await connection.execute(query)
         }
@@ -188,7 +188,7 @@ class TenantFact:
     serving: bool
 
 
-async def tenant_facts(engine: AsyncEngine) -> list[TenantFact]:
+async def tenant_facts(database: AsyncEngine) -> list[TenantFact]:
     """Of all tenants that are not deleted."""
     later = executions.alias("later")
     waiting = exists().where(
@@ -201,11 +201,11 @@ async def tenant_facts(engine: AsyncEngine) -> list[TenantFact]:
         tenants.c.name,
         tenants.c.status,
         unfinished().label("unfinished"),
-        or_(waiting, frozen()).label("waiting"),
+        or_(waiting, is_paused()).label("waiting"),
         func.coalesce(tenants.c.lease_expires_at >= func.clock_timestamp(), false()).label("leased"),
         tenants.c.serving_execution.is_not(None).label("serving"),
     ).where(tenants.c.deleted_at.is_(None))
-    async with single(engine) as connection:
+    async with single(database) as connection:
         return [
             TenantFact(
                 TenantKey(row.id, row.name), Status(row.status), row.unfinished, row.waiting, row.leased, row.serving
@@ -214,10 +214,10 @@ async def tenant_facts(engine: AsyncEngine) -> list[TenantFact]:
         ]
 
 
-async def beat(engine: AsyncEngine, name: str, cluster_id: str, detail: Mapping[str, Any]) -> None:
+async def beat(database: AsyncEngine, name: str, cluster_id: str, detail: Mapping[str, Any]) -> None:
     """Write the heartbeat row of `name` and of its cluster."""
     values = {"cluster_id": cluster_id, "detail": dict(detail), "at": func.clock_timestamp()}
-    async with engine.begin() as connection:
+    async with database.begin() as connection:
         await connection.execute(
             upsert(heartbeats).values(name=name, **values).on_conflict_do_update(index_elements=["name"], set_=values)
         )

@@ -86,9 +86,9 @@ async def store(connection: AsyncConnection, scope: KeyScope, body_hash: str, an
     await connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=values))
 
 
-async def prune(engine: AsyncEngine) -> int:
+async def prune(database: AsyncEngine) -> int:
     """Remove keys past their 24 hours; returns how many. For the supervisor's sweep; any number may run at once."""
-    async with engine.begin() as connection:
+    async with database.begin() as connection:
         return (await connection.execute(delete(table).where(_expired()))).rowcount
 
 

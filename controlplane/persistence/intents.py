@@ -69,10 +69,10 @@ async def create(
                         annotations=dict(annotations),
                         spec=spec.canonical(),
                         status=Status.REQUESTED,
-                        current_execution=execution_id(name, Action.PROVISION, 1, id),
+                        newest_execution=execution_id(name, Action.PROVISION, 1, id),
                         epoch=1,
                     )
-                    .returning(tenants_table, *tenants.freeze_columns(spec.compute.provider, engine))
+                    .returning(tenants_table, *tenants.pause_columns(spec.compute.provider, engine))
                 )
             )
             .mappings()
@@ -92,7 +92,7 @@ async def create(
         tenant,
         Action.PROVISION,
         trigger_source=TriggerSource.API,
-        provider=engine,
+        engine=engine,
     )
     tx.event("tenant.created", tenant, execution=execution, data={"generation": 1, **(detail or {})})
     tx.wake(tenant.id, tenant.name)
@@ -126,7 +126,7 @@ async def patch(
                 version=tenant.version + 1,
             )
             tx.event("tenant.metadata_changed", tenant, data=detail)
-        return Intent(tenant, await current_execution(tx, tenant), created=False)
+        return Intent(tenant, await newest_execution(tx, tenant), created=False)
     action = Action.UPDATE if tenant.observed_generation > 0 else Action.PROVISION
     return await _new_generation(
         tx,
@@ -145,7 +145,7 @@ async def patch(
 async def delete(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> Intent:
     """Ask for the deletion of a locked tenant; asked again, the newest delete run answers."""
     if tenant.deletion_requested_at is not None:
-        return Intent(tenant, await current_execution(tx, tenant), created=False)
+        return Intent(tenant, await newest_execution(tx, tenant), created=False)
     return await _new_generation(
         tx,
         tenant,
@@ -170,14 +170,14 @@ async def retry(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> In
         action,
         run=run,
         trigger_source=TriggerSource.API,
-        provider=workflow_of(tenant.spec, default_workflow),
+        engine=workflow_of(tenant.spec, default_workflow),
     )
     tenant = await tenants.change_status(
         tx,
         tenant,
         Cause.RETRY_ACCEPTED,
         execution=execution,
-        current_execution=execution.id,
+        newest_execution=execution.id,
         epoch=tenant.epoch + 1,
     )
     tx.event("tenant.retried", tenant, execution=execution)
@@ -240,8 +240,8 @@ def workflow_of(spec: TenantSpec, default: str) -> str:
     return spec.workflow.provider if spec.workflow else default
 
 
-async def current_execution(tx: Transaction, tenant: Tenant) -> Execution:
-    execution = await executions.lock(tx.connection, tenant.current_execution)
+async def newest_execution(tx: Transaction, tenant: Tenant) -> Execution:
+    execution = await executions.lock(tx.connection, tenant.newest_execution)
     assert execution is not None, "tenants.current_execution always names a row"
     return execution
 
@@ -269,11 +269,11 @@ async def _new_generation(
         generation=tenant.generation + 1,
         version=tenant.version + 1,
         epoch=tenant.epoch + 1,
-        current_execution=id,
+        newest_execution=id,
         conditions=with_condition(tenant.conditions, "Synced", "false", "Accepted", tx.now),
     )
     execution = await executions.add(
-        tx.connection, tenant, action, trigger_source=TriggerSource.API, provider=workflow_of(spec, default_workflow)
+        tx.connection, tenant, action, trigger_source=TriggerSource.API, engine=workflow_of(spec, default_workflow)
     )
     tx.event(event, tenant, execution=execution, data={"from_generation": before.generation, **(detail or {})})
     if overtaken is not None:

@@ -20,12 +20,12 @@ def _expiry() -> object:
     return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, LEASE_SECONDS)
 
 
-async def acquire(engine: AsyncEngine, tenant_id: UUID, *, cluster_id: str, actor_id: str) -> int | None:
+async def acquire(database: AsyncEngine, tenant_id: UUID, *, cluster_id: str, actor_id: str) -> int | None:
     """Take the lease of a tenant; returns the new fence. None: no such tenant, or another live cluster owns it."""
     of_ended_cluster = exists().where(
         clusters.c.id == func.split_part(tenants.c.lease_owner, "/", 1), clusters.c.state == "ended"
     )
-    async with engine.begin() as connection:
+    async with database.begin() as connection:
         row = (
             await connection.execute(
                 update(tenants)
@@ -49,9 +49,9 @@ async def acquire(engine: AsyncEngine, tenant_id: UUID, *, cluster_id: str, acto
     return row.fence if row else None
 
 
-async def renew(engine: AsyncEngine, tenant_id: UUID, fence: int) -> bool:
+async def renew(database: AsyncEngine, tenant_id: UUID, fence: int) -> bool:
     """Push the expiry out; also of an expired lease that nobody took. False: another owner took it."""
-    async with engine.begin() as connection:
+    async with database.begin() as connection:
         result = await connection.execute(
             update(tenants)
             .where(tenants.c.id == tenant_id, tenants.c.fence == fence)
@@ -61,9 +61,9 @@ async def renew(engine: AsyncEngine, tenant_id: UUID, fence: int) -> bool:
         return result.first() is not None
 
 
-async def release(engine: AsyncEngine, tenant_id: UUID, fence: int) -> None:
+async def release(database: AsyncEngine, tenant_id: UUID, fence: int) -> None:
     """Give it back on passivation; nothing where it was taken."""
-    async with engine.begin() as connection:
+    async with database.begin() as connection:
         await connection.execute(
             update(tenants)
             .where(tenants.c.id == tenant_id, tenants.c.fence == fence)
@@ -71,6 +71,6 @@ async def release(engine: AsyncEngine, tenant_id: UUID, fence: int) -> None:
         )
 
 
-async def draining(engine: AsyncEngine, cluster_id: str) -> bool:
+async def draining(database: AsyncEngine, cluster_id: str) -> bool:
     """True when this cluster was told to finish and activate nothing, or is recorded as ended."""
-    return await cluster_rows.state(engine, cluster_id) in ("draining", "ended")
+    return await cluster_rows.state(database, cluster_id) in ("draining", "ended")

@@ -17,13 +17,13 @@ RECONNECT_SECONDS = 1.0
 
 
 async def listen(
-    engine: AsyncEngine, channel: str, heard: Callable[[str], None], connected: Callable[[], None]
+    database: AsyncEngine, channel: str, heard: Callable[[str], None], connected: Callable[[], None]
 ) -> None:
     """Until cancelled. `heard(payload)` for each notification; `connected()` after each (re)connect: what was sent
     before it is lost, so read the rows then. `channel` is a constant of ours, never user text."""
     while True:
         try:
-            async with engine.connect() as connection:
+            async with database.connect() as connection:
                 raw = await connection.get_raw_connection()
                 driver: Any = raw.driver_connection
                 lost = asyncio.Event()

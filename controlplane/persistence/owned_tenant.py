@@ -22,16 +22,16 @@ from controlplane.model import (
     Action,
     Execution,
     ExecutionState,
-    Lifecycle,
     Observed,
     Status,
     StopCause,
     SubState,
     Tenant,
+    TenantRows,
     TriggerSource,
 )
 from controlplane.persistence import executions, intents, snapshot, tenants
-from controlplane.persistence.engine import single
+from controlplane.persistence.database import single
 from controlplane.persistence.tables import events
 from controlplane.persistence.tables import executions as executions_table
 from controlplane.persistence.transaction import Transaction, transaction
@@ -49,25 +49,25 @@ class Held:
     tenant: Tenant
 
 
-class Ownership:
+class OwnedTenant:
     """The guarded writes of one lease: (tenant, fence). Everything it changes, it changes as `owner`."""
 
-    def __init__(self, engine: AsyncEngine, tenant_id: UUID, fence: int, owner: str) -> None:
+    def __init__(self, database: AsyncEngine, tenant_id: UUID, fence: int, owner: str) -> None:
         self.tenant_id = tenant_id
         self.fence = fence
-        self._engine = engine
+        self._database = database
         self._owner = owner
 
-    async def load(self) -> Lifecycle:
+    async def load(self) -> TenantRows:
         """The rows to decide on. Raises LeaseLost where the row is gone or another owner has it."""
-        async with single(self._engine) as connection:
+        async with single(self._database) as connection:
             rows = await snapshot.load(connection, self.tenant_id)
         if rows is None or rows.tenant.fence != self.fence:
             raise LeaseLost(f"another owner has tenant {self.tenant_id}", fence=self.fence)
         return rows
 
     def _held(self) -> AbstractAsyncContextManager[Held]:
-        return _hold(self._engine, self.tenant_id, self.fence, self._owner)
+        return _hold(self._database, self.tenant_id, self.fence, self._owner)
 
     async def promote(self, execution_id: str) -> bool:
         """queued → starting: from now on an engine may know it. Moves the status. False also where it was paused
@@ -75,7 +75,7 @@ class Ownership:
 
         That nothing else is active is the unique index's to guarantee."""
         async with self._held() as held:
-            if held.tenant.paused or held.tenant.frozen:
+            if held.tenant.paused or held.tenant.pause:
                 return False
             execution = await executions.advance(
                 held.tx.connection,
@@ -224,7 +224,7 @@ class Ownership:
                 return await tenants.change_status(
                     held.tx, tenant, Cause.GONE, execution=execution, deleted_at=held.tx.now, **values
                 )
-            return await self._next_delete_run(held, execution, message, next_engine or execution.provider, **values)
+            return await self._next_delete_run(held, execution, message, next_engine or execution.engine, **values)
         newest = execution.generation == tenant.generation and tenant.deletion_requested_at is None
         if execution.state is ExecutionState.SUCCEEDED:
             values["observed_generation"] = max(tenant.observed_generation, execution.generation)
@@ -250,9 +250,7 @@ class Ownership:
             )
         return await tenants.save(held.tx.connection, tenant, **values)
 
-    async def _next_delete_run(
-        self, held: Held, failed: Execution, message: str, provider: str, **values: Any
-    ) -> Tenant:
+    async def _next_delete_run(self, held: Held, failed: Execution, message: str, engine: str, **values: Any) -> Tenant:
         tenant = held.tenant
         following = await executions.add(
             held.tx.connection,
@@ -260,14 +258,14 @@ class Ownership:
             Action.DELETE,
             run=failed.run + 1,
             trigger_source=TriggerSource.SUPERVISOR,
-            provider=provider,
+            engine=engine,
             delay=min(DELETE_RETRY_CEILING, 2.0 ** min(failed.run - 1, 6)),
         )
         held.tx.event("execution.queued", tenant, execution=following)
         return await tenants.save(
             held.tx.connection,
             tenant,
-            current_execution=following.id,
+            newest_execution=following.id,
             status_message=message,
             conditions=with_condition(
                 tenant.conditions, "Provisioned", "unknown", "DeleteFailed", held.tx.now, message
@@ -317,7 +315,7 @@ class Ownership:
                 Action.UPDATE,
                 run=run,
                 trigger_source=TriggerSource.SUPERVISOR,
-                provider=intents.workflow_of(tenant.spec, default_workflow),
+                engine=intents.workflow_of(tenant.spec, default_workflow),
             )
             tenant = await tenants.change_status(
                 held.tx,
@@ -326,7 +324,7 @@ class Ownership:
                 execution=execution,
                 message=reason,
                 condition=("Healthy", "false", "Drifted"),
-                current_execution=execution.id,
+                newest_execution=execution.id,
                 epoch=tenant.epoch + 1,
             )
             held.tx.event("tenant.healing", tenant, execution=execution, message=reason)
@@ -353,7 +351,7 @@ class Ownership:
         return await self._count(query)
 
     async def _count(self, query: Select[Any]) -> int:
-        async with single(self._engine) as connection:
+        async with single(self._database) as connection:
             return int((await connection.execute(query)).scalar_one())
 
     async def _condition(self, held: Held, type: str, status: Any, reason: str, message: str) -> Tenant:
@@ -376,6 +374,6 @@ def _all_true(tenant: Tenant, now: datetime) -> Any:
 
 
 @asynccontextmanager
-async def _hold(engine: AsyncEngine, tenant_id: UUID, fence: int, owner: str) -> AsyncIterator[Held]:
-    async with transaction(engine, actor=owner, source=TriggerSource.SUPERVISOR) as tx:
+async def _hold(database: AsyncEngine, tenant_id: UUID, fence: int, owner: str) -> AsyncIterator[Held]:
+    async with transaction(database, actor=owner, source=TriggerSource.SUPERVISOR) as tx:
         yield Held(tx, await tenants.lock_owned(tx, tenant_id, fence))

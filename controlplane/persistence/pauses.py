@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from controlplane.lifecycle.conditions import with_condition
 from controlplane.model import Tenant
 from controlplane.persistence import tenants
-from controlplane.persistence.engine import single
-from controlplane.persistence.tables import freezes
+from controlplane.persistence.database import single
+from controlplane.persistence.tables import pauses
 from controlplane.persistence.transaction import Transaction, transaction
 
 
@@ -28,24 +28,24 @@ async def resume(tx: Transaction, tenant: Tenant) -> Tenant:
     return await _set(tx, tenant, False, "tenant.resumed", ("true" if synced else "false", "Resumed", ""))
 
 
-async def freeze(engine: AsyncEngine, scope: str, *, actor: str) -> None:
-    """Pause `all`, or `provider:<name>`. Frozen again is success."""
-    async with transaction(engine, actor=actor) as tx:
-        await tx.connection.execute(upsert(freezes).values(scope=scope).on_conflict_do_nothing())
-        tx.record("freeze.set", message=scope)
+async def pause_scope(database: AsyncEngine, scope: str, *, actor: str) -> None:
+    """Pause `all`, or `provider:<name>`. Paused again is success."""
+    async with transaction(database, actor=actor) as tx:
+        await tx.connection.execute(upsert(pauses).values(scope=scope).on_conflict_do_nothing())
+        tx.record("pause.set", message=scope)
 
 
-async def thaw(engine: AsyncEngine, scope: str, *, actor: str) -> None:
-    """Undo it; the supervisor's next sweep finds what is due. Not frozen is success."""
-    async with transaction(engine, actor=actor) as tx:
-        await tx.connection.execute(delete(freezes).where(freezes.c.scope == scope))
-        tx.record("freeze.lifted", message=scope)
+async def resume_scope(database: AsyncEngine, scope: str, *, actor: str) -> None:
+    """Undo it; the supervisor's next sweep finds what is due. Not paused is success."""
+    async with transaction(database, actor=actor) as tx:
+        await tx.connection.execute(delete(pauses).where(pauses.c.scope == scope))
+        tx.record("pause.lifted", message=scope)
 
 
-async def scopes(engine: AsyncEngine) -> list[str]:
-    """What is frozen beside single tenants."""
-    async with single(engine) as connection:
-        return list((await connection.execute(select(freezes.c.scope).order_by(freezes.c.scope))).scalars())
+async def scopes(database: AsyncEngine) -> list[str]:
+    """What is paused apart from single tenants."""
+    async with single(database) as connection:
+        return list((await connection.execute(select(pauses.c.scope).order_by(pauses.c.scope))).scalars())
 
 
 async def _set(tx: Transaction, tenant: Tenant, paused: bool, event: str, synced: tuple[str, str, str]) -> Tenant:

@@ -5,13 +5,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import Placement
 from controlplane.persistence import rows
-from controlplane.persistence.engine import single
+from controlplane.persistence.database import single
 from controlplane.persistence.tables import placements
 
 
-async def of_execution(engine: AsyncEngine, execution_id: str) -> Placement | None:
+async def of_execution(database: AsyncEngine, execution_id: str) -> Placement | None:
     """The resource that this execution made, or is about to make."""
     query = select(placements).where(placements.c.execution_id == execution_id)
-    async with single(engine) as connection:
+    async with single(database) as connection:
         row = (await connection.execute(query)).mappings().first()
     return rows.placement(row) if row else None

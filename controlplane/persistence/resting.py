@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import Endpoint, HealthSpec, PlacementState, Status
 from controlplane.persistence import rows
-from controlplane.persistence.engine import single
+from controlplane.persistence.database import single
 from controlplane.persistence.fleet import TenantKey, unfinished
 from controlplane.persistence.tables import executions, placements, tenants
-from controlplane.persistence.tenants import frozen
+from controlplane.persistence.tenants import is_paused
 from controlplane.ports import Resource, ResourceState
 
 
@@ -32,8 +32,8 @@ class Serving:
 
     tenant: TenantKey
     execution_id: str
-    provider: str
-    engine_identity: str
+    platform: str
+    platform_identity: str
     endpoints: tuple[Endpoint, ...]
     """As the row tells them."""
     resource_id: str | None
@@ -51,7 +51,7 @@ class Serving:
         """How that one differs from what it should be."""
         if resource is None:
             return Drift.GONE
-        if resource.ownership.spec_hash != self.spec_hash:
+        if resource.origin.spec_hash != self.spec_hash:
             return Drift.CHANGED
         return Drift.STOPPED if resource.state is ResourceState.STOPPED else None
 
@@ -60,12 +60,12 @@ def by_execution(listed: Iterable[Resource]) -> Mapping[str, Sequence[Resource]]
     """More than one of an execution: somebody copied it, with our labels."""
     found = defaultdict[str, list[Resource]](list)
     for resource in listed:
-        found[resource.ownership.execution].append(resource)
+        found[resource.origin.execution_id].append(resource)
     return found
 
 
-async def resting(engine: AsyncEngine, *providers: str) -> list[Serving]:
-    """Tenants with a serving execution, nothing queued or active, not frozen, and no deletion asked for: those that
+async def resting(database: AsyncEngine, *providers: str) -> list[Serving]:
+    """Tenants with a serving execution, nothing queued or active, not paused, and no deletion asked for: those that
     these providers serve, or all."""
     serving = executions.alias("serving")
     query = (
@@ -77,8 +77,8 @@ async def resting(engine: AsyncEngine, *providers: str) -> list[Serving]:
             tenants.c.serving_execution,
             serving.c.spec["health"].label("health"),
             serving.c.spec_hash,
-            placements.c.provider,
-            placements.c.engine_identity,
+            placements.c.platform.label("platform"),
+            placements.c.platform_identity.label("platform_identity"),
             tenants.c.observed,
             placements.c.resource_id,
         )
@@ -87,19 +87,19 @@ async def resting(engine: AsyncEngine, *providers: str) -> list[Serving]:
         .where(
             tenants.c.deletion_requested_at.is_(None),
             tenants.c.status != Status.DELETED,
-            ~frozen(),
+            ~is_paused(),
             placements.c.state.in_((PlacementState.INTENDED, PlacementState.PLACED)),
             ~unfinished(),
-            placements.c.provider.in_(providers) if providers else true(),
+            placements.c.platform.in_(providers) if providers else true(),
         )
     )
-    async with single(engine) as connection:
+    async with single(database) as connection:
         return [
             Serving(
                 tenant=TenantKey(row.id, row.name),
                 execution_id=row.serving_execution,
-                provider=row.provider,
-                engine_identity=row.engine_identity,
+                platform=row.platform,
+                platform_identity=row.platform_identity,
                 endpoints=rows.observed(row.observed).endpoints,
                 resource_id=row.resource_id,
                 spec_hash=row.spec_hash,

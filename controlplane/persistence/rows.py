@@ -14,8 +14,8 @@ from controlplane.model import (
     Event,
     Execution,
     ExecutionState,
-    Freeze,
     Observed,
+    Pause,
     Placement,
     PlacementState,
     Status,
@@ -30,7 +30,7 @@ from controlplane.model import (
 )
 
 Row = Mapping[Any, Any]
-"""By column name."""
+"""By the name of the column in the database, which differs from its key in `tables` for some."""
 
 
 def part(row: RowMapping, prefix: str) -> Row:
@@ -51,10 +51,10 @@ def tenant(row: Row) -> Tenant:
         status_message=row["status_message"],
         conditions=tuple(_condition(item) for item in row["conditions"]),
         observed=observed(row["observed"]),
-        current_execution=row["current_execution"],
+        newest_execution=row["current_execution"],
         serving_execution=row["serving_execution"],
         version=row["version"],
-        paused=row.get("frozen", row["paused"]),
+        paused=row.get("is_paused", row["paused"]),
         epoch=row["epoch"],
         fence=row["fence"],
         lease_owner=row["lease_owner"],
@@ -63,7 +63,7 @@ def tenant(row: Row) -> Tenant:
         updated_at=row["updated_at"],
         deletion_requested_at=row["deletion_requested_at"],
         deleted_at=row["deleted_at"],
-        frozen=Freeze(row["frozen_by"], row["frozen_since"]) if row.get("frozen_by") else None,
+        pause=Pause(row["paused_by"], row["paused_since"]) if row.get("paused_by") else None,
     )
 
 
@@ -77,7 +77,7 @@ def execution(row: Row) -> Execution:
         run=row["run"],
         state=ExecutionState(row["state"]),
         sub_state=SubState(row["sub_state"]) if row["sub_state"] else None,
-        provider=row["provider"],
+        engine=row["provider"],
         provider_ref=row["provider_ref"],
         spec=TenantSpec.model_validate(row["spec"]),
         trigger_source=TriggerSource(row["trigger_source"]),
@@ -113,8 +113,8 @@ def placement(row: Row) -> Placement:
     return Placement(
         execution_id=row["execution_id"],
         tenant_id=row["tenant_id"],
-        provider=row["provider"],
-        engine_identity=row["engine_identity"],
+        platform=row["provider"],
+        platform_identity=row["engine_identity"],
         generation=row["generation"],
         run=row["run"],
         name=row["name"],

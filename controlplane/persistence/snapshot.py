@@ -1,42 +1,26 @@
 """The rows of one tenant that decisions are made on, read in one statement: of one moment, in one round trip."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, and_, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from controlplane.model import ACTIVE, Execution, ExecutionState, Lifecycle, Placement, PlacementState, Tenant
+from controlplane.model import ACTIVE, ExecutionState, PlacementState, TenantRows
 from controlplane.persistence import rows
 from controlplane.persistence.executions import steps_of
 from controlplane.persistence.tables import executions, placements, prefixed, tenants
-from controlplane.persistence.tenants import frozen
+from controlplane.persistence.tenants import is_paused
 
 UNFINISHED = (ExecutionState.QUEUED, *ACTIVE)
 LIVE_PLACEMENTS = (PlacementState.INTENDED, PlacementState.PLACED)
 
 
-@dataclass(frozen=True, slots=True)
-class Related:
-    """A tenant, those of its executions that still matter, what they placed, and the database's clock."""
-
-    tenant: Tenant
-    executions: tuple[Execution, ...]
-    """In (generation, run) order: current, serving, unfinished, those with a live placement, and those asked for."""
-    placements: tuple[Placement, ...]
-    """The live ones, in the same order."""
-    now: datetime
-
-    def find(self, id: str | None) -> Execution | None:
-        return next((execution for execution in self.executions if execution.id == id), None)
-
-
 _RELATED = (
     select(
         tenants,
-        frozen(),
+        is_paused(),
         func.clock_timestamp().label("db_now"),
         *prefixed(executions, "x_"),
         *prefixed(placements, "p_"),
@@ -50,7 +34,7 @@ _RELATED = (
     .order_by(executions.c.generation, executions.c.run)
 )
 _MATTERS = (
-    executions.c.id == tenants.c.current_execution,
+    executions.c.id == tenants.c.newest_execution,
     executions.c.id == tenants.c.serving_execution,
     executions.c.state.in_(UNFINISHED),
     placements.c.execution_id.is_not(None),
@@ -64,17 +48,17 @@ _OF_EXECUTION = _RELATED.where(
 )
 
 
-async def of_execution(connection: AsyncConnection, id: str) -> Related | None:
+async def of_execution(connection: AsyncConnection, id: str) -> TenantRows | None:
     """The tenant whose execution that is; that execution is among them whether it matters or not. None: there is no
     such execution."""
     return await _related(connection, _OF_EXECUTION, id)
 
 
-async def _related(connection: AsyncConnection, query: Select[Any], key: UUID | str) -> Related | None:
+async def _related(connection: AsyncConnection, query: Select[Any], key: UUID | str) -> TenantRows | None:
     found = (await connection.execute(query, {"key": key})).mappings().all()
     if not found:
         return None
-    return Related(
+    return TenantRows(
         tenant=rows.tenant(found[0]),
         executions=tuple(rows.execution(rows.part(row, "x_")) for row in found),
         placements=tuple(rows.placement(rows.part(row, "p_")) for row in found if row["p_execution_id"] is not None),
@@ -82,16 +66,11 @@ async def _related(connection: AsyncConnection, query: Select[Any], key: UUID | 
     )
 
 
-async def load(connection: AsyncConnection, tenant_id: UUID) -> Lifecycle | None:
+async def load(connection: AsyncConnection, tenant_id: UUID) -> TenantRows | None:
     """What `reconcile` decides on, or None where there is no such tenant."""
     found = await _related(connection, _OF_TENANT, tenant_id)
     if found is None:
         return None
-    active = next((execution for execution in found.executions if execution.state.active), None)
-    return Lifecycle(
-        tenant=found.tenant,
-        executions=found.executions,
-        steps=await steps_of(connection, active.id) if active is not None else (),
-        placements=found.placements,
-        now=found.now,
-    )
+    if found.active is None:
+        return found
+    return replace(found, steps=await steps_of(connection, found.active.id))

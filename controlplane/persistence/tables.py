@@ -1,4 +1,7 @@
-"""The tables. Timestamps are the database's own; JSON is jsonb; states are text and checked by the model."""
+"""The tables. Timestamps are the database's own; JSON is jsonb; states are text and checked by the model.
+
+A column with a `key` has an older name in the database than in the code.
+"""
 
 from typing import Any
 
@@ -66,7 +69,7 @@ tenants = Table(
     Column("status_message", Text, nullable=False, server_default=""),
     Column("conditions", JSONB, nullable=False, server_default=text("'[]'")),
     Column("observed", JSONB, nullable=False, server_default=text("'{}'")),
-    Column("current_execution", Text, nullable=False),
+    Column("current_execution", Text, key="newest_execution", nullable=False),
     Column("serving_execution", Text),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("paused", Boolean, nullable=False, server_default=text("false")),
@@ -95,7 +98,7 @@ executions = Table(
     Column("run", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("sub_state", Text),
-    Column("provider", Text, nullable=False),
+    Column("provider", Text, key="engine", nullable=False),
     Column("provider_ref", Text),
     Column("input", JSONB, nullable=False),
     Column("spec", JSONB, nullable=False),
@@ -138,8 +141,8 @@ placements = Table(
     metadata,
     Column("execution_id", Text, ForeignKey("executions.id"), primary_key=True),
     Column("tenant_id", UUID, ForeignKey("tenants.id"), nullable=False),
-    Column("provider", Text, nullable=False),
-    Column("engine_identity", Text, nullable=False),
+    Column("provider", Text, key="platform", nullable=False),
+    Column("engine_identity", Text, key="platform_identity", nullable=False),
     Column("generation", Integer, nullable=False),
     Column("run", Integer, nullable=False),
     Column("name", Text, nullable=False),
@@ -206,7 +209,7 @@ heartbeats = Table(
     _timestamp("at", default=True),
 )
 
-freezes = Table(
+pauses = Table(
     "freezes",
     metadata,
     Column("scope", Text, primary_key=True),  # all | provider:<name>, of compute or workflow

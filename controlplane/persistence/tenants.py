@@ -13,44 +13,44 @@ from controlplane.lifecycle.conditions import with_condition
 from controlplane.lifecycle.transitions import Cause, move
 from controlplane.model import Execution, Status, Tenant
 from controlplane.persistence import rows
-from controlplane.persistence.engine import single
-from controlplane.persistence.tables import executions, freezes, prefixed, tenants
+from controlplane.persistence.database import single
+from controlplane.persistence.tables import executions, pauses, prefixed, tenants
 from controlplane.persistence.transaction import Transaction
 
-_current = executions.alias("current")
+_newest = executions.alias("newest_execution")
 
 
 def _holds(providers: Iterable[ColumnElement[str] | str]) -> ColumnElement[bool]:
-    """Of a row of `freezes`: it holds whoever is on one of these providers."""
-    scopes = [freezes.c.scope == func.concat("provider:", name) for name in providers]
-    return or_(freezes.c.scope == "all", *scopes)
+    """Of a row of `pauses`: it holds whoever is on one of these providers."""
+    scopes = [pauses.c.scope == func.concat("provider:", name) for name in providers]
+    return or_(pauses.c.scope == "all", *scopes)
 
 
 def _own_providers() -> tuple[ColumnElement[str], ColumnElement[str]]:
     """Its compute provider, and its engine: that of its spec, else that of its newest execution."""
-    newest = select(_current.c.provider).where(_current.c.id == tenants.c.current_execution)
+    newest = select(_newest.c.engine).where(_newest.c.id == tenants.c.newest_execution)
     engine = newest.correlate(tenants).scalar_subquery()
     spec = tenants.c.spec
     return spec["compute"]["provider"].astext, func.coalesce(spec["workflow"]["provider"].astext, engine)
 
 
-def frozen() -> ColumnElement[bool]:
+def is_paused() -> ColumnElement[bool]:
     """Paused itself, or all are, or the compute or workflow provider of it is."""
-    return or_(tenants.c.paused, exists().where(_holds(_own_providers())).correlate(tenants)).label("frozen")
+    return or_(tenants.c.paused, exists().where(_holds(_own_providers())).correlate(tenants)).label("is_paused")
 
 
-def freeze_columns(*providers: str) -> list[ColumnElement[Any]]:
+def pause_columns(*providers: str) -> list[ColumnElement[Any]]:
     """For `rows.tenant`: what holds the tenant beside itself. `providers`: of one whose row is being inserted; a
     subquery in RETURNING would not see it, and read the whole table instead."""
     held = _holds(providers or _own_providers())
     return [
         select(column).where(held).correlate(tenants).scalar_subquery().label(name)
-        for name, column in (("frozen_by", func.min(freezes.c.scope)), ("frozen_since", func.min(freezes.c.at)))
+        for name, column in (("paused_by", func.min(pauses.c.scope)), ("paused_since", func.min(pauses.c.at)))
     ]
 
 
 # Built once: putting a statement together costs about as much as running it.
-_ROW = select(tenants, *freeze_columns(), func.clock_timestamp().label("db_now"))
+_ROW = select(tenants, *pause_columns(), func.clock_timestamp().label("db_now"))
 _LOCK = _ROW.where(tenants.c.id == bindparam("key")).with_for_update()
 _LOCK_OF_EXECUTION = _ROW.where(
     tenants.c.id == select(executions.c.tenant_id).where(executions.c.id == bindparam("key")).scalar_subquery()
@@ -160,8 +160,8 @@ class TenantView:
 def _views() -> Select[Any]:
     """Tenants joined with their current executions, the latter's columns prefixed `x_`."""
     of_execution = prefixed(executions, "x_")
-    return select(tenants, *freeze_columns(), *of_execution).join(
-        executions, executions.c.id == tenants.c.current_execution
+    return select(tenants, *pause_columns(), *of_execution).join(
+        executions, executions.c.id == tenants.c.newest_execution
     )
 
 
@@ -169,20 +169,20 @@ def _view(row: RowMapping) -> TenantView:
     return TenantView(rows.tenant(row), rows.execution(rows.part(row, "x_")))
 
 
-async def get(engine: AsyncEngine, name_or_id: str) -> TenantView | None:
+async def get(database: AsyncEngine, name_or_id: str) -> TenantView | None:
     """By name: the live tenant, else the newest deleted one of that name (the API answers 410). By UUID: any."""
     try:
         condition: ColumnElement[bool] = tenants.c.id == UUID(name_or_id)
     except ValueError:
         condition = tenants.c.name == name_or_id
     query = _views().where(condition).order_by(tenants.c.deleted_at.desc().nulls_first(), tenants.c.created_at.desc())
-    async with single(engine) as connection:
+    async with single(database) as connection:
         row = (await connection.execute(query.limit(1))).mappings().first()
     return _view(row) if row else None
 
 
 async def page(
-    engine: AsyncEngine,
+    database: AsyncEngine,
     *,
     statuses: Sequence[Status] = (),
     labels: Mapping[str, str] | None = None,
@@ -204,5 +204,5 @@ async def page(
     if after is not None:
         conditions.append(tenants.c.name > after)
     query = _views().where(and_(*conditions)).order_by(tenants.c.name).limit(limit)
-    async with single(engine) as connection:
+    async with single(database) as connection:
         return [_view(row) for row in (await connection.execute(query)).mappings()]

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.errors import Refused
-from controlplane.persistence.engine import single
+from controlplane.persistence.database import single
 from controlplane.persistence.tables import tokens
 
 Role = Literal["admin", "operator", "viewer"]
@@ -50,7 +50,7 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-async def find(engine: AsyncEngine, token: str) -> Token | None:
+async def find(database: AsyncEngine, token: str) -> Token | None:
     """The valid token with this secret: neither revoked nor expired.
 
     The comparison is of hashes, by the index: its timing tells nothing of the secret."""
@@ -60,7 +60,7 @@ async def find(engine: AsyncEngine, token: str) -> Token | None:
         tokens.c.revoked_at.is_(None),
         or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > func.clock_timestamp()),
     )
-    async with single(engine) as connection:
+    async with single(database) as connection:
         row = (await connection.execute(query)).first()
     return Token(row.id, row.name, cast(Role, row.role), None if row.left is None else float(row.left)) if row else None
 
@@ -105,12 +105,12 @@ async def revoke(connection: AsyncConnection, name: str) -> TokenRecord | None:
     return _record(row) if row else None
 
 
-async def page(engine: AsyncEngine, *, after: str | None = None, limit: int) -> list[TokenRecord]:
+async def page(database: AsyncEngine, *, after: str | None = None, limit: int) -> list[TokenRecord]:
     """In name order, those after the name `after` (keyset)."""
     query = select(*_SHOWN).order_by(tokens.c.name).limit(limit)
     if after is not None:
         query = query.where(tokens.c.name > after)
-    async with single(engine) as connection:
+    async with single(database) as connection:
         return [_record(row) for row in (await connection.execute(query)).mappings()]
 
 

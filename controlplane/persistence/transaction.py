@@ -124,7 +124,7 @@ class Transaction:
 
 @asynccontextmanager
 async def transaction(
-    engine: AsyncEngine,
+    database: AsyncEngine,
     *,
     actor: str | None = None,
     request_id: str | None = None,
@@ -132,7 +132,7 @@ async def transaction(
 ) -> AsyncIterator[Transaction]:
     """Commits at the end of the block, rolls back when it raises. `actor`: who did it (token name, owner); `source`:
     what made them do it."""
-    async with engine.begin() as connection:
+    async with database.begin() as connection:
         tx = Transaction(connection, actor=actor, request_id=request_id, source=source)
         yield tx
         await tx.flush()

@@ -6,13 +6,17 @@ implements `TenantDirectory` and `StepRunner`. Every verb is idempotent: observe
 
 from controlplane.ports.clock import Clock
 from controlplane.ports.compute import (
+    OWNER_LABEL,
+    TENANT_ID_LABEL,
+    TENANT_LABEL,
     Change,
     ComputeProvider,
     DesiredResource,
     ExecutionGate,
     KeepsBelongings,
     ListsBelongings,
-    Ownership,
+    Origin,
+    PlatformHealth,
     Prober,
     ProbeResult,
     ProvidesLogs,
@@ -41,6 +45,9 @@ from controlplane.ports.workflow import (
 )
 
 __all__ = [
+    "OWNER_LABEL",
+    "TENANT_ID_LABEL",
+    "TENANT_LABEL",
     "Change",
     "Clock",
     "ComputeProvider",
@@ -51,7 +58,8 @@ __all__ = [
     "ExecutionStore",
     "KeepsBelongings",
     "ListsBelongings",
-    "Ownership",
+    "Origin",
+    "PlatformHealth",
     "ProbeResult",
     "Prober",
     "ProviderHealth",

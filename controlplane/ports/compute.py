@@ -30,51 +30,64 @@ class ExecutionGate(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ownership:
-    """The labels every resource of ours carries from its creation. `owner` is the installation id."""
+PlatformHealth = Literal["healthy", "unhealthy", "starting"]
+"""What a platform itself says of a resource."""
 
-    owner: str
-    tenant: str
+OWNER_LABEL = "landlord.owner"
+TENANT_LABEL = "landlord.tenant"
+TENANT_ID_LABEL = "landlord.tenant-id"
+GENERATION_LABEL = "landlord.generation"
+RUN_LABEL = "landlord.run"
+EXECUTION_LABEL = "landlord.execution"
+SPEC_HASH_LABEL = "landlord.spec-hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a resource comes from: installation, tenant and execution. Each resource carries it as labels from its
+    creation on."""
+
+    installation_id: str
+    tenant_name: str
     tenant_id: UUID
     generation: int
     run: int
-    execution: str
+    execution_id: str
     spec_hash: str
 
     @property
     def name(self) -> str:
         """The resource's name: never used twice."""
-        return resource_name(self.tenant, self.tenant_id, self.generation, self.run)
+        return resource_name(self.tenant_name, self.tenant_id, self.generation, self.run)
 
     @property
     def order(self) -> tuple[int, int]:
         return self.generation, self.run
 
-    def labels(self, prefix: str = "landlord.") -> dict[str, str]:
+    def labels(self) -> dict[str, str]:
         """`landlord.owner`, `.tenant`, `.tenant-id`, `.generation`, `.run`, `.execution`, `.spec-hash`."""
         return {
-            f"{prefix}owner": self.owner,
-            f"{prefix}tenant": self.tenant,
-            f"{prefix}tenant-id": str(self.tenant_id),
-            f"{prefix}generation": str(self.generation),
-            f"{prefix}run": str(self.run),
-            f"{prefix}execution": self.execution,
-            f"{prefix}spec-hash": self.spec_hash,
+            OWNER_LABEL: self.installation_id,
+            TENANT_LABEL: self.tenant_name,
+            TENANT_ID_LABEL: str(self.tenant_id),
+            GENERATION_LABEL: str(self.generation),
+            RUN_LABEL: str(self.run),
+            EXECUTION_LABEL: self.execution_id,
+            SPEC_HASH_LABEL: self.spec_hash,
         }
 
     @classmethod
-    def from_labels(cls, labels: Mapping[str, str], prefix: str = "landlord.") -> "Ownership | None":
+    def from_labels(cls, labels: Mapping[str, str]) -> "Origin | None":
         """What the labels say, or None where they are not (or not all, or not validly) ours."""
         try:
             return cls(
-                owner=labels[f"{prefix}owner"],
-                tenant=labels[f"{prefix}tenant"],
-                tenant_id=UUID(labels[f"{prefix}tenant-id"]),
-                generation=int(labels[f"{prefix}generation"]),
-                run=int(labels[f"{prefix}run"]),
-                execution=labels[f"{prefix}execution"],
-                spec_hash=labels[f"{prefix}spec-hash"],
+                installation_id=labels[OWNER_LABEL],
+                tenant_name=labels[TENANT_LABEL],
+                tenant_id=UUID(labels[TENANT_ID_LABEL]),
+                generation=int(labels[GENERATION_LABEL]),
+                run=int(labels[RUN_LABEL]),
+                execution_id=labels[EXECUTION_LABEL],
+                spec_hash=labels[SPEC_HASH_LABEL],
             )
         except (KeyError, ValueError):
             return None
@@ -84,7 +97,7 @@ class Ownership:
 class DesiredResource:
     """What an execution wants to exist: whose it is, the provider's config, and how its health is told."""
 
-    ownership: Ownership
+    origin: Origin
     config: Mapping[str, Any]
     health: HealthSpec
 
@@ -105,10 +118,10 @@ class Resource:
 
     id: str
     name: str
-    ownership: Ownership
+    origin: Origin
     state: ResourceState
     endpoints: tuple[Endpoint, ...] = ()
-    platform_health: Literal["healthy", "unhealthy", "starting"] | None = None
+    platform_health: PlatformHealth | None = None
     """The platform's own verdict (Docker HEALTHCHECK, ECS rollout); None where it has none."""
     detail: str = ""
     """For a person, when it does not run: exit code, last line of its log, stop reason."""
@@ -141,7 +154,7 @@ class ComputeProvider(Protocol):
     async def identity(self) -> str:
         """Which engine this is (Docker `info.ID`, machine id, account and region). Cached once known.
 
-        Raises EngineUnavailable."""
+        Raises Unavailable."""
         ...
 
     def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
@@ -149,7 +162,7 @@ class ComputeProvider(Protocol):
         this provider cannot do it (`health.exec` without RunsExecProbes). No I/O: the API calls it in a request."""
         ...
 
-    def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
+    def diff(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         """The difference between two configs, defaults filled in. No I/O."""
         ...
 
@@ -166,18 +179,18 @@ class ComputeProvider(Protocol):
         Raises NotCurrent (with `made`, the id of what this call created), NameConflict, Retryable, Terminal."""
         ...
 
-    async def observe(self, ownership: Ownership) -> Resource | None:
-        """The resource of that name, if it is there and its labels are equal to `ownership`, else None.
+    async def observe(self, origin: Origin) -> Resource | None:
+        """The resource of that name, if it is there and its labels are equal to `origin`, else None.
 
-        Raises NameConflict where the name belongs to somebody else, EngineUnavailable."""
+        Raises NameConflict where the name belongs to somebody else, Unavailable."""
         ...
 
     async def inspect(self, resource_id: str) -> Resource | None:
-        """By immutable id; None where it does not exist. Raises EngineUnavailable."""
+        """By immutable id; None where it does not exist. Raises Unavailable."""
         ...
 
-    async def list_owned(self, owner: str, tenant_id: UUID | None = None) -> list[Resource]:
-        """Everything that bears our owner label, complete or an error. Raises EngineUnavailable."""
+    async def list_owned(self, installation_id: str, tenant_id: UUID | None = None) -> list[Resource]:
+        """Everything that bears our owner label, complete or an error. Raises Unavailable."""
         ...
 
     async def start(self, resource_id: str) -> None:
@@ -216,7 +229,7 @@ class RunsExecProbes(Protocol):
 class KeepsBelongings(Protocol):
     """Capability: what is the tenant's own and outlives its resources (named volumes, a network)."""
 
-    async def forget(self, owner: str, tenant_id: UUID) -> None:
+    async def forget(self, installation_id: str, tenant_id: UUID) -> None:
         """Remove it all; called once the tenant's last resource is gone for good. Nothing there is success.
 
         Raises Retryable while something still uses it."""
@@ -228,8 +241,8 @@ class ListsBelongings(KeepsBelongings, Protocol):
     """Capability: whose belongings there are, in a call or two, so that the sweep finds what came after the tenant's
     end: of a step that slept over the delete and died before it had made its resource."""
 
-    async def keepers(self, owner: str) -> Collection[UUID]:
-        """Ids of that owner's tenants that have belongings, complete or an error. Raises EngineUnavailable."""
+    async def tenants_with_belongings(self, installation_id: str) -> Collection[UUID]:
+        """Ids of that owner's tenants that have belongings, complete or an error. Raises Unavailable."""
         ...
 
 

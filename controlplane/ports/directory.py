@@ -27,7 +27,7 @@ class TenantDirectory(Protocol):
         ...
 
     async def live(self) -> list[str]:
-        """Names of the tenants whose actors live in this cluster. Raises EngineUnavailable."""
+        """Names of the tenants whose actors live in this cluster. Raises Unavailable."""
         ...
 
     async def ray_health(self) -> ProviderHealth:

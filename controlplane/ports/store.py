@@ -12,14 +12,14 @@ from controlplane.model import (
     StepName,
     Tenant,
 )
-from controlplane.ports.compute import Ownership
+from controlplane.ports.compute import Origin
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
     """What a runner reads of its execution: rows, at this moment."""
 
-    owner: str
+    installation_id: str
     """Installation id."""
     tenant: Tenant
     execution: Execution
@@ -38,15 +38,15 @@ class RunContext:
         return self.tenant.serving_execution == self.execution.id
 
     @property
-    def ownership(self) -> Ownership:
+    def origin(self) -> Origin:
         """Whose a resource made by this execution is."""
-        return Ownership(
-            owner=self.owner,
-            tenant=self.tenant.name,
+        return Origin(
+            installation_id=self.installation_id,
+            tenant_name=self.tenant.name,
             tenant_id=self.tenant.id,
             generation=self.execution.generation,
             run=self.execution.run,
-            execution=self.execution.id,
+            execution_id=self.execution.id,
             spec_hash=self.execution.spec.hash,
         )
 
@@ -70,7 +70,7 @@ class ExecutionStore(Protocol):
         """True once its resource may go: it is not serving, and its row is stopping or terminal. A stable fact."""
         ...
 
-    async def intend(self, context: RunContext, provider: str, engine_identity: str, name: str) -> bool:
+    async def intend(self, context: RunContext, provider: str, platform_identity: str, name: str) -> bool:
         """Record the placement before the effect. False: no longer current."""
         ...
 

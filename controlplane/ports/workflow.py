@@ -89,7 +89,7 @@ class WorkflowProvider(Protocol):
         """Register what the engine must know. Idempotent; repeated at start and after the engine came back."""
         ...
 
-    async def start(self, order: ExecutionInput) -> Started:
+    async def start(self, request: ExecutionInput) -> Started:
         """Start it, or say that it was started before. Idempotent by execution id, also concurrently.
 
         Raises Retryable (the engine is down: it may or may not have started) or Terminal (it refused)."""
@@ -137,7 +137,7 @@ class StepRunner(Protocol):
     """Runs one step where it should run and be seen (an actor's named call of itself); given to engines that run in
     the owner."""
 
-    async def __call__(self, order: ExecutionInput, step: StepName, signals: StepSignals) -> None:
+    async def __call__(self, request: ExecutionInput, step: StepName, signals: StepSignals) -> None:
         """Returns when the step is done. Raises what the step raised: NotCurrent, Retryable, Terminal."""
         ...
 

@@ -1,5 +1,5 @@
 """One attempt at one step, recorded: by the embedded engine (`Record`) and by runners outside the tenant's actor, which
-are Restate's handler and step workers (`Attempts`).
+are Restate's handler and step workers (`StepAttempts`).
 
 The engine owns order, pauses and repetition; the rows own the count. So an outcome is a value that an engine's adapter
 turns into that engine's words, and only a store that does not answer is an exception: then nothing is known, and the
@@ -59,7 +59,7 @@ class StepVerbs(Protocol):
     async def probe_once(self, execution_id: str, before: Probes) -> Probes: ...
 
 
-class Record:
+class AttemptLog:
     """Attempts in the rows: counted at their intent, judged, and spaced. Promises: at most `max_attempts` that fail for
     each step of an execution, whichever runners make them, but of `retire_previous` as many as it takes: a tenant is
     `ready` once the replaced resource is gone; none is counted whose runner died; an error that is not ours
@@ -80,14 +80,14 @@ class Record:
         self._backoff = backoff or Backoff()
         self._random = random or Random()
 
-    async def attempt(self, execution_id: str, step: StepName, work: Callable[[Step], Awaitable[Probes]]) -> Outcome:
+    async def run(self, execution_id: str, step: StepName, work: Callable[[Step], Awaitable[Probes]]) -> Outcome:
         """Do `work`, given the attempt's row. Raises what the store raises when the rows cannot be read or written."""
         bounded = step is not StepName.RETIRE_PREVIOUS
         begun = await self._store.step_started(execution_id, step)
         if begun is None:
             return self._stopped(execution_id)
         if bounded and begun.attempts > self._max_attempts and begun.error is not None:
-            # It had its attempts: an order that came twice, after the first one had failed for good.
+            # It had its attempts: a request that came twice, after the first one had failed for good.
             return await self._failed(execution_id, step, begun.error, self._max_attempts)
         try:
             probes = await work(begun)
@@ -124,7 +124,7 @@ class Record:
         return Outcome(Verdict.STOPPED, f"{execution_id} is no longer current")
 
 
-class Attempts:
+class StepAttempts:
     """Makes attempts, as `Record` records them, for runners outside the tenant's actor."""
 
     def __init__(
@@ -137,7 +137,7 @@ class Attempts:
         backoff: Backoff | None = None,
         random: Random | None = None,
     ) -> None:
-        self._record = Record(store, clock, max_attempts=max_attempts, backoff=backoff, random=random)
+        self._log = AttemptLog(store, clock, max_attempts=max_attempts, backoff=backoff, random=random)
         self._steps = steps
         self._clock = clock
 
@@ -150,7 +150,7 @@ class Attempts:
             await self._steps.run(execution_id, step, _Alone(self._clock))
             return DONE
 
-        return await self._record.attempt(execution_id, step, work)
+        return await self._log.run(execution_id, step, work)
 
 
 class _Alone:

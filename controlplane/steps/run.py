@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from controlplane.errors import (
     DeadlineExceeded,
-    EngineUnavailable,
     LandlordError,
     NotCurrent,
     ProviderNotEnabled,
     Retryable,
+    Unavailable,
 )
 from controlplane.failpoints import Failpoints
 from controlplane.model import Execution, Observed, Placement, Status, StepName
@@ -63,18 +63,18 @@ class Steps:
         prober: Prober,
         clock: Clock,
         failpoints: Failpoints,
-        lost_engines: Collection[str] = (),
+        lost_platforms: Collection[str] = (),
         *,
         timeout_seconds: float = 600.0,
     ) -> None:
-        """`lost_engines`: identities of those that are gone for good, with all that they held. `timeout_seconds`: for
+        """`lost_platforms`: identities of those that are gone for good, with all that they held. `timeout_seconds`: for
         one attempt at a step; wait_healthy has the deadline of its spec instead."""
         self._store = store
         self._compute = compute
         self._prober = prober
         self._clock = clock
         self._failpoints = failpoints
-        self._lost_engines = lost_engines
+        self._lost_platforms = lost_platforms
         self._timeout_seconds = timeout_seconds
         self._verbs: Mapping[StepName, Callable[[str, StepSignals], Awaitable[None]]] = {
             StepName.PLAN: self._plan,
@@ -112,13 +112,13 @@ class Steps:
         execution = context.execution
         compute = execution.spec.compute
         provider = self._provider(compute.provider)
-        ownership = context.ownership
-        if not await self._store.intend(context, compute.provider, await provider.identity(), ownership.name):
+        origin = context.origin
+        if not await self._store.intend(context, compute.provider, await provider.identity(), origin.name):
             raise self._not_current(execution.id)
         gate = _RowGate(self._store, self._failpoints, execution.id, lambda: self._step_aside(context))
         try:
             await self._failpoints.reach("apply_compute.before_effect")
-            resource = await provider.apply(DesiredResource(ownership, compute.config, execution.spec.health), gate)
+            resource = await provider.apply(DesiredResource(origin, compute.config, execution.spec.health), gate)
         except LandlordError as error:
             made = error.made if isinstance(error, NotCurrent) else None
             if made is not None and await self._store.removable(execution.id):
@@ -135,7 +135,7 @@ class Steps:
         if isinstance(provider, KeepsBelongings):
             context = await self._store.context(execution_id)
             if context.tenant.status is Status.DELETED:
-                await provider.forget(context.owner, context.tenant.id)
+                await provider.forget(context.installation_id, context.tenant.id)
 
     async def _step_aside(self, context: RunContext) -> bool:
         """Stop, never remove, the one that serves, where the new one needs what it holds: a fixed port, say."""
@@ -201,7 +201,7 @@ class Steps:
         """One look through the gate. What vanished is applied again."""
         await self._check_gate(context.execution.id)
         provider = self._provider(context.execution.spec.compute.provider)
-        resource = await provider.observe(context.ownership)
+        resource = await provider.observe(context.origin)
         if resource is None:
             resource = await self._apply(context)
         return resource, await self._prober.probe(resource, context.execution.spec.health)
@@ -209,7 +209,7 @@ class Steps:
     async def _start_again(self, context: RunContext) -> None:
         """A later attempt: what has exited gets another chance."""
         provider = self._provider(context.execution.spec.compute.provider)
-        resource = await provider.observe(context.ownership)
+        resource = await provider.observe(context.origin)
         if resource is not None and resource.state is ResourceState.STOPPED:
             await self._check_gate(context.execution.id)
             await provider.start(resource.id)
@@ -250,7 +250,7 @@ class Steps:
         for name in await self._store.providers_used(execution_id):
             provider = self._compute.get(name)
             if isinstance(provider, KeepsBelongings):
-                await provider.forget(context.owner, context.tenant.id)
+                await provider.forget(context.installation_id, context.tenant.id)
         for placement in context.placements:
             await self._store.removed(placement.execution_id)
 
@@ -263,19 +263,19 @@ class Steps:
             await self._remove(context, [p for p in context.placements if p.execution_id == execution.id])
 
     async def observe(self, execution: Execution) -> tuple[Resource | None, ProbeResult]:
-        """One look at what an execution made, without a gate. Raises EngineUnavailable where its engine does not answer
+        """One look at what an execution made, without a gate. Raises Unavailable where its engine does not answer
         or another one does."""
         context = await self._store.context(execution.id)
-        resource = await (await self._engine_of(context)).observe(context.ownership)
+        resource = await (await self._platform_of(context)).observe(context.origin)
         if resource is None:
-            return None, ProbeResult(healthy=False, detail=f"{context.ownership.name} is gone")
+            return None, ProbeResult(healthy=False, detail=f"{context.origin.name} is gone")
         return resource, await self._prober.probe(resource, execution.spec.health)
 
     async def restore(self, execution: Execution) -> None:
         """Start again what an execution made and what does not run."""
         context = await self._store.context(execution.id)
-        provider = await self._engine_of(context)
-        resource = await provider.observe(context.ownership)
+        provider = await self._platform_of(context)
+        resource = await provider.observe(context.origin)
         if resource is not None and resource.state in (ResourceState.STOPPED, ResourceState.CREATED):
             await provider.start(resource.id)
 
@@ -295,21 +295,21 @@ class Steps:
                 f"compute provider {name!r} is not enabled here", enabled=sorted(self._compute)
             ) from None
 
-    async def _engine_of(self, context: RunContext) -> ComputeProvider:
+    async def _platform_of(self, context: RunContext) -> ComputeProvider:
         """The provider of an execution, which is to be the engine that its resource was placed on: what another one
         shows is never acted on."""
         name = context.execution.spec.compute.provider
         provider = self._provider(name)
         for placement in context.placements:
-            lost = placement.engine_identity in self._lost_engines
+            lost = placement.platform_identity in self._lost_platforms
             if placement.execution_id == context.execution.id and not lost:
-                await self._same_engine(name, provider, placement.engine_identity)
+                await self._same_platform(name, provider, placement.platform_identity)
         return provider
 
     @staticmethod
-    async def _same_engine(name: str, provider: ComputeProvider, placed_on: str) -> None:
+    async def _same_platform(name: str, provider: ComputeProvider, placed_on: str) -> None:
         if (now := await provider.identity()) != placed_on:
-            raise EngineUnavailable(f"{name} is another engine ({now}) than the one that holds resources ({placed_on})")
+            raise Unavailable(f"{name} is another engine ({now}) than the one that holds resources ({placed_on})")
 
     async def _check_gate(self, execution_id: str) -> None:
         if not await self._store.current(execution_id):
@@ -324,7 +324,7 @@ class Steps:
         chosen = tuple(placements)
         executions = {placement.execution_id for placement in chosen}
         for resource, provider in await self._resources(context, chosen):
-            if resource.ownership.execution in executions:
+            if resource.origin.execution_id in executions:
                 await provider.destroy(resource.id)
         for placement in chosen:
             await self._store.removed(placement.execution_id)
@@ -336,14 +336,14 @@ class Steps:
 
         Raises Retryable where one of them is not enabled now, or is another engine than the one it was placed on."""
         found = []
-        for name, identity in sorted({(p.provider, p.engine_identity) for p in placements}):
-            if identity in self._lost_engines:
+        for name, identity in sorted({(p.platform, p.platform_identity) for p in placements}):
+            if identity in self._lost_platforms:
                 continue
             if name not in self._compute:
                 raise Retryable(f"compute provider {name!r}, which holds resources of this tenant, is not enabled")
             provider = self._compute[name]
-            await self._same_engine(name, provider, identity)
-            for resource in await provider.list_owned(context.owner, context.tenant.id):
+            await self._same_platform(name, provider, identity)
+            for resource in await provider.list_owned(context.installation_id, context.tenant.id):
                 found.append((resource, provider))
         return found
 

@@ -26,7 +26,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from controlplane.errors import EngineUnavailable, NotAvailableYet, Retryable
+from controlplane.errors import NotAvailableYet, Retryable, Unavailable
 from providers.aws.refusals import refused
 
 CONNECT_SECONDS = 3
@@ -108,7 +108,7 @@ class _Identity:
 def speaking(secrets: Iterable[str] = ()) -> Iterator[None]:
     """Calls to AWS; their errors become ours. `secrets`: values that no message may show.
 
-    Raises EngineUnavailable (no answer), NotAvailableYet (credentials, access, quota), Throttled, InvalidConfig,
+    Raises Unavailable (no answer), NotAvailableYet (credentials, access, quota), Throttled, InvalidConfig,
     Unsupported, Retryable, each with AWS's own `code`."""
     try:
         yield
@@ -118,7 +118,7 @@ def speaking(secrets: Iterable[str] = ()) -> Iterator[None]:
         message = str(answer.get("Message") or "no reason given")
         raise refused(error.operation_name, code_of(error), status, message, secrets) from None
     except (HTTPClientError, ConnectionError) as error:
-        raise EngineUnavailable(f"AWS does not answer: {_endpoint(error)}", code=type(error).__name__) from None
+        raise Unavailable(f"AWS does not answer: {_endpoint(error)}", code=type(error).__name__) from None
     except NoRegionError as error:
         raise NotAvailableYet(
             "no AWS region is set; set AWS_DEFAULT_REGION where the control plane runs", code=type(error).__name__

@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterable
 
 from controlplane.errors import (
-    EngineUnavailable,
     InvalidConfig,
     LandlordError,
     NotAvailableYet,
     Retryable,
     Throttled,
+    Unavailable,
     Unsupported,
 )
 from providers.kit.redaction import redact
@@ -90,5 +90,5 @@ def refused(operation: str, code: str, status: int, message: str, hidden: Iterab
     if code in INVALID:
         return InvalidConfig(f"ECS refuses the config ({operation}): {text}", code=code)
     if status >= 500:
-        return EngineUnavailable(f"AWS cannot answer now ({operation}: {text})", code=code)
+        return Unavailable(f"AWS cannot answer now ({operation}: {text})", code=code)
     return Retryable(f"AWS refused {operation}: {text}", code=code)

@@ -15,13 +15,15 @@ from uuid import UUID
 
 from pydantic import Field
 
-from controlplane.errors import EngineUnavailable, InvalidConfig, Retryable
+from controlplane.errors import InvalidConfig, Retryable, Unavailable
 from controlplane.model import Endpoint, HealthSpec, Strict
 from controlplane.ports import (
+    OWNER_LABEL,
     Change,
     DesiredResource,
     ExecutionGate,
-    Ownership,
+    Origin,
+    PlatformHealth,
     ProviderHealth,
     Resource,
     ResourceState,
@@ -35,7 +37,6 @@ REFUSED = "refused"
 """The cloud's own code for an instance that never starts."""
 
 Result = TypeVar("Result")
-Verdict = Literal["healthy", "unhealthy", "starting"]
 Verb = Literal["create", "start", "stop", "destroy", "find", "list"]
 Outcome = Literal["works", "fails", "times out"]
 """`times out` is ExecuteAndTimeout: the effect is done, and the caller is told that the engine does not answer."""
@@ -47,7 +48,7 @@ class FakeConfig(Strict):
 
     version: str = "1"
     env: dict[str, str] = Field(default_factory=dict)
-    health: list[Verdict] = Field(default=["healthy"])
+    health: list[PlatformHealth] = Field(default=["healthy"])
     refuses: str | None = None
 
 
@@ -65,7 +66,7 @@ class Instance:
 
 
 class Cloud(Protocol):
-    """The platform's calls. All raise EngineUnavailable by script or by chance. A name is taken once."""
+    """The platform's calls. All raise Unavailable by script or by chance. A name is taken once."""
 
     async def identity(self) -> str: ...
 
@@ -79,7 +80,7 @@ class Cloud(Protocol):
 
     async def find(self, name_or_id: str) -> Instance | None: ...
 
-    async def list(self, owner: str) -> list[Instance]: ...
+    async def list(self, installation_id: str) -> list[Instance]: ...
 
 
 class FakeCloud:
@@ -181,9 +182,10 @@ class FakeCloud:
 
         return await self._do("find", effect)
 
-    async def list(self, owner: str) -> "list[Instance]":
+    async def list(self, installation_id: str) -> "list[Instance]":
         return await self._do(
-            "list", lambda: [found for found in self._by_id.values() if found.labels.get("landlord.owner") == owner]
+            "list",
+            lambda: [found for found in self._by_id.values() if found.labels.get(OWNER_LABEL) == installation_id],
         )
 
     async def _do(self, verb: Verb, effect: Callable[[], Result]) -> Result:
@@ -192,10 +194,10 @@ class FakeCloud:
         if self._latency:
             await self._sleep(self._latency)
         if outcome == "fails":
-            raise EngineUnavailable(f"the fake cloud does not answer to {verb}")
+            raise Unavailable(f"the fake cloud does not answer to {verb}")
         result = effect()
         if outcome == "times out":
-            raise EngineUnavailable(f"the fake cloud did not answer to {verb} in time")
+            raise Unavailable(f"the fake cloud did not answer to {verb} in time")
         return result
 
     def _outcome(self, verb: Verb) -> Outcome:
@@ -240,7 +242,7 @@ class FakeCompute:
         configs.parse(FakeConfig, config)
         configs.refuse([], unsupported=configs.exec_probe_refused(health))
 
-    def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
+    def diff(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         return configs.difference(FakeConfig, before, after)
 
     def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -252,19 +254,19 @@ class FakeCompute:
 
     async def create(self, desired: DesiredResource) -> str | None:
         config = configs.parse(FakeConfig, desired.config)
-        return await self._cloud.create(desired.ownership.name, desired.ownership.labels(), config.model_dump())
+        return await self._cloud.create(desired.origin.name, desired.origin.labels(), config.model_dump())
 
-    async def observe(self, ownership: Ownership) -> Resource | None:
-        found = await self._cloud.find(ownership.name)
-        return None if found is None or not adoptable(found.labels, ownership) else _resource(found)
+    async def observe(self, origin: Origin) -> Resource | None:
+        found = await self._cloud.find(origin.name)
+        return None if found is None or not adoptable(found.labels, origin) else _resource(found)
 
     async def inspect(self, resource_id: str) -> Resource | None:
         found = await self._cloud.find(resource_id)
         return None if found is None else _resource(found)
 
-    async def list_owned(self, owner: str, tenant_id: UUID | None = None) -> list[Resource]:
-        seen = [_resource(found) for found in await self._cloud.list(owner)]
-        return [one for one in seen if one is not None and tenant_id in (None, one.ownership.tenant_id)]
+    async def list_owned(self, installation_id: str, tenant_id: UUID | None = None) -> list[Resource]:
+        seen = [_resource(found) for found in await self._cloud.list(installation_id)]
+        return [one for one in seen if one is not None and tenant_id in (None, one.origin.tenant_id)]
 
     async def start(self, resource_id: str) -> None:
         await self._cloud.start(resource_id)
@@ -287,15 +289,15 @@ class FakeCompute:
 
 
 def _resource(found: Instance) -> Resource | None:
-    ownership = Ownership.from_labels(found.labels)
-    if ownership is None:
+    origin = Origin.from_labels(found.labels)
+    if origin is None:
         return None
     running = found.state is ResourceState.RUNNING
-    script: list[Verdict] = found.config["health"]
+    script: list[PlatformHealth] = found.config["health"]
     return Resource(
         id=found.id,
         name=found.name,
-        ownership=ownership,
+        origin=origin,
         state=found.state,
         endpoints=(Endpoint("http", f"http://{found.name}.fake.invalid", 80),) if running else (),
         platform_health=script[min(found.looks, len(script) - 1)] if running and script else None,

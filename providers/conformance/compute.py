@@ -62,26 +62,26 @@ class ComputeConformance:
     many: int = 200
 
     @pytest_asyncio.fixture
-    async def owner(self, provider: ComputeProvider) -> AsyncIterator[str]:
+    async def installation_id(self, provider: ComputeProvider) -> AsyncIterator[str]:
         """An installation id of this test's own; what it owns at the end is removed."""
-        owner = f"test-{uuid4()}"
-        yield owner
-        left = await provider.list_owned(owner)
+        installation_id = f"test-{uuid4()}"
+        yield installation_id
+        left = await provider.list_owned(installation_id)
         await asyncio.gather(*(provider.destroy(resource.id) for resource in left))
         if isinstance(provider, KeepsBelongings):
-            for tenant_id in {resource.ownership.tenant_id for resource in left}:
-                await provider.forget(owner, tenant_id)
+            for tenant_id in {resource.origin.tenant_id for resource in left}:
+                await provider.forget(installation_id, tenant_id)
 
     @pytest.fixture
-    def desired(self, owner: str, good_config: Mapping[str, Any]) -> DesiredResource:
-        return desire(owner, good_config)
+    def desired(self, installation_id: str, good_config: Mapping[str, Any]) -> DesiredResource:
+        return desire(installation_id, good_config)
 
     # --- one resource ---
 
     async def test_apply_makes_it_run(self, provider: ComputeProvider, desired: DesiredResource) -> None:
         resource = await provider.apply(desired, Gate(True))
-        assert resource.ownership == desired.ownership
-        assert resource.name == desired.ownership.name
+        assert resource.origin == desired.origin
+        assert resource.name == desired.origin.name
         assert (await settled(provider, resource)).state is ResourceState.RUNNING
 
     async def test_apply_asks_the_gate_before_and_after_each_effect(
@@ -97,7 +97,7 @@ class ComputeConformance:
         first = await provider.apply(desired, Gate(True))
         assert (await provider.apply(desired, Gate(True))).id == first.id
         assert (await another.apply(desired, Gate(True))).id == first.id
-        assert ids(await provider.list_owned(desired.ownership.owner)) == [first.id]
+        assert ids(await provider.list_owned(desired.origin.installation_id)) == [first.id]
 
     async def test_an_apply_that_changes_nothing_disturbs_nothing(
         self, provider: ComputeProvider, desired: DesiredResource
@@ -128,12 +128,12 @@ class ComputeConformance:
             *(one.apply(desired, Gate(True)) for one in (provider, another) for _ in range(10))
         )
         assert len({resource.id for resource in applied}) == 1
-        assert ids(await provider.list_owned(desired.ownership.owner)) == [applied[0].id]
+        assert ids(await provider.list_owned(desired.origin.installation_id)) == [applied[0].id]
         assert (await settled(provider, applied[0])).state is ResourceState.RUNNING
 
     async def test_observe_and_inspect_see_the_same(self, provider: ComputeProvider, desired: DesiredResource) -> None:
         resource = await settled(provider, await provider.apply(desired, Gate(True)))
-        observed = await provider.observe(desired.ownership)
+        observed = await provider.observe(desired.origin)
         assert observed is not None
         assert (observed.id, observed.state, observed.endpoints) == (
             resource.id,
@@ -142,12 +142,12 @@ class ComputeConformance:
         )
 
     async def test_the_missing_is_none(self, provider: ComputeProvider, desired: DesiredResource) -> None:
-        assert await provider.observe(desired.ownership) is None
+        assert await provider.observe(desired.origin) is None
         resource = await provider.apply(desired, Gate(True))
         await provider.destroy(resource.id)
-        assert await provider.observe(desired.ownership) is None
+        assert await provider.observe(desired.origin) is None
         assert await provider.inspect(resource.id) is None
-        assert await provider.list_owned(desired.ownership.owner) == []
+        assert await provider.list_owned(desired.origin.installation_id) == []
 
     async def test_destroy_and_stop_of_the_missing_succeed(
         self, provider: ComputeProvider, desired: DesiredResource
@@ -185,7 +185,7 @@ class ComputeConformance:
     ) -> None:
         with pytest.raises(Crash):
             await provider.apply(desired, Gate(*[True] * passed, Crash()))
-        (left,) = await provider.list_owned(desired.ownership.owner)
+        (left,) = await provider.list_owned(desired.origin.installation_id)
         adopted = await another.apply(desired, Gate(True))
         assert adopted.id == left.id
         assert (await settled(another, adopted)).state is ResourceState.RUNNING
@@ -202,10 +202,10 @@ class ComputeConformance:
         lose_answer(effect)
         with suppress(Retryable):  # unless it looked again by itself
             await provider.apply(desired, Gate(True))
-        (left,) = await provider.list_owned(desired.ownership.owner)
+        (left,) = await provider.list_owned(desired.origin.installation_id)
         adopted = await another.apply(desired, Gate(True))
         assert adopted.id == left.id
-        assert ids(await provider.list_owned(desired.ownership.owner)) == [left.id]
+        assert ids(await provider.list_owned(desired.origin.installation_id)) == [left.id]
         assert (await settled(another, adopted)).state is ResourceState.RUNNING
 
     async def test_destroyed_and_no_answer_is_success_the_next_time(
@@ -224,7 +224,7 @@ class ComputeConformance:
         with pytest.raises(NotCurrent) as refused:
             await provider.apply(desired, Gate(False))
         assert refused.value.made is None
-        assert await provider.list_owned(desired.ownership.owner) == []
+        assert await provider.list_owned(desired.origin.installation_id) == []
 
     async def test_gate_closed_after_create_tells_what_was_made(
         self, provider: ComputeProvider, desired: DesiredResource
@@ -232,9 +232,9 @@ class ComputeConformance:
         with pytest.raises(NotCurrent) as refused:
             await provider.apply(desired, Gate(True, False))
         assert refused.value.made is not None
-        assert ids(await provider.list_owned(desired.ownership.owner)) == [refused.value.made]
+        assert ids(await provider.list_owned(desired.origin.installation_id)) == [refused.value.made]
         await provider.destroy(refused.value.made)
-        assert await provider.list_owned(desired.ownership.owner) == []
+        assert await provider.list_owned(desired.origin.installation_id) == []
 
     async def test_gate_closed_after_start_tells_what_was_made(
         self, provider: ComputeProvider, desired: DesiredResource
@@ -243,7 +243,7 @@ class ComputeConformance:
             await provider.apply(desired, Gate(True, True, False))
         assert refused.value.made is not None
         await provider.destroy(refused.value.made)
-        assert await provider.list_owned(desired.ownership.owner) == []
+        assert await provider.list_owned(desired.origin.installation_id) == []
 
     async def test_gate_closed_for_the_one_who_adopts(
         self, provider: ComputeProvider, desired: DesiredResource
@@ -259,25 +259,25 @@ class ComputeConformance:
 
     async def test_a_foreign_owner_is_refused(self, provider: ComputeProvider, desired: DesiredResource) -> None:
         resource = await provider.apply(desired, Gate(True))
-        of_others = replace(desired, ownership=replace(desired.ownership, owner=f"test-{uuid4()}"))
+        of_others = replace(desired, origin=replace(desired.origin, installation_id=f"test-{uuid4()}"))
         with pytest.raises(NameConflict):
-            await provider.observe(of_others.ownership)
+            await provider.observe(of_others.origin)
         with pytest.raises(NameConflict):
             await provider.apply(of_others, Gate(True))
-        assert ids(await provider.list_owned(desired.ownership.owner)) == [resource.id]
-        assert await provider.list_owned(of_others.ownership.owner) == []
+        assert ids(await provider.list_owned(desired.origin.installation_id)) == [resource.id]
+        assert await provider.list_owned(of_others.origin.installation_id) == []
 
     async def test_a_foreign_tenant_id_is_refused(self, provider: ComputeProvider, desired: DesiredResource) -> None:
         await provider.apply(desired, Gate(True))
-        same_id8 = UUID(hex=uuid4().hex[:-8] + desired.ownership.tenant_id.hex[-8:])
+        same_id8 = UUID(hex=uuid4().hex[:-8] + desired.origin.tenant_id.hex[-8:])
         with pytest.raises(NameConflict):
-            await provider.apply(replace(desired, ownership=replace(desired.ownership, tenant_id=same_id8)), Gate(True))
+            await provider.apply(replace(desired, origin=replace(desired.origin, tenant_id=same_id8)), Gate(True))
 
     async def test_another_spec_under_the_name_is_not_ours(
         self, provider: ComputeProvider, desired: DesiredResource
     ) -> None:
         await provider.apply(desired, Gate(True))
-        assert await provider.observe(replace(desired.ownership, spec_hash="0" * 16)) is None
+        assert await provider.observe(replace(desired.origin, spec_hash="0" * 16)) is None
 
     # --- several resources ---
 
@@ -288,15 +288,17 @@ class ComputeConformance:
         changed_config: Mapping[str, Any],
     ) -> None:
         older = await provider.apply(desired, Gate(True))
-        next_one = desire(desired.ownership.owner, changed_config, tenant_id=desired.ownership.tenant_id, generation=2)
+        next_one = desire(
+            desired.origin.installation_id, changed_config, tenant_id=desired.origin.tenant_id, generation=2
+        )
         if provider.exclusive(desired.config, changed_config):
             await provider.stop(older.id)
         newer = await provider.apply(next_one, Gate(True))
         assert newer.id != older.id
-        assert ids(await provider.list_owned(desired.ownership.owner, desired.ownership.tenant_id)) == sorted(
+        assert ids(await provider.list_owned(desired.origin.installation_id, desired.origin.tenant_id)) == sorted(
             [older.id, newer.id]
         )
-        observed = await provider.observe(desired.ownership)
+        observed = await provider.observe(desired.origin)
         assert observed is not None
         assert observed.id == older.id
         await provider.destroy(older.id)
@@ -310,8 +312,8 @@ class ComputeConformance:
         changed_config: Mapping[str, Any],
     ) -> None:
         """By the runner of a lower one that wakes up late: whatever it does, it does to its own."""
-        owner, tenant_id = desired.ownership.owner, desired.ownership.tenant_id
-        higher = desire(owner, changed_config, tenant_id=tenant_id, generation=2)
+        installation_id, tenant_id = desired.origin.installation_id, desired.origin.tenant_id
+        higher = desire(installation_id, changed_config, tenant_id=tenant_id, generation=2)
         kept = await settled(provider, await provider.apply(higher, Gate(True)))
         with pytest.raises(NotCurrent) as refused:
             await another.apply(desired, Gate(True, False))
@@ -324,52 +326,52 @@ class ComputeConformance:
         after = await provider.inspect(kept.id)
         assert after is not None
         assert unmoved(after) == unmoved(kept)
-        assert ids(await provider.list_owned(owner, tenant_id)) == [kept.id]
+        assert ids(await provider.list_owned(installation_id, tenant_id)) == [kept.id]
 
     async def test_a_second_run_is_another_resource(self, provider: ComputeProvider, desired: DesiredResource) -> None:
         first = await provider.apply(desired, Gate(True))
         if provider.exclusive(desired.config, desired.config):
             await provider.stop(first.id)
-        second = await provider.apply(replace(desired, ownership=replace(desired.ownership, run=2)), Gate(True))
+        second = await provider.apply(replace(desired, origin=replace(desired.origin, run=2)), Gate(True))
         assert second.id != first.id
-        assert second.ownership.order > first.ownership.order
+        assert second.origin.order > first.origin.order
 
     async def test_list_owned_is_complete(
-        self, provider: ComputeProvider, owner: str, good_config: Mapping[str, Any]
+        self, provider: ComputeProvider, installation_id: str, good_config: Mapping[str, Any]
     ) -> None:
-        wanted = [desire(owner, good_config, tenant=f"many-{number}") for number in range(self.many)]
+        wanted = [desire(installation_id, good_config, tenant=f"many-{number}") for number in range(self.many)]
         stranger = desire(f"test-{uuid4()}", good_config)
         made: list[str] = []
         for batch in range(0, self.many, 10):
             made += await asyncio.gather(*(created(provider, one) for one in wanted[batch : batch + 10]))
         of_stranger = await created(provider, stranger)
         try:
-            assert ids(await provider.list_owned(owner)) == sorted(made)
-            one_tenant = await provider.list_owned(owner, wanted[-1].ownership.tenant_id)
-            assert [resource.ownership for resource in one_tenant] == [wanted[-1].ownership]
+            assert ids(await provider.list_owned(installation_id)) == sorted(made)
+            one_tenant = await provider.list_owned(installation_id, wanted[-1].origin.tenant_id)
+            assert [resource.origin for resource in one_tenant] == [wanted[-1].origin]
         finally:
             await provider.destroy(of_stranger)
 
     async def test_list_owned_says_what_inspect_says(self, provider: ComputeProvider, desired: DesiredResource) -> None:
         resource = await settled(provider, await provider.apply(desired, Gate(True)))
-        (listed,) = await provider.list_owned(desired.ownership.owner)
-        assert (listed.id, listed.name, listed.ownership, listed.state, listed.endpoints) == (
+        (listed,) = await provider.list_owned(desired.origin.installation_id)
+        assert (listed.id, listed.name, listed.origin, listed.state, listed.endpoints) == (
             resource.id,
             resource.name,
-            resource.ownership,
+            resource.origin,
             resource.state,
             resource.endpoints,
         )
         await provider.stop(resource.id)
-        (listed,) = await provider.list_owned(desired.ownership.owner)
+        (listed,) = await provider.list_owned(desired.origin.installation_id)
         assert listed.state is ResourceState.STOPPED
 
     # --- configs and errors ---
 
     async def test_what_cannot_start_is_a_typed_error_without_secrets(
-        self, provider: ComputeProvider, owner: str, refused_config: Mapping[str, Any], refusal_code: object
+        self, provider: ComputeProvider, installation_id: str, refused_config: Mapping[str, Any], refusal_code: object
     ) -> None:
-        desired = desire(owner, refused_config)
+        desired = desire(installation_id, refused_config)
         provider.validate(desired.config, desired.health)
         with pytest.raises(LandlordError) as refused:
             await provider.apply(desired, Gate(True))
@@ -378,19 +380,19 @@ class ComputeConformance:
         assert refused.value.fields["code"] == refusal_code
         assert SECRET not in repr((str(refused.value), refused.value.fields))
         assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)
-        for resource in await provider.list_owned(owner):
+        for resource in await provider.list_owned(installation_id):
             assert SECRET not in repr(resource)
 
     async def test_an_invalid_config_names_its_fields(
-        self, provider: ComputeProvider, owner: str, invalid_config: Mapping[str, Any]
+        self, provider: ComputeProvider, installation_id: str, invalid_config: Mapping[str, Any]
     ) -> None:
         with pytest.raises(InvalidConfig) as refused:
             provider.validate(invalid_config, HealthSpec())
         assert refused.value.errors
         assert all(error["loc"] and error["message"] for error in refused.value.errors)
         with pytest.raises(InvalidConfig):
-            await provider.apply(desire(owner, invalid_config), Gate(True))
-        assert await provider.list_owned(owner) == []
+            await provider.apply(desire(installation_id, invalid_config), Gate(True))
+        assert await provider.list_owned(installation_id) == []
 
     async def test_unknown_fields_are_refused(self, provider: ComputeProvider, good_config: Mapping[str, Any]) -> None:
         with pytest.raises(InvalidConfig) as refused:
@@ -401,13 +403,13 @@ class ComputeConformance:
     async def test_plan_is_a_diff(
         self, provider: ComputeProvider, good_config: Mapping[str, Any], changed_config: Mapping[str, Any]
     ) -> None:
-        assert provider.plan(good_config, good_config) == []
+        assert provider.diff(good_config, good_config) == []
         spelled_out = provider.config_model.model_validate(dict(good_config)).model_dump(mode="json")
-        assert provider.plan(good_config, spelled_out) == [], "a default that is written out changes nothing"
-        changes = provider.plan(good_config, changed_config)
+        assert provider.diff(good_config, spelled_out) == [], "a default that is written out changes nothing"
+        changes = provider.diff(good_config, changed_config)
         assert changes
         assert all(change.path and change.before != change.after for change in changes)
-        assert provider.plan(None, good_config)
+        assert provider.diff(None, good_config)
 
     async def test_the_schema_is_an_object(self, provider: ComputeProvider) -> None:
         schema = provider.config_model.model_json_schema()
@@ -428,7 +430,7 @@ class ComputeConformance:
         resource = await provider.apply(desired, Gate(True))
         assert await elsewhere.identity() != await provider.identity()
         assert await elsewhere.inspect(resource.id) is None
-        assert await elsewhere.list_owned(desired.ownership.owner) == []
+        assert await elsewhere.list_owned(desired.origin.installation_id) == []
 
     async def test_it_says_that_it_is_well(self, provider: ComputeProvider) -> None:
         assert (await provider.health()).healthy

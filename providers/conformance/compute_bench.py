@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from controlplane.errors import NotCurrent, Retryable
 from controlplane.model import Action, HealthSpec, execution_id
-from controlplane.ports import ComputeProvider, DesiredResource, Ownership, Resource, ResourceState
+from controlplane.ports import ComputeProvider, DesiredResource, Origin, Resource, ResourceState
 
 SECRET = "hunter2-conformance"
 SETTLE_SECONDS = 30.0
@@ -47,7 +47,7 @@ way: ExecuteAndTimeout."""
 
 
 def desire(
-    owner: str,
+    installation_id: str,
     config: Mapping[str, Any],
     *,
     tenant: str = "conform",
@@ -57,16 +57,16 @@ def desire(
     """A tenant's resource, owned like one of a real execution."""
     tenant_id = tenant_id or uuid4()
     action = Action.PROVISION if generation == 1 else Action.UPDATE
-    ownership = Ownership(
-        owner=owner,
-        tenant=tenant,
+    origin = Origin(
+        installation_id=installation_id,
+        tenant_name=tenant,
         tenant_id=tenant_id,
         generation=generation,
         run=1,
-        execution=execution_id(tenant, action, generation, tenant_id),
+        execution_id=execution_id(tenant, action, generation, tenant_id),
         spec_hash=uuid4().hex[:16],
     )
-    return DesiredResource(ownership, config, HealthSpec())
+    return DesiredResource(origin, config, HealthSpec())
 
 
 async def created(provider: ComputeProvider, desired: DesiredResource) -> str:
@@ -79,12 +79,12 @@ async def created(provider: ComputeProvider, desired: DesiredResource) -> str:
             if refusal.made is not None:
                 return refusal.made
             # It was made by a call whose answer was lost, also by one that the platform's SDK has sent again.
-            found = await provider.observe(desired.ownership)
+            found = await provider.observe(desired.origin)
             if found is not None:
                 return found.id
         except Retryable as error:
             await asyncio.sleep(error.delay or 0.2)
-    raise AssertionError(f"{desired.ownership.name} could not be made")
+    raise AssertionError(f"{desired.origin.name} could not be made")
 
 
 async def settled(provider: ComputeProvider, resource: Resource) -> Resource:
@@ -100,7 +100,7 @@ async def settled(provider: ComputeProvider, resource: Resource) -> Resource:
 
 def unmoved(resource: Resource) -> tuple[Any, ...]:
     """What stays the same while nobody touches it; ports that are chosen at each start are among its endpoints."""
-    return resource.id, resource.name, resource.ownership, resource.state, resource.endpoints, resource.created_at
+    return resource.id, resource.name, resource.origin, resource.state, resource.endpoints, resource.created_at
 
 
 def ids(resources: Sequence[Resource]) -> list[str]:

@@ -52,7 +52,7 @@ class ExecProbesConformance:
         for command, verdict in ((good_command, "healthy"), (bad_command, "unhealthy")):
             health = HealthSpec.model_validate({"exec": {"command": command}, "interval_seconds": 0.2})
             provider.validate(desired.config, health)
-            probed = replace(desire(desired.ownership.owner, desired.config), health=health)
+            probed = replace(desire(desired.origin.installation_id, desired.config), health=health)
             await self._seen_as(provider, await provider.apply(probed, Gate(True)), verdict)
 
     async def _seen_as(self, provider: ComputeProvider, resource: Resource, verdict: str) -> None:
@@ -63,7 +63,7 @@ class ExecProbesConformance:
                 if found.platform_health == verdict:
                     break
                 await asyncio.sleep(0.1)
-        (listed,) = await provider.list_owned(resource.ownership.owner, resource.ownership.tenant_id)
+        (listed,) = await provider.list_owned(resource.origin.installation_id, resource.origin.tenant_id)
         assert listed.platform_health == verdict
 
 
@@ -79,7 +79,7 @@ class NoExecProbesConformance:
         assert all(error["message"] for error in refused.value.errors)
         with pytest.raises(Unsupported):
             await provider.apply(replace(desired, health=health), Gate(True))
-        assert await provider.list_owned(desired.ownership.owner) == []
+        assert await provider.list_owned(desired.origin.installation_id) == []
 
 
 @pytest.mark.asyncio
@@ -87,37 +87,37 @@ class BelongingsConformance:
     """Of KeepsBelongings. Bring the fixtures `keeping_config`, a good one under which something outlives the resource,
     and `belongings`, a Belongings."""
 
-    async def test_forget_of_nothing_succeeds(self, provider: ComputeProvider, owner: str) -> None:
+    async def test_forget_of_nothing_succeeds(self, provider: ComputeProvider, installation_id: str) -> None:
         assert isinstance(provider, KeepsBelongings)
         for _ in range(2):
-            await provider.forget(owner, uuid4())
+            await provider.forget(installation_id, uuid4())
 
     async def test_what_outlives_the_resource_goes_by_forget_and_no_other_tenants(
         self,
         provider: ComputeProvider,
         another: ComputeProvider,
-        owner: str,
+        installation_id: str,
         keeping_config: Mapping[str, Any],
         belongings: Belongings,
     ) -> None:
         assert isinstance(another, KeepsBelongings)
-        mine, others = desire(owner, keeping_config), desire(owner, keeping_config)
-        tenant_id, other_id = mine.ownership.tenant_id, others.ownership.tenant_id
+        mine, others = desire(installation_id, keeping_config), desire(installation_id, keeping_config)
+        tenant_id, other_id = mine.origin.tenant_id, others.origin.tenant_id
         for desired in (mine, others):
             resource = await provider.apply(desired, Gate(True))
             await provider.destroy(resource.id)
-        kept, kept_of_others = await belongings(owner, tenant_id), await belongings(owner, other_id)
+        kept, kept_of_others = await belongings(installation_id, tenant_id), await belongings(installation_id, other_id)
         assert kept
         assert kept_of_others
         if isinstance(another, ListsBelongings):
-            assert set(await another.keepers(owner)) == {tenant_id, other_id}
+            assert set(await another.tenants_with_belongings(installation_id)) == {tenant_id, other_id}
         await another.forget(f"test-{uuid4()}", tenant_id)
-        assert await belongings(owner, tenant_id) == kept, "another owner's word does not count"
-        await asyncio.gather(*(another.forget(owner, tenant_id) for _ in range(2)))
-        await another.forget(owner, tenant_id)
-        assert await belongings(owner, tenant_id) == []
-        assert await belongings(owner, other_id) == kept_of_others
-        await another.forget(owner, other_id)
-        assert await belongings(owner, other_id) == []
+        assert await belongings(installation_id, tenant_id) == kept, "another owner's word does not count"
+        await asyncio.gather(*(another.forget(installation_id, tenant_id) for _ in range(2)))
+        await another.forget(installation_id, tenant_id)
+        assert await belongings(installation_id, tenant_id) == []
+        assert await belongings(installation_id, other_id) == kept_of_others
+        await another.forget(installation_id, other_id)
+        assert await belongings(installation_id, other_id) == []
         if isinstance(another, ListsBelongings):
-            assert not await another.keepers(owner)
+            assert not await another.tenants_with_belongings(installation_id)

@@ -42,7 +42,7 @@ class WorkflowConformance:
     # --- start ---
 
     async def test_the_steps_run_in_order_once(self, provider: WorkflowProvider, bench: Bench) -> None:
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         assert not started.already
         assert started.ref
         ended = await end(provider, bench, started.ref)
@@ -51,7 +51,7 @@ class WorkflowConformance:
 
     @pytest.mark.parametrize("action", [Action.DELETE])
     async def test_a_delete_has_its_own_steps(self, provider: WorkflowProvider, bench: Bench) -> None:
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
         assert bench.script.calls == list(STEPS[Action.DELETE])
 
@@ -62,9 +62,9 @@ class WorkflowConformance:
         bench: Bench,
         count_at_engine: CountAtEngine,
     ) -> None:
-        later = replace(bench.order, trigger_source=TriggerSource.SUPERVISOR)
+        later = replace(bench.request, trigger_source=TriggerSource.SUPERVISOR)
         answers = await asyncio.gather(
-            *(one.start(order) for one, order in ((provider, bench.order), (another, later)) for _ in range(10))
+            *(one.start(request) for one, request in ((provider, bench.request), (another, later)) for _ in range(10))
         )
         assert [answer.already for answer in answers].count(False) == 1
         assert len({answer.ref for answer in answers}) == 1
@@ -75,9 +75,9 @@ class WorkflowConformance:
     async def test_one_that_has_ended_is_not_started_again(
         self, provider: WorkflowProvider, bench: Bench, count_at_engine: CountAtEngine
     ) -> None:
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         await end(provider, bench, started.ref)
-        again = await provider.start(replace(bench.order, trigger_source=TriggerSource.SUPERVISOR))
+        again = await provider.start(replace(bench.request, trigger_source=TriggerSource.SUPERVISOR))
         assert (again.already, again.ref) == (True, started.ref)
         assert (await provider.status(bench.id, again.ref)).sub_state is SubState.SUCCEEDED
         assert await count_at_engine(bench.id) == 1
@@ -87,7 +87,7 @@ class WorkflowConformance:
 
     async def test_a_retryable_step_backs_off_in_sight(self, provider: WorkflowProvider, bench: Bench) -> None:
         bench.script.errors[StepName.APPLY_COMPUTE] = [Retryable("no such image: x:1", delay=1.0)] * 2
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         first = await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF)
         assert (first.retry_count, first.error) == (1, "no such image: x:1")
         assert first.next_attempt_at is not None
@@ -100,14 +100,14 @@ class WorkflowConformance:
 
     async def test_attempts_are_bounded(self, provider: WorkflowProvider, bench: Bench) -> None:
         bench.script.errors[StepName.APPLY_COMPUTE] = [Retryable(f"no {n}") for n in range(1, 9)]
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         ended = await end(provider, bench, started.ref)
         assert (ended.sub_state, ended.error) == (SubState.FAILED, f"no {MAX_ATTEMPTS}"), ended
         assert bench.script.calls.count(StepName.APPLY_COMPUTE) == MAX_ATTEMPTS
 
     async def test_a_terminal_error_ends_it_at_once(self, provider: WorkflowProvider, bench: Bench) -> None:
         bench.script.errors[StepName.PLAN] = [Terminal("this can never work")]
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         ended = await end(provider, bench, started.ref)
         assert (ended.sub_state, ended.error) == (SubState.FAILED, "this can never work")
         assert bench.script.calls == [StepName.PLAN]
@@ -116,14 +116,14 @@ class WorkflowConformance:
         self, provider: WorkflowProvider, bench: Bench
     ) -> None:
         bench.script.errors[StepName.PLAN] = [ValueError("password=hunter2")] * MAX_ATTEMPTS
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         assert (await end(provider, bench, started.ref)).error == "unexpected: ValueError"
         assert "hunter2" not in str(await provider.history(bench.id, started.ref))
 
     async def test_a_failing_probe_counts_as_backing_off(self, provider: WorkflowProvider, bench: Bench) -> None:
         well = asyncio.Event()
         bench.script.probes = lambda look: None if well.is_set() else "GET / is 500"
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         seen = await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF)
         assert seen.error == "GET / is 500"
         well.set()
@@ -134,7 +134,7 @@ class WorkflowConformance:
 
     async def test_a_cancel_ends_a_backoff(self, provider: WorkflowProvider, bench: Bench) -> None:
         bench.script.errors[StepName.APPLY_COMPUTE] = [Retryable("away", delay=3600)]
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF)
         bench.store.state = ExecutionState.STOPPING
         await provider.cancel(bench.id, started.ref, "Deletion requested")
@@ -143,7 +143,7 @@ class WorkflowConformance:
 
     async def test_a_cancel_ends_the_probing(self, provider: WorkflowProvider, bench: Bench) -> None:
         bench.script.probes = lambda look: "GET / is 500"
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF)
         bench.store.state = ExecutionState.STOPPING
         await provider.cancel(bench.id, started.ref, "Configuration updated")
@@ -151,7 +151,7 @@ class WorkflowConformance:
 
     async def test_after_a_stop_in_a_slow_step_no_other_begins(self, provider: WorkflowProvider, bench: Bench) -> None:
         hold = bench.script.holds[StepName.APPLY_COMPUTE] = asyncio.Event()
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         await bench.script.reached[StepName.APPLY_COMPUTE].wait()
         bench.store.state = ExecutionState.STOPPING
         await provider.cancel(bench.id, started.ref, "Deletion requested")
@@ -161,7 +161,7 @@ class WorkflowConformance:
 
     async def test_the_gate_alone_stops_it(self, provider: WorkflowProvider, bench: Bench) -> None:
         hold = bench.script.holds[StepName.APPLY_COMPUTE] = asyncio.Event()
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         await bench.script.reached[StepName.APPLY_COMPUTE].wait()
         bench.store.state = ExecutionState.SUPERSEDED
         hold.set()
@@ -173,7 +173,7 @@ class WorkflowConformance:
         await provider.cancel(unknown, None, "")
         await provider.cancel(unknown, None, "", kill=True)
         assert (await provider.status(unknown, None)).sub_state is SubState.UNKNOWN
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         await end(provider, bench, started.ref)
         await provider.cancel(bench.id, started.ref, "", kill=True)
         assert (await provider.status(bench.id, started.ref)).sub_state is SubState.SUCCEEDED
@@ -184,12 +184,12 @@ class WorkflowConformance:
         self, provider: WorkflowProvider, another: WorkflowProvider, bench: Bench
     ) -> None:
         """An owner that died between the start and its record knows the id only."""
-        await provider.start(bench.order)
+        await provider.start(bench.request)
         assert (await end(provider, bench, None)).sub_state is SubState.SUCCEEDED
 
     async def test_setup_may_be_repeated(self, provider: WorkflowProvider, bench: Bench) -> None:
         await provider.setup()
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         await provider.setup()
         assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
 
@@ -202,7 +202,7 @@ class WorkflowConformance:
         assert (await provider.health()).healthy
 
     async def test_its_history_names_the_steps(self, provider: WorkflowProvider, bench: Bench) -> None:
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         await end(provider, bench, started.ref)
         history = str(await provider.history(bench.id, started.ref))
         assert all(step.value in history for step in PROVISION)

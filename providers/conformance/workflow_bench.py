@@ -26,7 +26,7 @@ from controlplane.model import (
     execution_id,
 )
 from controlplane.ports import ExecutionInput, ExecutionStatus, RunContext, StepSignals, WorkflowProvider
-from controlplane.steps.attempts import Attempts
+from controlplane.steps.attempts import StepAttempts
 from controlplane.steps.backoff import Backoff
 from controlplane.steps.run import Probes
 
@@ -39,22 +39,22 @@ SPEC = TenantSpec(compute=ComputeSpec(provider="scripted"))
 class MemoryStore:
     """`ports.ExecutionStore` of one execution, with the guards of the real one."""
 
-    def __init__(self, order: ExecutionInput) -> None:
-        self._order = order
+    def __init__(self, request: ExecutionInput) -> None:
+        self._request = request
         self._steps: dict[StepName, Step] = {}
         self._activations = 0
         self.state = ExecutionState.RUNNING
 
     def _check(self, id: str) -> None:
-        if id != self._order.execution_id:
+        if id != self._request.execution_id:
             raise Terminal(f"there is no execution {id!r}", execution_id=id)
 
     async def context(self, execution_id: str) -> RunContext:
         self._check(execution_id)
         return RunContext(
-            owner="conformance",
-            tenant=_tenant(self._order),
-            execution=_execution(self._order, self.state),
+            installation_id="conformance",
+            tenant=_tenant(self._request),
+            execution=_execution(self._request, self.state),
             previous=None,
             steps=tuple(self._steps.values()),
             placements=(),
@@ -66,7 +66,7 @@ class MemoryStore:
     async def removable(self, execution_id: str) -> bool:
         return self.state not in CURRENT
 
-    async def intend(self, context: RunContext, provider: str, engine_identity: str, name: str) -> bool:
+    async def intend(self, context: RunContext, provider: str, platform_identity: str, name: str) -> bool:
         return self.state in CURRENT
 
     async def placed(self, execution_id: str, resource_id: str) -> None:
@@ -158,7 +158,7 @@ class Bench:
 
     def __init__(self, action: Action = Action.PROVISION) -> None:
         tenant_id = uuid4()
-        self.order = ExecutionInput(
+        self.request = ExecutionInput(
             execution_id=execution_id("conformance", action, 1, tenant_id),
             tenant_id=tenant_id,
             tenant="conformance",
@@ -167,16 +167,16 @@ class Bench:
             run=1,
             trigger_source=TriggerSource.API,
         )
-        self.store = MemoryStore(self.order)
+        self.store = MemoryStore(self.request)
         self.script = Script(self.store)
         self.backoff = Backoff(base=1.0, ceiling=1.5)
-        self.attempts = Attempts(
+        self.attempts = StepAttempts(
             self.store, self.script, SystemClock(), max_attempts=MAX_ATTEMPTS, backoff=self.backoff
         )
 
     @property
     def id(self) -> str:
-        return self.order.execution_id
+        return self.request.execution_id
 
 
 async def until(
@@ -197,21 +197,21 @@ async def end(provider: WorkflowProvider, bench: Bench, ref: str | None) -> Exec
     return await until(provider, bench, ref, lambda status: status.sub_state.terminal)
 
 
-def _tenant(order: ExecutionInput) -> Tenant:
+def _tenant(request: ExecutionInput) -> Tenant:
     now = datetime.now(UTC)
     return Tenant(
-        id=order.tenant_id,
-        name=order.tenant,
+        id=request.tenant_id,
+        name=request.tenant,
         labels={},
         annotations={},
         spec=SPEC,
-        generation=order.generation,
+        generation=request.generation,
         observed_generation=0,
         status=Status.PLANNING,
         status_message="",
         conditions=(),
         observed=Observed(),
-        current_execution=order.execution_id,
+        newest_execution=request.execution_id,
         serving_execution=None,
         version=1,
         paused=False,
@@ -224,20 +224,20 @@ def _tenant(order: ExecutionInput) -> Tenant:
     )
 
 
-def _execution(order: ExecutionInput, state: ExecutionState) -> Execution:
+def _execution(request: ExecutionInput, state: ExecutionState) -> Execution:
     return Execution(
-        id=order.execution_id,
-        tenant_id=order.tenant_id,
-        tenant_name=order.tenant,
-        action=order.action,
-        generation=order.generation,
-        run=order.run,
+        id=request.execution_id,
+        tenant_id=request.tenant_id,
+        tenant_name=request.tenant,
+        action=request.action,
+        generation=request.generation,
+        run=request.run,
         state=state,
         sub_state=SubState.RUNNING,
-        provider="conformance",
+        engine="conformance",
         provider_ref=None,
         spec=SPEC,
-        trigger_source=order.trigger_source,
+        trigger_source=request.trigger_source,
         retry_count=0,
         error=None,
         created_at=datetime.now(UTC),

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from controlplane.errors import NameConflict, NotCurrent, Retryable
-from controlplane.ports import DesiredResource, ExecutionGate, Ownership, Resource, ResourceState
+from controlplane.ports import DesiredResource, ExecutionGate, Origin, Resource, ResourceState
 
 
 class Verbs(Protocol):
     """What `apply_gated` needs of a provider."""
 
-    async def observe(self, ownership: Ownership) -> Resource | None: ...
+    async def observe(self, origin: Origin) -> Resource | None: ...
 
     async def create(self, desired: DesiredResource) -> str | None:
         """Create it without starting it, labels included, in one atomic step. None: the name is taken."""
@@ -29,7 +29,7 @@ async def apply_gated(verbs: Verbs, desired: DesiredResource, gate: ExecutionGat
 
     Raises NotCurrent (`made`: the id that this very call created), NameConflict, Retryable, and what the verbs raise.
     """
-    wanted = desired.ownership
+    wanted = desired.origin
     made: str | None = None
     found = await verbs.observe(wanted)
     if found is None:
@@ -52,25 +52,25 @@ async def apply_gated(verbs: Verbs, desired: DesiredResource, gate: ExecutionGat
     return started
 
 
-async def _pass(gate: ExecutionGate, wanted: Ownership, made: str | None) -> None:
+async def _pass(gate: ExecutionGate, wanted: Origin, made: str | None) -> None:
     if not await gate.current():
         raise NotCurrent(
-            f"{wanted.execution} is no longer current; {wanted.name} is left to its successor",
+            f"{wanted.execution_id} is no longer current; {wanted.name} is left to its successor",
             made=made,
-            execution=wanted.execution,
+            execution=wanted.execution_id,
         )
 
 
-def adoptable(labels: Mapping[str, str], wanted: Ownership) -> bool:
+def adoptable(labels: Mapping[str, str], wanted: Origin) -> bool:
     """Whether the thing under our name, which bears these labels, is the one we want.
 
     False: the tenant's own, of another generation, run or spec. Raises NameConflict: somebody else's.
     """
-    found = Ownership.from_labels(labels)
-    if found is None or (found.owner, found.tenant_id) != (wanted.owner, wanted.tenant_id):
+    found = Origin.from_labels(labels)
+    if found is None or (found.installation_id, found.tenant_id) != (wanted.installation_id, wanted.tenant_id):
         raise NameConflict(
             f"{wanted.name} exists and belongs to somebody else; remove it or rename the tenant",
             resource=wanted.name,
-            execution=wanted.execution,
+            execution=wanted.execution_id,
         )
     return (found.order, found.spec_hash) == (wanted.order, wanted.spec_hash)

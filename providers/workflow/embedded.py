@@ -24,7 +24,7 @@ from controlplane.ports import (
     WorkflowEnvironment,
 )
 from controlplane.settings import schema_of
-from controlplane.steps.attempts import DONE, Record, Verdict
+from controlplane.steps.attempts import DONE, AttemptLog, Verdict
 from controlplane.steps.backoff import Backoff
 from controlplane.steps.run import Probes
 
@@ -40,7 +40,7 @@ STORE_PAUSE = 1.0
 class _Run:
     """One execution in this process."""
 
-    order: ExecutionInput
+    request: ExecutionInput
     status: ExecutionStatus = field(default_factory=lambda: ExecutionStatus(SubState.RUNNING))
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -62,7 +62,7 @@ class _Run:
         """`StepSignals.wait`."""
         await self.pause(seconds)
         if self.stopping.is_set():
-            raise NotCurrent(f"{self.order.execution_id} is asked to stop", execution_id=self.order.execution_id)
+            raise NotCurrent(f"{self.request.execution_id} is asked to stop", execution_id=self.request.execution_id)
 
     def failing(self, detail: str | None) -> None:
         """`StepSignals.failing`."""
@@ -95,7 +95,7 @@ class EmbeddedWorkflow:
     ) -> None:
         self._store = store
         self._run_step = run_step
-        self._record = Record(store, clock, max_attempts=max_attempts, backoff=backoff, random=random)
+        self._log = AttemptLog(store, clock, max_attempts=max_attempts, backoff=backoff, random=random)
         self._runs: dict[str, _Run] = {}
 
     @classmethod
@@ -114,12 +114,12 @@ class EmbeddedWorkflow:
     async def setup(self) -> None:
         """Nothing to register."""
 
-    async def start(self, order: ExecutionInput) -> Started:
-        already = order.execution_id in self._runs
+    async def start(self, request: ExecutionInput) -> Started:
+        already = request.execution_id in self._runs
         if not already:
-            run = self._runs[order.execution_id] = _Run(order)
-            run.task = asyncio.create_task(self._drive(run), name=order.execution_id)
-        return Started(already=already, ref=order.execution_id)
+            run = self._runs[request.execution_id] = _Run(request)
+            run.task = asyncio.create_task(self._drive(run), name=request.execution_id)
+        return Started(already=already, ref=request.execution_id)
 
     async def status(self, execution_id: str, ref: str | None) -> ExecutionStatus:
         run = self._runs.get(execution_id)
@@ -177,7 +177,7 @@ class EmbeddedWorkflow:
                     return
 
     async def _steps(self, run: _Run) -> ExecutionStatus:
-        id = run.order.execution_id
+        id = run.request.execution_id
         activations = await self._store.activated(id)
         if activations > CRASH_LOOP_ACTIVATIONS:
             return ExecutionStatus(
@@ -187,7 +187,7 @@ class EmbeddedWorkflow:
             await run.pause(min(LONGEST_CRASH_PAUSE, 0.25 * 2.0 ** (activations - 2)))
         context = await self._store.context(id)
         done = {step.name for step in context.steps if step.state is StepState.SUCCEEDED}
-        for step in STEPS[run.order.action]:
+        for step in STEPS[run.request.action]:
             if step not in done:
                 ended = await self._step(run, step)
                 if ended is not None:
@@ -199,11 +199,11 @@ class EmbeddedWorkflow:
 
         async def work(begun: Step) -> Probes:
             run.report(ExecutionStatus(SubState.RUNNING, retry_count=begun.attempts - 1, step=step))
-            await self._run_step(run.order, step, run)
+            await self._run_step(run.request, step, run)
             return DONE
 
         while not run.stopping.is_set():
-            outcome = await self._record.attempt(run.order.execution_id, step, work)
+            outcome = await self._log.run(run.request.execution_id, step, work)
             match outcome.verdict:
                 case Verdict.STOPPED:
                     break

@@ -16,13 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.runtime import Runtime
 from controlplane.clock import SystemClock
-from controlplane.errors import EngineUnavailable, NotAvailableYet
+from controlplane.errors import NotAvailableYet, Unavailable
 from controlplane.failpoints import Failpoints
 from controlplane.model import ExecutionState, Status, SubState, Tenant, TenantSpec, WorkflowSpec
 from controlplane.persistence import events, executions
 from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.ports import ExecutionInput, ExecutionStore, Started, WorkflowProvider
-from controlplane.steps.attempts import Attempts
+from controlplane.steps.attempts import StepAttempts
 from controlplane.steps.backoff import Backoff
 from controlplane.steps.probe import HealthProber
 from controlplane.steps.run import Steps
@@ -32,7 +32,7 @@ from providers.registry import Enabled
 from tests.integration.owner import Owner, World, spec
 
 ProviderFactory = Callable[[], WorkflowProvider]
-EngineOf = Callable[[Attempts, ExecutionStore], Awaitable[ProviderFactory]]
+EngineOf = Callable[[StepAttempts, ExecutionStore], Awaitable[ProviderFactory]]
 SICK = {"health": ["unhealthy"]}
 SECONDS = 60.0
 
@@ -72,13 +72,15 @@ class EngineOwner(Owner):
 class EngineWorld(World):
     """The world, with the engine's runners at work on the same rows and the same cloud."""
 
-    def __init__(self, engine: AsyncEngine, database_url: str, home: Path) -> None:
+    def __init__(self, database: AsyncEngine, database_url: str, home: Path) -> None:
         self.platform = Platform()
-        super().__init__(engine, database_url, home, self.platform)
+        super().__init__(database, database_url, home, self.platform)
         self._prober = HealthProber()
-        store = self.store = PostgresExecutionStore(engine)
+        store = self.store = PostgresExecutionStore(database)
         steps = Steps(store, {"fake": FakeCompute(self.cloud)}, self._prober, SystemClock(), Failpoints(None))
-        self.attempts = Attempts(store, steps, SystemClock(), max_attempts=20, backoff=Backoff(base=0.3, ceiling=0.6))
+        self.attempts = StepAttempts(
+            store, steps, SystemClock(), max_attempts=20, backoff=Backoff(base=0.3, ceiling=0.6)
+        )
         self.provider: ProviderFactory
 
     def owned(self, tenant: Tenant) -> Owner:
@@ -94,7 +96,7 @@ class EngineWorld(World):
 
     async def states(self, tenant: Tenant) -> list[str]:
         """Of its executions, newest first."""
-        return [e.state.value for e in await executions.page(self.engine, tenant.id, limit=50)]
+        return [e.state.value for e in await executions.page(self.database, tenant.id, limit=50)]
 
     async def close(self) -> None:
         await self._prober.close()
@@ -110,17 +112,17 @@ class WorkflowLifecycle:
             updates = set()
             for generation, version in ((2, "2"), (3, "3")):
                 updates.add((await world.patch(world.spec(version))).id)
-                owner.mailbox.mark()
+                owner.mailbox.mark_dirty()
                 view = await world.settled(tenant, Status.READY, generation)
-                assert view.execution.provider == world.name
+                assert view.execution.engine == world.name
                 assert await world.instances() == [(generation, 1, "running")]
             assert len(updates) == 2
             await world.delete()
-            owner.mailbox.mark()
+            owner.mailbox.mark_dirty()
             await world.settled(tenant, Status.DELETED)
         assert await world.instances() == []
         assert await world.states(tenant) == ["succeeded"] * 4
-        trail = await events.page(world.engine, tenant_id=tenant.id, limit=500)
+        trail = await events.page(world.database, tenant_id=tenant.id, limit=500)
         assert len(trail) > 20
         assert {event.trigger_source for event in trail} == {"api"}
 
@@ -134,10 +136,10 @@ class WorkflowLifecycle:
             )
             assert "there is no such image: web:missing" in (view.execution.error or "")
             await world.patch(world.spec("2"))
-            owner.mailbox.mark()
+            owner.mailbox.mark_dirty()
             view = await world.settled(tenant, Status.READY, 2)
             assert view.execution.retry_count == 0
-            overtaken = (await executions.page(world.engine, tenant.id, limit=5))[1]
+            overtaken = (await executions.page(world.database, tenant.id, limit=5))[1]
             assert (overtaken.state, overtaken.stop_reason) == (ExecutionState.SUPERSEDED, "Configuration updated")
             assert overtaken.superseded_by == view.execution.id
         assert await world.instances() == [(2, 1, "running")]
@@ -147,9 +149,9 @@ class WorkflowLifecycle:
         async with world.owned(tenant) as owner:
             await world.until(tenant, lambda v: v.execution.sub_state is SubState.BACKING_OFF)
             await world.patch(world.spec("2"))
-            owner.mailbox.mark()
+            owner.mailbox.mark_dirty()
             await world.settled(tenant, Status.READY, 2)
-            overtaken = (await executions.page(world.engine, tenant.id, limit=5))[1]
+            overtaken = (await executions.page(world.database, tenant.id, limit=5))[1]
             assert (overtaken.state, overtaken.stop_reason) == (ExecutionState.SUPERSEDED, "Configuration updated")
         assert await world.instances() == [(2, 1, "running")]
 
@@ -160,11 +162,11 @@ class WorkflowLifecycle:
             await asyncio.wait_for(world.platform.creating.wait(), SECONDS)
             first = (await world.until(tenant, lambda v: v.execution.state is ExecutionState.RUNNING)).execution
             await world.patch(world.spec("2"))
-            owner.mailbox.mark()
+            owner.mailbox.mark_dirty()
             await world.until(tenant, lambda v: not owner.mailbox.dirty)
             world.platform.may_create.set()
             await world.settled(tenant, Status.READY, 2)
-        let_finish = await executions.get(world.engine, first.id)
+        let_finish = await executions.get(world.database, first.id)
         assert let_finish is not None
         assert (let_finish[0].state, let_finish[0].stop_reason) == (ExecutionState.SUCCEEDED, None)
         assert await world.states(tenant) == ["succeeded", "succeeded"]
@@ -176,7 +178,7 @@ class WorkflowLifecycle:
         async with world.owned(tenant) as owner:
             await asyncio.wait_for(world.platform.creating.wait(), SECONDS)
             await world.delete()
-            owner.mailbox.mark()
+            owner.mailbox.mark_dirty()
             await world.until(tenant, lambda v: v.tenant.status is Status.DELETING)
             world.platform.may_create.set()
             await world.settled(tenant, Status.DELETED)
@@ -201,9 +203,9 @@ class Outside:
 
     @pytest_asyncio.fixture
     async def world(
-        self, engine: AsyncEngine, database_url: str, tmp_path: Path, engine_of: EngineOf
+        self, database: AsyncEngine, database_url: str, tmp_path: Path, engine_of: EngineOf
     ) -> AsyncIterator[EngineWorld]:
-        world = EngineWorld(engine, database_url, tmp_path)
+        world = EngineWorld(database, database_url, tmp_path)
         world.provider = await engine_of(world.attempts, world.store)
         yield world
         await world.close()
@@ -222,7 +224,7 @@ class LifeOutside(Outside, WorkflowLifecycle):
             view = await world.until(tenant, lambda v: v.execution.error is not None)
             assert view.execution.state is ExecutionState.STARTING
             view = await world.settled(tenant, Status.READY, 1)
-        trail = [event.type for event in await events.page(world.engine, tenant_id=tenant.id, limit=500)]
+        trail = [event.type for event in await events.page(world.database, tenant_id=tenant.id, limit=500)]
         assert trail.count("execution.trigger_failed") == 1
         assert await world.states(tenant) == ["succeeded"]
         assert await count_at_engine(view.execution.id) == 1
@@ -233,12 +235,12 @@ def _losing_one_answer(provider: WorkflowProvider) -> WorkflowProvider:
     """The engine takes the first start, and nobody hears of it."""
     start, lost = provider.start, False
 
-    async def once(order: ExecutionInput) -> Started:
+    async def once(request: ExecutionInput) -> Started:
         nonlocal lost
-        started = await start(order)
+        started = await start(request)
         if not lost:
             lost = True
-            raise EngineUnavailable("the answer was lost")
+            raise Unavailable("the answer was lost")
         assert started.already
         return started
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from controlplane.errors import EngineUnavailable
+from controlplane.errors import Unavailable
 from controlplane.model import HealthSpec
 from controlplane.steps.probe import HealthProber
 from providers.compute.fake import REFUSED, FakeCloud, FakeCompute
@@ -96,7 +96,7 @@ async def test_ten_thousand_tenants_through_failures_end_with_one_resource_each(
         while True:
             try:
                 return (await provider.apply(desired, OPEN)).id
-            except EngineUnavailable:
+            except Unavailable:
                 continue
 
     made = await asyncio.gather(*(persist(number) for number in range(10_000)))

@@ -20,8 +20,8 @@ from tests.integration.owner import Owner
 class TestEmbeddedConforms(WorkflowConformance):
     @pytest_asyncio.fixture
     async def provider(self, bench: Bench) -> AsyncIterator[EmbeddedWorkflow]:
-        async def run_step(order: ExecutionInput, step: StepName, signals: StepSignals) -> None:
-            await bench.script.run(order.execution_id, step, signals)
+        async def run_step(request: ExecutionInput, step: StepName, signals: StepSignals) -> None:
+            await bench.script.run(request.execution_id, step, signals)
 
         provider = EmbeddedWorkflow(
             bench.store, run_step, SystemClock(), max_attempts=MAX_ATTEMPTS, backoff=bench.backoff
@@ -51,7 +51,7 @@ class EmbeddedWorld(EngineWorld):
 
 class TestLifeOnEmbedded(WorkflowLifecycle):
     @pytest_asyncio.fixture
-    async def world(self, engine: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[EmbeddedWorld]:
-        world = EmbeddedWorld(engine, database_url, tmp_path)
+    async def world(self, database: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[EmbeddedWorld]:
+        world = EmbeddedWorld(database, database_url, tmp_path)
         yield world
         await world.close()

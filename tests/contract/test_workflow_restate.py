@@ -23,10 +23,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from restate.server_types import RestateAppT
 
 from controlplane.clock import SystemClock
-from controlplane.errors import EngineUnavailable
+from controlplane.errors import Unavailable
 from controlplane.model import Action, ExecutionState, Status, StepName, SubState, canonical_json
 from controlplane.ports import ExecutionStore
-from controlplane.steps.attempts import Attempts
+from controlplane.steps.attempts import StepAttempts
 from providers.conformance.workflow import PROVISION, CountAtEngine, WorkflowConformance
 from providers.conformance.workflow_bench import Bench, end, until
 from providers.workflow.restate import app as restate_app
@@ -150,7 +150,7 @@ def calls() -> restate.InvocationRetryPolicy:
 
 @pytest.fixture
 def engine_of(mortal_server: RestateServer, served: list[Endpoint], calls: restate.InvocationRetryPolicy) -> EngineOf:
-    async def set_up(attempts: Attempts, store: ExecutionStore) -> ProviderFactory:
+    async def set_up(attempts: StepAttempts, store: ExecutionStore) -> ProviderFactory:
         endpoint = Endpoint(build_app(attempts, calls=calls))
         served.append(endpoint)
         await endpoint.start()
@@ -198,15 +198,15 @@ class TestDeath:
         provider = restate_at(mortal_server, endpoint)
         await provider.setup()
         hold = bench.script.holds[StepName.APPLY_COMPUTE] = asyncio.Event()
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         await bench.script.reached[StepName.APPLY_COMPUTE].wait()
         mortal_server.kill()
-        with pytest.raises(EngineUnavailable):
+        with pytest.raises(Unavailable):
             await provider.status(bench.id, started.ref)
         assert not (await provider.health()).healthy
         hold.set()
         mortal_server.start()
-        again = await provider.start(bench.order)
+        again = await provider.start(bench.request)
         assert (again.already, again.ref) == (True, started.ref)
         assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
         assert list(dict.fromkeys(bench.script.calls)) == PROVISION
@@ -219,10 +219,10 @@ class TestDeath:
         """It comes back, and the same id is started by who comes next; nobody has registered anything with it."""
         provider = restate_at(mortal_server, endpoint)
         mortal_server.kill()
-        with pytest.raises(EngineUnavailable):
-            await provider.start(bench.order)
+        with pytest.raises(Unavailable):
+            await provider.start(bench.request)
         mortal_server.start()
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         assert not started.already
         assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
         await provider.close()
@@ -231,7 +231,7 @@ class TestDeath:
         self, provider: RestateWorkflow, endpoint: Endpoint, bench: Bench
     ) -> None:
         await endpoint.stop()
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         seen = await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF)
         assert seen.error
         await endpoint.start()
@@ -281,7 +281,7 @@ class TestPaused:
         self, provider: RestateWorkflow, endpoint: Endpoint, bench: Bench
     ) -> None:
         await endpoint.stop()
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         seen = await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.ERROR)
         assert seen.error
         await provider.cancel(bench.id, started.ref, "the engine gave up")
@@ -292,7 +292,7 @@ class TestPaused:
 
 async def test_a_kill_does_not_wait_for_a_step(provider: RestateWorkflow, bench: Bench) -> None:
     hold = bench.script.holds[StepName.APPLY_COMPUTE] = asyncio.Event()
-    started = await provider.start(bench.order)
+    started = await provider.start(bench.request)
     await bench.script.reached[StepName.APPLY_COMPUTE].wait()
     await provider.cancel(bench.id, started.ref, "not stopped after 30 s", kill=True)
     assert (await end(provider, bench, started.ref)).sub_state in (SubState.CANCELLED, SubState.FAILED)
@@ -301,19 +301,19 @@ async def test_a_kill_does_not_wait_for_a_step(provider: RestateWorkflow, bench:
 
 
 async def test_its_input_is_the_order(provider: RestateWorkflow, bench: Bench, restate_server: RestateServer) -> None:
-    started = await provider.start(bench.order)
+    started = await provider.start(bench.request)
     await end(provider, bench, started.ref)
     sql = f"SELECT entry_json FROM sys_journal WHERE id = '{started.ref}' AND index = 0"
     (entry,) = await query(restate_server, sql)
     payload = bytes(json.loads(entry["entry_json"])["Command"]["Input"]["payload"])
-    assert payload.decode() == canonical_json(bench.order.to_json())
+    assert payload.decode() == canonical_json(bench.request.to_json())
     assert json.loads(payload)["trigger_source"] == "api"
 
 
 async def test_an_endpoint_that_is_away_cannot_be_registered(restate_server: RestateServer, endpoint: Endpoint) -> None:
     provider = restate_at(restate_server, endpoint)
     await endpoint.stop()
-    with pytest.raises(EngineUnavailable, match=str(endpoint.port)):
+    with pytest.raises(Unavailable, match=str(endpoint.port)):
         await provider.setup()
     await endpoint.start()
     await provider.setup()
@@ -326,7 +326,7 @@ async def test_a_redeploy_while_a_tenant_starts_waits_for_nothing(
     """Between two looks the engine sleeps and no request is open; what was counted is kept."""
     well = asyncio.Event()
     bench.script.probes = lambda look: None if well.is_set() else "GET / is 500"
-    started = await provider.start(bench.order)
+    started = await provider.start(bench.request)
     await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF)
     await becomes_suspended(restate_server, started.ref)
     await endpoint.stop()
@@ -357,7 +357,7 @@ class TestReleases:
         await between.close()
         await served[0].stop()
         await provider.setup()
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
         await served[0].start()
 
@@ -365,14 +365,14 @@ class TestReleases:
         self, provider: RestateWorkflow, bench: Bench, restate_server: RestateServer, served: list[Endpoint]
     ) -> None:
         hold = bench.script.holds[StepName.APPLY_COMPUTE] = asyncio.Event()
-        old = await provider.start(bench.order)
+        old = await provider.start(bench.request)
         await bench.script.reached[StepName.APPLY_COMPUTE].wait()
         released = Bench()
         served.append(Endpoint(build_app(released.attempts)))
         await served[0].start()
         newer = restate_at(restate_server, served[0])
         await newer.setup()
-        new = await newer.start(released.order)
+        new = await newer.start(released.request)
         assert (await end(newer, released, new.ref)).sub_state is SubState.SUCCEEDED
         hold.set()
         assert (await end(provider, bench, old.ref)).sub_state is SubState.SUCCEEDED
@@ -385,7 +385,7 @@ class TestReleases:
         """Something else of what the endpoint says of itself has changed."""
         well = asyncio.Event()
         bench.script.probes = lambda look: None if well.is_set() else "GET / is 500"
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF)
         await endpoint.stop()
         endpoint.app = build_app(bench.attempts, calls=TWICE)
@@ -404,13 +404,13 @@ async def test_a_run_is_bounded_though_the_rows_cannot_be_read(
 
     monkeypatch.setattr(restate_app, "RUN_ATTEMPTS", 2)
     monkeypatch.setattr(bench.store, "step_started", unreadable)
-    started = await provider.start(bench.order)
+    started = await provider.start(bench.request)
     ended = await end(provider, bench, started.ref)
     assert (ended.sub_state, ended.error) == (SubState.FAILED, "the rows cannot be read: OSError")
 
 
 async def test_an_execution_that_no_row_knows_ends(provider: RestateWorkflow, bench: Bench) -> None:
-    stranger = replace(bench.order, execution_id=f"tenant-nobody-provision-1-{uuid4().hex[:8]}")
+    stranger = replace(bench.request, execution_id=f"tenant-nobody-provision-1-{uuid4().hex[:8]}")
     started = await provider.start(stranger)
     status = await provider.status(stranger.execution_id, started.ref)
     while not status.sub_state.terminal:
@@ -441,10 +441,10 @@ class TestIdentity:
             served.append(Endpoint(build_app(bench.attempts, identity_keys=[public(known)])))
             await served[-1].start()
         provider, refused = (restate_at(signing_server, endpoint) for endpoint in served)
-        with pytest.raises(EngineUnavailable, match="401"):
+        with pytest.raises(Unavailable, match="401"):
             await refused.setup()
         await provider.setup()
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
         for one in (provider, refused):
             await one.close()

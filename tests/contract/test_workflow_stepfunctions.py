@@ -14,7 +14,7 @@ from controlplane.clock import SystemClock
 from controlplane.errors import Throttled
 from controlplane.model import Action, ExecutionState, Status, StepName, SubState
 from controlplane.ports import ExecutionStore
-from controlplane.steps.attempts import Attempts
+from controlplane.steps.attempts import StepAttempts
 from providers.conformance.workflow import PROVISION, CountAtEngine, WorkflowConformance
 from providers.conformance.workflow_bench import Bench, end
 from providers.workflow.stepfunctions.aws import ATTEMPTS, Aws
@@ -46,7 +46,7 @@ class Account:
             self.aws(assume_role), store, SystemClock(), queue_url=self.queue_url, role_arn=ROLE, prefix=self.prefix
         )
 
-    def worker(self, attempts: Attempts, max_receives: int = MAX_RECEIVES) -> StepWorker:
+    def worker(self, attempts: StepAttempts, max_receives: int = MAX_RECEIVES) -> StepWorker:
         return StepWorker(
             self.aws(),
             attempts,
@@ -128,7 +128,7 @@ class TestLifeOnStepFunctions(LifeOutside):
 
     @pytest_asyncio.fixture
     async def engine_of(self, account: Account, workers: list[Work]) -> AsyncIterator[EngineOf]:
-        async def set_up(attempts: Attempts, store: ExecutionStore) -> ProviderFactory:
+        async def set_up(attempts: StepAttempts, store: ExecutionStore) -> ProviderFactory:
             workers.append(Work(account.worker(attempts)))
             return lambda: account.provider(store)
 
@@ -155,7 +155,7 @@ async def test_a_step_that_takes_its_workers_down_is_given_up(account: Account) 
     bench = Bench(Action.PROVISION)
     bench.script.holds[StepName.APPLY_COMPUTE] = asyncio.Event()
     provider = account.provider(bench.store)
-    started = await provider.start(bench.order)
+    started = await provider.start(bench.request)
     for _ in range(2):
         work = Work(account.worker(bench.attempts, max_receives=2))
         bench.script.reached[StepName.APPLY_COMPUTE].clear()
@@ -199,10 +199,10 @@ class TestCalls:
 
     async def test_the_input_is_the_order_and_a_word_of_the_call(self, account: Account, bench: Bench) -> None:
         provider = account.provider(bench.store)
-        started = await provider.start(bench.order)
+        started = await provider.start(bench.request)
         given = json.loads(account.states.describe_execution(executionArn=started.ref)["input"])
         assert given.pop("start")
-        assert given == bench.order.to_json()
+        assert given == bench.request.to_json()
         assert given["trigger_source"] == "api"
         await provider.close()
 
@@ -211,7 +211,7 @@ class TestCalls:
         provider = account.provider(bench.store)
         await provider.setup()
         account.front.rules["StartExecution"] = lambda request, forward: refusals.pop() if refusals else forward()
-        assert not (await provider.start(bench.order)).already
+        assert not (await provider.start(bench.request)).already
         assert account.front.calls["StartExecution"] == 3
         await provider.close()
 

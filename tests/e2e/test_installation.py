@@ -76,7 +76,7 @@ class Machine:
         return EmbeddedPostgres(self.home.postgres, self.home.sockets, self.home.logs / "postgres.log")
 
     def processes(self) -> list[psutil.Process]:
-        return find_processes(self.home.mark, self.home.ray)
+        return find_processes(self.home.id, self.home.ray)
 
     def named(self, *names: str) -> list[psutil.Process]:
         return named(names, self.processes())

@@ -19,14 +19,14 @@ from controlplane.api.replica import Replica
 from controlplane.api.routers.health import SUPERVISOR
 from controlplane.model import ExecutionState, Status
 from controlplane.persistence import tokens
-from controlplane.persistence.engine import create_engine
+from controlplane.persistence.database import open_database
 from controlplane.persistence.tables import executions as executions_table
 from controlplane.persistence.tables import heartbeats
 from controlplane.persistence.tables import tenants as tenants_table
 from controlplane.persistence.tenants import lock_by_name
 from controlplane.persistence.transaction import transaction
 from controlplane.settings import Settings
-from tests.fakes import FakeCloud, FakeDirectory, FakeStudio
+from tests.fakes import FakeDirectory, FakeStudio, StubPlatform
 
 ADMIN = "test-admin-token"
 
@@ -36,9 +36,9 @@ class Api:
     """One replica and clients to it. The tests also play the tenant's actor, by writing what it would write."""
 
     app: FastAPI
-    engine: AsyncEngine
+    database: AsyncEngine
     directory: FakeDirectory
-    cloud: FakeCloud
+    cloud: StubPlatform
     client: httpx.AsyncClient
     secrets: dict[str, str] = field(default_factory=dict)
 
@@ -51,7 +51,7 @@ class Api:
     async def bearer(self, role: str) -> dict[str, str]:
         """Headers of a caller with this role."""
         if role not in self.secrets:
-            async with transaction(self.engine) as tx:
+            async with transaction(self.database) as tx:
                 _, self.secrets[role] = await tokens.create(tx.connection, f"the-{role}", role)
         return {"Authorization": f"Bearer {self.secrets[role]}"}
 
@@ -62,7 +62,7 @@ class Api:
         self, name: str, state: ExecutionState = ExecutionState.SUCCEEDED, status: Status | None = None
     ) -> None:
         """As the owner of the tenant: its unfinished execution ends, with the status and the event of that."""
-        async with transaction(self.engine, actor="test/owner") as tx:
+        async with transaction(self.database, actor="test/owner") as tx:
             tenant = await lock_by_name(tx, name)
             assert tenant is not None
             status = status or (Status.READY if state is ExecutionState.SUCCEEDED else Status.FAILED)
@@ -70,7 +70,7 @@ class Api:
             now = (await tx.connection.execute(select(func.clock_timestamp()))).scalar_one()
             await tx.connection.execute(
                 update(executions_table)
-                .where(executions_table.c.id == tenant.current_execution)
+                .where(executions_table.c.id == tenant.newest_execution)
                 .values(state=state.value, ended_at=now)
             )
             values: dict[str, Any] = {"status": status.value}
@@ -83,7 +83,7 @@ class Api:
 
     async def beat(self, seconds_ago: float = 0) -> None:
         """The supervisor's heartbeat."""
-        async with self.engine.begin() as connection:
+        async with self.database.begin() as connection:
             at = func.clock_timestamp() - timedelta(seconds=seconds_ago)
             await connection.execute(delete(heartbeats).where(heartbeats.c.name == SUPERVISOR))
             await connection.execute(insert(heartbeats).values(name=SUPERVISOR, cluster_id="c", at=at))
@@ -104,13 +104,13 @@ class Api:
         )
 
         async def waits() -> bool:
-            async with self.engine.connect() as connection:
+            async with self.database.connect() as connection:
                 return int((await connection.execute(text(query))).scalar_one()) > 0
 
         await until(waits)
 
     async def count(self, table: str) -> int:
-        async with self.engine.connect() as connection:
+        async with self.database.connect() as connection:
             return int((await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())
 
 
@@ -148,12 +148,12 @@ async def served(api: Api) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def api_on(database_url: str, *, cloud: FakeCloud | None = None, **settings: Any) -> AsyncIterator[Api]:
+async def api_on(database_url: str, *, cloud: StubPlatform | None = None, **settings: Any) -> AsyncIterator[Api]:
     """A replica on this database, its lifespan running, and an admin's client."""
-    engine = create_engine(database_url, pool=5, overflow=20)
-    async with engine.begin() as connection:
+    database = open_database(database_url, pool=5, overflow=20)
+    async with database.begin() as connection:
         await tokens.put_admin(connection, ADMIN)
-    directory, cloud = FakeDirectory(), cloud or FakeCloud()
+    directory, cloud = FakeDirectory(), cloud or StubPlatform()
     app = create_app(
         Settings(**settings),
         database_url=database_url,
@@ -167,5 +167,5 @@ async def api_on(database_url: str, *, cloud: FakeCloud | None = None, **setting
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://landlord", headers=headers) as client,
     ):
-        yield Api(app, engine, directory, cloud, client)
-    await engine.dispose()
+        yield Api(app, database, directory, cloud, client)
+    await database.dispose()

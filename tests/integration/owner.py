@@ -17,7 +17,7 @@ from controlplane.clock import SystemClock
 from controlplane.failpoints import Failpoints
 from controlplane.model import ComputeSpec, Execution, HealthSpec, PlacementState, StepName, Tenant, TenantSpec
 from controlplane.persistence import intents, leases, placements, tenants
-from controlplane.persistence.owned_tenant import Ownership
+from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.persistence.tenants import TenantView
 from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import ComputeProvider, ExecutionInput, StepRunner, StepSignals, WorkflowProvider
@@ -62,7 +62,7 @@ def runtime(
     built = build_runtime(actor="test", run_step=run_step, pool=3, environ=environ)
     compute: Enabled[ComputeProvider] = Enabled({"fake": lambda: FakeCompute(cloud)})
     steps = Steps(
-        built.store, compute, built.prober, SystemClock(), Failpoints(failpoints), built.settings.lost_engines
+        built.store, compute, built.prober, SystemClock(), Failpoints(failpoints), built.settings.lost_platforms
     )
     return replace(built, compute=compute, steps=steps)
 
@@ -88,10 +88,12 @@ class Owner:
         self._life: asyncio.Task[str] | None = None
 
     async def __aenter__(self) -> "Owner":
-        fence = await leases.acquire(self._runtime.engine, self.tenant.id, cluster_id="test", actor_id=uuid4().hex[:8])
+        fence = await leases.acquire(
+            self._runtime.database, self.tenant.id, cluster_id="test", actor_id=uuid4().hex[:8]
+        )
         assert fence is not None
-        ownership = Ownership(self._runtime.engine, self.tenant.id, fence, owner="test")
-        self._runner = Runner(ownership, self._runtime, self.mailbox)
+        owned = OwnedTenant(self._runtime.database, self.tenant.id, fence, owner="test")
+        self._runner = Runner(owned, self._runtime, self.mailbox)
         self._life = asyncio.create_task(self._runner.run())
         return self
 
@@ -139,15 +141,15 @@ class Owner:
         workflow: Enabled[WorkflowProvider] = Enabled({"embedded": lambda: embedded})
         return replace(built, workflow=workflow)
 
-    async def _run_step(self, order: ExecutionInput, step: StepName, signals: StepSignals) -> None:
-        await self._steps.run(order.execution_id, step, signals)
+    async def _run_step(self, request: ExecutionInput, step: StepName, signals: StepSignals) -> None:
+        await self._steps.run(request.execution_id, step, signals)
 
 
 class World:
     """A database, a cloud, and the client's side of one tenant named `acme`."""
 
-    def __init__(self, engine: AsyncEngine, database_url: str, home: Path, cloud: FakeCloud) -> None:
-        self.engine = engine
+    def __init__(self, database: AsyncEngine, database_url: str, home: Path, cloud: FakeCloud) -> None:
+        self.database = database
         self.cloud = cloud
         self.failpoints = home / "failpoints"
         self._database_url = database_url
@@ -171,8 +173,8 @@ class World:
     async def net(self, **settings: str) -> AsyncIterator[Runtime]:
         """What a supervisor is built from; it runs no step."""
 
-        async def no_step(order: ExecutionInput, step: StepName) -> None:
-            raise AssertionError(f"a supervisor runs no step: {order} {step}")
+        async def no_step(request: ExecutionInput, step: StepName) -> None:
+            raise AssertionError(f"a supervisor runs no step: {request} {step}")
 
         built = runtime(self._database_url, self._home, self.cloud, no_step, settings)
         try:
@@ -181,13 +183,13 @@ class World:
             await built.close()
 
     async def create(self, wanted: TenantSpec) -> Tenant:
-        return (await create(self.engine, "acme", wanted))[0]
+        return (await create(self.database, "acme", wanted))[0]
 
     async def patch(self, wanted: TenantSpec) -> Execution:
-        return await patch(self.engine, "acme", wanted)
+        return await patch(self.database, "acme", wanted)
 
     async def delete(self) -> Execution:
-        return await delete(self.engine, "acme")
+        return await delete(self.database, "acme")
 
     async def retry(self) -> None:
         async with self._locked() as (tx, tenant):
@@ -203,7 +205,7 @@ class World:
 
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[tuple[Transaction, Tenant]]:
-        async with transaction(self.engine, actor="test") as tx:
+        async with transaction(self.database, actor="test") as tx:
             tenant = await tenants.lock_by_name(tx, "acme")
             assert tenant is not None
             yield tx, tenant
@@ -214,7 +216,7 @@ class World:
         """Polls the rows until `condition`; what they were last is in the failure."""
         give_up = asyncio.get_running_loop().time() + seconds
         while True:
-            view = await tenants.get(self.engine, str(tenant.id))
+            view = await tenants.get(self.database, str(tenant.id))
             assert view is not None
             if condition(view):
                 return view
@@ -236,7 +238,7 @@ class World:
         """Until its placement is recorded as removed."""
         async with asyncio.timeout(SECONDS):
             while True:
-                found = await placements.of_execution(self.engine, execution_id)
+                found = await placements.of_execution(self.database, execution_id)
                 if found is not None and found.state is PlacementState.REMOVED:
                     return
                 await asyncio.sleep(0.01)
@@ -249,16 +251,16 @@ class World:
         )
 
 
-async def create(engine: AsyncEngine, name: str, wanted: TenantSpec) -> tuple[Tenant, Execution]:
-    async with transaction(engine, actor="test") as tx:
+async def create(database: AsyncEngine, name: str, wanted: TenantSpec) -> tuple[Tenant, Execution]:
+    async with transaction(database, actor="test") as tx:
         intent = await intents.create(
             tx, name=name, labels={}, annotations={}, spec=wanted, default_workflow="embedded"
         )
     return intent.tenant, intent.execution
 
 
-async def patch(engine: AsyncEngine, name: str, wanted: TenantSpec) -> Execution:
-    async with transaction(engine, actor="test") as tx:
+async def patch(database: AsyncEngine, name: str, wanted: TenantSpec) -> Execution:
+    async with transaction(database, actor="test") as tx:
         tenant = await tenants.lock_by_name(tx, name)
         assert tenant is not None
         intent = await intents.patch(
@@ -267,8 +269,8 @@ async def patch(engine: AsyncEngine, name: str, wanted: TenantSpec) -> Execution
     return intent.execution
 
 
-async def delete(engine: AsyncEngine, name: str) -> Execution:
-    async with transaction(engine, actor="test") as tx:
+async def delete(database: AsyncEngine, name: str) -> Execution:
+    async with transaction(database, actor="test") as tx:
         tenant = await tenants.lock_by_name(tx, name)
         assert tenant is not None
         return (await intents.delete(tx, tenant, default_workflow="embedded")).execution

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, text
 
 from controlplane.persistence import bootstrap
 from controlplane.persistence.tables import executions, placements
-from controlplane.ports import Ownership, ProviderHealth, Resource, ResourceState
+from controlplane.ports import Origin, ProviderHealth, Resource, ResourceState
 from tests.integration.api_replica import Api, api_on
 
 
@@ -25,7 +25,7 @@ async def serve(api: Api, name: str = "acme", *, identity: str = "cloud-1") -> R
     created = (await api.create(name)).json()
     execution = created["workflow_execution_id"]
     await api.end(name)
-    async with api.engine.begin() as connection:
+    async with api.database.begin() as connection:
         await connection.execute(
             text("UPDATE tenants SET serving_execution = :execution WHERE name = :name"),
             {"execution": execution, "name": name},
@@ -34,8 +34,8 @@ async def serve(api: Api, name: str = "acme", *, identity: str = "cloud-1") -> R
             insert(placements).values(
                 execution_id=execution,
                 tenant_id=UUID(created["id"]),
-                provider="cloud",
-                engine_identity=identity,
+                platform="cloud",
+                platform_identity=identity,
                 generation=1,
                 run=1,
                 name=f"landlord-{name}",
@@ -49,9 +49,9 @@ async def serve(api: Api, name: str = "acme", *, identity: str = "cloud-1") -> R
 
 
 async def resource(api: Api, name: str, tenant_id: UUID, execution: str, spec_hash: str = "hash") -> Resource:
-    owner = await bootstrap.installation_id(api.engine)
-    ownership = Ownership(owner, name, tenant_id, 1, 1, execution, spec_hash)
-    return Resource(f"r-{name}", f"landlord-{name}", ownership, ResourceState.RUNNING, detail="exit code 1")
+    owner = await bootstrap.installation_id(api.database)
+    origin = Origin(owner, name, tenant_id, 1, 1, execution, spec_hash)
+    return Resource(f"r-{name}", f"landlord-{name}", origin, ResourceState.RUNNING, detail="exit code 1")
 
 
 async def found(api: Api) -> list[tuple[str, Any, Any]]:
@@ -72,7 +72,7 @@ async def test_resources_that_should_not_be_there(api: Api) -> None:
     stranger = await resource(api, "nobody", uuid4(), "tenant-nobody-provision-1-00000000")
     api.cloud.resources = [serving, stranger]
     assert await found(api) == [("orphan", "nobody", "r-nobody")]
-    async with api.engine.begin() as connection:
+    async with api.database.begin() as connection:
         await connection.execute(text("UPDATE tenants SET serving_execution = NULL, status = 'failed'"))
     assert await found(api) == [("leftover", "acme", "r-acme"), ("orphan", "nobody", "r-nobody")]
 
@@ -88,7 +88,7 @@ async def test_resources_that_should_be_there(api: Api) -> None:
 
 async def test_resources_that_are_not_what_they_should_be(api: Api) -> None:
     serving = await serve(api)
-    changed = replace(serving, ownership=replace(serving.ownership, spec_hash="another"))
+    changed = replace(serving, origin=replace(serving.origin, spec_hash="another"))
     api.cloud.resources = [changed]
     assert await found(api) == [("changed_resource", "acme", "r-acme")]
     api.cloud.resources = [replace(serving, id="r-copy", name="copy"), serving]
@@ -103,7 +103,7 @@ async def test_another_engine_is_reported_and_not_judged(api: Api) -> None:
 async def test_a_tenant_whose_provider_is_disabled_here_is_named(api: Api) -> None:
     """Nobody can say whether it is still served."""
     await serve(api)
-    async with api.engine.begin() as connection:
+    async with api.database.begin() as connection:
         await connection.execute(text("UPDATE placements SET provider = 'ecs'"))
     assert await found(api) == [("unchecked", "acme", "r-acme")]
     answer = await api.client.get("/v1/admin/consistency")

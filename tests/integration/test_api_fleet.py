@@ -16,7 +16,7 @@ COUNT = 100_000
 @pytest_asyncio.fixture
 async def api(database_url: str) -> AsyncIterator[Api]:
     async with api_on(database_url) as api:
-        await insert_fleet(api.engine, COUNT, TenantSpec.model_validate(tenant()["spec"]))
+        await insert_fleet(api.database, COUNT, TenantSpec.model_validate(tenant()["spec"]))
         yield api
 
 
@@ -45,7 +45,7 @@ async def test_pages_of_a_fleet_are_stable_while_others_come_and_go(api: Api) ->
 
     # By label, a thousandth of them; by what lags, while some do.
     assert await walk(api, "label=shard%3D7&limit=30", "a-", "z-") == [f"t-{n:06}" for n in range(7, COUNT, 1000)]
-    async with api.engine.begin() as connection:
+    async with api.database.begin() as connection:
         lagging = "UPDATE tenants SET generation = 2 WHERE name LIKE 't-0999%' AND observed_generation = 1"
         await connection.execute(text(lagging))
     assert await walk(api, "lagging=true&status=ready&limit=40", "b-", "y-") == [

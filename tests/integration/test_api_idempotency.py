@@ -90,7 +90,7 @@ async def test_fifty_at_once_under_one_key(database_url: str) -> None:
 
 
 async def test_an_open_transaction_with_the_key_is_409_without_waiting(api: Api) -> None:
-    async with api.engine.begin() as connection:
+    async with api.database.begin() as connection:
         await connection.execute(text("LOCK TABLE tenants IN SHARE ROW EXCLUSIVE MODE"))
         first = asyncio.create_task(post(api))
         await api.blocked()
@@ -135,14 +135,14 @@ async def test_a_dry_run_takes_no_key(api: Api) -> None:
 
 async def test_keys_end_after_24_hours(api: Api) -> None:
     await post(api)
-    async with api.engine.begin() as connection:
+    async with api.database.begin() as connection:
         await connection.execute(text("UPDATE idempotency_keys SET created_at = created_at - interval '25 hours'"))
     fresh = await post(api, "other")
     assert (fresh.status_code, fresh.json()["name"]) == (202, "other")
-    assert await idempotency.prune(api.engine) == 0
-    async with api.engine.begin() as connection:
+    assert await idempotency.prune(api.database) == 0
+    async with api.database.begin() as connection:
         await connection.execute(text("UPDATE idempotency_keys SET created_at = created_at - interval '25 hours'"))
-    assert await idempotency.prune(api.engine) == 1
+    assert await idempotency.prune(api.database) == 1
 
 
 async def test_a_client_that_leaves_changes_nothing(api: Api) -> None:
@@ -165,7 +165,7 @@ async def test_a_client_that_leaves_changes_nothing(api: Api) -> None:
 
 
 async def test_a_client_that_leaves_before_the_commit_is_still_served(api: Api) -> None:
-    async with api.engine.begin() as connection:
+    async with api.database.begin() as connection:
         await connection.execute(text("LOCK TABLE tenants IN SHARE ROW EXCLUSIVE MODE"))
         request = asyncio.create_task(post(api))
         await api.blocked()

@@ -38,7 +38,7 @@ async def test_reads_stay_fast_while_a_thousand_mutations_wait(database_url: str
 
 
 async def test_a_read_that_hangs_is_answered(hurried: Api) -> None:
-    async with hurried.engine.begin() as connection:
+    async with hurried.database.begin() as connection:
         await connection.execute(text("LOCK TABLE tenants IN ACCESS EXCLUSIVE MODE"))
         for _ in range(2):
             assert overloaded(await asyncio.wait_for(hurried.client.get("/v1/tenants/none"), 5))
@@ -50,7 +50,7 @@ async def test_a_read_that_hangs_is_answered(hurried: Api) -> None:
 async def test_a_change_that_hangs_ends_beside_its_answer(hurried: Api) -> None:
     await hurried.create()
     patch = {"spec": {"heal": "none"}}
-    async with hurried.engine.begin() as connection:
+    async with hurried.database.begin() as connection:
         await connection.execute(text("SELECT 1 FROM tenants WHERE name = 'acme' FOR UPDATE"))
         answer = await asyncio.wait_for(hurried.client.patch("/v1/tenants/acme", json=patch, headers=KEY), 5)
         assert overloaded(answer)
@@ -99,7 +99,7 @@ async def test_a_listing_of_everything_has_more_time(hurried: Api, monkeypatch: 
 
 
 async def _reads_beside_a_thousand_mutations(api: Api) -> None:
-    async with api.engine.begin() as connection:
+    async with api.database.begin() as connection:
         await connection.execute(text("SELECT 1 FROM tenants WHERE name = 'acme' FOR UPDATE"))
         patches = [asyncio.create_task(api.client.patch("/v1/tenants/acme", json={})) for _ in range(1020)]
         # 6 are at work and 1,000 wait: what is beyond is told so at once.

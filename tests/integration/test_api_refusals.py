@@ -159,7 +159,7 @@ async def test_every_route_wants_a_token_of_its_role(api: Api) -> None:
         (await api.client.post("/v1/tokens", json={"name": name, "role": "admin", **expiry})).json()["token"]
         for name, expiry in (("revoked", {}), ("expired", {"expires_in_seconds": 60}))
     ]
-    async with api.engine.begin() as connection:
+    async with api.database.begin() as connection:
         past = "expires_at = clock_timestamp() - interval '1 second'"
         await connection.execute(text(f"UPDATE tokens SET {past} WHERE name = 'expired'"))
     await api.client.delete("/v1/tokens/revoked")
@@ -217,7 +217,7 @@ async def test_request_ids(api: Api) -> None:
 async def test_the_unexpected_says_nothing(
     api: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with api.engine.begin() as connection:
+    async with api.database.begin() as connection:
         await connection.execute(text("ALTER TABLE tenants RENAME COLUMN spec TO spec_was"))
     for answer in (await api.client.get("/v1/tenants"), await api.create()):
         assert answer.status_code == 500
@@ -228,7 +228,7 @@ async def test_the_unexpected_says_nothing(
     def explode(*_: object) -> None:
         raise RuntimeError("secret-of-the-house")
 
-    async with api.engine.begin() as connection:
+    async with api.database.begin() as connection:
         await connection.execute(text("ALTER TABLE tenants RENAME COLUMN spec_was TO spec"))
     monkeypatch.setattr(api.cloud, "validate", explode)
     answer = await api.create()

@@ -20,14 +20,14 @@ from pydantic import BaseModel
 from controlplane.api import watch
 from controlplane.model import Event
 from providers.compute.docker.config import DockerConfig
-from tests.fakes import FakeCloud
+from tests.fakes import StubPlatform
 from tests.integration.api_replica import ADMIN, Api, api_on, served
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
 
 
-class Docker(FakeCloud):
+class Docker(StubPlatform):
     """Makes nothing, and takes the config that the document's examples have."""
 
     name: ClassVar[str] = "docker"

@@ -320,7 +320,7 @@ async def test_how_often_health_is_looked_at(api: Api) -> None:
     await api.client.post("/v1/tenants", json=tenant("seldom", spec=seldom()))
     assert await shown("seldom") == 90
     for expiry, often in (("1 minute", 10), ("-1 minute", 30)):
-        async with api.engine.begin() as connection:
+        async with api.database.begin() as connection:
             expires = f"lease_owner = 'c/a', lease_expires_at = clock_timestamp() + interval '{expiry}'"
             await connection.execute(text(f"UPDATE tenants SET {expires}"))
         assert (await shown("often"), await shown("seldom")) == (often, 90)

@@ -41,7 +41,7 @@ async def test_a_secret_is_shown_once_and_only_its_hash_is_stored(api: Api) -> N
     assert [(item["name"], item["role"]) for item in listed.json()["items"]] == [("admin", "admin"), ("ci", "viewer")]
     assert made["token"] not in listed.text
     for table in ("tokens", "events"):
-        async with api.engine.connect() as connection:
+        async with api.database.connect() as connection:
             rows = (await connection.execute(text(f"SELECT * FROM {table}"))).all()
         assert made["token"] not in str(rows)
     again = await api.client.post("/v1/tokens", json={"name": "ci", "role": "admin"})
@@ -185,19 +185,19 @@ async def test_a_provider_or_all_are_paused(api: Api) -> None:
     assert (resumed["paused"], resumed["conditions"][0]["message"].split(" ")[0]) == (True, "all")
     await paused("POST", "resume", all=True)
     told = [(item["type"], item["actor"]) for item in (await api.client.get("/v1/events")).json()["items"]]
-    assert ("freeze.set", "admin") in told
+    assert ("pause.set", "admin") in told
 
 
 async def test_logs_of_the_newest_resource(api: Api) -> None:
     created = (await api.create()).json()
     assert (await api.client.get("/v1/tenants/acme/logs")).text == ""
-    async with api.engine.begin() as connection:
+    async with api.database.begin() as connection:
         await connection.execute(
             insert(placements).values(
                 execution_id=created["workflow_execution_id"],
                 tenant_id=UUID(created["id"]),
-                provider="cloud",
-                engine_identity="cloud-1",
+                platform="cloud",
+                platform_identity="cloud-1",
                 generation=1,
                 run=1,
                 name="landlord-acme",
@@ -234,6 +234,6 @@ async def said(api: Api) -> tuple[bool, str | None, str | None]:
 
 
 async def stored_env(api: Api) -> dict[str, str]:
-    async with api.engine.connect() as connection:
+    async with api.database.connect() as connection:
         found = await connection.execute(text("SELECT spec #> '{compute,config,env}' AS env FROM tenants"))
     return dict(found.scalar_one())

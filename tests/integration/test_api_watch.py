@@ -130,7 +130,7 @@ async def test_cut_off_and_resumed_each_change_is_seen_once_and_in_order(
                     if len(seen) >= min(200, (cut + 1) * 10):
                         break
         await changing
-    async with api.engine.connect() as connection:
+    async with api.database.connect() as connection:
         rows = await connection.execute(text("SELECT id FROM events WHERE id > :last ORDER BY id"), {"last": last})
         assert seen == [row.id for row in rows]
     assert len(seen) == 200
@@ -156,12 +156,12 @@ async def test_ids_that_are_not_kept_or_never_were(api: Api, client: httpx.Async
     for number in range(3):
         await api.create(f"t-{number}")
     ids = [item["id"] for item in (await client.get("/v1/events")).json()["items"]]
-    assert await events.prune(api.engine, older_than_seconds=3600) == 0
-    async with api.engine.begin() as connection:
+    assert await events.prune(api.database, older_than_seconds=3600) == 0
+    async with api.database.begin() as connection:
         await connection.execute(
             text("UPDATE events SET at = at - interval '2 hours' WHERE id <= :middle"), {"middle": ids[1]}
         )
-    assert await events.prune(api.engine, older_than_seconds=3600) == 2
+    assert await events.prune(api.database, older_than_seconds=3600) == 2
     for last, status in ((ids[2], 410), (ids[1] - 1, 410), (ids[0] + 1, 410), ("x", 400), ("-1", 400), ("9" * 30, 400)):
         answer = await client.get("/v1/watch", headers={"Last-Event-ID": str(last)})
         assert answer.status_code == status, (last, answer.text)
@@ -187,7 +187,7 @@ async def test_a_slow_consumer_is_dropped_and_resumes(api: Api, monkeypatch: pyt
 async def test_the_feed_survives_the_loss_of_its_connections(api: Api, client: httpx.AsyncClient) -> None:
     async with aclosing(stream(client, "/v1/watch")) as found:
         assert await anext(found) == {}
-        async with api.engine.begin() as connection:
+        async with api.database.begin() as connection:
             await connection.execute(
                 text(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

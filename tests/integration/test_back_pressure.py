@@ -24,17 +24,17 @@ SECONDS = 20.0
 class Cluster:
     """A supervisor under a ceiling, and the tenants' actors that it makes."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, patch: pytest.MonkeyPatch, database: AsyncEngine) -> None:
+        self._database = database
         self._patch = patch
         self._named = NamedActors(patch)
         self.most = 0
         """As many lived at once."""
         self.begun: list[tuple[str, Tenant]] = []
-        patch.setattr("actors.supervisor.ceiling", lambda max_connections: CEILING)
-        patch.setattr("actors.supervisor.list_named_actors", lambda all_namespaces: [])
-        patch.setattr("actors.supervisor.TenantActor", self)
-        patch.setattr("actors.supervisor.listen", self._hear_nothing)
+        patch.setattr("actors.supervisor.actor.ceiling", lambda max_connections: CEILING)
+        patch.setattr("actors.supervisor.actor.list_named_actors", lambda all_namespaces: [])
+        patch.setattr("actors.supervisor.actor.TenantActor", self)
+        patch.setattr("actors.supervisor.actor.listen", self._hear_nothing)
         self._name = ""
 
     @staticmethod
@@ -56,7 +56,7 @@ class Cluster:
 
     @asynccontextmanager
     async def supervised(self, runtime: Runtime) -> AsyncIterator[Supervisor]:
-        self._patch.setattr("actors.supervisor.build_runtime", lambda **_: runtime)
+        self._patch.setattr("actors.supervisor.actor.build_runtime", lambda **_: runtime)
         supervisor = self._named.live["supervisor"] = Supervisor.__new__(Supervisor)
         await supervisor.__init__()  # as Ray does
         try:
@@ -84,7 +84,7 @@ class Cluster:
         """As its owner: its execution is over, and there is nothing more to do. That takes longer than the supervisor
         has a wake-up for it in hand: one that it served after the rest would bring the tenant in again, for nothing."""
         await until(lambda: not supervisor._queue and not supervisor._waking and not _finding(supervisor))
-        async with self._engine.begin() as connection:
+        async with self._database.begin() as connection:
             await connection.execute(
                 update(executions).where(executions.c.tenant_name == name).values(state=ExecutionState.FAILED)
             )
@@ -103,12 +103,12 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_contention(
-    engine: AsyncEngine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: AsyncEngine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster, world = Cluster(monkeypatch, engine), World(engine, database_url, tmp_path, FakeCloud())
+    cluster, world = Cluster(monkeypatch, database), World(database, database_url, tmp_path, FakeCloud())
     everybody = [f"t{number}" for number in range(6)]
     for name in everybody:
-        await create(engine, name, spec())
+        await create(database, name, spec())
     # One sweep an hour: whoever gets in later does so because somebody left.
     async with world.net(LANDLORD_SWEEP_SECONDS="3600") as runtime, cluster.supervised(runtime) as supervisor:
         await until(lambda: len(cluster.begun) == CEILING and all(tenant.told for _, tenant in cluster.begun))

@@ -12,7 +12,7 @@ from controlplane.errors import NotCurrent, Retryable, Terminal
 from controlplane.model import ComputeSpec, StepName, StepState, StopCause, SubState, TenantSpec
 from controlplane.persistence import leases
 from controlplane.persistence.execution_store import PostgresExecutionStore
-from controlplane.persistence.owned_tenant import Ownership
+from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.ports import ExecutionInput, ExecutionStatus, StepSignals
 from controlplane.steps.backoff import Backoff
 from providers.workflow.embedded import CRASH_LOOP_ACTIVATIONS, EmbeddedWorkflow
@@ -30,7 +30,7 @@ class Script:
         self.errors: dict[StepName, list[Exception]] = {}
         self.before: Callable[[StepName], asyncio.Future[None] | None] = lambda step: None
 
-    async def __call__(self, order: ExecutionInput, step: StepName, signals: StepSignals) -> None:
+    async def __call__(self, request: ExecutionInput, step: StepName, signals: StepSignals) -> None:
         self.calls.append(step)
         pause = self.before(step)
         if pause is not None:
@@ -42,10 +42,10 @@ class Script:
 class Bench:
     """One running execution and an engine for it; `revive` is the engine of the next owner."""
 
-    def __init__(self, engine: AsyncEngine, ownership: Ownership, order: ExecutionInput) -> None:
-        self.store = PostgresExecutionStore(engine)
-        self.ownership = ownership
-        self.order = order
+    def __init__(self, database: AsyncEngine, owned: OwnedTenant, request: ExecutionInput) -> None:
+        self.store = PostgresExecutionStore(database)
+        self.owned = owned
+        self.request = request
         self.script = Script()
         self.workflow = self.revive()
 
@@ -56,7 +56,7 @@ class Bench:
         return self.workflow
 
     async def until(self, condition: Callable[[ExecutionStatus], bool]) -> ExecutionStatus:
-        id = self.order.execution_id
+        id = self.request.execution_id
         status = await self.workflow.status(id, None)
         async with asyncio.timeout(10):
             while not condition(status):
@@ -67,26 +67,26 @@ class Bench:
         return await self.until(lambda status: status.sub_state.terminal)
 
     async def step(self, name: StepName) -> tuple[StepState, int]:
-        context = await self.store.context(self.order.execution_id)
+        context = await self.store.context(self.request.execution_id)
         return next((step.state, step.attempts) for step in context.steps if step.name is name)
 
 
 @pytest_asyncio.fixture
-async def bench(engine: AsyncEngine) -> AsyncIterator[Bench]:
-    tenant, execution = await create(engine, "acme", SPEC)
-    fence = await leases.acquire(engine, tenant.id, cluster_id="here", actor_id="a")
+async def bench(database: AsyncEngine) -> AsyncIterator[Bench]:
+    tenant, execution = await create(database, "acme", SPEC)
+    fence = await leases.acquire(database, tenant.id, cluster_id="here", actor_id="a")
     assert fence is not None
-    ownership = Ownership(engine, tenant.id, fence, owner="test")
-    await ownership.promote(execution.id)
-    await ownership.running(execution.id, None)
-    bench = Bench(engine, ownership, ExecutionInput.of(execution))
+    owned = OwnedTenant(database, tenant.id, fence, owner="test")
+    await owned.promote(execution.id)
+    await owned.running(execution.id, None)
+    bench = Bench(database, owned, ExecutionInput.of(execution))
     yield bench
     await bench.workflow.close()
 
 
 async def test_the_steps_run_in_order_once(bench: Bench) -> None:
-    assert not (await bench.workflow.start(bench.order)).already
-    assert (await bench.workflow.start(bench.order)).already
+    assert not (await bench.workflow.start(bench.request)).already
+    assert (await bench.workflow.start(bench.request)).already
     assert (await bench.end()).sub_state is SubState.SUCCEEDED
     assert bench.script.calls == [
         StepName.PLAN,
@@ -97,7 +97,7 @@ async def test_the_steps_run_in_order_once(bench: Bench) -> None:
 
 
 async def test_20_concurrent_starts_are_one_execution(bench: Bench) -> None:
-    answers = await asyncio.gather(*(bench.workflow.start(bench.order) for _ in range(20)))
+    answers = await asyncio.gather(*(bench.workflow.start(bench.request) for _ in range(20)))
     assert sorted(answer.already for answer in answers) == [False] + [True] * 19
     await bench.end()
     assert len(bench.script.calls) == 4
@@ -106,7 +106,7 @@ async def test_20_concurrent_starts_are_one_execution(bench: Bench) -> None:
 async def test_a_retryable_step_is_tried_again_with_its_error_visible(bench: Bench) -> None:
     bench.script.errors[StepName.APPLY_COMPUTE] = [Retryable("no such image: x:1"), Retryable("no such image: x:1")]
     bench.revive(Backoff(base=0.2, ceiling=0.2))
-    await bench.workflow.start(bench.order)
+    await bench.workflow.start(bench.request)
     seen = await bench.until(lambda status: status.sub_state is SubState.BACKING_OFF)
     assert (seen.retry_count, seen.error) == (1, "no such image: x:1")
     assert seen.next_attempt_at is not None
@@ -117,7 +117,7 @@ async def test_a_retryable_step_is_tried_again_with_its_error_visible(bench: Ben
 
 async def test_attempts_are_bounded(bench: Bench) -> None:
     bench.script.errors[StepName.APPLY_COMPUTE] = [Retryable(f"no {n}") for n in range(9)]
-    await bench.workflow.start(bench.order)
+    await bench.workflow.start(bench.request)
     assert await bench.end() == ExecutionStatus(SubState.FAILED, 2, "no 2")
     assert bench.script.calls.count(StepName.APPLY_COMPUTE) == 3
 
@@ -125,25 +125,25 @@ async def test_attempts_are_bounded(bench: Bench) -> None:
 async def test_the_next_owner_makes_no_attempt_beyond_the_bound(bench: Bench) -> None:
     """The first one died after the last attempt, before it could end the execution."""
     bench.script.errors[StepName.PLAN] = [Retryable(f"no {n}") for n in range(9)]
-    await bench.workflow.start(bench.order)
+    await bench.workflow.start(bench.request)
     ended = await bench.end()
     await bench.workflow.close()
     bench.revive()
-    await bench.workflow.start(bench.order)
+    await bench.workflow.start(bench.request)
     assert await bench.end() == ended
     assert len(bench.script.calls) == 3
 
 
 async def test_a_terminal_error_ends_it_at_once(bench: Bench) -> None:
     bench.script.errors[StepName.PLAN] = [Terminal("this can never work")]
-    await bench.workflow.start(bench.order)
+    await bench.workflow.start(bench.request)
     assert await bench.end() == ExecutionStatus(SubState.FAILED, 0, "this can never work")
     assert bench.script.calls == [StepName.PLAN]
 
 
 async def test_an_unexpected_error_tells_its_type_and_no_text(bench: Bench) -> None:
     bench.script.errors[StepName.PLAN] = [ValueError("password=hunter2")] * 3
-    await bench.workflow.start(bench.order)
+    await bench.workflow.start(bench.request)
     assert (await bench.end()).error == "unexpected: ValueError"
 
 
@@ -158,14 +158,14 @@ async def test_the_next_owner_resumes_at_the_first_unfinished_step_and_counts_no
         return never
 
     bench.script.before = hold
-    await bench.workflow.start(bench.order)
+    await bench.workflow.start(bench.request)
     await reached.wait()
     never.cancel()  # the owner dies in the middle of the step
     dead, bench.script.before = bench.workflow, lambda step: None
     bench.script.calls.clear()
     bench.revive()
-    assert (await bench.workflow.status(bench.order.execution_id, None)).sub_state is SubState.UNKNOWN
-    await bench.workflow.start(bench.order)
+    assert (await bench.workflow.status(bench.request.execution_id, None)).sub_state is SubState.UNKNOWN
+    await bench.workflow.start(bench.request)
     assert (await bench.end()).sub_state is SubState.SUCCEEDED
     assert bench.script.calls == [StepName.APPLY_COMPUTE, StepName.WAIT_HEALTHY, StepName.RETIRE_PREVIOUS]
     assert await bench.step(StepName.APPLY_COMPUTE) == (StepState.SUCCEEDED, 1)
@@ -174,31 +174,31 @@ async def test_the_next_owner_resumes_at_the_first_unfinished_step_and_counts_no
 
 async def test_a_stop_ends_a_backoff_at_once(bench: Bench) -> None:
     bench.script.errors[StepName.APPLY_COMPUTE] = [Retryable("away", delay=3600)]
-    await bench.workflow.start(bench.order)
+    await bench.workflow.start(bench.request)
     await bench.until(lambda status: status.sub_state is SubState.BACKING_OFF)
-    await bench.ownership.stop(bench.order.execution_id, StopCause.SUPERSEDED, "Configuration updated")
-    await bench.workflow.cancel(bench.order.execution_id, None, "Configuration updated")
+    await bench.owned.stop(bench.request.execution_id, StopCause.SUPERSEDED, "Configuration updated")
+    await bench.workflow.cancel(bench.request.execution_id, None, "Configuration updated")
     assert (await bench.end()).sub_state is SubState.CANCELLED
     assert bench.script.calls[-1] is StepName.APPLY_COMPUTE
 
 
 async def test_no_step_begins_once_the_gate_is_closed(bench: Bench) -> None:
-    await bench.ownership.stop(bench.order.execution_id, StopCause.SUPERSEDED, "Deletion requested")
-    await bench.workflow.start(bench.order)
+    await bench.owned.stop(bench.request.execution_id, StopCause.SUPERSEDED, "Deletion requested")
+    await bench.workflow.start(bench.request)
     assert (await bench.end()).sub_state is SubState.CANCELLED
     assert bench.script.calls == []
 
 
 async def test_a_step_that_is_told_it_is_overtaken_ends_as_cancelled(bench: Bench) -> None:
     bench.script.errors[StepName.WAIT_HEALTHY] = [NotCurrent("overtaken")]
-    await bench.workflow.start(bench.order)
+    await bench.workflow.start(bench.request)
     assert (await bench.end()).sub_state is SubState.CANCELLED
 
 
 async def test_ten_owners_without_progress_are_a_crash_loop(bench: Bench) -> None:
     for _ in range(CRASH_LOOP_ACTIVATIONS):
-        await bench.store.activated(bench.order.execution_id)
-    await bench.workflow.start(bench.order)
+        await bench.store.activated(bench.request.execution_id)
+    await bench.workflow.start(bench.request)
     ended = await bench.end()
     assert ended.sub_state is SubState.FAILED
     assert ended.error is not None

@@ -10,7 +10,7 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.runtime import Runtime
-from controlplane.errors import EngineUnavailable
+from controlplane.errors import Unavailable
 from controlplane.model import Execution, ExecutionState, Status, Tenant
 from controlplane.persistence import executions, intents, tenants
 from controlplane.persistence.transaction import transaction
@@ -34,14 +34,14 @@ class Silent:
         self.started: list[str] = []
         self.killed: list[str] = []
 
-    async def start(self, order: ExecutionInput) -> Started:
+    async def start(self, request: ExecutionInput) -> Started:
         if not self._takes:
-            raise EngineUnavailable("no answer from other")
-        self.started.append(order.execution_id)
+            raise Unavailable("no answer from other")
+        self.started.append(request.execution_id)
         return Started(already=False, ref="ref")
 
     async def next_status(self, execution_id: str, ref: str | None, after: ExecutionStatus | None) -> ExecutionStatus:
-        raise EngineUnavailable("no answer from other")
+        raise Unavailable("no answer from other")
 
     async def cancel(self, execution_id: str, ref: str | None, reason: str, *, kill: bool = False) -> None:
         self.killed.append(execution_id)
@@ -71,15 +71,15 @@ class SilentWorld(World):
         return self._database_url, self._home, self.cloud
 
     async def delete_on_other(self) -> Execution:
-        async with transaction(self.engine, actor="test") as tx:
+        async with transaction(self.database, actor="test") as tx:
             tenant = await tenants.lock_by_name(tx, "acme")
             assert tenant is not None
             return (await intents.delete(tx, tenant, default_workflow=OTHER)).execution
 
 
 @pytest_asyncio.fixture
-async def world(engine: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[SilentWorld]:
-    yield SilentWorld(engine, database_url, tmp_path, FakeCloud(identity="cloud"))
+async def world(database: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[SilentWorld]:
+    yield SilentWorld(database, database_url, tmp_path, FakeCloud(identity="cloud"))
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,12 @@ async def test_a_delete_goes_on_with_the_embedded_engine(world: SilentWorld, oth
     async with PatientOwner(world, tenant, other) as owner:
         await world.settled(tenant, Status.READY, 1)
         first = await world.delete_on_other()
-        owner.mailbox.mark()
+        owner.mailbox.mark_dirty()
         await world.settled(tenant, Status.DELETED)
     assert await world.instances() == []
-    second, handed_over = (await executions.page(world.engine, tenant.id, limit=5))[:2]
-    assert (second.provider, second.run, second.state) == ("embedded", 2, ExecutionState.SUCCEEDED)
-    assert (handed_over.id, handed_over.provider, handed_over.state) == (first.id, OTHER, ExecutionState.FAILED)
+    second, handed_over = (await executions.page(world.database, tenant.id, limit=5))[:2]
+    assert (second.engine, second.run, second.state) == ("embedded", 2, ExecutionState.SUCCEEDED)
+    assert (handed_over.id, handed_over.engine, handed_over.state) == (first.id, OTHER, ExecutionState.FAILED)
     assert (handed_over.error or "").startswith("other is replaced by embedded: ")
     if other is not None:
         assert other.killed == [first.id], "it may have got it after all"
@@ -113,7 +113,7 @@ async def test_another_owner_ends_a_delete_that_runs_where_it_is_not_enabled_any
     async with PatientOwner(world, tenant, engine) as first:
         await world.settled(tenant, Status.READY, 1)
         await world.delete_on_other()
-        first.mailbox.mark()
+        first.mailbox.mark_dirty()
         await world.until(tenant, lambda v: v.execution.state is ExecutionState.RUNNING)
         await first.die()
     async with PatientOwner(world, tenant, None):

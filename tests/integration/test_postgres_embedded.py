@@ -15,7 +15,7 @@ import asyncpg
 import psutil
 import pytest
 
-from controlplane.errors import EngineUnavailable
+from controlplane.errors import Unavailable
 from controlplane.local import account
 from controlplane.local.postgres import EmbeddedPostgres
 from tests.processes import kill, such
@@ -146,12 +146,12 @@ def test_a_failure_to_start_says_why(place: Place) -> None:
     place.server.start()
     place.server.stop()
     (place.root / "data" / "postgresql.conf").write_text("no_such_setting = 1\n")
-    with pytest.raises(EngineUnavailable, match="no_such_setting"):
+    with pytest.raises(Unavailable, match="no_such_setting"):
         place.server.start()
 
 
 def test_a_socket_path_that_is_too_long_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EngineUnavailable, match="too long"):
+    with pytest.raises(Unavailable, match="too long"):
         EmbeddedPostgres(tmp_path / "data", tmp_path / ("s" * 100), tmp_path / "log")
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from controlplane.lifecycle.transitions import Cause
 from controlplane.model import ExecutionState, Observed, PlacementState, Status, SubState
 from controlplane.persistence import events, executions, leases, placements
-from controlplane.persistence.owned_tenant import Ownership
+from controlplane.persistence.owned_tenant import OwnedTenant
 from providers.compute.fake import FakeCloud
 from tests.integration.owner import World, spec
 
@@ -18,12 +18,12 @@ SICK = {"health": ["unhealthy"]}
 
 
 @pytest_asyncio.fixture
-async def world(engine: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    yield World(engine, database_url, tmp_path, FakeCloud(identity="cloud"))
+async def world(database: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[World]:
+    yield World(database, database_url, tmp_path, FakeCloud(identity="cloud"))
 
 
 async def states(world: World, view_tenant_id: object) -> list[str]:
-    return [e.state.value for e in await executions.page(world.engine, view_tenant_id, limit=50)]  # type: ignore[arg-type]
+    return [e.state.value for e in await executions.page(world.database, view_tenant_id, limit=50)]  # type: ignore[arg-type]
 
 
 async def test_create_update_delete(world: World) -> None:
@@ -33,11 +33,11 @@ async def test_create_update_delete(world: World) -> None:
         assert view.tenant.observed.endpoints
         assert await world.instances() == [(1, 1, "running")]
         await world.patch(spec("2"))
-        owner.mailbox.mark()
+        owner.mailbox.mark_dirty()
         await world.settled(tenant, Status.READY, 2)
         assert await world.instances() == [(2, 1, "running")]
         await world.delete()
-        owner.mailbox.mark()
+        owner.mailbox.mark_dirty()
         await world.settled(tenant, Status.DELETED)
         assert await world.instances() == []
     assert await states(world, tenant.id) == ["succeeded"] * 3
@@ -50,15 +50,15 @@ class TestOverlap:
             first = (await world.until(tenant, lambda v: bool(world.cloud.instances()))).execution
             second = await world.patch(spec("2"))
             third = await world.patch(spec("3"))
-            owner.mailbox.mark()
-            running = await executions.get(world.engine, first.id)
+            owner.mailbox.mark_dirty()
+            running = await executions.get(world.database, first.id)
             assert running is not None
             assert running[0].state is ExecutionState.RUNNING, "not disturbed"
             (instance,) = world.cloud.instances()
             world.cloud.alter(instance.id, health=["healthy"])
             await world.settled(tenant, Status.READY, 3)
         assert await states(world, tenant.id) == ["succeeded", "superseded", "succeeded"]
-        overtaken = await executions.get(world.engine, second.id)
+        overtaken = await executions.get(world.database, second.id)
         assert overtaken is not None
         assert overtaken[0].superseded_by == third.id
         assert await world.instances() == [(3, 1, "running")]
@@ -69,10 +69,10 @@ class TestOverlap:
             failing = await world.until(tenant, lambda v: v.execution.sub_state is SubState.BACKING_OFF)
             assert failing.execution.error
             newest = await world.patch(spec("2"))
-            owner.mailbox.mark()
+            owner.mailbox.mark_dirty()
             view = await world.settled(tenant, Status.READY, 2)
             assert view.execution.retry_count == 0
-        overtaken = await executions.get(world.engine, failing.execution.id)
+        overtaken = await executions.get(world.database, failing.execution.id)
         assert overtaken is not None
         assert overtaken[0].state is ExecutionState.SUPERSEDED
         assert overtaken[0].stop_reason == "Configuration updated"
@@ -84,7 +84,7 @@ class TestOverlap:
         async with world.owner(tenant) as owner:
             await world.until(tenant, lambda v: bool(world.cloud.instances()))
             await world.delete()
-            owner.mailbox.mark()
+            owner.mailbox.mark_dirty()
             await world.settled(tenant, Status.DELETED)
         assert await states(world, tenant.id) == ["succeeded", "superseded"]
         assert await world.instances() == []
@@ -103,14 +103,14 @@ class TestFailure:
         async with world.owner(tenant) as owner:
             served = await world.settled(tenant, Status.READY, 1)
             await world.patch(spec("2", probe={"deadline_seconds": 0.3}, **SICK))
-            owner.mailbox.mark()
+            owner.mailbox.mark_dirty()
             view = await world.settled(tenant, Status.FAILED)
             assert "not healthy after 0.3 s" in view.tenant.status_message
             assert view.tenant.observed.endpoints == served.tenant.observed.endpoints
             await world.until(tenant, lambda v: len(world.cloud.instances()) == 1)
             assert await world.instances() == [(1, 1, "running")]
             await world.patch(spec("1"))
-            owner.mailbox.mark()
+            owner.mailbox.mark_dirty()
             await world.settled(tenant, Status.READY, 3)
             assert await world.instances() == [(3, 1, "running")]
 
@@ -140,7 +140,7 @@ class TestFailure:
             await world.settled(tenant, Status.READY, 1)
             world.cloud.script("destroy", *["fails"] * 7)
             await world.patch(spec("2"))
-            owner.mailbox.mark()
+            owner.mailbox.mark_dirty()
             await world.settled(tenant, Status.READY, 2)
             assert world.cloud.calls["destroy"] == 8
             assert await world.instances() == [(2, 1, "running")]
@@ -151,10 +151,10 @@ class TestFailure:
             await world.settled(tenant, Status.READY, 1)
             world.cloud.script("destroy", *["fails"] * 8)
             await world.patch(spec("2"))
-            owner.mailbox.mark()
+            owner.mailbox.mark_dirty()
             await world.until(tenant, lambda v: world.cloud.calls.get("destroy", 0) > 4)
             await world.delete()
-            owner.mailbox.mark()
+            owner.mailbox.mark_dirty()
             await world.settled(tenant, Status.DELETED)
             assert await world.instances() == []
 
@@ -164,7 +164,7 @@ class TestFailure:
             await world.settled(tenant, Status.READY, 1)
             world.cloud.script("destroy", "fails", "fails")
             await world.delete()
-            owner.mailbox.mark()
+            owner.mailbox.mark_dirty()
             view = await world.settled(tenant, Status.DELETED)
             assert view.execution.run > 1
         assert await world.instances() == []
@@ -191,7 +191,7 @@ class TestDeath:
         async with world.owner(tenant) as zombie:
             await world.until(tenant, lambda v: bool(world.cloud.instances()))
             async with world.owner(tenant):
-                zombie.mailbox.mark()
+                zombie.mailbox.mark_dirty()
                 assert await zombie.ended() == "lost"
                 (instance,) = world.cloud.instances()
                 world.cloud.alter(instance.id, health=["healthy"])
@@ -206,7 +206,7 @@ async def test_a_step_that_wakes_up_after_a_forced_delete_claims_nothing(world: 
             view = await world.until(tenant, lambda v: reached.exists())
             await world.force_delete()
         await zombie.run_ended(view.execution.id)
-    left = await placements.of_execution(world.engine, view.execution.id)
+    left = await placements.of_execution(world.database, view.execution.id)
     assert left is not None
     assert left.state is PlacementState.ABANDONED
 
@@ -233,9 +233,9 @@ async def test_a_heal_that_is_cancelled_while_it_waits_ends_as_failed_and_can_be
         await world.settled(tenant, Status.READY, 1)
     (instance,) = world.cloud.instances()
     world.cloud.lose(instance.id)
-    fence = await leases.acquire(world.engine, tenant.id, cluster_id="test", actor_id="a")
+    fence = await leases.acquire(world.database, tenant.id, cluster_id="test", actor_id="a")
     assert fence is not None
-    slow = Ownership(world.engine, tenant.id, fence, owner="test")
+    slow = OwnedTenant(world.database, tenant.id, fence, owner="test")
     epoch = (await slow.load()).tenant.epoch
     assert await slow.observed(epoch, Observed(healthy=False), cause=Cause.UNHEALTHY)
     heal = await slow.heal(epoch, "gone", default_workflow="embedded")
@@ -245,7 +245,7 @@ async def test_a_heal_that_is_cancelled_while_it_waits_ends_as_failed_and_can_be
         view = await world.settled(tenant, Status.FAILED)
         assert view.execution.state is ExecutionState.CANCELLED
         await world.retry()
-        owner.mailbox.mark()
+        owner.mailbox.mark_dirty()
         await world.settled(tenant, Status.READY, 1)
     assert await world.instances() == [(1, 3, "running")]
 
@@ -271,7 +271,7 @@ class TestKeeping:
             await world.until(tenant, lambda v: world.cloud.calls["find"] >= 5 and v.tenant.observed.healthy is True)
             (instance,) = world.cloud.instances()
             world.cloud.lose(instance.id)
-            owner.mailbox.mark(look=True)
+            owner.mailbox.mark_dirty(look=True)
             await world.until(tenant, lambda v: v.execution.run == 2 and v.tenant.status is Status.READY)
         assert await world.instances() == [(1, 2, "running")]
 
@@ -294,7 +294,7 @@ class TestKeeping:
             world.cloud.alter(instance.id, health=["healthy"])
             view = await world.until(tenant, lambda v: v.tenant.status is Status.READY)
             assert {c.type: c.status for c in view.tenant.conditions}["Healthy"] == "true"
-        trail = [e for e in await events.page(world.engine, tenant_id=tenant.id, limit=50) if e.execution_id is None]
+        trail = [e for e in await events.page(world.database, tenant_id=tenant.id, limit=50) if e.execution_id is None]
         assert [(e.status, e.trigger_source) for e in trail] == [("ready", "supervisor"), ("degraded", "supervisor")]
         assert await states(world, tenant.id) == ["succeeded"]
 

@@ -14,7 +14,7 @@ from controlplane.failpoints import Failpoints
 from controlplane.model import ComputeSpec, ExecutionState, Status, StepName, TenantSpec
 from controlplane.persistence import leases, tenants
 from controlplane.persistence.execution_store import PostgresExecutionStore
-from controlplane.persistence.owned_tenant import Ownership
+from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.ports import DesiredResource, ExecutionGate, KeepsBelongings, Resource
 from controlplane.steps.run import Steps
 from providers.compute.fake import FakeCloud, FakeCompute
@@ -37,12 +37,12 @@ class SlowPull(FakeCompute):
     async def create(self, desired: DesiredResource) -> str | None:
         self.pulling.set()
         await self.pulled.wait()
-        self.belongings.add(desired.ownership.tenant_id)
+        self.belongings.add(desired.origin.tenant_id)
         if self.then is not None:
             raise self.then
         return await super().create(desired)
 
-    async def forget(self, owner: str, tenant_id: UUID) -> None:
+    async def forget(self, installation_id: str, tenant_id: UUID) -> None:
         assert not self._cloud.instances(), "something still uses it"  # type: ignore[attr-defined]
         self.belongings.discard(tenant_id)
 
@@ -50,19 +50,19 @@ class SlowPull(FakeCompute):
 class Pulling:
     """`acme` is provisioned, and its step stands in the middle of the pull."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: AsyncEngine) -> None:
+        self._database = database
         self.cloud = FakeCloud()
         self.compute = SlowPull(self.cloud)
         self.steps = Steps(
-            PostgresExecutionStore(engine), {"fake": self.compute}, ALONE, SystemClock(), Failpoints(None)
+            PostgresExecutionStore(database), {"fake": self.compute}, ALONE, SystemClock(), Failpoints(None)
         )
 
     async def begin(self) -> None:
-        self.tenant, self.provision = await create(self._engine, "acme", SPEC)
-        fence = await leases.acquire(self._engine, self.tenant.id, cluster_id="here", actor_id="a")
+        self.tenant, self.provision = await create(self._database, "acme", SPEC)
+        fence = await leases.acquire(self._database, self.tenant.id, cluster_id="here", actor_id="a")
         assert fence is not None
-        self.owner = Ownership(self._engine, self.tenant.id, fence, owner="test")
+        self.owner = OwnedTenant(self._database, self.tenant.id, fence, owner="test")
         await self.owner.promote(self.provision.id)
         self.step = asyncio.create_task(self.steps.run(self.provision.id, StepName.APPLY_COMPUTE, ALONE))
         await self.compute.pulling.wait()
@@ -75,24 +75,24 @@ class Pulling:
 
 
 @pytest_asyncio.fixture
-async def pulling(engine: AsyncEngine) -> Pulling:
-    pulling = Pulling(engine)
+async def pulling(database: AsyncEngine) -> Pulling:
+    pulling = Pulling(database)
     await pulling.begin()
     return pulling
 
 
 @pytest.mark.parametrize("then", [None, InvalidConfig("there is no such network")])
 async def test_a_pull_that_outlives_the_delete_leaves_nothing(
-    engine: AsyncEngine, pulling: Pulling, then: LandlordError | None
+    database: AsyncEngine, pulling: Pulling, then: LandlordError | None
 ) -> None:
     assert isinstance(pulling.compute, KeepsBelongings)
-    deletion = await delete(engine, "acme")
+    deletion = await delete(database, "acme")
     await pulling.owner.finish(pulling.provision.id, ExecutionState.SUPERSEDED)
     await pulling.owner.promote(deletion.id)
     for step in (StepName.DESTROY_COMPUTE, StepName.VERIFY_GONE):
         await pulling.steps.run(deletion.id, step, ALONE)
     await pulling.owner.finish(deletion.id, ExecutionState.SUCCEEDED)
-    view = await tenants.get(engine, str(pulling.tenant.id))
+    view = await tenants.get(database, str(pulling.tenant.id))
     assert view is not None
     assert view.tenant.status is Status.DELETED
     await pulling.go_on(then)
@@ -115,25 +115,25 @@ class Silent(FakeCompute):
         await super().destroy(resource_id)
 
 
-async def test_a_platform_that_never_answers_costs_an_attempt_and_no_delete_waits_for_it(engine: AsyncEngine) -> None:
+async def test_a_platform_that_never_answers_costs_an_attempt_and_no_delete_waits_for_it(database: AsyncEngine) -> None:
     cloud = FakeCloud()
     compute = Silent(cloud)
-    store = PostgresExecutionStore(engine)
+    store = PostgresExecutionStore(database)
     hasty, patient = (
         Steps(store, {"fake": compute}, ALONE, SystemClock(), Failpoints(None), timeout_seconds=seconds)
         for seconds in (0.2, 600)
     )
-    tenant, provision = await create(engine, "acme", SPEC)
-    fence = await leases.acquire(engine, tenant.id, cluster_id="here", actor_id="a")
+    tenant, provision = await create(database, "acme", SPEC)
+    fence = await leases.acquire(database, tenant.id, cluster_id="here", actor_id="a")
     assert fence is not None
-    owner = Ownership(engine, tenant.id, fence, owner="test")
+    owner = OwnedTenant(database, tenant.id, fence, owner="test")
     await owner.promote(provision.id)
     with pytest.raises(Retryable, match=r"^apply_compute took longer than 0\.2 s"):
         await hasty.run(provision.id, StepName.APPLY_COMPUTE, ALONE)
     compute.answers = True
     await patient.run(provision.id, StepName.APPLY_COMPUTE, ALONE)
     assert len(cloud.instances()) == 1
-    deletion = await delete(engine, "acme")
+    deletion = await delete(database, "acme")
     await owner.finish(provision.id, ExecutionState.SUPERSEDED)
     await owner.promote(deletion.id)
     compute.answers = False

@@ -16,22 +16,22 @@ from actors.runtime import Runtime
 from actors.supervisor.queue import Priority
 from actors.supervisor.silent import PATIENCE_SECONDS, SilentOwners
 from actors.supervisor.sweep import Sweep
-from controlplane.errors import EngineUnavailable
+from controlplane.errors import Unavailable
 from controlplane.model import Action, ExecutionState, Status, Tenant, TriggerSource
 from controlplane.persistence import bootstrap, events, executions, fleet, intents, leases, pauses
 from controlplane.persistence import tenants as tenant_rows
 from controlplane.persistence.fleet import TenantKey
-from controlplane.persistence.owned_tenant import Ownership as Owned
+from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.persistence.tables import tenants
 from controlplane.persistence.transaction import transaction
-from controlplane.ports import Ownership
+from controlplane.ports import Origin
 from providers.compute.fake import FakeCloud, FakeCompute
 from tests.integration.owner import World, spec
 
 
 @pytest_asyncio.fixture
-async def world(engine: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    yield World(engine, database_url, tmp_path, FakeCloud(identity="cloud"))
+async def world(database: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[World]:
+    yield World(database, database_url, tmp_path, FakeCloud(identity="cloud"))
 
 
 class Net:
@@ -62,8 +62,8 @@ async def served(world: World) -> Tenant:
 
 async def stray(world: World, **differing: object) -> str:
     """A running instance that bears our owner label; its id."""
-    ours = await bootstrap.installation_id(world.engine)
-    named = Ownership(ours, "nobody", uuid4(), 1, 1, "tenant-nobody-provision-1-0", "hash")
+    ours = await bootstrap.installation_id(world.database)
+    named = Origin(ours, "nobody", uuid4(), 1, 1, "tenant-nobody-provision-1-0", "hash")
     labels = replace(named, **differing).labels()  # type: ignore[arg-type]
     made = await world.cloud.create(
         f"stray-{uuid4().hex[:8]}", labels, {"version": "1", "env": {}, "health": ["healthy"]}
@@ -74,7 +74,7 @@ async def stray(world: World, **differing: object) -> str:
 
 
 async def trail(world: World) -> list[str]:
-    return [event.type for event in await events.page(world.engine, limit=100) if event.type.startswith("orphan")]
+    return [event.type for event in await events.page(world.database, limit=100) if event.type.startswith("orphan")]
 
 
 async def test_an_unchanged_finding_wakes_a_tenant_once(world: World) -> None:
@@ -118,12 +118,12 @@ async def test_what_another_engine_shows_is_never_acted_on(world: World) -> None
     tenant = await served(world)
     cloud, world.cloud = world.cloud, FakeCloud(identity="another cloud")
     async with world.net() as runtime:
-        serving = (await runtime.store.context(tenant.current_execution)).execution
-        with pytest.raises(EngineUnavailable, match="another engine"):
+        serving = (await runtime.store.context(tenant.newest_execution)).execution
+        with pytest.raises(Unavailable, match="another engine"):
             await runtime.steps.observe(serving)
-        with pytest.raises(EngineUnavailable, match="another engine"):
+        with pytest.raises(Unavailable, match="another engine"):
             await runtime.steps.restore(serving)
-    async with world.net(LANDLORD_LOST_ENGINES="cloud") as runtime:
+    async with world.net(LANDLORD_LOST_PLATFORMS="cloud") as runtime:
         assert (await runtime.steps.observe(serving))[0] is None
         assert await Net(runtime).looked() == [("acme", Priority.DRIFT)]
     assert len(cloud.instances()) == 1
@@ -132,7 +132,7 @@ async def test_what_another_engine_shows_is_never_acted_on(world: World) -> None
 
 async def test_where_it_can_be_reached_now_wakes_its_tenant(world: World) -> None:
     tenant = await served(world)
-    async with world.engine.begin() as connection:
+    async with world.database.begin() as connection:
         elsewhere = {"endpoints": [{"name": "http", "url": "http://127.0.0.1:1", "port": 1}]}
         await connection.execute(update(tenants).values(observed=elsewhere))
     async with world.net() as runtime:
@@ -142,14 +142,14 @@ async def test_where_it_can_be_reached_now_wakes_its_tenant(world: World) -> Non
         net.sweep.died("acme")
         assert await net.looked() == [("acme", Priority.DRIFT)], "who was to see to it has died"
         async with world.owner(tenant) as owner:
-            owner.mailbox.mark(look=True)
+            owner.mailbox.mark_dirty(look=True)
             await world.until(tenant, lambda v: bool(v.tenant.observed.endpoints[0].port != 1))
         assert await net.looked() == []
 
 
 async def test_a_degraded_tenant_that_seems_well_is_looked_at_by_its_actor(world: World) -> None:
     await served(world)
-    async with world.engine.begin() as connection:
+    async with world.database.begin() as connection:
         await connection.execute(update(tenants).values(status=Status.DEGRADED))
     async with world.net() as runtime:
         assert await Net(runtime).looked() == [("acme", Priority.DRIFT)], "by a supervisor that never saw it unwell"
@@ -162,8 +162,8 @@ class Keeping(FakeCompute):
         super().__init__(cloud)
         self.forgotten: list[tuple[UUID, int]] = []
 
-    async def forget(self, owner: str, tenant_id: UUID) -> None:
-        self.forgotten.append((tenant_id, len(await self.list_owned(owner, tenant_id))))
+    async def forget(self, installation_id: str, tenant_id: UUID) -> None:
+        self.forgotten.append((tenant_id, len(await self.list_owned(installation_id, tenant_id))))
 
 
 async def test_a_leftover_goes_and_what_serves_stays(world: World) -> None:
@@ -172,7 +172,7 @@ async def test_a_leftover_goes_and_what_serves_stays(world: World) -> None:
     async with world.owner(tenant, max_attempts=1) as owner:
         world.cloud.script("destroy", "fails", "fails")
         await world.patch(spec("2", refuses="no"))
-        owner.mailbox.mark()
+        owner.mailbox.mark_dirty()
         await world.until(tenant, lambda v: world.cloud.calls.get("destroy") == 1)
     keeping = Keeping(world.cloud)
     async with world.net() as runtime:
@@ -185,41 +185,41 @@ async def test_a_leftover_goes_and_what_serves_stays(world: World) -> None:
 
 
 @pytest.mark.parametrize("scope", ["tenant", "provider:fake", "all"])
-async def test_what_is_frozen_keeps_its_leftovers_and_orphans(world: World, scope: str) -> None:
+async def test_what_is_paused_keeps_its_leftovers_and_orphans(world: World, scope: str) -> None:
     tenant = await served(world)
     (serving,) = world.cloud.instances()
     made = await world.cloud.create(f"{serving.name}-r2", await _of_an_ended_run(world, tenant), serving.config)
     orphan = None if scope == "tenant" else await stray(world)
     async with world.net(LANDLORD_ORPHAN_GRACE_SECONDS="0.0001") as runtime:
         net = Net(runtime)
-        await _set_frozen(world, tenant, scope, True)
+        await _set_paused(world, tenant, scope, True)
         await net.looked()
         await net.looked()
         assert {left.id for left in world.cloud.instances()} == {serving.id, made, orphan} - {None}
-        await _set_frozen(world, tenant, scope, False)
+        await _set_paused(world, tenant, scope, False)
         await net.looked()
     assert [left.id for left in world.cloud.instances()] == [serving.id]
 
 
 async def _of_an_ended_run(world: World, tenant: Tenant) -> dict[str, str]:
     """Labels of a run of the serving generation that failed: a leftover, wherever they are seen."""
-    async with world.engine.begin() as connection:
+    async with world.database.begin() as connection:
         failed = await executions.add(
-            connection, tenant, Action.UPDATE, run=2, trigger_source=TriggerSource.SUPERVISOR, provider="embedded"
+            connection, tenant, Action.UPDATE, run=2, trigger_source=TriggerSource.SUPERVISOR, engine="embedded"
         )
         await executions.save(connection, failed, state=ExecutionState.FAILED)
-    owner = await bootstrap.installation_id(world.engine)
-    return Ownership(owner, tenant.name, tenant.id, failed.generation, 2, failed.id, failed.spec.hash).labels()
+    owner = await bootstrap.installation_id(world.database)
+    return Origin(owner, tenant.name, tenant.id, failed.generation, 2, failed.id, failed.spec.hash).labels()
 
 
-async def _set_frozen(world: World, tenant: Tenant, scope: str, frozen: bool) -> None:
+async def _set_paused(world: World, tenant: Tenant, scope: str, paused: bool) -> None:
     if scope != "tenant":
-        await (pauses.freeze if frozen else pauses.thaw)(world.engine, scope, actor="test")
+        await (pauses.pause_scope if paused else pauses.resume_scope)(world.database, scope, actor="test")
         return
-    async with transaction(world.engine, actor="test") as tx:
+    async with transaction(world.database, actor="test") as tx:
         locked = await tenant_rows.lock(tx, tenant.id)
         assert locked is not None
-        await (pauses.pause if frozen else pauses.resume)(tx, locked)
+        await (pauses.pause if paused else pauses.resume)(tx, locked)
 
 
 async def test_a_platform_that_hangs_keeps_no_other_from_being_swept(
@@ -302,7 +302,7 @@ class Listing(Keeping):
         super().__init__(cloud)
         self.tenant_ids = tenant_ids
 
-    async def keepers(self, owner: str) -> Sequence[UUID]:
+    async def tenants_with_belongings(self, installation_id: str) -> Sequence[UUID]:
         return self.tenant_ids
 
 
@@ -316,10 +316,10 @@ async def test_belongings_of_a_deleted_tenant_go_and_no_others(world: World) -> 
     listing = Listing(world.cloud, gone.id, again.id, uuid4())
     async with world.net() as runtime:
         net = Net(replace(runtime, compute={"fake": listing}))
-        await pauses.freeze(world.engine, "provider:fake", actor="test")
+        await pauses.pause_scope(world.database, "provider:fake", actor="test")
         await net.looked()
         assert listing.forgotten == [], "nothing is removed where all is paused"
-        await pauses.thaw(world.engine, "provider:fake", actor="test")
+        await pauses.resume_scope(world.database, "provider:fake", actor="test")
         await net.looked()
     assert [tenant_id for tenant_id, _ in listing.forgotten] == [gone.id]
 
@@ -327,14 +327,14 @@ async def test_belongings_of_a_deleted_tenant_go_and_no_others(world: World) -> 
 async def test_what_an_owner_left_that_died_before_its_clean_up_is_due(world: World) -> None:
     """A placement alone: nothing runs, so no list of resources would ever show it."""
     tenant = await world.create(spec("1"))
-    fence = await leases.acquire(world.engine, tenant.id, cluster_id="test", actor_id="a")
+    fence = await leases.acquire(world.database, tenant.id, cluster_id="test", actor_id="a")
     assert fence is not None
-    ownership = Owned(world.engine, tenant.id, fence, owner="test")
+    owned = OwnedTenant(world.database, tenant.id, fence, owner="test")
     async with world.net() as runtime:
-        net, store, id = Net(runtime), runtime.store, tenant.current_execution
-        await ownership.promote(id)
+        net, store, id = Net(runtime), runtime.store, tenant.newest_execution
+        await owned.promote(id)
         assert await store.intend(await store.context(id), "fake", "cloud", "landlord-acme")
-        await ownership.finish(id, ExecutionState.FAILED, "no")
+        await owned.finish(id, ExecutionState.FAILED, "no")
         assert await net.sweep.due() == 1
         assert net.nominated == [("acme", Priority.BACKLOG)]
         async with world.owner(tenant):
@@ -355,7 +355,7 @@ async def test_an_orphan_is_reported_and_stays(world: World, caplog: pytest.LogC
 
 
 async def test_an_orphan_is_removed_by_policy_after_its_grace(world: World) -> None:
-    theirs = await stray(world, owner="somebody else")
+    theirs = await stray(world, installation_id="somebody else")
     await stray(world)
     async with world.net(LANDLORD_ORPHAN_GRACE_SECONDS="0.0001") as runtime:
         net = Net(runtime)
@@ -367,11 +367,11 @@ async def test_an_orphan_is_removed_by_policy_after_its_grace(world: World) -> N
 
 async def test_an_owner_that_lives_and_says_nothing_is_ended(world: World) -> None:
     tenant = await served(world)
-    assert await leases.acquire(world.engine, tenant.id, cluster_id="test", actor_id="a") is not None
+    assert await leases.acquire(world.database, tenant.id, cluster_id="test", actor_id="a") is not None
     now, ended = [0.0], []
-    owners = SilentOwners(world.engine, "test", {"acme", "other"}, ended.append, clock=lambda: now[0])
+    owners = SilentOwners(world.database, "test", {"acme", "other"}, ended.append, clock=lambda: now[0])
     assert await owners.look() == 0
-    async with world.engine.begin() as connection:
+    async with world.database.begin() as connection:
         await connection.execute(
             update(tenants).values(lease_expires_at=func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 1, 0))
         )
@@ -383,16 +383,16 @@ async def test_an_owner_that_lives_and_says_nothing_is_ended(world: World) -> No
 
 async def test_an_owner_that_renews_after_an_outage_stays(world: World) -> None:
     tenant = await served(world)
-    fence = await leases.acquire(world.engine, tenant.id, cluster_id="test", actor_id="a")
+    fence = await leases.acquire(world.database, tenant.id, cluster_id="test", actor_id="a")
     assert fence is not None
     now, ended = [0.0], []
-    owners = SilentOwners(world.engine, "test", {"acme"}, ended.append, clock=lambda: now[0])
-    async with world.engine.begin() as connection:
+    owners = SilentOwners(world.database, "test", {"acme"}, ended.append, clock=lambda: now[0])
+    async with world.database.begin() as connection:
         await connection.execute(
             update(tenants).values(lease_expires_at=func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 1, 0))
         )
     assert await owners.look() == 0
-    assert await leases.renew(world.engine, tenant.id, fence)
+    assert await leases.renew(world.database, tenant.id, fence)
     now[0] = PATIENCE_SECONDS
     assert await owners.look() == 0
     assert ended == []
@@ -400,13 +400,13 @@ async def test_an_owner_that_renews_after_an_outage_stays(world: World) -> None:
 
 async def test_a_paused_tenant_is_due_only_to_cancel_what_it_queued(world: World) -> None:
     tenant = await world.create(spec("1"))
-    async with transaction(world.engine, actor="test") as tx:
+    async with transaction(world.database, actor="test") as tx:
         locked = await tenant_rows.lock(tx, tenant.id)
         assert locked is not None
         await pauses.pause(tx, locked)
-    assert await fleet.due(world.engine, "test") == []
-    async with transaction(world.engine, actor="test") as tx:
+    assert await fleet.due(world.database, "test") == []
+    async with transaction(world.database, actor="test") as tx:
         locked = await tenant_rows.lock(tx, tenant.id)
         assert locked is not None
-        await intents.cancel(tx, locked, await intents.current_execution(tx, locked))
-    assert [due.key.name for due in await fleet.due(world.engine, "test")] == ["acme"]
+        await intents.cancel(tx, locked, await intents.newest_execution(tx, locked))
+    assert [due.key.name for due in await fleet.due(world.database, "test")] == ["acme"]

@@ -1,4 +1,4 @@
-"""Where the model runs the real code: `Steps`, `apply_gated` and `Attempts`, one store or platform call at a time.
+"""Where the model runs the real code: `Steps`, `apply_gated` and `StepAttempts`, one store or platform call at a time.
 
 A coroutine's state cannot be copied, but it is a function of the answers that it was given. So a position in the code
 is (execution, what it runs, the answers so far); it is replayed once, and then remembered with the call that comes
@@ -21,8 +21,8 @@ from controlplane.model import (
     TenantSpec,
     resource_name,
 )
-from controlplane.ports import Ownership
-from controlplane.steps.attempts import Attempts, Outcome, Verdict
+from controlplane.ports import Origin
+from controlplane.steps.attempts import Outcome, StepAttempts, Verdict
 from controlplane.steps.run import Probes, Steps
 from tests.model.rules import Rule
 from tests.model.stubs import Op, Platform, Prober, StandingClock, Store
@@ -89,7 +89,7 @@ class Binding:
                 id=id,
                 tenant_id=LIVES[life],
                 tenant_name=NAME,
-                provider="engine",
+                engine="engine",
                 spec=spec,
             )
         return id
@@ -98,9 +98,9 @@ class Binding:
         """Where resources of that generation are made: a PATCH may move them."""
         return self._providers.get(generation, "fake")
 
-    def ownership(self, id: str) -> Ownership:
+    def origin(self, id: str) -> Origin:
         made = self.execution(id)
-        return Ownership(OWNER, NAME, made.tenant_id, made.generation, made.run, id, made.spec.hash)
+        return Origin(OWNER, NAME, made.tenant_id, made.generation, made.run, id, made.spec.hash)
 
     def name(self, id: str) -> str:
         """The name of the resource that this execution makes."""
@@ -154,7 +154,7 @@ class Binding:
             return steps.clean(self.execution(execution))
         if work == "restore":
             return steps.restore(self.execution(execution))
-        attempts = Attempts(store, steps, clock, max_attempts=1_000_000)  # type: ignore[arg-type]
+        attempts = StepAttempts(store, steps, clock, max_attempts=1_000_000)  # type: ignore[arg-type]
         return attempts.make(execution, StepName(work), Probes())
 
 

@@ -5,16 +5,16 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from controlplane.lifecycle import decisions
-from controlplane.lifecycle.owner_state import Finding, Policy, View
+from controlplane.lifecycle.owner_state import Finding, OwnerState, Policy
 from controlplane.lifecycle.reconcile import HEAL_BUDGET, reconcile
 from controlplane.model import (
     Condition,
     Execution,
-    Lifecycle,
     Observed,
     Status,
     SubState,
     Tenant,
+    TenantRows,
 )
 from controlplane.ports import ExecutionStatus
 from tests.model.binding import Binding
@@ -59,9 +59,9 @@ class Decisions:
     def _decide(self, world: World, seen: Seen) -> Act | None:
         rows = self._rows(world, seen)
         active = rows.active
-        view = View(
+        view = OwnerState(
             followed=active.id if active is not None and seen.engine is not None else None,
-            engine=ExecutionStatus(seen.engine) if seen.engine is not None else None,
+            reported=ExecutionStatus(seen.engine) if seen.engine is not None else None,
             finding=_finding(seen.finding),
             finding_due=FAR_AHEAD,
             heals=sum(e.heal for e in world.executions if e.life == world.tenant.life),
@@ -87,14 +87,14 @@ class Decisions:
             case act:
                 return (type(act).__name__,)
 
-    def _rows(self, world: World, seen: Seen) -> Lifecycle:
+    def _rows(self, world: World, seen: Seen) -> TenantRows:
         """`persistence.lifecycle.load`."""
         tenant = world.tenant
         executions = [self._execution(e, seen) for e in world.executions if e.life == tenant.life]
         placements = [p for p in world.placements if p.state in LIVE and world.of(p.execution).life == tenant.life]
         placements.sort(key=lambda p: world.of(p.execution).order)
         spent = Condition(type="Healthy", status="false", reason=HEAL_BUDGET, message="", since=NOW)
-        return Lifecycle(
+        return TenantRows(
             tenant=Tenant(
                 id=LIVES[tenant.life],
                 name=NAME,
@@ -107,7 +107,7 @@ class Decisions:
                 status_message="",
                 conditions=(spent,) if tenant.budget_spent else (),
                 observed=Observed(),
-                current_execution=tenant.current,
+                newest_execution=tenant.current,
                 serving_execution=tenant.serving,
                 version=1,
                 paused=tenant.paused,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from controlplane.model import Action, ExecutionState, SubState
 from controlplane.persistence.fleet import ExecutionFact, TenantKey
 from controlplane.ports import ResourceState
-from tests.model import intents, ownership
+from tests.model import intents, owned_tenant
 from tests.model.binding import Binding
 from tests.model.case import Case, Kind
 from tests.model.rules import Rule
@@ -109,7 +109,7 @@ class Environment:
             serving=serving and Rule.NOT_SERVING in self._binding.rules,
             tenant_deleted=not present or tenant.deleted,
             busy=world.active is not None or world.queued is not None,
-            frozen=present and tenant.paused,
+            paused=present and tenant.paused,
         )
         return fact.sweepable
 
@@ -117,12 +117,12 @@ class Environment:
         tenant, owner = world.tenant, world.owner
         if owner is None and self._is_due(world):
             for cluster in range(len(CLUSTERS)):
-                after = ownership.acquire(world, self._binding, cluster)
+                after = owned_tenant.acquire(world, self._binding, cluster)
                 if after is not None and cluster == tenant.cluster:
                     yield ("supervisor", "activates", CLUSTERS[cluster]), after, Kind.OURS
         if world.budget.owners:
             for cluster in range(len(CLUSTERS)):
-                after = ownership.acquire(world, self._binding, cluster)
+                after = owned_tenant.acquire(world, self._binding, cluster)
                 if after is not None:
                     label = ("another owner comes", CLUSTERS[cluster])
                     yield label, self._known_lost(after).spend("owners"), Kind.ENVIRONMENT
@@ -134,7 +134,7 @@ class Environment:
                 yield ("the owner dies",), dead.spend("crashes"), Kind.ENVIRONMENT
             if world.budget.expiries and tenant.lease is Lease.VALID:
                 yield ("the lease expires",), world.of_tenant(lease=Lease.EXPIRED).spend("expiries"), Kind.ENVIRONMENT
-            renewed = ownership.renew(world, owner)
+            renewed = owned_tenant.renew(world, owner)
             if renewed is not None:
                 yield ("the owner renews its lease",), renewed, Kind.OURS
 

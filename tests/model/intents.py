@@ -1,4 +1,4 @@
-"""What clients may ask: the guards of `controlplane.persistence.intents` and `.freeze`, on the model's rows.
+"""What clients may ask: the guards of `controlplane.persistence.intents` and `.pauses`, on the model's rows.
 
 None: refused, as there. Statuses move through the real `transitions`.
 """
@@ -56,12 +56,12 @@ def force_delete(world: World) -> World | None:
 
 
 def pause(world: World) -> World | None:
-    """`freeze.pause`."""
+    """`pauses.pause`."""
     return None if world.tenant.paused or world.tenant.deleted else world.of_tenant(paused=True)
 
 
 def resume(world: World) -> World:
-    """`freeze.resume`."""
+    """`pauses.resume`."""
     return world.of_tenant(paused=False)
 
 

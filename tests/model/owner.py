@@ -7,7 +7,7 @@ from controlplane.lifecycle.transitions import Cause
 from controlplane.model import ExecutionState, StopCause, SubState
 from controlplane.ports import ResourceState
 from controlplane.steps.attempts import Verdict
-from tests.model import ownership
+from tests.model import owned_tenant
 from tests.model.binding import REPORT, Binding
 from tests.model.case import Case, Kind
 from tests.model.decisions import Act, Decisions, Seen
@@ -106,23 +106,23 @@ class Owners:
             yield (who, *act), world if after is None else after, kind
 
     def _Promote(self, world: World, owner: Owner, id: str) -> Iterator[World | None]:
-        yield ownership.promote(world, self._binding, id)
+        yield owned_tenant.promote(world, self._binding, id)
 
     def _Start(self, world: World, owner: Owner, id: str) -> Iterator[World | None]:
         """The engine's start is one move, and to write that it has begun another."""
         if self._case.embedded:
             if self._engine_runs(world, owner, id):
-                yield ownership.running(world, id)
+                yield owned_tenant.running(world, id)
             else:
                 yield self._runners.begin(world, id, owner.fence)
         elif not world.of(id).engine:
             yield world.save(id, engine="accepted")
         else:
-            yield ownership.running(world, id)
+            yield owned_tenant.running(world, id)
 
     def _Stop(self, world: World, owner: Owner, id: str, cause: StopCause) -> Iterator[World | None]:
         """With the word to the engine; or it dies before that, which is why stopping has an end of its own."""
-        stopped = ownership.stop(world, self._binding, id, cause)
+        stopped = owned_tenant.stop(world, self._binding, id, cause)
         if stopped is None:
             yield None
             return
@@ -130,7 +130,7 @@ class Owners:
 
     def _Finish(self, world: World, owner: Owner, id: str, outcome: ExecutionState) -> Iterator[World | None]:
         """The embedded engine forgets it, an external one is told to kill it."""
-        after = ownership.finish(world, self._binding, id, outcome)
+        after = owned_tenant.finish(world, self._binding, id, outcome)
         if after is None:
             yield None
             return
@@ -158,25 +158,25 @@ class Owners:
         yield None if work in kinds else self._runners.begin(world, id, owner.fence, work)
 
     def _MarkUnhealthy(self, world: World, owner: Owner) -> Iterator[World | None]:
-        yield ownership.observed(world, self._binding, Cause.UNHEALTHY, fresh=self._fresh(owner))
+        yield owned_tenant.observed(world, self._binding, Cause.UNHEALTHY, fresh=self._fresh(owner))
 
     def _MarkBudgetSpent(self, world: World, owner: Owner) -> Iterator[World | None]:
-        yield ownership.observed(world, self._binding, Cause.UNHEALTHY, fresh=self._fresh(owner), budget_spent=True)
+        yield owned_tenant.observed(world, self._binding, Cause.UNHEALTHY, fresh=self._fresh(owner), budget_spent=True)
 
     def _MarkRecovered(self, world: World, owner: Owner) -> Iterator[World | None]:
-        yield ownership.observed(world, self._binding, Cause.RECOVERED, fresh=self._fresh(owner))
+        yield owned_tenant.observed(world, self._binding, Cause.RECOVERED, fresh=self._fresh(owner))
 
     def _Heal(self, world: World, owner: Owner) -> Iterator[World | None]:
-        yield ownership.heal(world, self._binding, fresh=self._fresh(owner))
+        yield owned_tenant.heal(world, self._binding, fresh=self._fresh(owner))
 
     def _Look(self, world: World, owner: Owner, id: str) -> Iterator[World | None]:
         yield world.own(owner, owner._replace(looking=True)) if self._case.looks and owner.looking is None else None
 
     def _Passivate(self, world: World, owner: Owner) -> Iterator[World | None]:
-        yield ownership.release(_gone(world, owner), owner)
+        yield owned_tenant.release(_gone(world, owner), owner)
 
     def _Leave(self, world: World, owner: Owner) -> Iterator[World | None]:
-        yield ownership.release(_gone(world, owner), owner)
+        yield owned_tenant.release(_gone(world, owner), owner)
 
     def _fresh(self, owner: Owner) -> bool:
         return not self._case.looks or (owner.finding is not None and owner.finding[0])

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
-from controlplane.errors import EngineUnavailable, Retryable
+from controlplane.errors import Retryable, Unavailable
 from controlplane.model import (
     STEPS,
     Execution,
@@ -22,7 +22,7 @@ from controlplane.model import (
     StepState,
     Tenant,
 )
-from controlplane.ports import DesiredResource, Ownership, ProbeResult, Resource, ResourceState, RunContext
+from controlplane.ports import DesiredResource, Origin, ProbeResult, Resource, ResourceState, RunContext
 from providers.kit.gated import adoptable, apply_gated
 from tests.model.rules import Rule
 from tests.model.world import LIVES, NAME, OWNER
@@ -47,7 +47,7 @@ class Known(Protocol):
 
     def execution(self, id: str) -> Execution: ...
 
-    def ownership(self, id: str) -> Ownership: ...
+    def origin(self, id: str) -> Origin: ...
 
     def name(self, id: str) -> str: ...
 
@@ -61,7 +61,7 @@ class _Ask:
     def __await__(self) -> Generator[Op, Any, Any]:
         answer = yield self._op
         if answer == UNAVAILABLE:
-            raise EngineUnavailable(UNAVAILABLE)
+            raise Unavailable(UNAVAILABLE)
         if answer == PORT_TAKEN:
             raise Retryable(PORT_TAKEN)
         return answer
@@ -78,7 +78,7 @@ class Store:
         known = self._known
         mine = known.execution(execution_id)
         return RunContext(
-            owner=OWNER,
+            installation_id=OWNER,
             tenant=_tenant(mine, execution_id if serving else previous),
             execution=_with_state(mine, state),
             previous=known.execution(previous) if previous is not None else None,
@@ -95,7 +95,7 @@ class Store:
     async def removable(self, execution_id: str) -> bool:
         return await _Ask("removable", execution_id)  # type: ignore[no-any-return]
 
-    async def intend(self, context: RunContext, provider: str, engine_identity: str, name: str) -> bool:
+    async def intend(self, context: RunContext, provider: str, platform_identity: str, name: str) -> bool:
         return await _Ask("intend", context.execution.id)  # type: ignore[no-any-return]
 
     async def placed(self, execution_id: str, resource_id: str) -> None:
@@ -154,14 +154,14 @@ class Platform:
     async def apply(self, desired: DesiredResource, gate: Any) -> Resource:
         return await apply_gated(self, desired, gate)
 
-    async def observe(self, ownership: Ownership) -> Resource | None:
-        found = await _Ask("observe", ownership.execution)
-        if found is None or not adoptable(self._known.ownership(found[1]).labels(), ownership):
+    async def observe(self, origin: Origin) -> Resource | None:
+        found = await _Ask("observe", origin.execution_id)
+        if found is None or not adoptable(self._known.origin(found[1]).labels(), origin):
             return None
         return self._resource(found)
 
     async def create(self, desired: DesiredResource) -> str | None:
-        return await _Ask("create", desired.ownership.execution)  # type: ignore[no-any-return]
+        return await _Ask("create", desired.origin.execution_id)  # type: ignore[no-any-return]
 
     async def inspect(self, resource_id: str) -> Resource | None:
         found = await _Ask("inspect", resource_id)
@@ -182,7 +182,7 @@ class Platform:
 
     def _resource(self, found: tuple[str, str, ResourceState]) -> Resource:
         id, execution, state = found
-        return Resource(id, self._known.name(execution), self._known.ownership(execution), state)
+        return Resource(id, self._known.name(execution), self._known.origin(execution), state)
 
 
 class StandingClock:
@@ -218,7 +218,7 @@ def _tenant(of: Execution, serving: str | None) -> Tenant:
         id=of.tenant_id,
         name=NAME,
         spec=of.spec,
-        current_execution=of.id,
+        newest_execution=of.id,
         serving_execution=serving,
     )
 
@@ -240,8 +240,8 @@ def placement(known: Known, id: str, resource: str | None) -> Placement:
     return Placement(
         execution_id=id,
         tenant_id=made.tenant_id,
-        provider=made.spec.compute.provider,
-        engine_identity=ENGINE_IDENTITY,
+        platform=made.spec.compute.provider,
+        platform_identity=ENGINE_IDENTITY,
         generation=made.generation,
         run=made.run,
         name=known.name(id),

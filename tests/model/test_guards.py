@@ -15,12 +15,12 @@ from controlplane.lifecycle.transitions import Cause
 from controlplane.model import Action, ComputeSpec, ExecutionState, Observed, StepName, StopCause, TenantSpec
 from controlplane.persistence import fleet, intents, leases, pauses, tenants
 from controlplane.persistence.execution_store import PostgresExecutionStore
-from controlplane.persistence.owned_tenant import Ownership
+from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.persistence.tables import executions, placements
 from controlplane.persistence.tables import tenants as tenant_rows
 from controlplane.persistence.transaction import Transaction, transaction
 from tests.model import intents as model_intents
-from tests.model import ownership
+from tests.model import owned_tenant
 from tests.model.case import Case
 from tests.model.environment import Environment
 from tests.model.runners import Runners
@@ -42,18 +42,18 @@ class Write:
 class Both:
     """One tenant in the model and in Postgres."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, database: AsyncEngine) -> None:
         case = Case("both", Budget())
         self.binding = case.binding()
         self.runners = Runners(case, self.binding)
         self.environment = Environment(case, self.binding, self.runners)
         self.world = case.begin(self.binding)
-        self.engine = engine
-        self.store = PostgresExecutionStore(engine)
-        self.owner: Ownership | None = None
+        self.database = database
+        self.store = PostgresExecutionStore(database)
+        self.owner: OwnedTenant | None = None
 
     async def begin(self) -> None:
-        async with transaction(self.engine) as tx:
+        async with transaction(self.database) as tx:
             await intents.create(
                 tx,
                 name=NAME,
@@ -66,9 +66,9 @@ class Both:
         await self.acquire()
 
     async def acquire(self) -> bool:
-        fence = await leases.acquire(self.engine, LIVES[0], cluster_id="here", actor_id="a")
+        fence = await leases.acquire(self.database, LIVES[0], cluster_id="here", actor_id="a")
         assert fence is not None
-        self.owner = Ownership(self.engine, LIVES[0], fence, owner="test")
+        self.owner = OwnedTenant(self.database, LIVES[0], fence, owner="test")
         return True
 
     # --- what may be done ---
@@ -103,13 +103,13 @@ class Both:
         for one in world.executions:
             yield self._cancel(one.id)
         if not world.tenant.deleted:
-            yield Write("acquire", lambda w: _answered(ownership.acquire(w, binding, 0)), self.acquire)
+            yield Write("acquire", lambda w: _answered(owned_tenant.acquire(w, binding, 0)), self.acquire)
 
     def _intent(
         self, label: str, model: Callable[[World], World | None], real: Callable[[Transaction, Any], Awaitable[Any]]
     ) -> Write:
         async def ask() -> bool:
-            async with transaction(self.engine) as tx:
+            async with transaction(self.database) as tx:
                 tenant = await tenants.lock_by_name(tx, NAME)
                 assert tenant is not None
                 await real(tx, tenant)
@@ -127,30 +127,30 @@ class Both:
     def _owned(self, id: str) -> Iterator[Write]:
         binding, real = self.binding, self.owner
         assert real is not None
-        yield self._fenced(f"promote {id}", lambda w: ownership.promote(w, binding, id), lambda: real.promote(id))
-        yield self._fenced(f"running {id}", lambda w: ownership.running(w, id), lambda: real.running(id, "ref"))
+        yield self._fenced(f"promote {id}", lambda w: owned_tenant.promote(w, binding, id), lambda: real.promote(id))
+        yield self._fenced(f"running {id}", lambda w: owned_tenant.running(w, id), lambda: real.running(id, "ref"))
         for cause in StopCause:
             yield self._fenced(
                 f"stop {id} {cause}",
-                lambda w, cause=cause: ownership.stop(w, binding, id, cause),  # type: ignore[misc]
+                lambda w, cause=cause: owned_tenant.stop(w, binding, id, cause),  # type: ignore[misc]
                 lambda cause=cause: real.stop(id, cause, "why"),  # type: ignore[misc]
             )
         for outcome in (state for state in ExecutionState if state.terminal):
             yield self._fenced(
                 f"finish {id} {outcome}",
-                lambda w, outcome=outcome: ownership.finish(w, binding, id, outcome),  # type: ignore[misc]
+                lambda w, outcome=outcome: owned_tenant.finish(w, binding, id, outcome),  # type: ignore[misc]
                 lambda outcome=outcome: real.finish(id, outcome, "why"),  # type: ignore[misc]
             )
         for fresh in (True, False):
             yield self._fenced(
                 f"heal {fresh}",
-                lambda w, fresh=fresh: ownership.heal(w, binding, fresh=fresh),  # type: ignore[misc]
+                lambda w, fresh=fresh: owned_tenant.heal(w, binding, fresh=fresh),  # type: ignore[misc]
                 lambda fresh=fresh: self._heal(real, fresh),  # type: ignore[misc]
             )
             for cause in (Cause.UNHEALTHY, Cause.RECOVERED):
                 yield self._fenced(
                     f"{cause} {fresh}",
-                    lambda w, c=cause, fresh=fresh: ownership.observed(w, binding, c, fresh=fresh),  # type: ignore[misc]
+                    lambda w, c=cause, fresh=fresh: owned_tenant.observed(w, binding, c, fresh=fresh),  # type: ignore[misc]
                     lambda c=cause, fresh=fresh: self._observed(real, c, fresh),  # type: ignore[misc]
                 )
 
@@ -162,14 +162,14 @@ class Both:
 
         return Write(label, guarded, real)
 
-    async def _heal(self, real: Ownership, fresh: bool) -> Any:
+    async def _heal(self, real: OwnedTenant, fresh: bool) -> Any:
         return await real.heal(await self._epoch(fresh), "why", default_workflow="embedded")
 
-    async def _observed(self, real: Ownership, cause: Cause, fresh: bool) -> Any:
+    async def _observed(self, real: OwnedTenant, cause: Cause, fresh: bool) -> Any:
         return await real.observed(await self._epoch(fresh), Observed(), cause=cause)
 
     async def _epoch(self, fresh: bool) -> int:
-        async with self.engine.connect() as connection:
+        async with self.database.connect() as connection:
             epoch = (await connection.execute(select(tenant_rows.c.epoch))).scalar_one()
         return int(epoch) - (0 if fresh else 1)
 
@@ -202,7 +202,7 @@ class Both:
         yield Write(f"leftover {id}", lambda w: (w, self.environment._leftover(w, id)), lambda: self._leftover(id))
 
     async def _leftover(self, id: str) -> bool:
-        return (await fleet.facts(self.engine, {id}))[id].sweepable
+        return (await fleet.facts(self.database, {id}))[id].sweepable
 
     # --- what is there ---
 
@@ -216,7 +216,7 @@ class Both:
         )
 
     async def real_rows(self) -> Rows:
-        async with self.engine.connect() as connection:
+        async with self.database.connect() as connection:
             t = (await connection.execute(select(tenant_rows))).one()
             by_order = executions.select().order_by(executions.c.generation, executions.c.run)
             all_executions = (await connection.execute(by_order)).all()
@@ -224,15 +224,15 @@ class Both:
         deleting, deleted = t.deletion_requested_at is not None, t.deleted_at is not None
         return (
             (t.generation, t.observed_generation, t.status, deleting, deleted, t.paused),
-            (t.serving_execution, t.current_execution),
+            (t.serving_execution, t.newest_execution),
             [(e.id, e.action, e.state, e.stop_cause, e.cancel_requested_at is not None) for e in all_executions],
             sorted((p.execution_id, p.state, p.resource_id) for p in all_placements),
         )
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_the_models_guards_are_those_of_the_rows(engine: AsyncEngine, seed: int) -> None:
-    random, both = Random(seed), Both(engine)
+async def test_the_models_guards_are_those_of_the_rows(database: AsyncEngine, seed: int) -> None:
+    random, both = Random(seed), Both(database)
     await both.begin()
     done: list[str] = []
     for _ in range(STEPS):

@@ -10,12 +10,12 @@ from controlplane.model import (
     ComputeSpec,
     Execution,
     ExecutionState,
-    Lifecycle,
     Observed,
     Placement,
     PlacementState,
     Status,
     Tenant,
+    TenantRows,
     TenantSpec,
     TriggerSource,
     execution_id,
@@ -46,7 +46,7 @@ def tenant(status: Status = Status.REQUESTED, **values: Any) -> Tenant:
             status_message="",
             conditions=(),
             observed=Observed(),
-            current_execution=execution_id("acme", Action.PROVISION, generation, TENANT_ID),
+            newest_execution=execution_id("acme", Action.PROVISION, generation, TENANT_ID),
             serving_execution=None,
             version=1,
             paused=False,
@@ -78,7 +78,7 @@ def execution(
             run=run,
             state=state,
             sub_state=None,
-            provider="embedded",
+            engine="embedded",
             provider_ref=None,
             spec=SPEC,
             trigger_source=TriggerSource.API,
@@ -95,8 +95,8 @@ def placement(of: Execution) -> Placement:
     return Placement(
         execution_id=of.id,
         tenant_id=TENANT_ID,
-        provider="fake",
-        engine_identity="cloud",
+        platform="fake",
+        platform_identity="cloud",
         generation=of.generation,
         run=of.run,
         name=resource_name("acme", TENANT_ID, of.generation, of.run),
@@ -106,8 +106,8 @@ def placement(of: Execution) -> Placement:
     )
 
 
-def rows(owner: Tenant, *executions: Execution, placements: tuple[Placement, ...] = (), **values: Any) -> Lifecycle:
-    return Lifecycle(
+def rows(owner: Tenant, *executions: Execution, placements: tuple[Placement, ...] = (), **values: Any) -> TenantRows:
+    return TenantRows(
         tenant=owner,
         executions=executions,
         steps=values.get("steps", ()),

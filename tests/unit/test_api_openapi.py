@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from controlplane.api.app import bare_app
 from controlplane.api.problem import CODES, Problem
 from controlplane.api.schemas.execution import ExecutionOut
-from controlplane.api.schemas.requests import FreezeScope, TenantCreate
+from controlplane.api.schemas.requests import PauseScope, TenantCreate
 from controlplane.api.schemas.tenant import TenantOut
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
@@ -77,7 +77,7 @@ def test_every_code_is_documented_somewhere(document: dict[str, Any]) -> None:
 def test_examples_are_what_they_are_examples_of(document: dict[str, Any]) -> None:
     for code, example in document["components"]["examples"].items():
         assert Problem.model_validate(example["value"]).status == CODES[code][0]
-    models: list[type[BaseModel]] = [TenantCreate, TenantOut, ExecutionOut, FreezeScope]
+    models: list[type[BaseModel]] = [TenantCreate, TenantOut, ExecutionOut, PauseScope]
     for model in models:
         [*found] = document["components"]["schemas"][model.__name__]["examples"]
         assert found

@@ -316,8 +316,8 @@ def test_pause_alone_says_what_is_paused(server: Server, run: Run) -> None:
     page = {"items": [{**tenant(), "paused": True}], "next_cursor": None}
     server.answers["GET", "/v1/tenants"] = httpx.Response(200, json=page)
     for providers, lines in ([], "tenant acme\n"), (["docker"], "provider docker\n"):
-        freezes = {"all": False, "providers": providers}
-        server.answers["GET", "/v1/admin/pause"] = httpx.Response(200, json=freezes)
+        pauses = {"all": False, "providers": providers}
+        server.answers["GET", "/v1/admin/pause"] = httpx.Response(200, json=pauses)
         assert run("pause").stdout == lines
     server.answers["GET", "/v1/tenants"] = httpx.Response(200, json={"items": [], "next_cursor": None})
     server.answers["GET", "/v1/admin/pause"] = httpx.Response(200, json={"all": False, "providers": []})

@@ -7,15 +7,21 @@ import pytest
 
 from controlplane.errors import InvalidConfig, LandlordError, NotAvailableYet, Retryable
 from controlplane.model import HealthSpec
-from controlplane.ports import Ownership, ResourceState
+from controlplane.ports import Origin, ResourceState
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import PORTS_LABEL, creation_body, from_inspection, from_summary
 from providers.compute.docker.provider import DockerCompute
 from providers.compute.docker.refusals import refused_creation, refused_start
 
 SECRET = "hunter2-unit"
-OWNERSHIP = Ownership(
-    owner="test", tenant="acme", tenant_id=UUID(int=0xABCDEF12), generation=3, run=1, execution="e", spec_hash="0" * 16
+OWNERSHIP = Origin(
+    installation_id="test",
+    tenant_name="acme",
+    tenant_id=UUID(int=0xABCDEF12),
+    generation=3,
+    run=1,
+    execution_id="e",
+    spec_hash="0" * 16,
 )
 
 
@@ -331,9 +337,9 @@ def test_a_plan_names_paths() -> None:
     provider = DockerCompute()
     before = {"image": "web:1", "env": {"COLOR": "blue", "OLD": "x"}}
     after = {"image": "web:2", "env": {"COLOR": "blue"}, "resources": {"memory_mib": 64}}
-    assert [(c.path, c.before, c.after) for c in provider.plan(before, after)] == [
+    assert [(c.path, c.before, c.after) for c in provider.diff(before, after)] == [
         ("env.OLD", "x", None),
         ("image", "web:1", "web:2"),
         ("resources.memory_mib", None, 64),
     ]
-    assert provider.plan(before, {**before, "pull": "missing"}) == []
+    assert provider.diff(before, {**before, "pull": "missing"}) == []

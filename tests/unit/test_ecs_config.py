@@ -7,7 +7,7 @@ import pytest
 
 from controlplane.errors import InvalidConfig, Terminal, Unsupported
 from controlplane.model import HealthSpec
-from controlplane.ports import Ownership
+from controlplane.ports import Origin
 from providers.compute.ecs.config import EcsConfig, environment
 from providers.compute.ecs.provider import EcsCompute
 from providers.compute.ecs.service import DESIRED_TAG, Place, ServiceId, definition_request, service_request
@@ -16,8 +16,14 @@ SECRET = "hunter2-unit"
 WEB = {"containerDefinitions": [{"name": "web", "image": "web:1", "memory": 64}]}
 ARN = "arn:aws:ecs:eu-central-1:123456789012"
 ROLE = "arn:aws:iam::210987654321:role/tenants/landlord"
-OWNERSHIP = Ownership(
-    owner="test", tenant="acme", tenant_id=UUID(int=0xABCDEF12), generation=3, run=2, execution="e", spec_hash="0" * 16
+OWNERSHIP = Origin(
+    installation_id="test",
+    tenant_name="acme",
+    tenant_id=UUID(int=0xABCDEF12),
+    generation=3,
+    run=2,
+    execution_id="e",
+    spec_hash="0" * 16,
 )
 
 

@@ -8,21 +8,27 @@ from uuid import UUID
 import pytest
 
 from controlplane.errors import (
-    EngineUnavailable,
     InvalidConfig,
     LandlordError,
     NotAvailableYet,
     Retryable,
     Throttled,
+    Unavailable,
     Unsupported,
 )
-from controlplane.ports import Ownership, ResourceState
+from controlplane.ports import Origin, ResourceState
 from providers.aws.refusals import refused
 from providers.compute.ecs.service import DESIRED_TAG, falls_short, resource, stop_reason, tags, wanted_count
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-OWNERSHIP = Ownership(
-    owner="test", tenant="acme", tenant_id=UUID(int=0xABCDEF12), generation=3, run=1, execution="e", spec_hash="0" * 16
+OWNERSHIP = Origin(
+    installation_id="test",
+    tenant_name="acme",
+    tenant_id=UUID(int=0xABCDEF12),
+    generation=3,
+    run=1,
+    execution_id="e",
+    spec_hash="0" * 16,
 )
 
 
@@ -87,7 +93,7 @@ def test_states(seen: dict[str, Any], state: ResourceState, verdict: str | None,
     found = resource(seen, None)
     assert found is not None
     assert (found.state, found.platform_health, found.detail) == (state, verdict, detail)
-    assert (found.ownership, found.created_at, found.endpoints) == (OWNERSHIP, NOW, ())
+    assert (found.origin, found.created_at, found.endpoints) == (OWNERSHIP, NOW, ())
 
 
 @pytest.mark.parametrize("seen", [service(status="INACTIVE"), service(tags=[]), service(tags=None)])
@@ -177,7 +183,7 @@ def test_the_wanted_count_survives_a_tag_that_somebody_changed(tag: str, count: 
             Unsupported,
             "cannot do this in the account's region",
         ),
-        ("ServiceUnavailable", 503, "busy", EngineUnavailable, "cannot answer now"),
+        ("ServiceUnavailable", 503, "busy", Unavailable, "cannot answer now"),
         ("Novelty", 400, "hm", Retryable, "AWS refused CreateService: hm"),
     ],
 )

@@ -7,12 +7,12 @@ import pytest
 from actors.tenant.health import HealthTracker
 from controlplane.lifecycle.owner_state import Finding
 from controlplane.model import Execution, ExecutionState, HealthSpec
-from controlplane.ports import Ownership, ProbeResult, Resource, ResourceState
+from controlplane.ports import Origin, ProbeResult, Resource, ResourceState
 from tests.unit.builders import SPEC, execution
 
 HEALTH = HealthSpec(healthy_threshold=2, unhealthy_threshold=2, interval_seconds=10, start_period_seconds=30)
 SERVES = execution(ExecutionState.SUCCEEDED, spec=SPEC.model_copy(update={"health": HEALTH}))
-THERE = Resource("r1", "landlord-acme", Ownership("us", "acme", uuid4(), 1, 1, "x", "h"), ResourceState.RUNNING)
+THERE = Resource("r1", "landlord-acme", Origin("us", "acme", uuid4(), 1, 1, "x", "h"), ResourceState.RUNNING)
 
 
 def judged(tracker: HealthTracker, *looks: bool | None, of: Execution = SERVES) -> Finding:

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from controlplane.errors import EngineUnavailable
+from controlplane.errors import Unavailable
 from controlplane.local.application import Application, failing
 
 
@@ -27,7 +27,7 @@ def test_an_answer_of_another_kind_is_told_by_its_status(answer: httpx.Response)
 
 def test_nobody_there_is_said_once_and_then_raised() -> None:
     said: list[str] = []
-    with pytest.raises(EngineUnavailable, match="not ready after"):
+    with pytest.raises(Unavailable, match="not ready after"):
         Application("http://127.0.0.1:1").await_ready(0.25, said.append)
     assert len(said) == 1
     assert "http://127.0.0.1:1" in said[0]

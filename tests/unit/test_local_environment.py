@@ -62,7 +62,7 @@ def test_the_head_gets_a_clean_environment_with_our_mark(tmp_path: Path) -> None
     variables = server_environment(
         settings={"LANDLORD_PORT": "8000"},
         ray=ray_environment(home, ports, tmp_path / "haproxy"),
-        mark=home.mark,
+        home_id=home.id,
         build="1+2",
         cluster_id="c",
         installation_id="i",
@@ -75,7 +75,7 @@ def test_the_head_gets_a_clean_environment_with_our_mark(tmp_path: Path) -> None
     assert variables["RAY_AUTH_MODE"] == "token"
     assert variables["RAY_AUTH_TOKEN_PATH"] == str(tmp_path / "ray-token")
     assert variables["RAY_SERVE_HAPROXY_BINARY_PATH"] == str(tmp_path / "haproxy")
-    assert variables["LANDLORD_INTERNAL_HOME_MARK"] == home.mark
+    assert variables["LANDLORD_INTERNAL_HOME_MARK"] == home.id
     assert variables["LANDLORD_INTERNAL_CLUSTER_ID"] == "c"
     assert variables["LANDLORD_INTERNAL_INSTALLATION_ID"] == "i"
     assert variables["LANDLORD_INTERNAL_BUILD"] == "1+2"

@@ -48,11 +48,11 @@ def test_a_home_that_cannot_be_made_names_the_setting(tmp_path: Path) -> None:
         private_directory(tmp_path / "file")
 
 
-def test_the_mark_is_the_homes_real_path(tmp_path: Path) -> None:
+def test_the_id_is_the_homes_real_path(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "one")
-    assert Home(tmp_path / "one").mark == Home(tmp_path / "link").mark
-    assert Home(tmp_path / "one").mark != Home(tmp_path / "two").mark
+    assert Home(tmp_path / "one").id == Home(tmp_path / "link").id
+    assert Home(tmp_path / "one").id != Home(tmp_path / "two").id
 
 
 def test_rays_directory_leaves_a_long_home(tmp_path: Path) -> None:

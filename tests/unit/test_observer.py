@@ -7,10 +7,10 @@ import pytest
 
 from actors.tenant.health import OBSERVE_SECONDS, Observer
 from controlplane.model import Execution, ExecutionState, HealthSpec, HttpProbe
-from controlplane.ports import Ownership, ProbeResult, Resource, ResourceState
+from controlplane.ports import Origin, ProbeResult, Resource, ResourceState
 from tests.unit.builders import SPEC, execution
 
-THERE = Resource("r1", "landlord-acme", Ownership("us", "acme", uuid4(), 1, 1, "x", "h"), ResourceState.RUNNING)
+THERE = Resource("r1", "landlord-acme", Origin("us", "acme", uuid4(), 1, 1, "x", "h"), ResourceState.RUNNING)
 
 
 class Platform:

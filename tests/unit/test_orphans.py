@@ -6,11 +6,11 @@ from uuid import uuid4
 import pytest
 
 from actors.supervisor.orphans import Orphans
-from controlplane.ports import Ownership, Resource, ResourceState
+from controlplane.ports import Origin, Resource, ResourceState
 
 
 def resource(id: str) -> Resource:
-    owner = Ownership("us", "acme", uuid4(), 1, 1, f"tenant-acme-provision-1-{id}", "hash")
+    owner = Origin("us", "acme", uuid4(), 1, 1, f"tenant-acme-provision-1-{id}", "hash")
     return Resource(id, f"landlord-acme-{id}", owner, ResourceState.RUNNING)
 
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from controlplane.model import Endpoint, HealthSpec
-from controlplane.ports import Ownership, ProbeResult, Resource, ResourceState
+from controlplane.ports import Origin, ProbeResult, Resource, ResourceState
 from controlplane.steps.probe import HealthProber
 
 BASE = "http://127.0.0.1:32768"
@@ -20,8 +20,8 @@ ENDPOINTS = (Endpoint("http", BASE, 8080), Endpoint("port-9090", "http://127.0.0
 
 
 def resource(state: ResourceState = ResourceState.RUNNING, **changes: Any) -> Resource:
-    ownership = Ownership("test", "acme", uuid4(), 1, 1, "tenant-acme-provision-1-00000000", "0" * 16)
-    return Resource("id", "landlord-acme", ownership, state, **{"endpoints": ENDPOINTS[:1], **changes})
+    origin = Origin("test", "acme", uuid4(), 1, 1, "tenant-acme-provision-1-00000000", "0" * 16)
+    return Resource("id", "landlord-acme", origin, state, **{"endpoints": ENDPOINTS[:1], **changes})
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import pytest
 
 from controlplane.lifecycle import decisions
 from controlplane.lifecycle.conditions import with_condition
-from controlplane.lifecycle.owner_state import Finding, Policy, Silence, View
+from controlplane.lifecycle.owner_state import Finding, OwnerState, Policy, Silence
 from controlplane.lifecycle.reconcile import HEAL_BUDGET, reconcile
 from controlplane.model import Action, ExecutionState, Status, Step, StepName, StepState, StopCause, SubState
 from controlplane.ports import ExecutionStatus
@@ -16,41 +16,41 @@ POLICY = Policy(idle=60, deadline=600)
 FINE = Finding(epoch=1, present=True, running=True, healthy=True)
 
 
-def following(of: str, sub_state: SubState, **values: object) -> View:
-    return View(followed=of, engine=ExecutionStatus(sub_state, **values), worked_at=NOW)  # type: ignore[arg-type]
+def following(of: str, sub_state: SubState, **values: object) -> OwnerState:
+    return OwnerState(followed=of, reported=ExecutionStatus(sub_state, **values), worked_at=NOW)  # type: ignore[arg-type]
 
 
 def served(status: Status = Status.READY, **values: object):  # type: ignore[no-untyped-def]
     """A tenant at rest, served by its first provision."""
     first = execution(ExecutionState.SUCCEEDED)
-    owner = tenant(status, observed_generation=1, serving_execution=first.id, current_execution=first.id, **values)
+    owner = tenant(status, observed_generation=1, serving_execution=first.id, newest_execution=first.id, **values)
     return owner, first
 
 
 class TestDriving:
     def test_a_queued_execution_is_promoted(self) -> None:
         queued = execution()
-        assert reconcile(rows(tenant(), queued), View(), POLICY).act == decisions.Promote(queued)
+        assert reconcile(rows(tenant(), queued), OwnerState(), POLICY).act == decisions.Promote(queued)
 
     def test_a_queued_execution_waits_for_its_next_attempt(self) -> None:
         queued = execution(action=Action.DELETE, next_attempt_at=NOW + seconds(7))
-        decision = reconcile(rows(tenant(Status.DELETING), queued), View(), POLICY)
+        decision = reconcile(rows(tenant(Status.DELETING), queued), OwnerState(), POLICY)
         assert decision == decisions.Decision(None, 7)
 
     def test_a_starting_execution_is_started_at_its_engine(self) -> None:
         starting = execution(ExecutionState.STARTING)
-        assert reconcile(rows(tenant(Status.PLANNING), starting), View(), POLICY).act == decisions.Start(starting)
+        assert reconcile(rows(tenant(Status.PLANNING), starting), OwnerState(), POLICY).act == decisions.Start(starting)
 
     def test_a_refused_start_is_tried_again_with_the_same_id_at_its_time(self) -> None:
         starting = execution(ExecutionState.STARTING, error="engine down", next_attempt_at=NOW + seconds(3))
-        before = reconcile(rows(tenant(Status.PLANNING), starting), View(), POLICY)
+        before = reconcile(rows(tenant(Status.PLANNING), starting), OwnerState(), POLICY)
         assert before == decisions.Decision(None, 3)
-        after = reconcile(rows(tenant(Status.PLANNING), starting, now=NOW + seconds(3)), View(), POLICY)
+        after = reconcile(rows(tenant(Status.PLANNING), starting, now=NOW + seconds(3)), OwnerState(), POLICY)
         assert after.act == decisions.Start(starting)
 
     def test_a_new_owner_follows_a_running_execution(self) -> None:
         running = execution(ExecutionState.RUNNING)
-        assert reconcile(rows(tenant(Status.PLANNING), running), View(), POLICY).act == decisions.Follow(running)
+        assert reconcile(rows(tenant(Status.PLANNING), running), OwnerState(), POLICY).act == decisions.Follow(running)
 
     def test_an_execution_that_its_engine_does_not_know_is_started_again(self) -> None:
         running = execution(ExecutionState.RUNNING)
@@ -61,7 +61,7 @@ class TestDriving:
         running = execution(ExecutionState.RUNNING, sub_state=SubState.RUNNING)
         view = following(running.id, SubState.BACKING_OFF, retry_count=2, error="no such image")
         act = reconcile(rows(tenant(Status.PROVISIONING), running), view, POLICY).act
-        assert act == decisions.RecordProgress(running, view.engine)  # type: ignore[arg-type]
+        assert act == decisions.RecordProgress(running, view.reported)  # type: ignore[arg-type]
 
     def test_the_end_of_the_plan_moves_planning_to_provisioning(self) -> None:
         running = execution(ExecutionState.RUNNING, sub_state=SubState.RUNNING)
@@ -139,7 +139,7 @@ class TestOverlap:
 
     def test_a_cancelled_queued_execution_ends_without_starting(self) -> None:
         queued = execution(cancel_requested_at=NOW)
-        act = reconcile(rows(tenant(), queued), View(), POLICY).act
+        act = reconcile(rows(tenant(), queued), OwnerState(), POLICY).act
         assert isinstance(act, decisions.Finish)
         assert act.outcome is ExecutionState.CANCELLED
 
@@ -149,25 +149,25 @@ class TestAnEngineThatIsNotThere:
 
     POLICY = replace(POLICY, fallback="embedded")
     DELETE = execution(
-        ExecutionState.STARTING, Action.DELETE, generation=2, provider="restate", error="down", next_attempt_at=NOW
+        ExecutionState.STARTING, Action.DELETE, generation=2, engine="restate", error="down", next_attempt_at=NOW
     )
     LOOK = rows(tenant(Status.DELETING, generation=2, deletion_requested_at=NOW), DELETE)
 
     def test_a_delete_that_cannot_be_started_is_handed_over_after_five_minutes(self) -> None:
         before = replace(self.LOOK, now=NOW + seconds(299))
-        assert reconcile(before, View(), self.POLICY).act == decisions.Start(self.DELETE)
+        assert reconcile(before, OwnerState(), self.POLICY).act == decisions.Start(self.DELETE)
         after = replace(self.LOOK, now=NOW + seconds(300))
         handed_over = decisions.HandOver(self.DELETE, "embedded", "restate is replaced by embedded: down")
-        assert reconcile(after, View(), self.POLICY).act == handed_over
+        assert reconcile(after, OwnerState(), self.POLICY).act == handed_over
 
     def test_the_next_look_is_at_the_end_of_the_five_minutes(self) -> None:
         waiting = replace(self.DELETE, next_attempt_at=NOW + seconds(310))
         look = rows(self.LOOK.tenant, waiting, now=NOW + seconds(290))
-        assert reconcile(look, View(), self.POLICY) == decisions.Decision(None, 10)
+        assert reconcile(look, OwnerState(), self.POLICY) == decisions.Decision(None, 10)
 
     def test_a_running_delete_whose_engine_is_silent_is_handed_over(self) -> None:
         running = execution(
-            ExecutionState.RUNNING, Action.DELETE, generation=2, provider="restate", sub_state=SubState.RUNNING
+            ExecutionState.RUNNING, Action.DELETE, generation=2, engine="restate", sub_state=SubState.RUNNING
         )
         look = rows(self.LOOK.tenant, running, now=NOW + seconds(700))
         silent = replace(following(running.id, SubState.RUNNING), silence=Silence(NOW + seconds(410), "no answer"))
@@ -178,17 +178,17 @@ class TestAnEngineThatIsNotThere:
 
     def test_nothing_else_is_and_the_embedded_engine_itself_is_not(self) -> None:
         late = NOW + seconds(301)
-        provision = execution(ExecutionState.STARTING, provider="restate", error="down", next_attempt_at=NOW)
+        provision = execution(ExecutionState.STARTING, engine="restate", error="down", next_attempt_at=NOW)
         look = rows(tenant(Status.PLANNING), provision, now=late)
-        assert reconcile(look, View(), self.POLICY).act == decisions.Start(provision)
-        embedded = replace(self.DELETE, provider="embedded")
-        assert reconcile(rows(self.LOOK.tenant, embedded, now=late), View(), self.POLICY).act == decisions.Start(
+        assert reconcile(look, OwnerState(), self.POLICY).act == decisions.Start(provision)
+        embedded = replace(self.DELETE, engine="embedded")
+        assert reconcile(rows(self.LOOK.tenant, embedded, now=late), OwnerState(), self.POLICY).act == decisions.Start(
             embedded
         )
 
     def test_a_deadline_passes_though_the_engine_says_nothing(self) -> None:
-        running = execution(ExecutionState.RUNNING, provider="restate")
-        unheard = View(followed=running.id, silence=Silence(NOW, "no answer"))
+        running = execution(ExecutionState.RUNNING, engine="restate")
+        unheard = OwnerState(followed=running.id, silence=Silence(NOW, "no answer"))
         look = rows(tenant(Status.PROVISIONING), running, now=NOW + seconds(590))
         assert reconcile(look, unheard, self.POLICY) == decisions.Decision(None, 10)
         late = replace(look, now=NOW + seconds(600))
@@ -227,19 +227,19 @@ class TestLeftBehind:
         queued = execution(action=Action.PROVISION, generation=2)
         left = placement(failed)
         look = rows(tenant(Status.UPDATING, generation=2), failed, queued, placements=(left,))
-        assert reconcile(look, View(), POLICY).act == decisions.Clean((left,))
+        assert reconcile(look, OwnerState(), POLICY).act == decisions.Clean((left,))
 
     def test_a_clean_up_that_fails_does_not_hold_up_the_next_execution(self) -> None:
         failed = execution(ExecutionState.FAILED)
         queued = execution(action=Action.PROVISION, generation=2)
         look = rows(tenant(Status.UPDATING, generation=2), failed, queued, placements=(placement(failed),))
-        assert reconcile(look, View(clean_due=NOW + seconds(5)), POLICY).act == decisions.Promote(queued)
+        assert reconcile(look, OwnerState(clean_due=NOW + seconds(5)), POLICY).act == decisions.Promote(queued)
 
     def test_what_serves_is_kept_while_a_clean_up_waits(self) -> None:
         owner, first = served()
         failed = execution(ExecutionState.FAILED, Action.UPDATE, generation=2)
         look = rows(owner, first, failed, placements=(placement(failed),))
-        waiting = View(clean_due=NOW + seconds(5), worked_at=NOW - seconds(100))
+        waiting = OwnerState(clean_due=NOW + seconds(5), worked_at=NOW - seconds(100))
         assert reconcile(look, waiting, POLICY).act == decisions.Look(first)
         fine = replace(waiting, finding=FINE, finding_due=NOW + seconds(9))
         assert reconcile(look, fine, POLICY) == decisions.Decision(None, 5), "and it does not passivate"
@@ -249,12 +249,12 @@ class TestLeftBehind:
         failed = execution(ExecutionState.FAILED)
         queued = execution(action=Action.DELETE, generation=2)
         look = rows(tenant(Status.DELETING, generation=2), failed, queued, placements=(placement(failed),))
-        assert reconcile(look, View(), POLICY).act == decisions.Promote(queued)
+        assert reconcile(look, OwnerState(), POLICY).act == decisions.Promote(queued)
 
     def test_the_serving_placement_is_never_cleaned(self) -> None:
         owner, first = served()
         act = reconcile(
-            rows(owner, first, placements=(placement(first),)), View(finding=FINE, worked_at=NOW), POLICY
+            rows(owner, first, placements=(placement(first),)), OwnerState(finding=FINE, worked_at=NOW), POLICY
         ).act
         assert act == decisions.Look(first)
 
@@ -262,23 +262,25 @@ class TestLeftBehind:
 class TestKeeping:
     def test_a_resting_tenant_is_looked_at(self) -> None:
         owner, first = served()
-        assert reconcile(rows(owner, first), View(worked_at=NOW), POLICY).act == decisions.Look(first)
+        assert reconcile(rows(owner, first), OwnerState(worked_at=NOW), POLICY).act == decisions.Look(first)
 
     def test_a_finding_from_before_an_execution_is_void(self) -> None:
         owner, first = served(epoch=2)
         gone = replace(FINE, present=False, healthy=False)
-        assert reconcile(rows(owner, first), View(finding=gone, worked_at=NOW), POLICY).act == decisions.Look(first)
+        assert reconcile(rows(owner, first), OwnerState(finding=gone, worked_at=NOW), POLICY).act == decisions.Look(
+            first
+        )
 
     def test_what_is_there_and_does_not_run_is_started_again_whatever_the_status(self) -> None:
         for status in (Status.READY, Status.FAILED, Status.DEGRADED):
             owner, first = served(status)
             stopped = replace(FINE, running=False, healthy=False)
-            view = View(finding=stopped, worked_at=NOW)
+            view = OwnerState(finding=stopped, worked_at=NOW)
             assert reconcile(rows(owner, first), view, POLICY).act == decisions.RestoreServing(first)
 
     def test_what_stops_again_and_again_is_degraded_and_healed(self) -> None:
         stopped = replace(FINE, running=False, healthy=False, detail="exited", bad=3)
-        view = View(finding=stopped, restore_due=NOW, worked_at=NOW)
+        view = OwnerState(finding=stopped, restore_due=NOW, worked_at=NOW)
         owner, first = served(Status.READY)
         assert reconcile(rows(owner, first), view, POLICY).act == decisions.MarkUnhealthy("exited")
         owner, first = served(Status.DEGRADED)
@@ -289,21 +291,21 @@ class TestKeeping:
 
     def test_an_owner_in_doubt_does_not_passivate(self) -> None:
         owner, first = served()
-        view = View(finding_due=NOW + seconds(9), worked_at=NOW - seconds(100))
+        view = OwnerState(finding_due=NOW + seconds(9), worked_at=NOW - seconds(100))
         doubtful = replace(view, finding=replace(FINE, healthy=None, bad=1))
         assert reconcile(rows(owner, first), doubtful, POLICY) == decisions.Decision(None, 9)
         assert reconcile(rows(owner, first), replace(view, finding=FINE), POLICY).act == decisions.Passivate()
 
     def test_an_owner_that_cannot_look_tries_later_and_may_passivate(self) -> None:
         owner, first = served()
-        view = View(look_due=NOW + seconds(5), worked_at=NOW)
+        view = OwnerState(look_due=NOW + seconds(5), worked_at=NOW)
         assert reconcile(rows(owner, first), view, POLICY) == decisions.Decision(None, 5)
         assert reconcile(rows(owner, first, now=NOW + seconds(5)), view, POLICY).act == decisions.Look(first)
         idle = replace(view, worked_at=NOW - seconds(100))
         assert reconcile(rows(owner, first), idle, POLICY).act == decisions.Passivate()
 
     def test_an_unhealthy_tenant_is_degraded_then_healed(self) -> None:
-        sick = View(finding=replace(FINE, healthy=False, detail="500"), worked_at=NOW)
+        sick = OwnerState(finding=replace(FINE, healthy=False, detail="500"), worked_at=NOW)
         owner, first = served(Status.READY)
         assert reconcile(rows(owner, first), sick, POLICY).act == decisions.MarkUnhealthy("500")
         owner, first = served(Status.DEGRADED)
@@ -312,12 +314,12 @@ class TestKeeping:
     def test_a_tenant_that_is_not_to_be_healed_stays_degraded(self) -> None:
         owner, first = served(Status.DEGRADED)
         owner = replace(owner, spec=owner.spec.model_copy(update={"heal": "none"}))
-        view = View(finding=replace(FINE, healthy=False), finding_due=NOW + seconds(9), worked_at=NOW)
+        view = OwnerState(finding=replace(FINE, healthy=False), finding_due=NOW + seconds(9), worked_at=NOW)
         assert reconcile(rows(owner, first), view, POLICY).act is None
 
     def test_the_heal_budget_ends_healing(self) -> None:
         owner, first = served(Status.DEGRADED)
-        view = View(finding=replace(FINE, healthy=False), finding_due=NOW + seconds(9), heals=5, worked_at=NOW)
+        view = OwnerState(finding=replace(FINE, healthy=False), finding_due=NOW + seconds(9), heals=5, worked_at=NOW)
         assert isinstance(reconcile(rows(owner, first), view, POLICY).act, decisions.MarkBudgetSpent)
         said = with_condition((), "Healthy", "false", HEAL_BUDGET, NOW)
         assert reconcile(rows(replace(owner, conditions=said), first), view, POLICY).act is None
@@ -329,9 +331,11 @@ class TestKeeping:
         first = execution(ExecutionState.SUCCEEDED)
         failed = execution(ExecutionState.FAILED, Action.UPDATE, generation=2)
         owner = tenant(
-            Status.FAILED, generation=2, serving_execution=first.id, current_execution=failed.id, observed_generation=1
+            Status.FAILED, generation=2, serving_execution=first.id, newest_execution=failed.id, observed_generation=1
         )
-        view = View(finding=replace(FINE, present=False, healthy=False), finding_due=NOW + seconds(9), worked_at=NOW)
+        view = OwnerState(
+            finding=replace(FINE, present=False, healthy=False), finding_due=NOW + seconds(9), worked_at=NOW
+        )
         assert reconcile(rows(owner, first, failed), view, POLICY).act is None
 
     @pytest.mark.parametrize(("degradations", "enough"), [(1, 2), (2, 4), (3, 8), (5, 32), (9, 32)])
@@ -339,7 +343,7 @@ class TestKeeping:
         owner, first = served(Status.DEGRADED)
         health = first.spec.health.model_copy(update={"healthy_threshold": 2})
         first = replace(first, spec=first.spec.model_copy(update={"health": health}))
-        view = View(finding_due=NOW + seconds(9), worked_at=NOW - seconds(100), degradations=degradations)
+        view = OwnerState(finding_due=NOW + seconds(9), worked_at=NOW - seconds(100), degradations=degradations)
         not_yet = replace(view, finding=replace(FINE, good=enough - 1))
         assert reconcile(rows(owner, first), not_yet, POLICY) == decisions.Decision(None, 9), (
             "and it does not passivate"
@@ -349,25 +353,28 @@ class TestKeeping:
 
     def test_a_recovered_tenant_is_ready_again(self) -> None:
         owner, first = served(Status.DEGRADED)
-        assert reconcile(rows(owner, first), View(finding=FINE, worked_at=NOW), POLICY).act == decisions.MarkRecovered()
+        assert (
+            reconcile(rows(owner, first), OwnerState(finding=FINE, worked_at=NOW), POLICY).act
+            == decisions.MarkRecovered()
+        )
 
 
 class TestLeaving:
     def test_a_deleted_tenant_has_no_actor(self) -> None:
-        assert reconcile(rows(tenant(Status.DELETED)), View(), POLICY).act == decisions.Leave()
+        assert reconcile(rows(tenant(Status.DELETED)), OwnerState(), POLICY).act == decisions.Leave()
 
     def test_an_idle_actor_passivates(self) -> None:
         owner, first = served()
-        view = View(finding=FINE, finding_due=NOW + seconds(100), worked_at=NOW)
+        view = OwnerState(finding=FINE, finding_due=NOW + seconds(100), worked_at=NOW)
         at_rest = rows(owner, first, now=NOW + seconds(59))
         assert reconcile(at_rest, view, POLICY) == decisions.Decision(None, 1)
         assert reconcile(replace(at_rest, now=NOW + seconds(60)), view, POLICY).act == decisions.Passivate()
 
     def test_never_means_never(self) -> None:
         owner, first = served()
-        view = View(finding=FINE, finding_due=NOW + seconds(10**6), worked_at=NOW)
+        view = OwnerState(finding=FINE, finding_due=NOW + seconds(10**6), worked_at=NOW)
         decision = reconcile(rows(owner, first, now=NOW + seconds(10**5)), view, Policy(idle=None, deadline=600))
         assert decision.act is None
 
     def test_a_draining_cluster_promotes_nothing(self) -> None:
-        assert reconcile(rows(tenant(), execution()), View(draining=True), POLICY).act == decisions.Passivate()
+        assert reconcile(rows(tenant(), execution()), OwnerState(draining=True), POLICY).act == decisions.Passivate()

@@ -1,5 +1,5 @@
 """A state machine over the real `reconcile` and `transitions`: any order of client requests, engine answers, findings
-and deaths of owners. The rows are a small in-memory stand-in that does what `persistence.ownership` does.
+and deaths of owners. The rows are a small in-memory stand-in that does what `persistence.owned_tenant` does.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 
 from controlplane.lifecycle import decisions
 from controlplane.lifecycle.conditions import with_condition
-from controlplane.lifecycle.owner_state import Finding, Policy, Silence, View
+from controlplane.lifecycle.owner_state import Finding, OwnerState, Policy, Silence
 from controlplane.lifecycle.reconcile import HEAL_BUDGET, reconcile
 from controlplane.lifecycle.transitions import STARTED, TABLE, Cause, move
 from controlplane.model import (
@@ -26,7 +26,6 @@ from controlplane.model import (
     Action,
     Execution,
     ExecutionState,
-    Lifecycle,
     Placement,
     Status,
     Step,
@@ -34,6 +33,7 @@ from controlplane.model import (
     StepState,
     StopCause,
     SubState,
+    TenantRows,
     execution_id,
 )
 from controlplane.ports import ExecutionStatus
@@ -56,11 +56,11 @@ class Machine(RuleBasedStateMachine):
 
     @initialize()
     def create(self) -> None:
-        first = execution(provider=ENGINE)
-        self.tenant = tenant(current_execution=first.id)
+        first = execution(engine=ENGINE)
+        self.tenant = tenant(newest_execution=first.id)
         self.executions: list[Execution] = [first]
         self.placements: list[Placement] = []
-        self.view = View(worked_at=NOW)
+        self.view = OwnerState(worked_at=NOW)
         self.now = NOW
         self.left = False
         self.ended: list[str] = []
@@ -108,7 +108,7 @@ class Machine(RuleBasedStateMachine):
         if said is SubState.SUCCEEDED and self._active.action is not Action.DELETE:
             said = SubState.SUCCEEDED if self.tenant.serving_execution == self._active.id else SubState.RUNNING
         status = ExecutionStatus(said, error=error)
-        self.view = replace(self.view, followed=self._active.id, engine=status, silence=None)
+        self.view = replace(self.view, followed=self._active.id, reported=status, silence=None)
 
     @precondition(lambda self: self._active is not None)
     @rule()
@@ -192,7 +192,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def the_owner_dies(self) -> None:
-        self.view, self.left = View(worked_at=self.now), False
+        self.view, self.left = OwnerState(worked_at=self.now), False
 
     # --- the owner ---
 
@@ -231,10 +231,10 @@ class Machine(RuleBasedStateMachine):
                 assert not one.state.terminal, "a terminal execution is never started again"
                 if one.state is ExecutionState.STARTING:
                     self._save(one, state=ExecutionState.RUNNING)
-                status = self.view.engine if self.view.followed == one.id else None
+                status = self.view.reported if self.view.followed == one.id else None
                 if status is None or status.sub_state is SubState.UNKNOWN:
                     status = ExecutionStatus(SubState.RUNNING)
-                self.view = replace(self.view, followed=one.id, engine=status, silence=None)
+                self.view = replace(self.view, followed=one.id, reported=status, silence=None)
             case decisions.AdvancePlanned():
                 self._move(Cause.PLANNED)
             case decisions.RecordProgress(one, status):
@@ -259,7 +259,7 @@ class Machine(RuleBasedStateMachine):
                 self._finish(one, outcome)
             case decisions.HandOver(one, engine, _):
                 assert one.action is Action.DELETE
-                assert one.provider != engine, "it would be handed over for ever"
+                assert one.engine != engine, "it would be handed over for ever"
                 self._finish(one, ExecutionState.FAILED, engine)
             case decisions.Clean(placements):
                 for one in placements:
@@ -288,13 +288,13 @@ class Machine(RuleBasedStateMachine):
             assert outcome is ExecutionState.SUCCEEDED, "after the switch it can only succeed"
         self._save(one, state=outcome)
         self._bump()
-        self.view = replace(self.view, followed=None, engine=None, silence=None)
+        self.view = replace(self.view, followed=None, reported=None, silence=None)
         if one.action is Action.DELETE:
             if outcome is ExecutionState.SUCCEEDED:
                 self.placements.clear()
                 self._move(Cause.GONE)
             else:
-                self._add(Action.DELETE, one.run + 1, next_engine or one.provider)
+                self._add(Action.DELETE, one.run + 1, next_engine or one.engine)
         elif outcome is ExecutionState.SUCCEEDED:
             assert self.tenant.serving_execution == one.id, "success means that it serves"
             self.placements = [p for p in self.placements if p.execution_id == one.id]
@@ -326,9 +326,9 @@ class Machine(RuleBasedStateMachine):
 
     # --- rows ---
 
-    def _rows(self) -> Lifecycle:
+    def _rows(self) -> TenantRows:
         steps = tuple(step for step in self.steps if self._active and step.execution_id == self._active.id)
-        return Lifecycle(self.tenant, tuple(self.executions), steps, tuple(self.placements), self.now)
+        return TenantRows(self.tenant, tuple(self.executions), tuple(self.placements), self.now, steps)
 
     @property
     def _active(self) -> Execution | None:
@@ -371,9 +371,9 @@ class Machine(RuleBasedStateMachine):
     def _add(self, action: Action, run: int, engine: str = ENGINE) -> None:
         id = execution_id("acme", action, self.tenant.generation, TENANT_ID, run)
         self.executions.append(
-            execution(action=action, generation=self.tenant.generation, run=run, created_at=self.now, provider=engine)
+            execution(action=action, generation=self.tenant.generation, run=run, created_at=self.now, engine=engine)
         )
-        self.tenant = replace(self.tenant, current_execution=id, epoch=self.tenant.epoch + 1)
+        self.tenant = replace(self.tenant, newest_execution=id, epoch=self.tenant.epoch + 1)
 
 
 TestMachine = Machine.TestCase

@@ -71,3 +71,11 @@ def test_secrets_are_masked(tmp_path: Path) -> None:
     assert "hush" not in repr(settings)
     assert "hush" not in str(settings.masked())
     assert settings.masked()["token"] == "**********"
+
+
+def test_a_setting_under_its_old_name_stops_the_start_with_the_new_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="LANDLORD_LOST_ENGINES is now called LANDLORD_LOST_PLATFORMS"):
+        load_settings(environ(tmp_path, LANDLORD_LOST_ENGINES="one"))
+    (tmp_path / "config.yaml").write_text("lost_engines: one\n")
+    with pytest.raises(SettingsError, match=r"lost_engines in .* is now called lost_platforms"):
+        load_settings(environ(tmp_path))

@@ -1,4 +1,4 @@
-"""For admins: freezing a provider or all (one tenant is paused at its own path), and what `landlord doctor` finds."""
+"""For admins: pausing a provider or all (one tenant is paused at its own path), and what `landlord doctor` finds."""
 
 from dataclasses import asdict
 
@@ -12,8 +12,8 @@ from controlplane.api.middleware.deadline import extend
 from controlplane.api.mutations import JSON
 from controlplane.api.openapi_parts import answers, body_of
 from controlplane.api.replica import Here, Replica
-from controlplane.api.schemas.installation import ConsistencyOut, DifferenceOut, Freezes
-from controlplane.api.schemas.requests import FreezeScope
+from controlplane.api.schemas.installation import ConsistencyOut, DifferenceOut, Pauses
+from controlplane.api.schemas.requests import PauseScope
 from controlplane.api.security import Admin
 from controlplane.api.strict_json import read_object
 from controlplane.persistence import pauses
@@ -28,38 +28,38 @@ _LISTING_SECONDS = 90.0
 @router.post(
     "/pause",
     operation_id="pause",
-    response_model=Freezes,
-    responses=answers(Freezes, "forbidden", "provider_not_enabled", status=200, body=True),
-    openapi_extra=body_of(FreezeScope),
+    response_model=Pauses,
+    responses=answers(Pauses, "forbidden", "provider_not_enabled", status=200, body=True),
+    openapi_extra=body_of(PauseScope),
 )
 async def pause(request: Request, here: Here, caller: Admin) -> Response:
     """Begin nothing new, for tenants on one provider or for all, until resumed. Paused again is success."""
     scope = await _scope(request)
     if scope.provider is not None and scope.provider not in here.workflows:
         here.compute_provider(scope.provider)
-    await pauses.freeze(here.engine, _name(scope), actor=caller.name)
-    return await _frozen(here)
+    await pauses.pause_scope(here.database, _name(scope), actor=caller.name)
+    return await _paused(here)
 
 
 @router.post(
     "/resume",
     operation_id="resume",
-    response_model=Freezes,
-    responses=answers(Freezes, "forbidden", status=200, body=True),
-    openapi_extra=body_of(FreezeScope),
+    response_model=Pauses,
+    responses=answers(Pauses, "forbidden", status=200, body=True),
+    openapi_extra=body_of(PauseScope),
 )
 async def resume(request: Request, here: Here, caller: Admin) -> Response:
     """Go on. What each tenant or the other scopes are paused by stays."""
-    await pauses.thaw(here.engine, _name(await _scope(request)), actor=caller.name)
-    return await _frozen(here)
+    await pauses.resume_scope(here.database, _name(await _scope(request)), actor=caller.name)
+    return await _paused(here)
 
 
 @router.get(
-    "/pause", operation_id="list_pauses", response_model=Freezes, responses=answers(Freezes, "forbidden", status=200)
+    "/pause", operation_id="list_pauses", response_model=Pauses, responses=answers(Pauses, "forbidden", status=200)
 )
 async def list_pauses(here: Here, _: Admin) -> Response:
     """What is paused beside single tenants."""
-    return await _frozen(here)
+    return await _paused(here)
 
 
 @router.get(
@@ -71,23 +71,23 @@ async def list_pauses(here: Here, _: Admin) -> Response:
 async def get_consistency(request: Request, here: Here, _: Admin) -> Response:
     """Rows against actors against resources, now: every difference named."""
     extend(request, _LISTING_SECONDS)
-    found = await differences(here.engine, here.compute, here.directory)
+    found = await differences(here.database, here.compute, here.directory)
     listed = [DifferenceOut.model_validate(asdict(difference)) for difference in found]
     return Response(ConsistencyOut(differences=listed).model_dump_json(), media_type=JSON)
 
 
-async def _scope(request: Request) -> FreezeScope:
+async def _scope(request: Request) -> PauseScope:
     try:
-        return FreezeScope.model_validate(await read_object(request))
+        return PauseScope.model_validate(await read_object(request))
     except ValidationError as error:
         raise invalid_body(error) from None
 
 
-def _name(scope: FreezeScope) -> str:
+def _name(scope: PauseScope) -> str:
     return _ALL if scope.provider is None else f"provider:{scope.provider}"
 
 
-async def _frozen(here: Replica) -> Response:
-    scopes = await pauses.scopes(here.engine)
+async def _paused(here: Replica) -> Response:
+    scopes = await pauses.scopes(here.database)
     providers = [name.removeprefix("provider:") for name in scopes if name != _ALL]
-    return Response(Freezes(all=_ALL in scopes, providers=providers).model_dump_json(), media_type=JSON)
+    return Response(Pauses(all=_ALL in scopes, providers=providers).model_dump_json(), media_type=JSON)

@@ -47,7 +47,7 @@ async def list_events(here: Here, _: Viewer, limit: Limit = 50, cursor: Cursor =
 )
 async def list_tenant_events(name: str, here: Here, _: Viewer, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """The same of one tenant; of a deleted one by UUID."""
-    view = await tenant_rows.find(here.engine, name)
+    view = await tenant_rows.find(here.database, name)
     return await _list(here, view.tenant.id, limit, cursor)
 
 
@@ -71,10 +71,10 @@ async def watch_tenants(here: Here, _: Viewer, last_event_id: LastEventId = None
 async def watch_tenant(name: str, here: Here, _: Viewer, last_event_id: LastEventId = None) -> Response:
     """Server-Sent Events of one tenant; the stream ends after its deletion."""
     try:
-        tenant = (await tenant_rows.find(here.engine, name)).tenant
+        tenant = (await tenant_rows.find(here.database, name)).tenant
     except Refused as error:
         # A client that was cut off before the last event may still fetch it.
-        view = await tenants.get(here.engine, name) if error.code == "tenant_deleted" else None
+        view = await tenants.get(here.database, name) if error.code == "tenant_deleted" else None
         if view is None or not await watch.has_after(here, view.tenant.id, last_event_id):
             raise
         tenant = view.tenant
@@ -85,7 +85,7 @@ async def watch_tenant(name: str, here: Here, _: Viewer, last_event_id: LastEven
 
 async def _list(here: Replica, tenant_id: UUID | None, limit: int, cursor: str | None) -> Response:
     key = cursors.decode(cursor, "events", int)
-    found = await events.page(here.engine, tenant_id=tenant_id, before=key[0] if key else None, limit=limit + 1)
+    found = await events.page(here.database, tenant_id=tenant_id, before=key[0] if key else None, limit=limit + 1)
     items, more = page_of(found, limit)
     next_cursor = cursors.encode("events", items[-1].id) if more else None
     page = EventPage(items=[EventOut.of(event) for event in items], next_cursor=next_cursor)

@@ -32,9 +32,9 @@ ExecutionId = Annotated[str, Path(examples=["tenant-acme-provision-1-9f8e7d6c"])
 async def list_executions(name: str, here: Here, _: Viewer, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """A tenant's history, newest first; of a deleted tenant by UUID."""
     key = cursors.decode(cursor, "executions", int, int)
-    view = await tenant_rows.find(here.engine, name)
+    view = await tenant_rows.find(here.database, name)
     before = (int(key[0]), int(key[1])) if key else None
-    found = await executions.page(here.engine, view.tenant.id, before=before, limit=limit + 1)
+    found = await executions.page(here.database, view.tenant.id, before=before, limit=limit + 1)
     items, more = page_of(found, limit)
     page = ExecutionPage(
         items=[ExecutionSummary.of(execution) for execution in items],
@@ -52,7 +52,7 @@ async def list_executions(name: str, here: Here, _: Viewer, limit: Limit = 50, c
 async def get_execution(id: ExecutionId, here: Here, _: Viewer) -> Response:
     """One execution with its steps."""
     _refuse_nonsense(id)
-    found = await executions.get(here.engine, id)
+    found = await executions.get(here.database, id)
     if found is None:
         raise Refused.execution_not_found(id)
     return Response(ExecutionOut.of_parts(*found).model_dump_json(), media_type=JSON)
@@ -76,7 +76,7 @@ async def cancel_execution(id: ExecutionId, change: Mutating) -> Response:
             raise Refused.execution_not_found(id)
         cancelled = await intents.cancel(tx, tenant, execution)
         require_match(change.if_match, tenant)
-        current = cancelled if cancelled.id == tenant.current_execution else await intents.current_execution(tx, tenant)
+        current = cancelled if cancelled.id == tenant.newest_execution else await intents.newest_execution(tx, tenant)
         return Accepted(tenant, current, tenant, ends=cancelled.id)
 
     return await change.perform(operation)

@@ -69,7 +69,7 @@ async def _in_time(look: Awaitable[CheckOut]) -> CheckOut:
 
 
 async def _database(here: Replica) -> CheckOut:
-    async with here.engine.connect() as connection:
+    async with here.database.connect() as connection:
         await connection.execute(text("SELECT 1"))
     return CheckOut(ok=True, detail="answers")
 
@@ -82,7 +82,7 @@ async def _ray(here: Replica) -> CheckOut:
 async def _supervisor(here: Replica) -> CheckOut:
     """Its heartbeat row is younger than three sweeps and a grace."""
     age = func.extract("epoch", func.clock_timestamp() - heartbeats.c.at)
-    async with here.engine.connect() as connection:
+    async with here.database.connect() as connection:
         seconds = (await connection.execute(select(age).where(heartbeats.c.name == SUPERVISOR))).scalar_one_or_none()
     if seconds is None:
         return CheckOut(ok=False, detail="it has not reported yet")

@@ -37,13 +37,13 @@ async def get_tenant_logs(
     tail: Annotated[int, Query(ge=1, le=10_000, description="So many lines from the end.")] = 100,
 ) -> Response:
     """The last lines of the serving resource, of the newest one where none serves yet; empty before there is any."""
-    tenant = (await tenant_rows.find(here.engine, name)).tenant
-    placement = await placements.of_execution(here.engine, tenant.serving_execution or tenant.current_execution)
+    tenant = (await tenant_rows.find(here.database, name)).tenant
+    placement = await placements.of_execution(here.database, tenant.serving_execution or tenant.newest_execution)
     if placement is None or placement.resource_id is None:
         return PlainTextResponse("")
-    provider = here.compute_provider(placement.provider)
+    provider = here.compute_provider(placement.platform)
     if not isinstance(provider, ProvidesLogs):
-        raise Refused(f"provider {placement.provider!r} has no logs", code="logs_not_supported", status=422)
+        raise Refused(f"provider {placement.platform!r} has no logs", code="logs_not_supported", status=422)
     try:
         return PlainTextResponse(await provider.logs(placement.resource_id, tail))
     except LandlordError as error:

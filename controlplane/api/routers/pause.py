@@ -48,6 +48,6 @@ async def _set(name: str, change: Mutation, act: Callable[[Transaction, Tenant],
         before = await tenant_rows.lock(tx, name)
         require_match(change.if_match, before)
         tenant = await act(tx, before)
-        return Accepted(tenant, await intents.current_execution(tx, tenant), before, wake=tenant is not before)
+        return Accepted(tenant, await intents.newest_execution(tx, tenant), before, wake=tenant is not before)
 
     return await change.perform(operation)

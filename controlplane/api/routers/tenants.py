@@ -85,7 +85,7 @@ async def list_tenants(
     """Tenants that are not deleted, by name."""
     key = cursors.decode(cursor, "tenants", str)
     found = await tenants.page(
-        here.engine,
+        here.database,
         statuses=status or (),
         labels=_selector(label or []),
         name_prefix=name_prefix,
@@ -108,7 +108,7 @@ async def list_tenants(
 )
 async def get_tenant(name: str, here: Here, _: Viewer) -> Response:
     """One tenant, by name or UUID; a deleted one by UUID."""
-    view = await tenant_rows.find(here.engine, name)
+    view = await tenant_rows.find(here.database, name)
     shown = TenantOut.of_view(view, here.settings.rest_probe_seconds)
     return Response(shown.model_dump_json(), 200, {"ETag": etag(view.tenant)}, JSON)
 
@@ -185,7 +185,7 @@ async def delete_tenant(
         require_match(change.if_match, before)
         if force:
             tenant = await intents.force_delete(tx, before)
-            execution = await intents.current_execution(tx, tenant)
+            execution = await intents.newest_execution(tx, tenant)
             return Accepted(tenant, execution, before, action="delete")
         intent = await intents.delete(tx, before, default_workflow=change.here.settings.workflow_provider)
         return _accepted(before, intent, unchanged_status=202)
@@ -236,7 +236,7 @@ async def reconcile_tenant(name: str, change: Mutating) -> Response:
     async def operation(tx: Transaction) -> Accepted:
         tenant = await tenant_rows.lock(tx, name)
         require_match(change.if_match, tenant)
-        execution = await intents.current_execution(tx, tenant)
+        execution = await intents.newest_execution(tx, tenant)
         tx.event("tenant.reconcile_requested", tenant)
         tx.wake(tenant.id, tenant.name)
         return Accepted(tenant, execution, tenant)

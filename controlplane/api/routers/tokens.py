@@ -45,7 +45,7 @@ async def create_token(request: Request, here: Here, caller: Admin) -> Response:
         wanted = TokenCreate.model_validate(await read_object(request))
     except ValidationError as error:
         raise invalid_body(error) from None
-    async with transaction(here.engine, actor=caller.name, request_id=request_id.current()) as tx:
+    async with transaction(here.database, actor=caller.name, request_id=request_id.current()) as tx:
         record, secret = await tokens.create(
             tx.connection, wanted.name, wanted.role, expires_in_seconds=wanted.expires_in_seconds
         )
@@ -63,7 +63,7 @@ async def create_token(request: Request, here: Here, caller: Admin) -> Response:
 async def list_tokens(here: Here, _: Admin, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """All tokens by name, revoked and expired ones too."""
     key = cursors.decode(cursor, "tokens", str)
-    found = await tokens.page(here.engine, after=key[0] if key else None, limit=limit + 1)
+    found = await tokens.page(here.database, after=key[0] if key else None, limit=limit + 1)
     items, more = page_of(found, limit)
     next_cursor = cursors.encode("tokens", items[-1].name) if more else None
     page = TokenPage(items=[TokenOut.of(record) for record in items], next_cursor=next_cursor)
@@ -84,7 +84,7 @@ async def revoke_token(name: Annotated[str, Path(examples=["ci"])], here: Here, 
         )
     if not name.isascii() or not name.isprintable():
         raise _not_found(name)
-    async with transaction(here.engine, actor=caller.name, request_id=request_id.current()) as tx:
+    async with transaction(here.database, actor=caller.name, request_id=request_id.current()) as tx:
         record = await tokens.revoke(tx.connection, name)
         if record is None:
             raise _not_found(name)

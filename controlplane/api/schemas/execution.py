@@ -25,7 +25,7 @@ class WorkflowOut(BaseModel):
     @classmethod
     def of(cls, execution: Execution) -> "WorkflowOut":
         return cls(
-            provider=execution.provider,
+            provider=execution.engine,
             state=shown_state(execution.state),
             sub_state=shown_sub_state(execution),
             retry_count=execution.retry_count,
@@ -153,7 +153,7 @@ def _summary(execution: Execution) -> dict[str, Any]:
         "action": execution.action.value,
         "generation": execution.generation,
         "run": execution.run,
-        "provider": execution.provider,
+        "provider": execution.engine,
         "state": shown_state(execution.state),
         "sub_state": shown_sub_state(execution),
         "retry_count": execution.retry_count,

@@ -28,7 +28,7 @@ class ProvidersOut(BaseModel):
     workflow: list[WorkflowProviderOut]
 
 
-class Freezes(BaseModel):
+class Pauses(BaseModel):
     """What is paused beside single tenants."""
 
     all: bool

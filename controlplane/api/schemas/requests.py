@@ -65,7 +65,7 @@ class TenantPatch(BaseModel):
     annotations: dict[str, str | None] | None = None
 
 
-class FreezeScope(Strict):
+class PauseScope(Strict):
     """What to pause or resume: one provider (compute or workflow), or all."""
 
     model_config = ConfigDict(
@@ -82,7 +82,7 @@ class FreezeScope(Strict):
     all: Literal[True] | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> "FreezeScope":
+    def _one(self) -> "PauseScope":
         if (self.provider is None) == (self.all is None):
             raise ValueError('give either {"provider": …} or {"all": true}')
         return self

@@ -151,7 +151,7 @@ class TenantOut(BaseModel):
             observed=ObservedOut.of(tenant, rest_probe_seconds),
             workflow_execution_id=execution.id,
             workflow=WorkflowOut.of(execution),
-            paused=tenant.paused or tenant.frozen is not None,
+            paused=tenant.paused or tenant.pause is not None,
             version=tenant.version,
             created_at=tenant.created_at,
             updated_at=tenant.updated_at,
@@ -178,12 +178,12 @@ def effective_interval(tenant: Tenant, rest_probe_seconds: float) -> float | Non
 
 
 def shown_conditions(tenant: Tenant) -> tuple[Condition, ...]:
-    """Those of its row; a freeze of its provider or of all, which is not in the row, shows like a pause of its own."""
-    if tenant.paused or tenant.frozen is None:
+    """Those of its row; a pause of its provider or of all, which is not in the row, shows like a pause of its own."""
+    if tenant.paused or tenant.pause is None:
         return tenant.conditions
-    scope = tenant.frozen.scope.removeprefix("provider:")
+    scope = tenant.pause.scope.removeprefix("provider:")
     message = f"{scope} is paused: changes are accepted, nothing is done"
-    return with_condition(tenant.conditions, "Synced", "false", "Paused", tenant.frozen.since, message)
+    return with_condition(tenant.conditions, "Synced", "false", "Paused", tenant.pause.since, message)
 
 
 def shown_spec(spec: TenantSpec) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from controlplane.ports import (
     Change,
     DesiredResource,
     ExecutionGate,
-    Ownership,
+    Origin,
     ProviderHealth,
     Resource,
     ResourceState,
@@ -57,7 +57,7 @@ class SitesCompute:
         configs.parse(SitesConfig, config)
         configs.refuse([], unsupported=[*probes_refused(health), *configs.exec_probe_refused(health)])
 
-    def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
+    def diff(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         return configs.difference(SitesConfig, before, after)
 
     def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -69,7 +69,7 @@ class SitesCompute:
 
     async def create(self, desired: DesiredResource) -> str | None:
         files = configs.parse(SitesConfig, desired.config).files
-        wanted = desired.ownership
+        wanted = desired.origin
         try:
             return await self._threads.run(self._root.create, wanted.name, wanted.labels(), files)
         except OSError as error:
@@ -78,9 +78,9 @@ class SitesCompute:
                 raise InvalidConfig(reason, code=error.errno) from None
             raise Retryable(f"site {wanted.name} cannot be written: {error.strerror}", code=error.errno) from None
 
-    async def observe(self, ownership: Ownership) -> Resource | None:
-        site = await self._run(self._root.find, ownership.name)
-        if site is None or not adoptable(site.labels, ownership):
+    async def observe(self, origin: Origin) -> Resource | None:
+        site = await self._run(self._root.find, origin.name)
+        if site is None or not adoptable(site.labels, origin):
             return None
         return _resource(site)
 
@@ -88,10 +88,14 @@ class SitesCompute:
         site = await self._run(self._root.get, resource_id)
         return None if site is None else _resource(site)
 
-    async def list_owned(self, owner: str, tenant_id: UUID | None = None) -> list[Resource]:
+    async def list_owned(self, installation_id: str, tenant_id: UUID | None = None) -> list[Resource]:
         sites = await self._run(lambda: list(self._root.all()))
         found = [resource for site in sites if (resource := _resource(site)) is not None]
-        return [one for one in found if one.ownership.owner == owner and tenant_id in (None, one.ownership.tenant_id)]
+        return [
+            one
+            for one in found
+            if one.origin.installation_id == installation_id and tenant_id in (None, one.origin.tenant_id)
+        ]
 
     async def start(self, resource_id: str) -> None:
         await self._run(self._root.publish, resource_id)
@@ -124,13 +128,13 @@ class SitesCompute:
 
 def _resource(site: Site) -> Resource | None:
     """None where the labels are not Landlord's."""
-    ownership = Ownership.from_labels(site.labels)
-    if ownership is None:
+    origin = Origin.from_labels(site.labels)
+    if origin is None:
         return None
     return Resource(
         id=site.id,
         name=site.name,
-        ownership=ownership,
+        origin=origin,
         state=ResourceState.RUNNING if site.published else ResourceState.STOPPED,
         detail="" if site.published else "the site is not published",
         created_at=site.created_at,

@@ -6,10 +6,18 @@ Pure functions over the engine's JSON (API 1.41); `docker` calls them.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from controlplane.model import Endpoint, HealthSpec, id8
-from controlplane.ports import Ownership, Resource, ResourceState
+from controlplane.ports import (
+    OWNER_LABEL,
+    TENANT_ID_LABEL,
+    TENANT_LABEL,
+    Origin,
+    PlatformHealth,
+    Resource,
+    ResourceState,
+)
 from providers.compute.docker.config import DockerConfig, Volume
 from providers.kit.redaction import redact
 
@@ -29,24 +37,21 @@ LOG_OPTIONS = {"max-size": "1m", "max-file": "2"}
 
 PortMap = Mapping[str, Sequence[tuple[str, int]]]
 """`8080/tcp` → the host's addresses and ports that lead there."""
-Verdict = Literal["healthy", "unhealthy", "starting"] | None
 
 
-def shared_name(ownership: Ownership, of: str | None = None) -> str:
+def shared_name(origin: Origin, of: str | None = None) -> str:
     """The tenant's own network, or its own volume `of` that name. Unlike a container's, it outlives a generation."""
-    base = f"landlord-{ownership.tenant}-{id8(ownership.tenant_id)}"
+    base = f"landlord-{origin.tenant_name}-{id8(origin.tenant_id)}"
     return base if of is None else f"{base}-{of}"
 
 
-def shared_labels(ownership: Ownership) -> dict[str, str]:
+def shared_labels(origin: Origin) -> dict[str, str]:
     """What those bear: the tenant, but no generation."""
-    kept = ("landlord.owner", "landlord.tenant", "landlord.tenant-id")
-    return {name: value for name, value in ownership.labels().items() if name in kept}
+    kept = (OWNER_LABEL, TENANT_LABEL, TENANT_ID_LABEL)
+    return {name: value for name, value in origin.labels().items() if name in kept}
 
 
-def creation_body(
-    config: DockerConfig, ownership: Ownership, network: str | None, health: HealthSpec
-) -> dict[str, Any]:
+def creation_body(config: DockerConfig, origin: Origin, network: str | None, health: HealthSpec) -> dict[str, Any]:
     """The body of `POST /containers/create`. `network`: the id of the tenant's own, where the config asks for it."""
     limits = config.resources
     memory = limits.memory_mib * 1024 * 1024 if limits.memory_mib is not None else 0
@@ -57,7 +62,7 @@ def creation_body(
         "NanoCpus": (limits.cpu_millis or 0) * 1_000_000,
         "Memory": memory,
         "MemorySwap": memory,
-        "Mounts": [_mount(volume, ownership) for volume in config.volumes],
+        "Mounts": [_mount(volume, origin) for volume in config.volumes],
         "NetworkMode": network or config.network or "default",
         "RestartPolicy": {"Name": config.restart_policy},
         "Privileged": config.privileged,
@@ -67,7 +72,7 @@ def creation_body(
         "Image": config.image,
         "Env": [f"{name}={value}" for name, value in config.env.items()],
         "ExposedPorts": {port.key: {} for port in config.ports},
-        "Labels": {**ownership.labels(), PORTS_LABEL: ",".join(port.key for port in config.ports)},
+        "Labels": {**origin.labels(), PORTS_LABEL: ",".join(port.key for port in config.ports)},
         "HostConfig": host,
     }
     if config.arguments is not None:
@@ -88,10 +93,10 @@ def _nanoseconds(seconds: float) -> int:
     return max(1_000_000, int(seconds * 1_000_000_000))
 
 
-def _mount(volume: Volume, ownership: Ownership) -> dict[str, Any]:
+def _mount(volume: Volume, origin: Origin) -> dict[str, Any]:
     return {
         "Type": "bind" if volume.of_host else "volume",
-        "Source": volume.source if volume.of_host else shared_name(ownership, volume.source),
+        "Source": volume.source if volume.of_host else shared_name(origin, volume.source),
         "Target": volume.target,
         "ReadOnly": volume.read_only,
     }
@@ -100,8 +105,8 @@ def _mount(volume: Volume, ownership: Ownership) -> dict[str, Any]:
 def from_inspection(details: Mapping[str, Any], last_line: str = "") -> Resource | None:
     """`GET /containers/{id}/json` as a Resource; None where it is not ours."""
     labels: Mapping[str, str] = details["Config"]["Labels"] or {}
-    ownership = Ownership.from_labels(labels)
-    if ownership is None:
+    origin = Origin.from_labels(labels)
+    if origin is None:
         return None
     state = details["State"]
     ports = {
@@ -111,7 +116,7 @@ def from_inspection(details: Mapping[str, Any], last_line: str = "") -> Resource
     return Resource(
         id=details["Id"],
         name=details["Name"].removeprefix("/"),
-        ownership=ownership,
+        origin=origin,
         state=STATES.get(state["Status"], ResourceState.STOPPED),
         endpoints=_endpoints(labels, ports, details["HostConfig"]["NetworkMode"], state["Status"]),
         platform_health=_verdict((state.get("Health") or {}).get("Status", "")),
@@ -123,8 +128,8 @@ def from_inspection(details: Mapping[str, Any], last_line: str = "") -> Resource
 def from_summary(row: Mapping[str, Any]) -> Resource | None:
     """One row of `GET /containers/json` as a Resource; None where it is not ours."""
     labels: Mapping[str, str] = row["Labels"] or {}
-    ownership = Ownership.from_labels(labels)
-    if ownership is None:
+    origin = Origin.from_labels(labels)
+    if origin is None:
         return None
     ports: dict[str, list[tuple[str, int]]] = {}
     for port in row["Ports"] or ():
@@ -135,8 +140,8 @@ def from_summary(row: Mapping[str, Any]) -> Resource | None:
     in_words = re.search(r"\((?:health: )?(healthy|unhealthy|starting)\)", row["Status"])
     return Resource(
         id=row["Id"],
-        name=row["Names"][0].removeprefix("/") if row["Names"] else ownership.name,
-        ownership=ownership,
+        name=row["Names"][0].removeprefix("/") if row["Names"] else origin.name,
+        origin=origin,
         state=STATES.get(row["State"], ResourceState.STOPPED),
         endpoints=_endpoints(labels, ports, row["HostConfig"]["NetworkMode"], row["State"]),
         platform_health=_verdict(in_words[1]) if running and in_words else None,
@@ -172,7 +177,7 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _verdict(word: str) -> Verdict:
+def _verdict(word: str) -> PlatformHealth | None:
     match word:
         case "healthy" | "unhealthy" | "starting":
             return word

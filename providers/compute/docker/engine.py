@@ -1,6 +1,6 @@
 """The Docker Engine by blocking calls of the `docker` SDK; the only file that imports it.
 
-Every call raises EngineUnavailable where the engine does not answer, and Retryable for a refusal that nobody told
+Every call raises Unavailable where the engine does not answer, and Retryable for a refusal that nobody told
 apart. Texts of the engine are redacted of the tenant's environment before they become errors.
 """
 
@@ -18,9 +18,9 @@ import urllib3
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env, parse_repository_tag
 
-from controlplane.errors import EngineUnavailable, InvalidConfig, NameConflict, Retryable
+from controlplane.errors import InvalidConfig, NameConflict, Retryable, Unavailable
 from controlplane.model import HealthSpec
-from controlplane.ports import Ownership
+from controlplane.ports import TENANT_ID_LABEL, Origin
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import creation_body, environment, shared_labels, shared_name
 from providers.compute.docker.refusals import refused_creation, refused_image, refused_start
@@ -75,32 +75,32 @@ class DockerEngine:
         with self._speaking() as api:
             return list(api.containers(all=True, filters={"label": list(labels)}))
 
-    def create(self, config: DockerConfig, ownership: Ownership, health: HealthSpec) -> str | None:
+    def create(self, config: DockerConfig, origin: Origin, health: HealthSpec) -> str | None:
         """The id of a new container, not started; image, volumes and network come first. None: the name is taken."""
         with self._speaking() as api:
             _provide_image(api, config)
             for volume in config.volumes:
                 if not volume.of_host:
-                    _provide_volume(api, shared_name(ownership, volume.source), ownership)
-            network = _provide_network(api, ownership) if config.network == "tenant" else None
+                    _provide_volume(api, shared_name(origin, volume.source), origin)
+            network = _provide_network(api, origin) if config.network == "tenant" else None
             if config.network not in (None, "tenant"):
-                _check_network(api, str(config.network), ownership)
-            body = creation_body(config, ownership, network, health)
+                _check_network(api, str(config.network), origin)
+            body = creation_body(config, origin, network, health)
             deadline = time.monotonic() + SETTLE_SECONDS
             while True:
                 try:
-                    made = api.create_container_from_config(body, ownership.name)  # type: ignore[no-untyped-call]
+                    made = api.create_container_from_config(body, origin.name)  # type: ignore[no-untyped-call]
                 except APIError as error:
                     if _code(error) != 409:
                         hidden = map(str, config.env.values())
                         raise refused_creation(config.image, _code(error), _explanation(error), hidden) from None
                 else:
                     return str(made["Id"])
-                if _inspect(api, ownership.name) is not None:
+                if _inspect(api, origin.name) is not None:
                     return None
                 # A name is taken before its container can be seen, and free again should that create fail.
                 if time.monotonic() > deadline:
-                    raise Retryable(f"the name {ownership.name} is taken, by nothing that can be seen", code=409)
+                    raise Retryable(f"the name {origin.name} is taken, by nothing that can be seen", code=409)
                 time.sleep(0.05)
 
     def start(self, container: str) -> None:
@@ -165,7 +165,7 @@ class DockerEngine:
         except APIError as error:
             raise Retryable(f"Docker Engine refused: {_explanation(error)}", code=_code(error)) from None
         except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise EngineUnavailable(f"Docker Engine does not answer: {' '.join(str(error).split())}") from None
+            raise Unavailable(f"Docker Engine does not answer: {' '.join(str(error).split())}") from None
 
     def _connected(self) -> docker.APIClient:
         with self._connecting:
@@ -179,7 +179,7 @@ class DockerEngine:
 
 
 def _knock(host: str, timeout: float) -> None:
-    """Raises EngineUnavailable where nobody listens on a local socket: the SDK would leave its own one open."""
+    """Raises Unavailable where nobody listens on a local socket: the SDK would leave its own one open."""
     if host.startswith("unix://"):
         with socket.socket(socket.AF_UNIX) as knocking:
             knocking.settimeout(timeout)
@@ -187,7 +187,7 @@ def _knock(host: str, timeout: float) -> None:
                 knocking.connect(host.removeprefix("unix://"))
             except OSError as error:
                 reason = error.strerror or str(error)
-                raise EngineUnavailable(f"Docker Engine does not answer on its local socket: {reason}") from None
+                raise Unavailable(f"Docker Engine does not answer on its local socket: {reason}") from None
 
 
 def _inspect(api: docker.APIClient, name_or_id: str) -> Mapping[str, Any] | None:
@@ -227,36 +227,36 @@ def _lacks_image(api: docker.APIClient, image: str) -> int | None:
     return None
 
 
-def _provide_volume(api: docker.APIClient, name: str, ownership: Ownership) -> None:
+def _provide_volume(api: docker.APIClient, name: str, origin: Origin) -> None:
     """Atomic by name: a second create answers with the first."""
-    volume = api.create_volume(name, labels=shared_labels(ownership))
-    if (volume["Labels"] or {}).get("landlord.tenant-id") != str(ownership.tenant_id):
+    volume = api.create_volume(name, labels=shared_labels(origin))
+    if (volume["Labels"] or {}).get(TENANT_ID_LABEL) != str(origin.tenant_id):
         raise NameConflict(f"volume {name} exists and belongs to somebody else", resource=name)
 
 
-def _provide_network(api: docker.APIClient, ownership: Ownership) -> str:
+def _provide_network(api: docker.APIClient, origin: Origin) -> str:
     """The id of the tenant's own network: the oldest that bears its labels.
 
     Creating a network is not atomic by name: two at once make two, and then neither starts a container ("is
     ambiguous", seen on 20.10). So each has a name of its own, and whoever came second removes its one."""
-    wanted = shared_labels(ownership)
+    wanted = shared_labels(origin)
     labels = [f"{name}={value}" for name, value in wanted.items()]
     made: str | None = None
     if not api.networks(filters={"label": labels}):
-        made = api.create_network(f"{shared_name(ownership)}-{secrets.token_hex(4)}", labels=wanted)["Id"]
+        made = api.create_network(f"{shared_name(origin)}-{secrets.token_hex(4)}", labels=wanted)["Id"]
     oldest, *others = sorted(api.networks(filters={"label": labels}), key=lambda found: (found["Created"], found["Id"]))
     if made is not None and made in [other["Id"] for other in others]:
         _remove(api.remove_network, made)
     return str(oldest["Id"])
 
 
-def _check_network(api: docker.APIClient, network: str, ownership: Ownership) -> None:
+def _check_network(api: docker.APIClient, network: str, origin: Origin) -> None:
     """Names of tenants' networks are refused before; here it is one by its id. What is missing shows at the start."""
     try:
         labels = api.inspect_network(network)["Labels"] or {}
     except NotFound:
         return
-    if labels.get("landlord.tenant-id", str(ownership.tenant_id)) != str(ownership.tenant_id):
+    if labels.get(TENANT_ID_LABEL, str(origin.tenant_id)) != str(origin.tenant_id):
         raise InvalidConfig(f"network {network} belongs to another tenant")
 
 

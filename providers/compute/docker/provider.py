@@ -11,7 +11,16 @@ from uuid import UUID
 
 from controlplane.errors import InvalidConfig, Retryable
 from controlplane.model import HealthSpec
-from controlplane.ports import Change, DesiredResource, ExecutionGate, Ownership, ProviderHealth, Resource
+from controlplane.ports import (
+    OWNER_LABEL,
+    TENANT_ID_LABEL,
+    Change,
+    DesiredResource,
+    ExecutionGate,
+    Origin,
+    ProviderHealth,
+    Resource,
+)
 from controlplane.settings import Settings
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import from_inspection, from_summary
@@ -67,7 +76,7 @@ class DockerCompute:
         parsed = configs.parse(DockerConfig, config)
         configs.refuse(parsed.problems(health, allow_host_access=self._allow_host_access))
 
-    def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
+    def diff(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         return configs.difference(DockerConfig, before, after)
 
     def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -83,11 +92,11 @@ class DockerCompute:
     async def create(self, desired: DesiredResource) -> str | None:
         """A container that is not started; None where the name is taken. Its image, volumes and network come first."""
         config = configs.parse(DockerConfig, await self._threads.run(self._secrets.resolve, desired.config))
-        return await self._threads.run(self._engine.create, config, desired.ownership, desired.health)
+        return await self._threads.run(self._engine.create, config, desired.origin, desired.health)
 
-    async def observe(self, ownership: Ownership) -> Resource | None:
-        details = await self._threads.run(self._engine.inspect, ownership.name)
-        if details is None or not adoptable(details["Config"]["Labels"] or {}, ownership):
+    async def observe(self, origin: Origin) -> Resource | None:
+        details = await self._threads.run(self._engine.inspect, origin.name)
+        if details is None or not adoptable(details["Config"]["Labels"] or {}, origin):
             return None
         return await self._seen(details)
 
@@ -95,8 +104,8 @@ class DockerCompute:
         details = await self._threads.run(self._engine.inspect, resource_id)
         return None if details is None else await self._seen(details)
 
-    async def list_owned(self, owner: str, tenant_id: UUID | None = None) -> list[Resource]:
-        rows = await self._threads.run(self._engine.containers, _labels(owner, tenant_id))
+    async def list_owned(self, installation_id: str, tenant_id: UUID | None = None) -> list[Resource]:
+        rows = await self._threads.run(self._engine.containers, _labels(installation_id, tenant_id))
         return [resource for row in rows if (resource := from_summary(row)) is not None]
 
     async def start(self, resource_id: str) -> None:
@@ -110,13 +119,13 @@ class DockerCompute:
         """With its anonymous volumes. Returns once it is gone."""
         await self._threads.run(self._engine.destroy, resource_id)
 
-    async def forget(self, owner: str, tenant_id: UUID) -> None:
+    async def forget(self, installation_id: str, tenant_id: UUID) -> None:
         """Raises Retryable while a container still uses one of them."""
-        await self._threads.run(self._engine.forget, _labels(owner, tenant_id))
+        await self._threads.run(self._engine.forget, _labels(installation_id, tenant_id))
 
-    async def keepers(self, owner: str) -> set[UUID]:
-        labelled = await self._threads.run(self._engine.belongings, _labels(owner, None))
-        return {UUID(labels["landlord.tenant-id"]) for labels in labelled}
+    async def tenants_with_belongings(self, installation_id: str) -> set[UUID]:
+        labelled = await self._threads.run(self._engine.belongings, _labels(installation_id, None))
+        return {UUID(labels[TENANT_ID_LABEL]) for labels in labelled}
 
     async def logs(self, resource_id: str, tail: int) -> str:
         return await self._threads.run(self._engine.logs, resource_id, tail)
@@ -139,6 +148,6 @@ class DockerCompute:
         return from_inspection(details, last_line)
 
 
-def _labels(owner: str, tenant_id: UUID | None) -> list[str]:
-    of_tenant = [] if tenant_id is None else [f"landlord.tenant-id={tenant_id}"]
-    return [f"landlord.owner={owner}", *of_tenant]
+def _labels(installation_id: str, tenant_id: UUID | None) -> list[str]:
+    of_tenant = [] if tenant_id is None else [f"{TENANT_ID_LABEL}={tenant_id}"]
+    return [f"{OWNER_LABEL}={installation_id}", *of_tenant]

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from controlplane.errors import Retryable
 from controlplane.model import id8
-from controlplane.ports import Ownership, Resource
+from controlplane.ports import Origin, Resource
 from providers.aws.clients import AwsClients, code_of, speaking
 from providers.compute.ecs.config import EcsConfig, environment
 from providers.compute.ecs.roles import Roles
@@ -62,11 +62,11 @@ class EcsEngine:
             account = self._clients.client("sts").get_caller_identity()["Account"]
             return f"{account}/{self._clients.region}"
 
-    def expect(self, config: EcsConfig, ownership: Ownership) -> None:
+    def expect(self, config: EcsConfig, origin: Origin) -> None:
         """This config's service is where it says, so nobody needs to look elsewhere. Asks nobody."""
-        self._places[ownership.name] = _place(config)
+        self._places[origin.name] = _place(config)
 
-    def create(self, config: EcsConfig, ownership: Ownership, hidden: Sequence[str] = ()) -> str | None:
+    def create(self, config: EcsConfig, origin: Origin, hidden: Sequence[str] = ()) -> str | None:
         """The id of a new service that runs no tasks yet; None: the name is taken. `hidden`: what no error may show.
 
         Raises Retryable while a service of that name is being deleted. A definition that was registered for a service
@@ -74,30 +74,28 @@ class EcsEngine:
         place = _place(config)
         with speaking(hidden):
             if place.role is not None:
-                self._roles.record(ownership.owner, ownership.tenant_id, place.role)
-            definition = self._definition(config, ownership)
-            request = service_request(config, ownership, definition, str(uuid4()))
+                self._roles.record(origin.installation_id, origin.tenant_id, place.role)
+            definition = self._definition(config, origin)
+            request = service_request(config, origin, definition, str(uuid4()))
             try:
                 made = self._ecs(place.role).create_service(**request)["service"]
             except ClientError:
                 # ECS words a name that is taken like a wrong parameter: look who has it.
-                there = self._describe(place, [ownership.name])
+                there = self._describe(place, [origin.name])
                 if not there:
                     raise
                 if there[0]["status"] != "ACTIVE":
-                    raise Retryable(
-                        f"a service {ownership.name} is still being deleted ({_draining(there[0])})"
-                    ) from None
+                    raise Retryable(f"a service {origin.name} is still being deleted ({_draining(there[0])})") from None
                 return None
             return str(ServiceId(made["serviceArn"], place.role))
 
-    def find(self, ownership: Ownership) -> tuple[Place, Service] | None:
+    def find(self, origin: Origin) -> tuple[Place, Service] | None:
         """The service of that name, whoever it belongs to; None where there is none."""
-        known = self._places.get(ownership.name)
+        known = self._places.get(origin.name)
         with speaking():
-            for place in [known] if known is not None else self._all_places(ownership.owner, ownership.tenant_id):
-                for service in self._describe(place, [ownership.name]):
-                    self._places[ownership.name] = place
+            for place in [known] if known is not None else self._all_places(origin.installation_id, origin.tenant_id):
+                for service in self._describe(place, [origin.name]):
+                    self._places[origin.name] = place
                     return place, service
         return None
 
@@ -110,12 +108,12 @@ class EcsEngine:
         """A described service as a Resource, with the reasons of its tasks where it falls short; None: not ours."""
         return resource(service, place.role, self._stop_reasons(place, service) if falls_short(service) else ())
 
-    def chunks(self, owner: str, tenant_id: UUID | None) -> list[tuple[Place, Sequence[str]]]:
+    def chunks(self, installation_id: str, tenant_id: UUID | None) -> list[tuple[Place, Sequence[str]]]:
         """What may be ours by its name, in portions for `owned`."""
         part = PREFIX if tenant_id is None else f"-{id8(tenant_id)}-g"
         found: list[tuple[Place, Sequence[str]]] = []
         with speaking():
-            for place in self._all_places(owner, tenant_id):
+            for place in self._all_places(installation_id, tenant_id):
                 named = [arn for arn in self._services(place) if ServiceId(arn).name.startswith(PREFIX) and part in arn]
                 for first in range(0, len(named), DESCRIBED_AT_ONCE):
                     found.append((place, named[first : first + DESCRIBED_AT_ONCE]))
@@ -166,26 +164,26 @@ class EcsEngine:
         with speaking():
             self._deregister(service_id.role, service_id.name)
 
-    def forget(self, owner: str, tenant_id: UUID) -> None:
+    def forget(self, installation_id: str, tenant_id: UUID) -> None:
         """What a tenant may have left: definitions whose service was never made, and its roles."""
         with speaking():
-            roles = self._roles.of(owner, tenant_id)
+            roles = self._roles.of(installation_id, tenant_id)
             for role in (None, *roles):
                 pages = self._ecs(role).get_paginator("list_task_definition_families")
                 for page in pages.paginate(familyPrefix=PREFIX, status="ACTIVE"):
                     for family in page["families"]:
                         if f"-{id8(tenant_id)}-g" in family:
-                            self._deregister(role, family, (owner, tenant_id))
-            self._roles.forget(owner, tenant_id)
+                            self._deregister(role, family, (installation_id, tenant_id))
+            self._roles.forget(installation_id, tenant_id)
 
     def _ecs(self, role: str | None) -> Any:
         return self._clients.client("ecs", role)
 
-    def _definition(self, config: EcsConfig, ownership: Ownership) -> str:
+    def _definition(self, config: EcsConfig, origin: Origin) -> str:
         """The ARN of the config's task definition, registered where it is given inline."""
         if config.definition is None:
             return str(config.task_definition)
-        request = definition_request(config.definition, ownership)
+        request = definition_request(config.definition, origin)
         answer = self._ecs(config.assume_role_arn).register_task_definition(**request)
         return str(answer["taskDefinition"]["taskDefinitionArn"])
 
@@ -193,13 +191,13 @@ class EcsEngine:
         ecs = self._ecs(role)
         pages = ecs.get_paginator("list_task_definitions").paginate(familyPrefix=family, status="ACTIVE")
         for arn in [arn for page in pages for arn in page["taskDefinitionArns"]]:
-            of = Ownership.from_labels(labels(ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"])))
-            if of is not None and of.name == family and whose in (None, (of.owner, of.tenant_id)):
+            of = Origin.from_labels(labels(ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"])))
+            if of is not None and of.name == family and whose in (None, (of.installation_id, of.tenant_id)):
                 ecs.deregister_task_definition(taskDefinition=arn)
 
-    def _all_places(self, owner: str, tenant_id: UUID | None) -> Iterator[Place]:
+    def _all_places(self, installation_id: str, tenant_id: UUID | None) -> Iterator[Place]:
         """Every cluster of the account, and of those that the tenants' roles lead to."""
-        for role in (None, *self._roles.of(owner, tenant_id)):
+        for role in (None, *self._roles.of(installation_id, tenant_id)):
             for page in self._ecs(role).get_paginator("list_clusters").paginate():
                 for cluster in page["clusterArns"]:
                     yield Place(cluster, role)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from controlplane.errors import Retryable
 from controlplane.model import HealthSpec
-from controlplane.ports import Change, DesiredResource, ExecutionGate, Ownership, ProviderHealth, Resource
+from controlplane.ports import Change, DesiredResource, ExecutionGate, Origin, ProviderHealth, Resource
 from controlplane.settings import Settings
 from providers.aws.clients import AwsClients
 from providers.compute.ecs.config import EcsConfig, addresses_refused, environment
@@ -67,7 +67,7 @@ class EcsCompute:
         problems = configs.parse(EcsConfig, config).problems()
         configs.refuse(problems, unsupported=[*addresses_refused(health), *configs.exec_probe_refused(health)])
 
-    def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
+    def diff(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         return configs.difference(EcsConfig, before, after)
 
     def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -76,7 +76,7 @@ class EcsCompute:
 
     async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
         self.validate(desired.config, desired.health)
-        self._engine.expect(configs.parse(EcsConfig, desired.config), desired.ownership)
+        self._engine.expect(configs.parse(EcsConfig, desired.config), desired.origin)
         return await apply_gated(self, desired, gate)
 
     async def create(self, desired: DesiredResource) -> str | None:
@@ -84,11 +84,11 @@ class EcsCompute:
         resolved = await self._threads.run(self._secrets.resolve, desired.config)
         config = configs.parse(EcsConfig, resolved)
         hidden = [*environment(config.definition or {}), *revealed(desired.config, resolved)]
-        return await self._threads.run(self._engine.create, config, desired.ownership, hidden)
+        return await self._threads.run(self._engine.create, config, desired.origin, hidden)
 
-    async def observe(self, ownership: Ownership) -> Resource | None:
-        found = await self._threads.run(self._engine.find, ownership)
-        if found is None or not adoptable(labels(found[1]), ownership):
+    async def observe(self, origin: Origin) -> Resource | None:
+        found = await self._threads.run(self._engine.find, origin)
+        if found is None or not adoptable(labels(found[1]), origin):
             return None
         return await self._threads.run(self._engine.seen, *found)
 
@@ -97,9 +97,9 @@ class EcsCompute:
         service = await self._threads.run(self._engine.describe, service_id)
         return None if service is None else await self._threads.run(self._engine.seen, service_id.place, service)
 
-    async def list_owned(self, owner: str, tenant_id: UUID | None = None) -> list[Resource]:
+    async def list_owned(self, installation_id: str, tenant_id: UUID | None = None) -> list[Resource]:
         """Looks in every cluster of the account, and of those that the tenants' roles lead to."""
-        chunks = await self._threads.run(self._engine.chunks, owner, tenant_id)
+        chunks = await self._threads.run(self._engine.chunks, installation_id, tenant_id)
         # Each is waited for, also when another failed: no call outlives this one.
         described = await asyncio.gather(
             *(self._threads.run(self._engine.owned, *chunk) for chunk in chunks), return_exceptions=True
@@ -109,7 +109,11 @@ class EcsCompute:
             if isinstance(resources, BaseException):
                 raise resources
             found += resources
-        return [one for one in found if one.ownership.owner == owner and tenant_id in (None, one.ownership.tenant_id)]
+        return [
+            one
+            for one in found
+            if one.origin.installation_id == installation_id and tenant_id in (None, one.origin.tenant_id)
+        ]
 
     async def start(self, resource_id: str) -> None:
         """What is missing is no error here: the next observation tells."""
@@ -131,8 +135,8 @@ class EcsCompute:
         await self._until(service_id, service, lambda seen: seen is None)
         await self._threads.run(self._engine.retire_definitions, service_id)
 
-    async def forget(self, owner: str, tenant_id: UUID) -> None:
-        await self._threads.run(self._engine.forget, owner, tenant_id)
+    async def forget(self, installation_id: str, tenant_id: UUID) -> None:
+        await self._threads.run(self._engine.forget, installation_id, tenant_id)
 
     async def health(self) -> ProviderHealth:
         try:

@@ -20,25 +20,25 @@ class Roles:
     def __init__(self, clients: AwsClients) -> None:
         self._clients = clients
 
-    def record(self, owner: str, tenant_id: UUID, role: str) -> None:
+    def record(self, installation_id: str, tenant_id: UUID, role: str) -> None:
         """Returns once it is stored. Two who record the same role write the same parameter."""
-        name = f"{_path(owner, tenant_id)}{hashlib.sha256(role.encode()).hexdigest()[:16]}"
+        name = f"{_path(installation_id, tenant_id)}{hashlib.sha256(role.encode()).hexdigest()[:16]}"
         self._clients.client("ssm").put_parameter(Name=name, Value=role, Type="String", Overwrite=True)
 
-    def of(self, owner: str, tenant_id: UUID | None = None) -> list[str]:
+    def of(self, installation_id: str, tenant_id: UUID | None = None) -> list[str]:
         """The roles of a tenant, or of all, each once."""
-        return sorted({value for _, value in self._parameters(owner, tenant_id)})
+        return sorted({value for _, value in self._parameters(installation_id, tenant_id)})
 
-    def forget(self, owner: str, tenant_id: UUID) -> None:
-        names = [name for name, _ in self._parameters(owner, tenant_id)]
+    def forget(self, installation_id: str, tenant_id: UUID) -> None:
+        names = [name for name, _ in self._parameters(installation_id, tenant_id)]
         for first in range(0, len(names), DELETED_AT_ONCE):
             self._clients.client("ssm").delete_parameters(Names=names[first : first + DELETED_AT_ONCE])
 
-    def _parameters(self, owner: str, tenant_id: UUID | None) -> list[tuple[str, str]]:
+    def _parameters(self, installation_id: str, tenant_id: UUID | None) -> list[tuple[str, str]]:
         pages = self._clients.client("ssm").get_paginator("get_parameters_by_path")
-        found = pages.paginate(Path=_path(owner, tenant_id), Recursive=True)
+        found = pages.paginate(Path=_path(installation_id, tenant_id), Recursive=True)
         return [(item["Name"], item["Value"]) for page in found for item in page["Parameters"]]
 
 
-def _path(owner: str, tenant_id: UUID | None) -> str:
-    return f"/landlord/{owner}/" if tenant_id is None else f"/landlord/{owner}/{tenant_id}/"
+def _path(installation_id: str, tenant_id: UUID | None) -> str:
+    return f"/landlord/{installation_id}/" if tenant_id is None else f"/landlord/{installation_id}/{tenant_id}/"

@@ -6,18 +6,16 @@ Pure functions over the JSON of ECS's API (2014-11-13); `ecs_engine` calls them.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from controlplane.errors import Terminal
-from controlplane.ports import Ownership, Resource, ResourceState
+from controlplane.ports import Origin, PlatformHealth, Resource, ResourceState
 from providers.compute.ecs.config import EcsConfig
 
 DESIRED_TAG = "landlord.desired-count"
 """How many tasks the config asks for: the service itself is created with none and may be scaled to none."""
 REASONS = 3
 """Stop reasons that a message names at most."""
-
-Verdict = Literal["healthy", "unhealthy", "starting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +58,20 @@ def tasks(service: Mapping[str, Any]) -> int:
     return int(service["runningCount"]) + int(service.get("pendingCount", 0))
 
 
-def definition_request(definition: Mapping[str, Any], ownership: Ownership) -> dict[str, Any]:
+def definition_request(definition: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
     """What RegisterTaskDefinition takes: the client's definition, in a family named like the service."""
-    ours = ownership.labels()
+    ours = origin.labels()
     theirs = [tag for tag in definition.get("tags", ()) if tag.get("key") not in ours]
-    return {**definition, "family": ownership.name, "tags": [*theirs, *tags(ours)]}
+    return {**definition, "family": origin.name, "tags": [*theirs, *tags(ours)]}
 
 
-def service_request(config: EcsConfig, ownership: Ownership, task_definition: str, token: str) -> dict[str, Any]:
+def service_request(config: EcsConfig, origin: Origin, task_definition: str, token: str) -> dict[str, Any]:
     """What CreateService takes: a service without tasks, so that the gate is asked before any runs.
 
     `token`: lets ECS tell a request that the SDK sends again from a new one."""
     request: dict[str, Any] = {
         "cluster": config.cluster,
-        "serviceName": ownership.name,
+        "serviceName": origin.name,
         "taskDefinition": task_definition,
         "desiredCount": 0,
         "clientToken": token,
@@ -82,7 +80,7 @@ def service_request(config: EcsConfig, ownership: Ownership, task_definition: st
         # No rollback: a service has one version, so what it could go back to is having no tasks.
         "deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": True, "rollback": False}},
         "propagateTags": "SERVICE",
-        "tags": tags({**ownership.labels(), DESIRED_TAG: str(config.desired_count)}),
+        "tags": tags({**origin.labels(), DESIRED_TAG: str(config.desired_count)}),
     }
     if config.launch_type is not None:
         request["launchType"] = config.launch_type
@@ -128,14 +126,14 @@ def resource(service: Mapping[str, Any], role: str | None, reasons: Sequence[str
     """A described service (with its tags) as a Resource; None where it is not ours or is no more.
 
     `reasons`: why its tasks stopped (see `stop_reason`). There are no endpoints: a service has no address."""
-    ownership = Ownership.from_labels(labels(service))
-    if ownership is None or service["status"] == "INACTIVE":
+    origin = Origin.from_labels(labels(service))
+    if origin is None or service["status"] == "INACTIVE":
         return None
     state = _state(service)
     return Resource(
         id=str(ServiceId(service["serviceArn"], role)),
         name=service["serviceName"],
-        ownership=ownership,
+        origin=origin,
         state=state,
         platform_health=None if state is ResourceState.STOPPED else _verdict(service),
         detail=_detail(service, reasons),
@@ -166,7 +164,7 @@ def _state(service: Mapping[str, Any]) -> ResourceState:
             return ResourceState.RUNNING
 
 
-def _verdict(service: Mapping[str, Any]) -> Verdict:
+def _verdict(service: Mapping[str, Any]) -> PlatformHealth:
     enough = service["runningCount"] >= service["desiredCount"]
     match rollout(service).get("rolloutState"):
         case "FAILED":

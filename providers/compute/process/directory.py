@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from controlplane.errors import NotAvailableYet
 from controlplane.model import Endpoint
-from controlplane.ports import Ownership, Resource, ResourceState
+from controlplane.ports import Origin, Resource, ResourceState
 from providers.compute.process.config import ProcessConfig
 from providers.compute.process.machine import Locked, choose_port, is_locked, read_json, runs, session_of, write_json
 from providers.kit.redaction import redact
@@ -78,8 +78,8 @@ class ProcessRecord:
 
     def resource(self) -> Resource | None:
         """None where the labels are not ours."""
-        ownership = Ownership.from_labels(self.labels)
-        if ownership is None:
+        origin = Origin.from_labels(self.labels)
+        if origin is None:
             return None
         running = self.running
         port = self.run["port"] if running and self.run is not None else self.state["port"]
@@ -87,7 +87,7 @@ class ProcessRecord:
         return Resource(
             id=self.id,
             name=self.path.name,
-            ownership=ownership,
+            origin=origin,
             state=ResourceState.RUNNING if running else stopped,
             endpoints=(Endpoint("http", f"http://127.0.0.1:{port}", port),) if running else (),
             detail="" if running else redact(self._detail(), self.secrets.known(self.state["env"].values())),
@@ -129,13 +129,13 @@ class ProcessDirectory:
         self._user = user
         self._secrets = secrets
 
-    def create(self, ownership: Ownership, config: ProcessConfig) -> str | None:
+    def create(self, origin: Origin, config: ProcessConfig) -> str | None:
         """The id of a new one, not started. None: the name is taken. Raises NotAvailableYet: no port is free."""
         self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
         with Locked(f"{self.root}/.lock"):
             self._sweep()
-            target = self.root / ownership.name
-            if self.read(ownership.name) is not None:
+            target = self.root / origin.name
+            if self.read(origin.name) is not None:
                 return None
             if target.exists():
                 self._set_aside(target)  # half of one: not by us, who rename, but a full disk or a crash may
@@ -146,10 +146,10 @@ class ProcessDirectory:
             made = self.root / f".new-{uuid4().hex}"
             made.mkdir(mode=0o711)
             work = self._provide_work(target)
-            resource_id = f"{ownership.name}.{uuid4().hex}"
+            resource_id = f"{origin.name}.{uuid4().hex}"
             state = {
                 "id": resource_id,
-                "labels": ownership.labels(),
+                "labels": origin.labels(),
                 **config.model_dump(mode="json"),
                 "work": str(work),
                 "port": port,

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 from uuid import UUID, uuid4
 
-from controlplane.errors import EngineUnavailable, InvalidConfig, Retryable, SettingsError
+from controlplane.errors import InvalidConfig, Retryable, SettingsError, Unavailable
 from controlplane.model import HealthSpec
-from controlplane.ports import Change, DesiredResource, ExecutionGate, Ownership, ProviderHealth, Resource
+from controlplane.ports import Change, DesiredResource, ExecutionGate, Origin, ProviderHealth, Resource
 from controlplane.settings import Settings
 from providers.compute.process.config import ProcessConfig
 from providers.compute.process.directory import ProcessDirectory, ProcessRecord
@@ -81,7 +81,7 @@ class ProcessCompute:
         problems = configs.parse(ProcessConfig, config).problems(health)
         configs.refuse(problems, unsupported=configs.exec_probe_refused(health))
 
-    def plan(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
+    def diff(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
         return configs.difference(ProcessConfig, before, after)
 
     def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -97,11 +97,11 @@ class ProcessCompute:
     async def create(self, desired: DesiredResource) -> str | None:
         """Not started; None where the name is taken."""
         config = configs.parse(ProcessConfig, desired.config)
-        return await self._run(self._directory.create, desired.ownership, config)
+        return await self._run(self._directory.create, desired.origin, config)
 
-    async def observe(self, ownership: Ownership) -> Resource | None:
-        record = await self._run(self._directory.read, ownership.name)
-        if record is None or not adoptable(record.labels, ownership):
+    async def observe(self, origin: Origin) -> Resource | None:
+        record = await self._run(self._directory.read, origin.name)
+        if record is None or not adoptable(record.labels, origin):
             return None
         return await self._run(record.resource)
 
@@ -109,14 +109,14 @@ class ProcessCompute:
         record = await self._run(self._directory.find, resource_id)
         return None if record is None else await self._run(record.resource)
 
-    async def list_owned(self, owner: str, tenant_id: UUID | None = None) -> list[Resource]:
+    async def list_owned(self, installation_id: str, tenant_id: UUID | None = None) -> list[Resource]:
         found = await self._run(lambda: [record.resource() for record in self._directory.records()])
         return [
             resource
             for resource in found
             if resource is not None
-            and resource.ownership.owner == owner
-            and tenant_id in (None, resource.ownership.tenant_id)
+            and resource.origin.installation_id == installation_id
+            and tenant_id in (None, resource.origin.tenant_id)
         ]
 
     async def start(self, resource_id: str) -> None:
@@ -185,12 +185,12 @@ class ProcessCompute:
     async def _run(
         self, call: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> Result:
-        """In a thread. Raises EngineUnavailable where the disk or a lock fails."""
+        """In a thread. Raises Unavailable where the disk or a lock fails."""
         try:
             return await self._threads.run(call, *args, **kwargs)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise EngineUnavailable(f"the state of processes is not available: {reason}", code=error.errno) from error
+            raise Unavailable(f"the state of processes is not available: {reason}", code=error.errno) from error
 
 
 def _launch(path: Path, user: str, secrets: Mapping[str, str]) -> None:

@@ -22,7 +22,7 @@ from restate.server_types import RestateAppT
 
 from controlplane.errors import Terminal
 from controlplane.model import STEPS, Action, StepName
-from controlplane.steps.attempts import Attempts, Outcome, Verdict
+from controlplane.steps.attempts import Outcome, StepAttempts, Verdict
 from controlplane.steps.run import Probes
 from providers.workflow.restate.status import FAILING, HANDLER, SERVICE, STOPPED_CODE
 
@@ -49,21 +49,21 @@ SHORTEST_SLEEP = 0.1
 
 
 def build_app(
-    attempts: Attempts, *, identity_keys: Sequence[str] = (), calls: restate.InvocationRetryPolicy = CALLS
+    attempts: StepAttempts, *, identity_keys: Sequence[str] = (), calls: restate.InvocationRetryPolicy = CALLS
 ) -> RestateAppT:
     """The ASGI application. `identity_keys`: only a server that signs with one of them is answered (else 401)."""
     workflow = restate.Workflow(SERVICE, inactivity_timeout=LONGEST_STEP, invocation_retry_policy=calls)
 
     @workflow.main(name=HANDLER, workflow_retention=timedelta(days=1))
-    async def run(ctx: restate.WorkflowContext, order: dict[str, Any]) -> str:
-        for step in STEPS[Action(order["action"])]:
-            await _step(ctx, attempts, order["execution_id"], step)
+    async def run(ctx: restate.WorkflowContext, request: dict[str, Any]) -> str:
+        for step in STEPS[Action(request["action"])]:
+            await _step(ctx, attempts, request["execution_id"], step)
         return Verdict.DONE.value
 
     return restate.app([workflow], protocol="request_response", identity_keys=list(identity_keys))
 
 
-async def _step(ctx: restate.WorkflowContext, attempts: Attempts, execution_id: str, step: StepName) -> None:
+async def _step(ctx: restate.WorkflowContext, attempts: StepAttempts, execution_id: str, step: StepName) -> None:
     probes = Probes()
     waited = 0.0
     while True:
@@ -82,7 +82,7 @@ async def _step(ctx: restate.WorkflowContext, attempts: Attempts, execution_id: 
         await ctx.sleep(timedelta(seconds=pause))
 
 
-async def _make(attempts: Attempts, execution_id: str, step: StepName, before: Probes) -> dict[str, Any]:
+async def _make(attempts: StepAttempts, execution_id: str, step: StepName, before: Probes) -> dict[str, Any]:
     """One attempt, in Restate's words: the probes as a value, errors as what is tried again and what is not. What the
     engine is told it keeps and shows, so of errors that are not ours it hears the type only."""
     try:

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from controlplane.errors import EngineUnavailable, LandlordError, SettingsError, Terminal, Throttled
+from controlplane.errors import LandlordError, SettingsError, Terminal, Throttled, Unavailable
 from controlplane.model import canonical_json
 from controlplane.ports import (
     Clock,
@@ -85,26 +85,28 @@ class RestateWorkflow:
     async def setup(self) -> None:
         """Register our endpoint as the one for new executions: the server asks it what it serves, so it must be up.
 
-        The same URL again is success. Raises EngineUnavailable (one of the two does not answer) or Terminal."""
+        The same URL again is success. Raises Unavailable (one of the two does not answer) or Terminal."""
         answer = await self._register()
         # 409: what it serves there has changed, in a way that executions in flight can bear (JOURNAL is the same).
         # Another newest one: we were registered before it, and come back to what the server takes for known.
         if answer.status_code == 409 or (answer.is_success and await self._newest() != answer.json()["id"]):
             answer = await self._register(force=True)
         if answer.is_error:
-            raise EngineUnavailable(f"Restate did not register {self._endpoint}: {_said(answer)}")
+            raise Unavailable(f"Restate did not register {self._endpoint}: {_said(answer)}")
 
-    async def start(self, order: ExecutionInput) -> Started:
-        path = f"/{SERVICE}/{order.execution_id}/{HANDLER}/send"
-        given = {"content": canonical_json(order.to_json()), "headers": {"Content-Type": "application/json"}}
+    async def start(self, request: ExecutionInput) -> Started:
+        path = f"/{SERVICE}/{request.execution_id}/{HANDLER}/send"
+        given = {"content": canonical_json(request.to_json()), "headers": {"Content-Type": "application/json"}}
         answer = await self._call(self._ingress, "POST", path, **given)
         if answer.status_code == 404:  # it does not know the workflow: it is new, or came back without its data
             await self.setup()
             answer = await self._call(self._ingress, "POST", path, **given)
             if answer.status_code == 404:
-                raise EngineUnavailable(f"Restate does not serve {SERVICE} yet")
+                raise Unavailable(f"Restate does not serve {SERVICE} yet")
         if answer.is_error:
-            raise Terminal(f"Restate refused {order.execution_id}: {_said(answer)}", execution_id=order.execution_id)
+            raise Terminal(
+                f"Restate refused {request.execution_id}: {_said(answer)}", execution_id=request.execution_id
+            )
         said = answer.json()
         return Started(already=said["status"] == "PreviouslyAccepted", ref=said["invocationId"])
 
@@ -137,7 +139,7 @@ class RestateWorkflow:
         verb = "kill" if kill or row["status"] == "paused" else "cancel"
         answer = await self._call(self._admin, "PATCH", f"/invocations/{row['id']}/{verb}")
         if answer.is_error and answer.status_code not in (404, 409):
-            raise EngineUnavailable(f"Restate did not {verb} {execution_id}: {_said(answer)}")
+            raise Unavailable(f"Restate did not {verb} {execution_id}: {_said(answer)}")
         if verb == "cancel" and row["status"] == "backing-off":
             # It would see the cancellation at its next attempt only: make that now. Refused: it waits no more.
             await self._call(self._admin, "PATCH", f"/invocations/{row['id']}/resume")
@@ -172,8 +174,8 @@ class RestateWorkflow:
         await self._admin.aclose()
 
     async def _register(self, *, force: bool = False) -> httpx.Response:
-        order = {"uri": self._endpoint, "use_http_11": True, "force": force}
-        return await self._call(self._admin, "POST", "/deployments", json=order, timeout=REGISTER_SECONDS)
+        request = {"uri": self._endpoint, "use_http_11": True, "force": force}
+        return await self._call(self._admin, "POST", "/deployments", json=request, timeout=REGISTER_SECONDS)
 
     # --- asking ---
 
@@ -201,7 +203,7 @@ class RestateWorkflow:
             self._admin, "POST", "/query", json={"query": sql}, headers={"Accept": "application/json"}
         )
         if answer.is_error:
-            raise EngineUnavailable(f"Restate did not answer a query: {_said(answer)}")
+            raise Unavailable(f"Restate did not answer a query: {_said(answer)}")
         rows: list[dict[str, Any]] = answer.json()["rows"]
         return rows
 
@@ -216,15 +218,15 @@ class RestateWorkflow:
             await asyncio.wait({ended}, timeout=seconds)
 
     async def _call(self, client: httpx.AsyncClient, method: str, path: str, **request: Any) -> httpx.Response:
-        """Raises EngineUnavailable (no answer, or 5xx) and Throttled."""
+        """Raises Unavailable (no answer, or 5xx) and Throttled."""
         try:
             answer = await client.request(method, path, **request)
         except httpx.HTTPError as error:
-            raise EngineUnavailable(f"no answer from Restate at {client.base_url}: {type(error).__name__}") from error
+            raise Unavailable(f"no answer from Restate at {client.base_url}: {type(error).__name__}") from error
         if answer.status_code == 429:
             raise Throttled(f"Restate at {client.base_url} asks for fewer calls")
         if answer.status_code >= 500:
-            raise EngineUnavailable(f"Restate at {client.base_url} failed: {_said(answer)}")
+            raise Unavailable(f"Restate at {client.base_url} failed: {_said(answer)}")
         return answer
 
 

@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 
-from controlplane.errors import EngineUnavailable, LandlordError, NotAvailableYet, Terminal, Throttled
+from controlplane.errors import LandlordError, NotAvailableYet, Terminal, Throttled, Unavailable
 from controlplane.settings import Settings
 
 CONNECT_SECONDS = 3
@@ -53,7 +53,7 @@ class Aws:
         return str((await self._client("stepfunctions")).meta.region_name)
 
     async def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
-        """Raises EngineUnavailable, Throttled, NotAvailableYet (access, credentials) or Terminal, with `code`."""
+        """Raises Unavailable, Throttled, NotAvailableYet (access, credentials) or Terminal, with `code`."""
         client = await self._client(service)
         answer: dict[str, Any] = await self._thread(partial(getattr(client, operation), **arguments))
         return answer
@@ -97,7 +97,7 @@ class Aws:
             name = type(error).__name__
             if name in ("NoCredentialsError", "NoRegionError", "PartialCredentialsError", "ProfileNotFound"):
                 raise NotAvailableYet(f"AWS is not set up where the control plane runs: {name}", code=name) from None
-            raise EngineUnavailable(f"AWS does not answer: {name}", code=name) from None
+            raise Unavailable(f"AWS does not answer: {name}", code=name) from None
 
 
 def _ours(error: ClientError) -> LandlordError:
@@ -109,4 +109,4 @@ def _ours(error: ClientError) -> LandlordError:
         return Throttled(message, code=code)
     if code in REFUSED:
         return NotAvailableYet(message, code=code)
-    return EngineUnavailable(message, code=code) if status >= 500 else Terminal(message, code=code)
+    return Unavailable(message, code=code) if status >= 500 else Terminal(message, code=code)

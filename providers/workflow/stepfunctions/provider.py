@@ -118,20 +118,20 @@ class StepFunctionsWorkflow:
                 STATES, "update_state_machine", stateMachineArn=arn, definition=wanted, roleArn=self._role_arn
             )
 
-    async def start(self, order: ExecutionInput) -> Started:
-        arn = await self._machine(order.action)
+    async def start(self, request: ExecutionInput) -> Started:
+        arn = await self._machine(request.action)
         # AWS takes a repeat with the same input without a word while the first one runs, and refuses another input: so
         # each call brings a word of its own. What the SDK sends again within a call is the same, and stays the first.
-        given = canonical_json({**order.to_json(), "start": uuid4().hex})
+        given = canonical_json({**request.to_json(), "start": uuid4().hex})
         try:
-            started = await self._start(arn, order.execution_id, given)
+            started = await self._start(arn, request.execution_id, given)
         except Terminal as error:
             if _code(error) == "ExecutionAlreadyExists":
-                return Started(already=True, ref=_execution(arn, order.execution_id))
+                return Started(already=True, ref=_execution(arn, request.execution_id))
             if _code(error) not in GONE:
                 raise
             await self.setup()
-            started = await self._start(arn, order.execution_id, given)
+            started = await self._start(arn, request.execution_id, given)
         return Started(already=False, ref=started["executionArn"])
 
     async def _start(self, machine: str, name: str, given: str) -> dict[str, Any]:

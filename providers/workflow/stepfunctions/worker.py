@@ -2,7 +2,7 @@
 
 A message is a step with a token. While a step works, its worker tells the engine (heartbeat) and the queue (visibility)
 that it lives; when it dies, both notice: the message comes back to another worker. Nothing here decides what a step
-does or how often: that is `Attempts`, on rows.
+does or how often: that is `StepAttempts`, on rows.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from controlplane.errors import LandlordError, SettingsError, Terminal
 from controlplane.model import StepName
 from controlplane.ports import Clock
 from controlplane.settings import Settings
-from controlplane.steps.attempts import Attempts, Outcome, Verdict
+from controlplane.steps.attempts import Outcome, StepAttempts, Verdict
 from controlplane.steps.run import Probes
 from providers.workflow.stepfunctions.aws import Aws
 from providers.workflow.stepfunctions.machines import FAILED, POISONED, RETRYABLE, STOPPED
@@ -47,7 +47,7 @@ class StepWorker:
     def __init__(
         self,
         aws: Aws,
-        attempts: Attempts,
+        attempts: StepAttempts,
         clock: Clock,
         *,
         queue_url: str,
@@ -103,9 +103,9 @@ class StepWorker:
 
     async def _handle(self, message: Mapping[str, Any]) -> None:
         try:
-            order = json.loads(message["Body"])
-            token, execution_id, step = order["token"], order["execution_id"], StepName(order["step"])
-            probes = Probes(**order.get("probes", {}))
+            request = json.loads(message["Body"])
+            token, execution_id, step = request["token"], request["execution_id"], StepName(request["step"])
+            probes = Probes(**request.get("probes", {}))
         except (ValueError, KeyError, TypeError):
             logger.error("message %s is no step: dropped", message["MessageId"])
             await self._drop(message)
@@ -215,7 +215,7 @@ class StepWorker:
         await self._aws.call("sqs", "delete_message", QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
 
 
-def worker_of(settings: Settings, attempts: Attempts, clock: Clock) -> StepWorker:
+def worker_of(settings: Settings, attempts: StepAttempts, clock: Clock) -> StepWorker:
     """Raises SettingsError where no queue is given."""
     if settings.stepfunctions_queue_url is None:
         raise SettingsError("step workers need LANDLORD_STEPFUNCTIONS_QUEUE_URL")

@@ -17,8 +17,8 @@ async def provider(docker_engine: docker.DockerClient) -> AsyncIterator[DockerCo
 
 
 @pytest_asyncio.fixture
-async def owner(provider: DockerCompute) -> AsyncIterator[str]:
-    owner = f"test-{uuid4()}"
-    yield owner
-    for resource in await provider.list_owned(owner):
+async def installation_id(provider: DockerCompute) -> AsyncIterator[str]:
+    installation_id = f"test-{uuid4()}"
+    yield installation_id
+    for resource in await provider.list_owned(installation_id):
         await provider.destroy(resource.id)

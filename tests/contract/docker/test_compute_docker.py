@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 import requests
 
-from controlplane.errors import EngineUnavailable, InvalidConfig, LandlordError, NotAvailableYet
+from controlplane.errors import InvalidConfig, LandlordError, NotAvailableYet, Unavailable
 from controlplane.model import HealthSpec
 from controlplane.ports import DesiredResource, Resource, ResourceState
 from controlplane.steps.probe import HealthProber
@@ -136,8 +136,8 @@ class TestDockerConforms(ComputeConformance, LogsConformance, ExecProbesConforma
 
     @pytest.fixture
     def belongings(self, docker_engine: docker.DockerClient) -> Belongings:
-        async def of(owner: str, tenant_id: UUID) -> Sequence[str]:
-            labels = {"label": [f"landlord.owner={owner}", f"landlord.tenant-id={tenant_id}"]}
+        async def of(installation_id: str, tenant_id: UUID) -> Sequence[str]:
+            labels = {"label": [f"landlord.owner={installation_id}", f"landlord.tenant-id={tenant_id}"]}
             volumes = docker_engine.api.volumes(filters=labels)["Volumes"] or []
             networks = docker_engine.api.networks(filters=labels)
             return [*(volume["Name"] for volume in volumes), *(network["Name"] for network in networks)]
@@ -150,9 +150,9 @@ class TestDockerConforms(ComputeConformance, LogsConformance, ExecProbesConforma
 
 
 async def test_it_serves_on_loopback_and_moves_when_restarted(
-    provider: DockerCompute, owner: str, prober: HealthProber, web_image: str
+    provider: DockerCompute, installation_id: str, prober: HealthProber, web_image: str
 ) -> None:
-    resource = await provider.apply(desire(owner, web(web_image)), OPEN)
+    resource = await provider.apply(desire(installation_id, web(web_image)), OPEN)
     (endpoint,) = resource.endpoints
     assert (endpoint.name, endpoint.port) == ("http", 8080)
     assert endpoint.url.startswith("http://127.0.0.1:")
@@ -168,32 +168,32 @@ async def test_it_serves_on_loopback_and_moves_when_restarted(
 
 
 async def test_a_secret_is_put_in_its_place_when_the_container_is_made(
-    owner: str, web_image: str, prober: HealthProber, tmp_path: Path
+    installation_id: str, web_image: str, prober: HealthProber, tmp_path: Path
 ) -> None:
     (tmp_path / "color").write_text("from-the-file\n")
     provider = DockerCompute(secrets=Secrets(tmp_path))
     config = web(web_image, env={"COLOR": {"secret": "file:color"}})
-    resource = await provider.apply(desire(owner, config), OPEN)
+    resource = await provider.apply(desire(installation_id, config), OPEN)
     await answer(prober, resource)
     async with httpx.AsyncClient(trust_env=False) as client:
         assert (await client.get(resource.endpoints[0].url)).text.strip() == "from-the-file"
     with pytest.raises(NotAvailableYet, match="file:another"):
-        await provider.apply(desire(owner, web(web_image, env={"COLOR": {"secret": "file:another"}})), OPEN)
+        await provider.apply(desire(installation_id, web(web_image, env={"COLOR": {"secret": "file:another"}})), OPEN)
     await provider.close()
 
 
 async def test_a_fixed_port_that_is_taken_is_named_and_may_come_free(
-    provider: DockerCompute, owner: str, web_image: str
+    provider: DockerCompute, installation_id: str, web_image: str
 ) -> None:
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", 0))
         stranger.listen()
         port = stranger.getsockname()[1]
-        desired = desire(owner, web(web_image, ports=[{"container_port": 8080, "host_port": port}]))
+        desired = desire(installation_id, web(web_image, ports=[{"container_port": 8080, "host_port": port}]))
         for _ in range(2):
             with pytest.raises(NotAvailableYet, match=f"port {port} on 127.0.0.1 is already in use"):
                 await provider.apply(desired, OPEN)
-        left = await provider.observe(desired.ownership)
+        left = await provider.observe(desired.origin)
         assert left is not None
         assert left.state is ResourceState.CREATED
     resource = await provider.apply(desired, OPEN)
@@ -202,15 +202,15 @@ async def test_a_fixed_port_that_is_taken_is_named_and_may_come_free(
 
 
 async def test_two_generations_with_one_fixed_port_one_after_the_other(
-    provider: DockerCompute, owner: str, prober: HealthProber, web_image: str
+    provider: DockerCompute, installation_id: str, prober: HealthProber, web_image: str
 ) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     config = web(web_image, ports=[{"container_port": 8080, "host_port": port}])
     assert provider.exclusive(config, config)
-    older = desire(owner, config)
-    newer = desire(owner, config, tenant_id=older.ownership.tenant_id, generation=2)
+    older = desire(installation_id, config)
+    newer = desire(installation_id, config, tenant_id=older.origin.tenant_id, generation=2)
     first = await provider.apply(older, OPEN)
     with pytest.raises(NotAvailableYet, match=str(port)):
         await provider.apply(newer, OPEN)
@@ -241,7 +241,7 @@ async def test_two_generations_with_one_fixed_port_one_after_the_other(
 )
 async def test_refusals_name_what_they_are_about(
     provider: DockerCompute,
-    owner: str,
+    installation_id: str,
     web_image: str,
     changes: dict[str, Any],
     error: type[LandlordError],
@@ -249,7 +249,7 @@ async def test_refusals_name_what_they_are_about(
     code: int,
 ) -> None:
     with pytest.raises(error, match=text) as refused:
-        await provider.apply(desire(owner, web(web_image) | changes), OPEN)
+        await provider.apply(desire(installation_id, web(web_image) | changes), OPEN)
     assert refused.value.fields["code"] == code
 
 
@@ -262,20 +262,24 @@ async def test_refusals_name_what_they_are_about(
     ],
 )
 async def test_a_pull_that_breaks_off_keeps_the_code_that_the_engine_gave(
-    provider: DockerCompute, owner: str, monkeypatch: pytest.MonkeyPatch, line: dict[str, Any], code: int | None
+    provider: DockerCompute,
+    installation_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    line: dict[str, Any],
+    code: int | None,
 ) -> None:
     """What a registry must do for it cannot be had here: the engine's words are put into the SDK's mouth."""
     monkeypatch.setattr(docker.APIClient, "pull", lambda *args, **options: iter([{"status": "Pulling"}, line]))
     with pytest.raises(NotAvailableYet, match=f"no-such-image:9 .*{line['error']}") as refused:
-        await provider.apply(desire(owner, {"image": "landlord-no-such-image:9"}), OPEN)
+        await provider.apply(desire(installation_id, {"image": "landlord-no-such-image:9"}), OPEN)
     assert refused.value.fields["code"] == code
 
 
 async def test_limits_and_log_bounds_are_the_engines(
-    provider: DockerCompute, owner: str, web_image: str, docker_engine: docker.DockerClient
+    provider: DockerCompute, installation_id: str, web_image: str, docker_engine: docker.DockerClient
 ) -> None:
     config = web(web_image, resources={"cpu_millis": 250, "memory_mib": 64})
-    resource = await provider.apply(desire(owner, config), OPEN)
+    resource = await provider.apply(desire(installation_id, config), OPEN)
     host = docker_engine.api.inspect_container(resource.id)["HostConfig"]
     assert (host["NanoCpus"], host["Memory"], host["MemorySwap"]) == (250_000_000, 64 << 20, 64 << 20)
     assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
@@ -283,10 +287,10 @@ async def test_limits_and_log_bounds_are_the_engines(
 
 
 async def test_limits_hold_for_what_runs_inside(
-    provider: DockerCompute, owner: str, web_image: str, docker_engine: docker.DockerClient
+    provider: DockerCompute, installation_id: str, web_image: str, docker_engine: docker.DockerClient
 ) -> None:
     limits = {"cpu_millis": 250, "memory_mib": 16}
-    resource = await provider.apply(desire(owner, web(web_image, resources=limits)), OPEN)
+    resource = await provider.apply(desire(installation_id, web(web_image, resources=limits)), OPEN)
 
     def inside(*paths: str) -> str:
         """What the first of these files of the container's own control group says."""
@@ -300,14 +304,16 @@ async def test_limits_hold_for_what_runs_inside(
     assert inside("cpu.max", "cpu/cpu.cfs_quota_us").split()[0] == "25000"
 
     greedy = ["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]
-    resource = await provider.apply(desire(owner, web(web_image, resources=limits, command=greedy)), OPEN)
+    resource = await provider.apply(desire(installation_id, web(web_image, resources=limits, command=greedy)), OPEN)
     seen = await stopped(provider, resource)
     assert seen.detail == "the container was killed for its memory limit (exit code 137)"
 
 
-async def test_what_ended_says_how_and_keeps_its_secrets(provider: DockerCompute, owner: str, web_image: str) -> None:
+async def test_what_ended_says_how_and_keeps_its_secrets(
+    provider: DockerCompute, installation_id: str, web_image: str
+) -> None:
     config = web(web_image, env={"TOKEN": SECRET}, command="sh -c 'echo cannot use $TOKEN; exit 3'")
-    resource = await provider.apply(desire(owner, config), OPEN)
+    resource = await provider.apply(desire(installation_id, config), OPEN)
     seen = await stopped(provider, resource)
     assert seen.detail == "the container exited with code 3: cannot use ***"
     assert await provider.logs(resource.id, 1) == f"cannot use {SECRET}\n"
@@ -315,12 +321,12 @@ async def test_what_ended_says_how_and_keeps_its_secrets(provider: DockerCompute
 
 async def test_the_images_own_healthcheck_is_the_platforms_verdict(
     provider: DockerCompute,
-    owner: str,
+    installation_id: str,
     prober: HealthProber,
     healthcheck_image: str,
     docker_engine: docker.DockerClient,
 ) -> None:
-    resource = await provider.apply(desire(owner, web(healthcheck_image)), OPEN)
+    resource = await provider.apply(desire(installation_id, web(healthcheck_image)), OPEN)
     assert (await prober.probe(resource, HealthSpec())).healthy is None
     docker_engine.containers.get(resource.id).exec_run(["touch", "/well"])
     async with asyncio.timeout(15):
@@ -331,15 +337,19 @@ async def test_the_images_own_healthcheck_is_the_platforms_verdict(
                 break
             await asyncio.sleep(0.1)
     assert (await prober.probe(seen, HealthSpec())).healthy
-    (listed,) = await provider.list_owned(owner)
+    (listed,) = await provider.list_owned(installation_id)
     assert listed.platform_health == "healthy"
 
 
 async def test_a_command_of_the_spec_is_run_inside_and_is_the_platforms_verdict(
-    provider: DockerCompute, owner: str, prober: HealthProber, web_image: str, docker_engine: docker.DockerClient
+    provider: DockerCompute,
+    installation_id: str,
+    prober: HealthProber,
+    web_image: str,
+    docker_engine: docker.DockerClient,
 ) -> None:
     health = HealthSpec.model_validate({"exec": {"command": ["/bin/test", "-f", "/well"]}, "interval_seconds": 0.2})
-    desired = replace(desire(owner, web(web_image)), health=health)
+    desired = replace(desire(installation_id, web(web_image)), health=health)
     resource = await provider.apply(desired, OPEN)
 
     async def verdict(wanted: bool) -> None:
@@ -356,46 +366,48 @@ async def test_a_command_of_the_spec_is_run_inside_and_is_the_platforms_verdict(
     await verdict(True)
     docker_engine.containers.get(resource.id).exec_run(["rm", "/well"])
     await verdict(False)
-    (listed,) = await provider.list_owned(owner)
+    (listed,) = await provider.list_owned(installation_id)
     assert listed.platform_health == "unhealthy"
 
 
 async def test_a_tcp_probe_sees_through_dockers_proxy(
-    provider: DockerCompute, owner: str, prober: HealthProber, web_image: str
+    provider: DockerCompute, installation_id: str, prober: HealthProber, web_image: str
 ) -> None:
-    deaf = await provider.apply(desire(owner, web(web_image, command=["sleep", "60"])), OPEN)
+    deaf = await provider.apply(desire(installation_id, web(web_image, command=["sleep", "60"])), OPEN)
     assert (await prober.probe(deaf, HealthSpec.model_validate({"tcp": {}}))).healthy is False
-    listening = await provider.apply(desire(owner, web(web_image)), OPEN)
+    listening = await provider.apply(desire(installation_id, web(web_image)), OPEN)
     assert "accepted a connection" in await answer(prober, listening, tcp={})
 
 
 async def test_volumes_and_the_tenants_network_stay_until_it_is_forgotten(
-    provider: DockerCompute, owner: str, web_image: str, docker_engine: docker.DockerClient
+    provider: DockerCompute, installation_id: str, web_image: str, docker_engine: docker.DockerClient
 ) -> None:
     def named(desired: DesiredResource) -> tuple[list[str], list[str]]:
-        labels = {"label": f"landlord.tenant-id={desired.ownership.tenant_id}"}
+        labels = {"label": f"landlord.tenant-id={desired.origin.tenant_id}"}
         volumes = docker_engine.api.volumes(filters=labels)["Volumes"] or []
         return [v["Name"] for v in volumes], [n["Name"] for n in docker_engine.api.networks(filters=labels)]
 
-    first = desire(owner, web(web_image, volumes=["data:/data"], network="tenant"))
+    first = desire(installation_id, web(web_image, volumes=["data:/data"], network="tenant"))
     assert provider.exclusive(first.config, first.config)
     applied = await asyncio.gather(*(provider.apply(first, OPEN) for _ in range(10)))
     docker_engine.containers.get(applied[0].id).exec_run(["touch", "/data/kept"])
     before = named(first)
-    assert before[0] == [f"landlord-conform-{first.ownership.tenant_id.hex[-8:]}-data"]
+    assert before[0] == [f"landlord-conform-{first.origin.tenant_id.hex[-8:]}-data"]
     assert len(before[1]) == 1
     await provider.destroy(applied[0].id)
     assert named(first) == before
-    second = await provider.apply(desire(owner, first.config, tenant_id=first.ownership.tenant_id, generation=2), OPEN)
+    second = await provider.apply(
+        desire(installation_id, first.config, tenant_id=first.origin.tenant_id, generation=2), OPEN
+    )
     assert docker_engine.containers.get(second.id).exec_run(["ls", "/data"]).output == b"kept\n"
     await provider.destroy(second.id)
-    await provider.forget(owner, first.ownership.tenant_id)
+    await provider.forget(installation_id, first.origin.tenant_id)
     assert named(first) == ([], [])
-    await provider.forget(owner, first.ownership.tenant_id)
+    await provider.forget(installation_id, first.origin.tenant_id)
 
 
 async def test_anonymous_volumes_go_with_the_container(
-    provider: DockerCompute, owner: str, web_image: str, docker_engine: docker.DockerClient
+    provider: DockerCompute, installation_id: str, web_image: str, docker_engine: docker.DockerClient
 ) -> None:
     """An image's own VOLUME makes one."""
     container = docker_engine.containers.create(web_image, ["/entry"])
@@ -403,7 +415,7 @@ async def test_anonymous_volumes_go_with_the_container(
     container.remove()
     try:
         before = {volume.name for volume in docker_engine.volumes.list()}
-        resource = await provider.apply(desire(owner, web("landlord-test-volume:1")), OPEN)
+        resource = await provider.apply(desire(installation_id, web("landlord-test-volume:1")), OPEN)
         assert len({volume.name for volume in docker_engine.volumes.list()} - before) == 1
         await provider.destroy(resource.id)
         assert {volume.name for volume in docker_engine.volumes.list()} == before
@@ -414,7 +426,7 @@ async def test_anonymous_volumes_go_with_the_container(
 async def test_an_engine_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
     provider = DockerCompute()
-    with pytest.raises(EngineUnavailable, match="Docker Engine does not answer"):
+    with pytest.raises(Unavailable, match="Docker Engine does not answer"):
         await provider.list_owned("test-nobody")
     health = await provider.health()
     assert (health.healthy, "does not answer" in health.detail) == (False, True)

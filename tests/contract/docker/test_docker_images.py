@@ -20,7 +20,7 @@ OPEN = Gate(True)
 
 
 @pytest.fixture
-def name(registry: Registry, docker_engine: docker.DockerClient, owner: str) -> Iterator[str]:
+def name(registry: Registry, docker_engine: docker.DockerClient, installation_id: str) -> Iterator[str]:
     """Of an image that exists nowhere yet; no name of it is left on this machine."""
     repository = f"tenants/{uuid4().hex[:8]}"
     yield f"{repository}:1"
@@ -39,15 +39,17 @@ def gone(registry: Registry) -> Iterator[Any]:
     registry.start()
 
 
-async def made_of(provider: DockerCompute, owner: str, engine: docker.DockerClient, image: str, pull: str) -> str:
+async def made_of(
+    provider: DockerCompute, installation_id: str, engine: docker.DockerClient, image: str, pull: str
+) -> str:
     """The id of the image that a new tenant's container has."""
-    resource = await provider.apply(desire(owner, {"image": image, "pull": pull}), OPEN)
+    resource = await provider.apply(desire(installation_id, {"image": image, "pull": pull}), OPEN)
     return str(engine.api.inspect_container(resource.id)["Image"])
 
 
 async def test_missing_pulls_what_is_not_here_and_asks_nobody_for_what_is(
     provider: DockerCompute,
-    owner: str,
+    installation_id: str,
     registry: Registry,
     name: str,
     gone: Any,
@@ -57,14 +59,14 @@ async def test_missing_pulls_what_is_not_here_and_asks_nobody_for_what_is(
     image = registry.push(docker_engine, web_image, name)
     assert docker_engine.images.list(image) == []
     web = docker_engine.images.get(web_image).id
-    assert await made_of(provider, owner, docker_engine, image, "missing") == web
+    assert await made_of(provider, installation_id, docker_engine, image, "missing") == web
     gone()
-    assert await made_of(provider, owner, docker_engine, image, "missing") == web
+    assert await made_of(provider, installation_id, docker_engine, image, "missing") == web
 
 
 async def test_always_takes_what_the_registry_has_now_and_never_what_is_here(
     provider: DockerCompute,
-    owner: str,
+    installation_id: str,
     registry: Registry,
     name: str,
     gone: Any,
@@ -75,19 +77,19 @@ async def test_always_takes_what_the_registry_has_now_and_never_what_is_here(
     image = registry.push(docker_engine, healthcheck_image, name)
     here, there = docker_engine.images.get(web_image), docker_engine.images.get(healthcheck_image)
     here.tag(*image.rsplit(":", 1))
-    assert await made_of(provider, owner, docker_engine, image, "never") == here.id
-    assert await made_of(provider, owner, docker_engine, image, "missing") == here.id
-    assert await made_of(provider, owner, docker_engine, image, "always") == there.id
+    assert await made_of(provider, installation_id, docker_engine, image, "never") == here.id
+    assert await made_of(provider, installation_id, docker_engine, image, "missing") == here.id
+    assert await made_of(provider, installation_id, docker_engine, image, "always") == there.id
     gone()
-    assert await made_of(provider, owner, docker_engine, image, "never") == there.id
+    assert await made_of(provider, installation_id, docker_engine, image, "never") == there.id
     with pytest.raises(NotAvailableYet, match=f"image {image} cannot be pulled, and the pull policy is always") as away:
-        await provider.apply(desire(owner, {"image": image, "pull": "always"}), OPEN)
+        await provider.apply(desire(installation_id, {"image": image, "pull": "always"}), OPEN)
     assert away.value.fields["image"] == image
 
 
 async def test_an_image_can_be_named_by_its_digest(
     provider: DockerCompute,
-    owner: str,
+    installation_id: str,
     registry: Registry,
     name: str,
     docker_engine: docker.DockerClient,
@@ -98,24 +100,24 @@ async def test_an_image_can_be_named_by_its_digest(
     exact = f"{image.rsplit(':', 1)[0]}@{digest}"
     web = docker_engine.images.get(web_image).id
     for pull in ("missing", "always", "never"):
-        assert await made_of(provider, owner, docker_engine, exact, pull) == web
+        assert await made_of(provider, installation_id, docker_engine, exact, pull) == web
 
 
 async def test_what_the_registry_lacks_is_named_and_may_come(
     provider: DockerCompute,
-    owner: str,
+    installation_id: str,
     registry: Registry,
     name: str,
     docker_engine: docker.DockerClient,
     web_image: str,
 ) -> None:
-    desired = desire(owner, {"image": f"{registry.address}/{name}"})
+    desired = desire(installation_id, {"image": f"{registry.address}/{name}"})
     with pytest.raises(
         NotAvailableYet, match=f"image {registry.address}/{name} is not on this machine and cannot"
     ) as lacking:
         await provider.apply(desired, OPEN)
     assert lacking.value.fields["code"] == 404
-    assert await provider.list_owned(owner) == []
+    assert await provider.list_owned(installation_id) == []
     registry.push(docker_engine, web_image, name)
     resource = await provider.apply(desired, OPEN)
-    assert [found.id for found in await provider.list_owned(owner)] == [resource.id]
+    assert [found.id for found in await provider.list_owned(installation_id)] == [resource.id]

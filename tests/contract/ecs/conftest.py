@@ -83,10 +83,10 @@ async def another(ecs: AwsFront) -> AsyncIterator[EcsCompute]:
 
 
 @pytest_asyncio.fixture
-async def owner(provider: EcsCompute, ecs: AwsFront) -> AsyncIterator[str]:
-    owner = f"test-{uuid4()}"
-    yield owner
+async def installation_id(provider: EcsCompute, ecs: AwsFront) -> AsyncIterator[str]:
+    installation_id = f"test-{uuid4()}"
+    yield installation_id
     ecs.rules.clear()
-    for resource in await provider.list_owned(owner):
+    for resource in await provider.list_owned(installation_id):
         await provider.destroy(resource.id)
-        await provider.forget(owner, resource.ownership.tenant_id)
+        await provider.forget(installation_id, resource.origin.tenant_id)

@@ -23,11 +23,11 @@ from tests.contract.ecs.bench import CLUSTER, ROLE, client_as, web
 
 class TestEcsConforms(ComputeConformance, NoExecProbesConformance, BelongingsConformance):
     @pytest_asyncio.fixture
-    async def owner(self, provider: EcsCompute) -> AsyncIterator[str]:
+    async def installation_id(self, provider: EcsCompute) -> AsyncIterator[str]:
         """Without `forget` for each of many tenants, which all walk the account's definitions: see the tests below."""
-        owner = f"test-{uuid4()}"
-        yield owner
-        left = await provider.list_owned(owner)
+        installation_id = f"test-{uuid4()}"
+        yield installation_id
+        left = await provider.list_owned(installation_id)
         await asyncio.gather(*(provider.destroy(resource.id) for resource in left))
 
     @pytest_asyncio.fixture
@@ -90,8 +90,8 @@ class TestEcsConforms(ComputeConformance, NoExecProbesConformance, BelongingsCon
     def belongings(self, aws_environment: AwsEmulator) -> Iterator[Belongings]:
         ssm = aws_environment.client("ssm")
 
-        async def of(owner: str, tenant_id: UUID) -> Sequence[str]:
-            found = ssm.get_parameters_by_path(Path=f"/landlord/{owner}/{tenant_id}")["Parameters"]
+        async def of(installation_id: str, tenant_id: UUID) -> Sequence[str]:
+            found = ssm.get_parameters_by_path(Path=f"/landlord/{installation_id}/{tenant_id}")["Parameters"]
             return [parameter["Name"] for parameter in found]
 
         yield of

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.errors import EngineUnavailable, InvalidConfig, NotAvailableYet, Retryable, Terminal, Throttled
+from controlplane.errors import InvalidConfig, NotAvailableYet, Retryable, Terminal, Throttled, Unavailable
 from providers.aws import clients
 from providers.compute.ecs.provider import EcsCompute
 from providers.conformance.compute_bench import SECRET, desire
@@ -45,14 +45,14 @@ async def test_calls_are_few_bounded_and_slow_down_by_themselves(provider: EcsCo
             "subnets can not be",
         ),
         ("RegisterTaskDefinition", "LimitExceededException", "Too many", NotAvailableYet, "have it raised: Too many"),
-        ("RegisterTaskDefinition", "ServerException", "oops", EngineUnavailable, "cannot answer now"),
+        ("RegisterTaskDefinition", "ServerException", "oops", Unavailable, "cannot answer now"),
         ("DescribeServices", "UnrecognizedClientException", f"token {SECRET}", NotAvailableYet, "renew them"),
         ("DescribeServices", "SomethingNew", "never heard of", Retryable, "refused DescribeServices: never heard of"),
     ],
 )
 async def test_refusals_are_typed_and_name_what_is_to_be_done(
     provider: EcsCompute,
-    owner: str,
+    installation_id: str,
     ecs: AwsFront,
     operation: str,
     code: str,
@@ -62,35 +62,35 @@ async def test_refusals_are_typed_and_name_what_is_to_be_done(
 ) -> None:
     ecs.refuse(operation, code, message, 500 if code == "ServerException" else 400)
     with pytest.raises(kind, match=told) as refused:
-        await provider.apply(desire(owner, web()), OPEN)
+        await provider.apply(desire(installation_id, web()), OPEN)
     assert isinstance(refused.value, Retryable | Terminal)
     assert refused.value.fields["code"] == code
     assert SECRET not in str(refused.value)
 
 
 async def test_a_refusal_that_quotes_the_environment_is_redacted(
-    provider: EcsCompute, owner: str, ecs: AwsFront
+    provider: EcsCompute, installation_id: str, ecs: AwsFront
 ) -> None:
     ecs.refuse("RegisterTaskDefinition", "ClientException", f"{SECRET} is too long")
     with pytest.raises(InvalidConfig, match=r"\*\*\* is too long"):
-        await provider.apply(desire(owner, web(task_definition=definition(TOKEN=SECRET))), OPEN)
+        await provider.apply(desire(installation_id, web(task_definition=definition(TOKEN=SECRET))), OPEN)
 
 
 async def test_a_refusal_that_quotes_a_secret_by_reference_is_redacted_wherever_it_stands(
-    ecs: AwsFront, owner: str, client: Any, tmp_path: Path
+    ecs: AwsFront, installation_id: str, client: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text(f"{SECRET}\n")
     provider = EcsCompute(endpoint_url=ecs.url, secrets=Secrets(tmp_path))
     container = {"name": "web", "image": "web:1", "memory": 64, "command": ["serve", {"secret": "file:token"}]}
-    desired = desire(owner, web(task_definition={"containerDefinitions": [container]}))
+    desired = desire(installation_id, web(task_definition={"containerDefinitions": [container]}))
     ecs.refuse("CreateService", "InvalidParameterException", f"command serve {SECRET} is too long")
     with pytest.raises(InvalidConfig, match=r"command serve \*\*\* is too long") as refused:
         await provider.apply(desired, OPEN)
     assert SECRET not in repr(refused.value.fields)
-    (registered,) = active_definitions(client, desired.ownership.name)
+    (registered,) = active_definitions(client, desired.origin.name)
     described = client.describe_task_definition(taskDefinition=registered)["taskDefinition"]
     assert described["containerDefinitions"][0]["command"] == ["serve", SECRET], "the task has it"
-    await provider.forget(owner, desired.ownership.tenant_id)
+    await provider.forget(installation_id, desired.origin.tenant_id)
     await provider.close()
 
 
@@ -98,7 +98,7 @@ async def test_nobody_answers(aws_environment: AwsEmulator) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         provider = EcsCompute(endpoint_url=f"http://127.0.0.1:{silent.getsockname()[1]}")
-        with pytest.raises(EngineUnavailable, match=r"AWS does not answer: .*http://127\.0\.0\.1"):
+        with pytest.raises(Unavailable, match=r"AWS does not answer: .*http://127\.0\.0\.1"):
             await provider.identity()
         health = await provider.health()
         await provider.close()

@@ -16,18 +16,18 @@ from tests.contract.ecs.bench import CLUSTER, ELSEWHERE, OPEN, ROLE, active_defi
 
 
 async def test_a_role_leads_to_another_account_and_is_found_there_again(
-    provider: EcsCompute, another: EcsCompute, owner: str, aws_environment: AwsEmulator
+    provider: EcsCompute, another: EcsCompute, installation_id: str, aws_environment: AwsEmulator
 ) -> None:
     away = client_as(aws_environment, ROLE)
     away.create_cluster(clusterName=CLUSTER)
-    desired = desire(owner, web(assume_role_arn=ROLE))
+    desired = desire(installation_id, web(assume_role_arn=ROLE))
     made = await provider.apply(desired, OPEN)
     assert made.id == f"arn:aws:ecs:{REGION}:{ELSEWHERE}:service/{CLUSTER}/{made.name} as {ROLE}"
     (service,) = away.describe_services(cluster=CLUSTER, services=[made.name])["services"]
     assert service["desiredCount"] == 2
-    assert [found.id for found in await another.list_owned(owner)] == [made.id]
-    assert [found.id for found in await another.list_owned(owner, desired.ownership.tenant_id)] == [made.id]
-    observed = await another.observe(desired.ownership)
+    assert [found.id for found in await another.list_owned(installation_id)] == [made.id]
+    assert [found.id for found in await another.list_owned(installation_id, desired.origin.tenant_id)] == [made.id]
+    observed = await another.observe(desired.origin)
     assert observed is not None
     assert observed.id == made.id
     await another.stop(made.id)
@@ -35,9 +35,9 @@ async def test_a_role_leads_to_another_account_and_is_found_there_again(
     await another.destroy(made.id)
     assert await provider.inspect(made.id) is None
     ssm = aws_environment.client("ssm")
-    path = f"/landlord/{owner}/{desired.ownership.tenant_id}"
+    path = f"/landlord/{installation_id}/{desired.origin.tenant_id}"
     assert [p["Value"] for p in ssm.get_parameters_by_path(Path=path)["Parameters"]] == [ROLE]
-    await another.forget(owner, desired.ownership.tenant_id)
+    await another.forget(installation_id, desired.origin.tenant_id)
     assert ssm.get_parameters_by_path(Path=path)["Parameters"] == []
     assert active_definitions(away, made.name) == []
     ssm.close()
@@ -45,11 +45,15 @@ async def test_a_role_leads_to_another_account_and_is_found_there_again(
 
 
 async def test_a_role_is_assumed_once_and_again_before_it_expires(
-    provider: EcsCompute, owner: str, ecs: AwsFront, aws_environment: AwsEmulator, monkeypatch: pytest.MonkeyPatch
+    provider: EcsCompute,
+    installation_id: str,
+    ecs: AwsFront,
+    aws_environment: AwsEmulator,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     away = client_as(aws_environment, ROLE)
     away.create_cluster(clusterName=CLUSTER)
-    resource = await provider.apply(desire(owner, web(assume_role_arn=ROLE)), OPEN)
+    resource = await provider.apply(desire(installation_id, web(assume_role_arn=ROLE)), OPEN)
     await provider.inspect(resource.id)
     assert ecs.calls["AssumeRole"] == 1
     monkeypatch.setattr(ecs_aws, "RENEW", timedelta(hours=13))
@@ -61,19 +65,21 @@ async def test_a_role_is_assumed_once_and_again_before_it_expires(
     away.close()
 
 
-async def test_a_role_that_may_not_be_assumed_is_named(provider: EcsCompute, owner: str, ecs: AwsFront) -> None:
-    denied = desire(owner, web(assume_role_arn=ROLE))
+async def test_a_role_that_may_not_be_assumed_is_named(
+    provider: EcsCompute, installation_id: str, ecs: AwsFront
+) -> None:
+    denied = desire(installation_id, web(assume_role_arn=ROLE))
 
     ecs.refuse("AssumeRole", "AccessDenied", f"User is not authorized to perform: sts:AssumeRole on {ROLE}", 403)
     with pytest.raises(NotAvailableYet, match=f"does not allow sts:AssumeRole.*{ROLE}"):
         await provider.apply(denied, OPEN)
     del ecs.rules["AssumeRole"]
-    await provider.forget(owner, denied.ownership.tenant_id)
+    await provider.forget(installation_id, denied.origin.tenant_id)
 
 
 async def test_no_credential_is_in_an_id_a_row_an_error_or_a_log(
     provider: EcsCompute,
-    owner: str,
+    installation_id: str,
     ecs: AwsFront,
     aws_environment: AwsEmulator,
     caplog: pytest.LogCaptureFixture,
@@ -92,16 +98,16 @@ async def test_no_credential_is_in_an_id_a_row_an_error_or_a_log(
     away = client_as(aws_environment, ROLE)
     away.create_cluster(clusterName=CLUSTER)
     away.close()
-    desired = desire(owner, web(assume_role_arn=ROLE))
+    desired = desire(installation_id, web(assume_role_arn=ROLE))
     with caplog.at_level(logging.INFO):
         made = await provider.apply(desired, OPEN)
-        seen = [made, await provider.list_owned(owner), await provider.identity(), await provider.health()]
+        seen = [made, await provider.list_owned(installation_id), await provider.identity(), await provider.health()]
         ecs.refuse("UpdateService", "UnrecognizedClientException", f"The security token {given[2]} is invalid")
         with pytest.raises(NotAvailableYet) as refused:
             await provider.stop(made.id)
         del ecs.rules["UpdateService"]
         await provider.destroy(made.id)
-        await provider.forget(owner, desired.ownership.tenant_id)
+        await provider.forget(installation_id, desired.origin.tenant_id)
     told = repr((seen, str(refused.value), refused.value.fields, caplog.text))
     secrets = [*given, aws_environment.environment["AWS_SECRET_ACCESS_KEY"]]
     assert len(secrets) == 4

@@ -48,22 +48,28 @@ def rollout(**changes: Any) -> Any:
     ],
 )
 async def test_a_rollout_that_is_not_done_is_not_healthy(
-    provider: EcsCompute, owner: str, ecs: AwsFront, edit: Any, state: ResourceState, verdict: str, detail: str
+    provider: EcsCompute,
+    installation_id: str,
+    ecs: AwsFront,
+    edit: Any,
+    state: ResourceState,
+    verdict: str,
+    detail: str,
 ) -> None:
-    desired = desire(owner, web())
+    desired = desire(installation_id, web())
     await provider.apply(desired, OPEN)
     ecs.change("DescribeServices", edit)
-    observed = await provider.observe(desired.ownership)
+    observed = await provider.observe(desired.origin)
     assert observed is not None
     assert (observed.state, observed.platform_health, observed.detail) == (state, verdict, detail)
-    (listed,) = await provider.list_owned(owner)
+    (listed,) = await provider.list_owned(installation_id)
     assert (listed.state, listed.platform_health) == (state, verdict)
 
 
 async def test_why_tasks_stopped_is_told_without_secrets(
-    provider: EcsCompute, owner: str, ecs: AwsFront, client: Any
+    provider: EcsCompute, installation_id: str, ecs: AwsFront, client: Any
 ) -> None:
-    resource = await provider.apply(desire(owner, web(task_definition=definition(TOKEN=SECRET))), OPEN)
+    resource = await provider.apply(desire(installation_id, web(task_definition=definition(TOKEN=SECRET))), OPEN)
     (service,) = client.describe_services(cluster=CLUSTER, services=[resource.name])["services"]
     for number, started_by in enumerate((service["deployments"][0]["id"], "somebody-else")):
         (task,) = client.run_task(
@@ -77,9 +83,9 @@ async def test_why_tasks_stopped_is_told_without_secrets(
 
 
 async def test_a_rollout_that_failed_is_tried_again_by_start_and_one_at_work_is_let_be(
-    provider: EcsCompute, owner: str, ecs: AwsFront
+    provider: EcsCompute, installation_id: str, ecs: AwsFront
 ) -> None:
-    resource = await provider.apply(desire(owner, web()), OPEN)
+    resource = await provider.apply(desire(installation_id, web()), OPEN)
     updates = ecs.calls["UpdateService"]
     await provider.start(resource.id)
     assert ecs.calls["UpdateService"] == updates
@@ -89,10 +95,10 @@ async def test_a_rollout_that_failed_is_tried_again_by_start_and_one_at_work_is_
 
 
 async def test_a_name_that_is_still_draining_can_be_taken_later(
-    provider: EcsCompute, owner: str, ecs: AwsFront
+    provider: EcsCompute, installation_id: str, ecs: AwsFront
 ) -> None:
     """Nobody sees it before the create, which ECS then refuses."""
-    desired = desire(owner, web())
+    desired = desire(installation_id, web())
     first = await provider.apply(desired, OPEN)
 
     def draining(answer: dict[str, Any]) -> None:
@@ -113,9 +119,11 @@ async def test_a_name_that_is_still_draining_can_be_taken_later(
 
 
 @pytest.mark.parametrize("kind", ["runningCount", "pendingCount"])
-async def test_a_service_is_not_gone_before_its_tasks_are(ecs: AwsFront, owner: str, client: Any, kind: str) -> None:
+async def test_a_service_is_not_gone_before_its_tasks_are(
+    ecs: AwsFront, installation_id: str, client: Any, kind: str
+) -> None:
     impatient = EcsCompute(endpoint_url=ecs.url, drain_seconds=0)
-    resource = await impatient.apply(desire(owner, web()), OPEN)
+    resource = await impatient.apply(desire(installation_id, web()), OPEN)
 
     def still_one(answer: dict[str, Any]) -> None:
         answer["service"][kind] = 1
@@ -132,9 +140,11 @@ async def test_a_service_is_not_gone_before_its_tasks_are(ecs: AwsFront, owner: 
     await impatient.close()
 
 
-async def test_destroy_waits_for_tasks_and_for_the_service(provider: EcsCompute, owner: str, ecs: AwsFront) -> None:
+async def test_destroy_waits_for_tasks_and_for_the_service(
+    provider: EcsCompute, installation_id: str, ecs: AwsFront
+) -> None:
     """It looks again until ECS says so: first its tasks end, then the service, which drains in between."""
-    resource = await provider.apply(desire(owner, web()), OPEN)
+    resource = await provider.apply(desire(installation_id, web()), OPEN)
 
     def still_one(answer: dict[str, Any]) -> None:
         answer["service"]["runningCount"] = 1

@@ -18,17 +18,17 @@ from tests.contract.ecs.bench import CLUSTER, OPEN, active_definitions, definiti
 
 
 async def test_a_service_bears_our_tags_and_runs_what_was_asked_for(
-    provider: EcsCompute, owner: str, client: Any
+    provider: EcsCompute, installation_id: str, client: Any
 ) -> None:
-    resource = await provider.apply(desire(owner, web(launch_type="EC2")), OPEN)
-    name = resource.ownership.name
+    resource = await provider.apply(desire(installation_id, web(launch_type="EC2")), OPEN)
+    name = resource.origin.name
     assert resource.id == f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/{CLUSTER}/{name}"
     (service,) = client.describe_services(cluster=CLUSTER, services=[name], include=["TAGS"])["services"]
     assert (service["desiredCount"], service["launchType"], service["propagateTags"]) == (2, "EC2", "SERVICE")
-    assert resource.ownership.labels().items() <= {tag["key"]: tag["value"] for tag in service["tags"]}.items()
+    assert resource.origin.labels().items() <= {tag["key"]: tag["value"] for tag in service["tags"]}.items()
     assert active_definitions(client, name) == [service["taskDefinition"]]
     described = client.describe_task_definition(taskDefinition=service["taskDefinition"], include=["TAGS"])
-    assert {tag["key"]: tag["value"] for tag in described["tags"]} == resource.ownership.labels()
+    assert {tag["key"]: tag["value"] for tag in described["tags"]} == resource.origin.labels()
     prober = HealthProber()
     result = await prober.probe(await inspected(provider, resource), HealthSpec())
     await prober.close()
@@ -36,10 +36,10 @@ async def test_a_service_bears_our_tags_and_runs_what_was_asked_for(
 
 
 async def test_no_task_runs_before_the_gate_was_asked_again(
-    provider: EcsCompute, owner: str, client: Any, ecs: AwsFront
+    provider: EcsCompute, installation_id: str, client: Any, ecs: AwsFront
 ) -> None:
     with pytest.raises(NotCurrent) as refused:
-        await provider.apply(desire(owner, web()), Gate(True, False))
+        await provider.apply(desire(installation_id, web()), Gate(True, False))
     (service,) = client.describe_services(cluster=CLUSTER, services=[refused.value.made])["services"]
     assert service["desiredCount"] == 0
     assert ecs.calls.get("UpdateService", 0) == 0
@@ -49,12 +49,12 @@ async def test_no_task_runs_before_the_gate_was_asked_again(
 
 
 async def test_its_own_definitions_go_with_it_and_those_of_others_stay(
-    provider: EcsCompute, another: EcsCompute, owner: str, client: Any
+    provider: EcsCompute, another: EcsCompute, installation_id: str, client: Any
 ) -> None:
     family = f"shared-{uuid4().hex[:8]}"
     shared = client.register_task_definition(family=family, **definition())["taskDefinition"]["taskDefinitionArn"]
-    named = await provider.apply(desire(owner, web(task_definition=shared)), OPEN)
-    desired = desire(owner, web())
+    named = await provider.apply(desire(installation_id, web(task_definition=shared)), OPEN)
+    desired = desire(installation_id, web())
     inline, _ = await asyncio.gather(provider.apply(desired, OPEN), another.apply(desired, OPEN))
     stranger = client.register_task_definition(family=inline.name, **definition())["taskDefinition"]
     await provider.destroy(named.id)
@@ -65,40 +65,40 @@ async def test_its_own_definitions_go_with_it_and_those_of_others_stay(
 
 
 async def test_a_definition_whose_service_was_never_made_goes_with_the_tenant(
-    provider: EcsCompute, owner: str, client: Any
+    provider: EcsCompute, installation_id: str, client: Any
 ) -> None:
-    desired = desire(owner, web(cluster="no-such-cluster"))
+    desired = desire(installation_id, web(cluster="no-such-cluster"))
     with pytest.raises(NotAvailableYet, match="no such ECS cluster") as refused:
         await provider.apply(desired, OPEN)
     assert refused.value.fields["code"] == "ClusterNotFoundException"
-    assert len(active_definitions(client, desired.ownership.name)) == 1
+    assert len(active_definitions(client, desired.origin.name)) == 1
     assert isinstance(provider, KeepsBelongings)
-    await provider.forget(owner, uuid4())
-    assert len(active_definitions(client, desired.ownership.name)) == 1
-    await provider.forget(owner, desired.ownership.tenant_id)
-    await provider.forget(owner, desired.ownership.tenant_id)
-    assert active_definitions(client, desired.ownership.name) == []
+    await provider.forget(installation_id, uuid4())
+    assert len(active_definitions(client, desired.origin.name)) == 1
+    await provider.forget(installation_id, desired.origin.tenant_id)
+    await provider.forget(installation_id, desired.origin.tenant_id)
+    assert active_definitions(client, desired.origin.name) == []
 
 
 async def test_services_are_found_in_every_cluster_by_who_knows_no_config(
-    provider: EcsCompute, another: EcsCompute, owner: str, client: Any
+    provider: EcsCompute, another: EcsCompute, installation_id: str, client: Any
 ) -> None:
     other = f"other-{uuid4().hex[:8]}"
     client.create_cluster(clusterName=other)
-    desired = [desire(owner, web(cluster=cluster)) for cluster in (CLUSTER, other)]
+    desired = [desire(installation_id, web(cluster=cluster)) for cluster in (CLUSTER, other)]
     made = [await provider.apply(one, OPEN) for one in desired]
-    assert sorted(found.id for found in await another.list_owned(owner)) == sorted(one.id for one in made)
-    observed = await another.observe(desired[1].ownership)
+    assert sorted(found.id for found in await another.list_owned(installation_id)) == sorted(one.id for one in made)
+    observed = await another.observe(desired[1].origin)
     assert observed is not None
     assert observed.id == made[1].id
     await another.destroy(made[1].id)
     client.delete_cluster(cluster=other)
-    assert [found.id for found in await another.list_owned(owner)] == [made[0].id]
-    assert await provider.observe(desired[1].ownership) is None
+    assert [found.id for found in await another.list_owned(installation_id)] == [made[0].id]
+    assert await provider.observe(desired[1].origin) is None
 
 
 async def test_a_create_whose_answer_is_lost_makes_one_service(
-    provider: EcsCompute, owner: str, ecs: AwsFront, client: Any
+    provider: EcsCompute, installation_id: str, ecs: AwsFront, client: Any
 ) -> None:
     """ExecuteAndTimeout: the SDK sends the request again, with the token by which ECS knows it."""
     create, lost = ecs.rules["CreateService"], threading.Event()
@@ -112,19 +112,17 @@ async def test_a_create_whose_answer_is_lost_makes_one_service(
 
     ecs.rules["CreateService"] = lose_the_first
     with pytest.raises(NotCurrent) as refused:
-        await provider.apply(desire(owner, web()), Gate(True, False))
-    (left,) = await provider.list_owned(owner)
+        await provider.apply(desire(installation_id, web()), Gate(True, False))
+    (left,) = await provider.list_owned(installation_id)
     assert refused.value.made == left.id
     assert ecs.calls["CreateService"] == 2
     assert len(active_definitions(client, left.name)) == 1
 
 
-async def test_a_stranger_under_the_name_is_a_conflict(provider: EcsCompute, owner: str, client: Any) -> None:
-    desired = desire(owner, web())
+async def test_a_stranger_under_the_name_is_a_conflict(provider: EcsCompute, installation_id: str, client: Any) -> None:
+    desired = desire(installation_id, web())
     client.register_task_definition(family="stranger", **definition())
-    client.create_service(
-        cluster=CLUSTER, serviceName=desired.ownership.name, taskDefinition="stranger", desiredCount=0
-    )
+    client.create_service(cluster=CLUSTER, serviceName=desired.origin.name, taskDefinition="stranger", desiredCount=0)
     with pytest.raises(NameConflict, match="belongs to somebody else"):
         await provider.apply(desired, OPEN)
-    client.delete_service(cluster=CLUSTER, service=desired.ownership.name, force=True)
+    client.delete_service(cluster=CLUSTER, service=desired.origin.name, force=True)

@@ -52,19 +52,19 @@ class TestProcessConforms(ComputeConformance, LogsConformance, NoExecProbesConfo
         """It is done, and the disk or the lock says that it took too long."""
 
         def lose(effect: Effect) -> None:
-            owner, call = {
+            installation_id, call = {
                 "create": (ProcessDirectory, "create"),
                 "start": (process_module, "_launch"),
                 "destroy": (ProcessDirectory, "remove"),
             }[effect]
-            real = getattr(owner, call)
+            real = getattr(installation_id, call)
 
             def done_in_vain(*args: Any) -> None:
-                monkeypatch.setattr(owner, call, real)
+                monkeypatch.setattr(installation_id, call, real)
                 real(*args)
                 raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
 
-            monkeypatch.setattr(owner, call, done_in_vain)
+            monkeypatch.setattr(installation_id, call, done_in_vain)
 
         return lose
 
@@ -102,7 +102,7 @@ async def test_what_cannot_be_started_is_named(provider: ProcessCompute, config:
     for _ in range(2):
         with pytest.raises(InvalidConfig, match=text):
             await provider.apply(desired, OPEN)
-    seen = await provider.observe(desired.ownership)
+    seen = await provider.observe(desired.origin)
     assert seen is not None
     assert seen.detail.startswith(text)
 

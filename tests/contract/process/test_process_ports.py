@@ -55,7 +55,7 @@ async def test_a_port_that_another_home_is_about_to_use_is_let_be(
     """Its command does not listen yet, so that the port looks free."""
     with pytest.raises(NotCurrent):
         await provider.apply(desired := desire(OWNER, WEB), Gate(True, False))
-    state = read_json(str(root / desired.ownership.name / "state.json"))
+    state = read_json(str(root / desired.origin.name / "state.json"))
     assert state is not None
     of_another_home = hold_port(state["port"])
     assert of_another_home is not None
@@ -89,7 +89,7 @@ async def test_what_two_versions_would_fight_over_has_them_run_one_after_the_oth
     }[what]
     assert provider.exclusive(config, config)
     older = desire(OWNER, config)
-    newer = desire(OWNER, config, tenant_id=older.ownership.tenant_id, generation=2)
+    newer = desire(OWNER, config, tenant_id=older.origin.tenant_id, generation=2)
     first = await provider.apply(older, OPEN)
     await written(provider, first, "mine")
     second = await provider.apply(newer, OPEN)

@@ -145,11 +145,11 @@ async def test_a_recycled_pid_is_not_adopted_and_not_signalled(
 
 async def test_half_a_directory_is_healed(provider: ProcessCompute, root: Path) -> None:
     desired = desire(OWNER, WEB)
-    path = root / desired.ownership.name
+    path = root / desired.origin.name
     path.mkdir(parents=True)
     (path / "state.json").write_text('{"id": "half')
     (root / ".new-of-the-killed").mkdir()
-    assert await provider.observe(desired.ownership) is None
+    assert await provider.observe(desired.origin) is None
     assert await provider.list_owned(OWNER) == []
     resource = await provider.apply(desired, OPEN)
     assert resource.state is ResourceState.RUNNING
@@ -161,9 +161,9 @@ async def test_a_creator_killed_before_the_start(provider: ProcessCompute, root:
     """Its directory is whole and nothing runs: the next apply starts it under the same id."""
     desired = desire(OWNER, WEB)
     made = ProcessDirectory(root, None, Secrets(root)).create(
-        desired.ownership, ProcessCompute.config_model.model_validate(WEB)
+        desired.origin, ProcessCompute.config_model.model_validate(WEB)
     )
-    left = await provider.observe(desired.ownership)
+    left = await provider.observe(desired.origin)
     assert left is not None
     assert (left.id, left.state) == (made, ResourceState.CREATED)
     resource = await provider.apply(desired, OPEN)

@@ -1,4 +1,4 @@
-"""Freezes of a provider, or of all."""
+"""Pauses of a provider, or of all."""
 
 from collections.abc import Sequence
 

@@ -11,7 +11,7 @@ LOCK_TIMEOUT_MS = 10_000
 STATEMENT_TIMEOUT_MS = 30_000
 
 
-def create_engine(database_url: str, *, pool: int, overflow: int = 0, application: str = "landlord") -> AsyncEngine:
+def open_database(database_url: str, *, pool: int, overflow: int = 0, application: str = "landlord") -> AsyncEngine:
     """`pool` connections kept, `overflow` more at need. No statement or lock waits for ever.
 
     Raises SettingsError where the URL is not a Postgres one."""
@@ -39,9 +39,9 @@ def create_engine(database_url: str, *, pool: int, overflow: int = 0, applicatio
 
 
 @asynccontextmanager
-async def single(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def single(database: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection on which each statement is by itself, without the round trips of BEGIN and COMMIT: for reads, since
     statements of one transaction would see no more of the same moment at READ COMMITTED, and for a write that is one
     guarded statement."""
-    async with engine.connect() as connection:
+    async with database.connect() as connection:
         yield await connection.execution_options(isolation_level="AUTOCOMMIT")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from actors.naming import SUPERVISOR
@@ -17,10 +17,10 @@ from actors.supervisor.breaker import Breaker
 from actors.supervisor.orphans import Orphans
 from actors.supervisor.queue import Priority
 from controlplane.errors import LandlordError, told
-from controlplane.model import TriggerSource
+from controlplane.model import Endpoint, EventType, TriggerSource
 from controlplane.persistence import bootstrap, events, fleet, idempotency, pauses
 from controlplane.persistence.fleet import TenantKey
-from controlplane.persistence.resting import Serving, by_execution, resting
+from controlplane.persistence.resting import Drift, Serving, by_execution, resting
 from controlplane.persistence.transaction import transaction
 from controlplane.ports import ComputeProvider, KeepsBelongings, ListsBelongings, Resource
 
@@ -38,6 +38,18 @@ DESTROY_SECONDS = 15.0
 """For one leftover to go. What takes longer (a service that drains) goes on by itself, and is looked at again."""
 
 
+Kind = Drift | tuple[Endpoint, ...] | Literal["unhealthy"]
+"""What is not as it should be: a drift, the endpoints that it moved to, or a probe's verdict."""
+
+
+class Nomination(NamedTuple):
+    """For what a tenant at rest was woken."""
+
+    execution_id: str
+    epoch: int
+    kind: Kind
+
+
 @dataclass(slots=True)
 class Sweep:
     """What one supervisor keeps between sweeps. `live`: names of the tenants whose actors live in this cluster."""
@@ -49,7 +61,7 @@ class Sweep:
     resting: dict[str, tuple[Serving, Resource]] = field(default_factory=dict)
     """Serving execution → what the last sweep listed for it, for the probes."""
     orphans: Orphans = field(init=False)
-    _nominated: dict[TenantKey, str] = field(default_factory=dict)
+    _nominated: dict[TenantKey, Nomination] = field(default_factory=dict)
     _probed: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -139,17 +151,17 @@ class Sweep:
     async def _judge_orphans(self, name: str, provider: ComputeProvider, found: Collection[Resource]) -> int:
         """Each is told to the trail once, and removed once its grace is over and a re-check still knows no row."""
         fresh, overdue = self.orphans.seen(name, found)
-        await self._tell("orphan.found", name, fresh)
+        await self._tell(EventType.ORPHAN_FOUND, name, fresh)
         if overdue and await self._is_paused(name):
             return 0
         still = await fleet.facts(self.runtime.database, {resource.origin.execution_id for resource in overdue})
         unwanted = [resource for resource in overdue if resource.origin.execution_id not in still]
         went = await self._all(self._destroy(provider, resource) for resource in unwanted)
         gone = [resource for resource, is_gone in zip(unwanted, went, strict=False) if is_gone]
-        await self._tell("orphan.removed", name, gone)
+        await self._tell(EventType.ORPHAN_REMOVED, name, gone)
         return len(gone)
 
-    async def _tell(self, type: str, provider: str, resources: Collection[Resource]) -> None:
+    async def _tell(self, type: EventType, provider: str, resources: Collection[Resource]) -> None:
         if not resources:
             return
         async with transaction(self.runtime.database, actor=SUPERVISOR, source=TriggerSource.SUPERVISOR) as tx:
@@ -208,13 +220,14 @@ class Sweep:
                 continue
             resource = serving.resource_among(there)
             drift = serving.drift(resource)
-            if resource is None or drift is not None:
-                self._nominate_once(serving, str(drift))
+            if drift is not None:
+                self._nominate_once(serving, drift)
                 continue
+            assert resource is not None, "one that is not there drifted"
             self.resting[serving.execution_id] = (serving, resource)
             if resource.endpoints and resource.endpoints != serving.endpoints:
-                self._nominate_once(serving, f"moved to {resource.endpoints}")
-            elif not self._nominated.get(serving.tenant, "").endswith("unhealthy"):
+                self._nominate_once(serving, resource.endpoints)
+            elif not self._is_unhealthy(serving.tenant):
                 self._nominated.pop(serving.tenant, None)
 
     async def _probe(self, serving: Serving, resource: Resource, at_once: asyncio.Semaphore) -> None:
@@ -223,14 +236,18 @@ class Sweep:
         if result.healthy is False:
             self._nominate_once(serving, "unhealthy")
         elif result.healthy:
-            if self._nominated.get(serving.tenant, "").endswith("unhealthy"):
+            if self._is_unhealthy(serving.tenant):
                 del self._nominated[serving.tenant]
             if serving.degraded:
                 self.nominate(serving.tenant, Priority.DRIFT)  # it seems well again: its actor says so
 
-    def _nominate_once(self, serving: Serving, finding: str) -> None:
+    def _is_unhealthy(self, tenant: TenantKey) -> bool:
+        known = self._nominated.get(tenant)
+        return known is not None and known.kind == "unhealthy"
+
+    def _nominate_once(self, serving: Serving, kind: Kind) -> None:
         """An unchanged finding wakes a tenant once; after an execution it is a new one."""
-        finding = f"{serving.execution_id}:{serving.epoch}:{finding}"
-        if self._nominated.get(serving.tenant) != finding:
-            self._nominated[serving.tenant] = finding
+        nomination = Nomination(serving.execution_id, serving.epoch, kind)
+        if self._nominated.get(serving.tenant) != nomination:
+            self._nominated[serving.tenant] = nomination
             self.nominate(serving.tenant, Priority.DRIFT)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from controlplane.errors import LandlordError, told
-from controlplane.model import Execution
+from controlplane.model import Execution, SubState
 from controlplane.ports import ExecutionStatus, WorkflowProvider
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Follower:
             else:
                 self.silence = None
                 self._news()
-                if self.status.sub_state == "unknown":
+                if self.status.sub_state is SubState.UNKNOWN:
                     return
 
     def _is_silent(self, error: Exception) -> None:

@@ -20,9 +20,9 @@ from actors.tenant.mailbox import Mailbox
 from controlplane.errors import LandlordError, LeaseLost, ProviderNotEnabled, told
 from controlplane.lifecycle import decisions
 from controlplane.lifecycle.owner_state import OwnerState, Silence
-from controlplane.lifecycle.reconcile import HEAL_BUDGET, reconcile
+from controlplane.lifecycle.reconcile import reconcile
 from controlplane.lifecycle.transitions import Cause
-from controlplane.model import Execution, ExecutionState, Observed, Status, TenantRows
+from controlplane.model import Execution, ExecutionState, Observed, Reason, Status, TenantRows
 from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.ports import ExecutionInput, RunsInOwner, WorkflowProvider
 from controlplane.steps.backoff import Backoff
@@ -164,15 +164,15 @@ class Runner:
             case decisions.RestoreServing(execution):
                 await self._chore("restore", self._restore(execution, rows.now))
             case decisions.MarkUnhealthy(message):
-                await self._mark(rows, Cause.UNHEALTHY, message, "ProbeFailed")
+                await self._mark(rows, Cause.UNHEALTHY, message, Reason.PROBE_FAILED)
             case decisions.MarkBudgetSpent(message):
-                await self._mark(rows, Cause.UNHEALTHY, message, HEAL_BUDGET)
+                await self._mark(rows, Cause.UNHEALTHY, message, Reason.HEAL_BUDGET)
             case decisions.MarkRecovered():
-                await self._mark(rows, Cause.RECOVERED, "", "")
+                await self._mark(rows, Cause.RECOVERED, "", Reason.PROBE)
             case decisions.Heal(reason):
                 await own.heal(rows.tenant.epoch, reason, default_workflow=self._runtime.settings.workflow_provider)
 
-    async def _mark(self, rows: TenantRows, cause: Cause, message: str, reason: str) -> None:
+    async def _mark(self, rows: TenantRows, cause: Cause, message: str, reason: Reason) -> None:
         observed = replace(rows.tenant.observed, healthy=cause is Cause.RECOVERED, checked_at=rows.now)
         await self._owned.observed(rows.tenant.epoch, observed, cause=cause, message=message, reason=reason)
 

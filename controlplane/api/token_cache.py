@@ -4,14 +4,12 @@ import time
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.model import Event
+from controlplane.model import Event, EventType
 from controlplane.persistence import tokens
 from controlplane.persistence.tokens import Token
 
 SECONDS = 5.0
 """A token that another replica revoked may be good here for so long, should its notice be lost."""
-REVOKED = "token.revoked"
-"""The event by which all replicas hear of it."""
 _SIZE = 1024
 
 
@@ -40,7 +38,7 @@ class TokenCache:
 
     def hear(self, event: Event) -> None:
         """Of any event: a token that was revoked, here or at another replica, is forgotten at once."""
-        if event.type == REVOKED:
+        if event.type == EventType.TOKEN_REVOKED:
             self.forget(event.data.get("token_id"))
 
     def forget(self, token_id: str | None) -> None:

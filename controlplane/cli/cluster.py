@@ -11,6 +11,7 @@ from controlplane.cli.database import ask
 from controlplane.client import Unreachable
 from controlplane.local.installation import Installation
 from controlplane.local.state import RunState
+from controlplane.model import ClusterState
 from controlplane.persistence import clusters
 from controlplane.settings import Settings
 
@@ -48,7 +49,7 @@ class Cluster:
 
     @property
     def draining(self) -> bool:
-        return self._ask(lambda database: clusters.state(database, self.id)) == clusters.DRAINING
+        return self._ask(lambda database: clusters.state(database, self.id)) is ClusterState.DRAINING
 
     def left(self, since: datetime) -> int | None:
         """How many tenants it still owns; None: its supervisor has not seen the mark of `since` yet."""

@@ -1,16 +1,15 @@
 """Conditions: beside the status word, why. Pure."""
 
 from datetime import datetime
-from typing import Literal
 
-from controlplane.model import Condition
+from controlplane.model import Condition, ConditionType, Reason, Truth
 
 
 def with_condition(
     conditions: tuple[Condition, ...],
-    type: str,
-    status: Literal["true", "false", "unknown"],
-    reason: str,
+    type: ConditionType,
+    status: Truth,
+    reason: Reason,
     now: datetime,
     message: str = "",
 ) -> tuple[Condition, ...]:

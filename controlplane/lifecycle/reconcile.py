@@ -28,10 +28,13 @@ from controlplane.lifecycle.decisions import (
 )
 from controlplane.lifecycle.owner_state import OwnerState, Policy, Silence
 from controlplane.model import (
+    RELEASED,
     Action,
+    ConditionType,
     Execution,
     ExecutionState,
     Placement,
+    Reason,
     Status,
     StepName,
     StepState,
@@ -46,9 +49,6 @@ STOP_SECONDS = 30.0
 
 MOST_DOUBLINGS = 4
 """A tenant that flaps is asked for sixteen times its healthy threshold at most."""
-
-HEAL_BUDGET = "HealBudget"
-"""Reason of the condition Healthy when a tenant is not healed any more."""
 
 
 def reconcile(rows: TenantRows, state: OwnerState, policy: Policy) -> Decision:
@@ -194,7 +194,7 @@ def _left_behind(rows: TenantRows) -> tuple[Placement, ...]:
     found = []
     for placement in rows.placements:
         execution = rows.find(placement.execution_id)
-        over = execution is not None and execution.state.terminal
+        over = execution is not None and execution.state in RELEASED
         if over and placement.execution_id != rows.tenant.serving_execution:
             found.append(placement)
     return tuple(found)
@@ -219,7 +219,7 @@ def _keep(rows: TenantRows, serving: Execution, state: OwnerState, policy: Polic
     if unwell and may_heal:
         if state.heals < policy.heal_budget:
             return Decision(Heal(finding.detail))
-        if not _says(rows, "Healthy", HEAL_BUDGET):
+        if not _says(rows, ConditionType.HEALTHY, Reason.HEAL_BUDGET):
             return Decision(MarkBudgetSpent(f"{policy.heal_budget} heals did not last: {finding.detail}"))
     if stopped and _is_due(state.restore_due, rows.now):
         return Decision(RestoreServing(serving))
@@ -251,7 +251,7 @@ def _rest(rows: TenantRows, state: OwnerState, policy: Policy, wait: float | Non
     return Decision(None, idle_left if wait is None else min(idle_left, wait))
 
 
-def _says(rows: TenantRows, type: str, reason: str) -> bool:
+def _says(rows: TenantRows, type: ConditionType, reason: Reason) -> bool:
     return any(condition.type == type and condition.reason == reason for condition in rows.tenant.conditions)
 
 

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from controlplane.model.spec import TenantSpec
 from controlplane.model.states import (
     Action,
     ExecutionState,
+    PlacementState,
     Status,
     StepName,
     StepState,
@@ -18,6 +18,7 @@ from controlplane.model.states import (
     SubState,
     TriggerSource,
 )
+from controlplane.model.trail import Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,10 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Why the status is what it is. `type`: Triggered, Provisioned, Healthy or Synced; `status`: true/false/unknown."""
+    """Why the status is what it is. `type`: a `ConditionType`; `reason`: a `Reason`."""
 
     type: str
-    status: Literal["true", "false", "unknown"]
+    status: Truth
     reason: str
     message: str
     since: datetime
@@ -140,15 +141,6 @@ class Step:
     ended_at: datetime | None = None
 
 
-class PlacementState(StrEnum):
-    """`intended` is written before the effect, `placed` after it."""
-
-    INTENDED = "intended"
-    PLACED = "placed"
-    REMOVED = "removed"
-    ABANDONED = "abandoned"
-
-
 @dataclass(frozen=True, slots=True)
 class Placement:
     """A resource that we made or are about to make, keyed by its execution."""
@@ -167,7 +159,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the audit trail. `id` order is commit order."""
+    """One line of the audit trail. `id` order is commit order; `type`: an `EventType`."""
 
     id: int
     type: str

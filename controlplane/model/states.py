@@ -58,9 +58,13 @@ class ExecutionState(StrEnum):
 ACTIVE = frozenset({ExecutionState.STARTING, ExecutionState.RUNNING, ExecutionState.STOPPING})
 CURRENT = frozenset({ExecutionState.STARTING, ExecutionState.RUNNING})
 """What the gate lets through: a runner may act only while its execution's row is in one of these."""
+UNFINISHED = ACTIVE | {ExecutionState.QUEUED}
 TERMINAL = frozenset(
     {ExecutionState.SUCCEEDED, ExecutionState.FAILED, ExecutionState.CANCELLED, ExecutionState.SUPERSEDED}
 )
+RELEASED = TERMINAL | {ExecutionState.STOPPING}
+"""Its resource may be removed, unless it serves: a stable fact, since no execution leaves these and what is in one of
+them is never switched to."""
 
 
 class SubState(StrEnum):
@@ -100,6 +104,27 @@ STEPS: Mapping[Action, tuple[StepName, ...]] = {
     Action.UPDATE: (StepName.PLAN, StepName.APPLY_COMPUTE, StepName.WAIT_HEALTHY, StepName.RETIRE_PREVIOUS),
     Action.DELETE: (StepName.DESTROY_COMPUTE, StepName.VERIFY_GONE),
 }
+
+
+class PlacementState(StrEnum):
+    """`intended` is written before the effect, `placed` after it; `abandoned`: the tenant was deleted by force."""
+
+    INTENDED = "intended"
+    PLACED = "placed"
+    REMOVED = "removed"
+    ABANDONED = "abandoned"
+
+
+LIVE = frozenset({PlacementState.INTENDED, PlacementState.PLACED})
+"""There may be a resource, and it is ours to remove."""
+
+
+class ClusterState(StrEnum):
+    """Of a start of the head. `draining` begins nothing and gives its tenants up; `ended` never comes back."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"
+    ENDED = "ended"
 
 
 class StepState(StrEnum):

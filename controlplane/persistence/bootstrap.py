@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.errors import SchemaTooNew
+from controlplane.model import ClusterState
 from controlplane.persistence import tokens
 from controlplane.persistence.database import open_database
 from controlplane.persistence.tables import clusters, installation
@@ -85,8 +86,8 @@ async def _mint_installation(connection: AsyncConnection) -> str:
 async def _register_cluster(connection: AsyncConnection, home: str, build: str) -> str:
     await connection.execute(
         update(clusters)
-        .where(clusters.c.home == home, clusters.c.state != "ended")
-        .values(state="ended", ended_at=func.clock_timestamp())
+        .where(clusters.c.home == home, clusters.c.state != ClusterState.ENDED)
+        .values(state=ClusterState.ENDED, ended_at=func.clock_timestamp())
     )
     cluster_id = uuid4().hex[:12]
     await connection.execute(insert(clusters).values(id=cluster_id, home=home, build=build))

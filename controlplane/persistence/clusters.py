@@ -10,39 +10,37 @@ from typing import cast
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.model import Status
+from controlplane.model import ClusterState, EventType, Status
 from controlplane.persistence.database import single
+from controlplane.persistence.expressions import owned_by
 from controlplane.persistence.tables import clusters, tenants
 from controlplane.persistence.transaction import transaction
 
-ACTIVE = "active"
-DRAINING = "draining"
 
-
-async def state(database: AsyncEngine, cluster_id: str) -> str | None:
-    """`active`, `draining` or `ended`; None where nobody knows it."""
+async def state(database: AsyncEngine, cluster_id: str) -> ClusterState | None:
+    """None where nobody knows it."""
     async with single(database) as connection:
         found = (await connection.execute(select(clusters.c.state).where(clusters.c.id == cluster_id))).scalar()
-    return None if found is None else str(found)
+    return None if found is None else ClusterState(found)
 
 
 async def drain(database: AsyncEngine, cluster_id: str, *, actor: str) -> datetime | None:
     """Mark it; the database's now. Marked again is success. None: it has ended, or there is none."""
-    return await _mark(database, cluster_id, DRAINING, "cluster.draining", actor)
+    return await _mark(database, cluster_id, ClusterState.DRAINING, EventType.CLUSTER_DRAINING, actor)
 
 
 async def undrain(database: AsyncEngine, cluster_id: str, *, actor: str) -> bool:
     """Take the mark away. False: it does not drain."""
-    if await state(database, cluster_id) != DRAINING:
+    if await state(database, cluster_id) is not ClusterState.DRAINING:
         return False
-    return await _mark(database, cluster_id, ACTIVE, "cluster.active", actor) is not None
+    return await _mark(database, cluster_id, ClusterState.ACTIVE, EventType.CLUSTER_ACTIVE, actor) is not None
 
 
 async def left(database: AsyncEngine, cluster_id: str, *, since: datetime) -> int | None:
     """How many tenants it still owns. None: its supervisor has not looked at the mark since then, and may still
     admit tenants."""
     owned = select(func.count()).where(
-        tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True),
+        owned_by(cluster_id),
         tenants.c.lease_expires_at >= func.clock_timestamp(),
         tenants.c.status != Status.DELETED,
     )
@@ -53,11 +51,13 @@ async def left(database: AsyncEngine, cluster_id: str, *, since: datetime) -> in
         return int((await connection.execute(owned)).scalar_one())
 
 
-async def _mark(database: AsyncEngine, cluster_id: str, to: str, event: str, actor: str) -> datetime | None:
+async def _mark(
+    database: AsyncEngine, cluster_id: str, to: ClusterState, event: EventType, actor: str
+) -> datetime | None:
     async with transaction(database, actor=actor) as tx:
         query = select(clusters.c.state, func.clock_timestamp().label("now")).where(clusters.c.id == cluster_id)
         row = (await tx.connection.execute(query.with_for_update())).one_or_none()
-        if row is None or row.state not in (ACTIVE, DRAINING):
+        if row is None or row.state not in (ClusterState.ACTIVE, ClusterState.DRAINING):
             return None
         if row.state != to:
             await tx.connection.execute(update(clusters).where(clusters.c.id == cluster_id).values(state=to))

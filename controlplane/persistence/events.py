@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from controlplane.model import Event
 from controlplane.persistence import rows
 from controlplane.persistence.database import single
+from controlplane.persistence.expressions import ago
 from controlplane.persistence.tables import events, heartbeats
 
 PRUNED = "events-pruned"
@@ -55,7 +56,7 @@ async def extent(connection: AsyncConnection) -> Extent:
 
 async def prune(database: AsyncEngine, *, older_than_seconds: float) -> int:
     """Remove events older than that; returns how many. For the supervisor's sweep."""
-    cutoff = func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_seconds)
+    cutoff = ago(older_than_seconds)
     async with database.begin() as connection:
         through = (await connection.execute(select(func.max(events.c.id)).where(events.c.at < cutoff))).scalar_one()
         if through is None:

@@ -16,7 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from controlplane.errors import Terminal
 from controlplane.model import (
     CURRENT,
+    LIVE,
+    RELEASED,
     STEPS,
+    EventType,
     Execution,
     ExecutionState,
     Observed,
@@ -28,7 +31,6 @@ from controlplane.model import (
 )
 from controlplane.persistence import bootstrap, executions, rows, snapshot, tenants
 from controlplane.persistence.database import single
-from controlplane.persistence.snapshot import LIVE_PLACEMENTS
 from controlplane.persistence.tables import executions as executions_table
 from controlplane.persistence.tables import placements, steps
 from controlplane.persistence.tables import tenants as tenants_table
@@ -86,9 +88,7 @@ class PostgresExecutionStore:
         )
         async with single(self._database) as connection:
             row = (await connection.execute(query)).one()
-        return ExecutionState(row.state) not in (ExecutionState.QUEUED, *CURRENT) and (
-            row.serving_execution != execution_id
-        )
+        return row.state in RELEASED and row.serving_execution != execution_id
 
     async def intend(self, context: RunContext, provider: str, platform_identity: str, name: str) -> bool:
         async with self._guarded(context.execution.id) as (tx, _, execution):
@@ -118,7 +118,7 @@ class PostgresExecutionStore:
         async with single(self._database) as connection:
             await connection.execute(
                 update(placements)
-                .where(placements.c.execution_id == execution_id, placements.c.state.in_(LIVE_PLACEMENTS))
+                .where(placements.c.execution_id == execution_id, placements.c.state.in_(LIVE))
                 .values(resource_id=resource_id, state=PlacementState.PLACED)
             )
 
@@ -126,7 +126,7 @@ class PostgresExecutionStore:
         async with single(self._database) as connection:
             await connection.execute(
                 update(placements)
-                .where(placements.c.execution_id == execution_id, placements.c.state.in_(LIVE_PLACEMENTS))
+                .where(placements.c.execution_id == execution_id, placements.c.state.in_(LIVE))
                 .values(state=PlacementState.REMOVED, removed_at=func.clock_timestamp())
             )
 
@@ -137,7 +137,7 @@ class PostgresExecutionStore:
             if execution.state not in CURRENT:
                 return False
             tenant = await tenants.save(tx.connection, tenant, serving_execution=execution_id, observed=observed)
-            tx.event("tenant.switched", tenant, execution=execution)
+            tx.event(EventType.TENANT_SWITCHED, tenant, execution=execution)
         return True
 
     async def step_started(self, execution_id: str, step: StepName) -> Step | None:
@@ -181,7 +181,7 @@ class PostgresExecutionStore:
                 return
             if execution.activations:
                 await executions.save(tx.connection, execution, activations=0)
-            tx.event("step.succeeded", tenant, execution=execution, data={"step": step.value})
+            tx.event(EventType.STEP_SUCCEEDED, tenant, execution=execution, data={"step": step.value})
 
     async def step_failed(
         self, execution_id: str, step: StepName, error: str, next_attempt_at: datetime | None
@@ -192,7 +192,7 @@ class PostgresExecutionStore:
             if await self._save_step(
                 tx, execution, step, state=state, error=error, next_attempt_at=next_attempt_at, ended=ended
             ):
-                tx.event("step.failed", tenant, execution=execution, message=error, data={"step": step.value})
+                tx.event(EventType.STEP_FAILED, tenant, execution=execution, message=error, data={"step": step.value})
 
     async def _save_step(
         self, tx: Transaction, execution: Execution, step: StepName, *, ended: bool = False, **values: Any

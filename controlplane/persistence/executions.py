@@ -1,15 +1,16 @@
 """Reading and changing execution rows inside a transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from controlplane.model import Action, Execution, ExecutionState, Step, Tenant, TriggerSource, execution_id
+from controlplane.model import ACTIVE, Action, Execution, ExecutionState, Step, Tenant, TriggerSource, execution_id
 from controlplane.persistence import rows
 from controlplane.persistence.database import single
+from controlplane.persistence.expressions import from_now
 from controlplane.persistence.tables import executions, steps
 from controlplane.ports import ExecutionInput
 
@@ -27,10 +28,10 @@ async def find_queued(connection: AsyncConnection, tenant_id: UUID) -> Execution
 
 
 async def find_active(connection: AsyncConnection, tenant_id: UUID) -> Execution | None:
-    return await _one(connection, tenant_id, tuple(state for state in ExecutionState if state.active))
+    return await _one(connection, tenant_id, ACTIVE)
 
 
-async def _one(connection: AsyncConnection, tenant_id: UUID, states: Sequence[ExecutionState]) -> Execution | None:
+async def _one(connection: AsyncConnection, tenant_id: UUID, states: Collection[ExecutionState]) -> Execution | None:
     query = select(executions).where(executions.c.tenant_id == tenant_id, executions.c.state.in_(states))
     row = (await connection.execute(query)).mappings().first()
     return rows.execution(row) if row else None
@@ -75,9 +76,7 @@ async def add(
                     spec=tenant.spec.canonical(),
                     spec_hash=tenant.spec.hash,
                     trigger_source=trigger_source,
-                    next_attempt_at=None
-                    if delay is None
-                    else func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, delay),
+                    next_attempt_at=None if delay is None else from_now(delay),
                 )
                 .returning(executions)
             )

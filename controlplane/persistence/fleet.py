@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, se
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.model import ACTIVE, CURRENT, TERMINAL, ExecutionState, Status
+from controlplane.model import ACTIVE, LIVE, RELEASED, TERMINAL, UNFINISHED, ExecutionState, Status
+from controlplane.persistence import expressions
 from controlplane.persistence.database import single
-from controlplane.persistence.snapshot import LIVE_PLACEMENTS
 from controlplane.persistence.tables import clusters, executions, heartbeats, placements, tenants
 from controlplane.persistence.tenants import is_paused
 
@@ -33,24 +33,13 @@ class Due:
 def unfinished() -> ColumnElement[bool]:
     """The tenant has a queued or active execution."""
     other = executions.alias("unfinished")
-    return exists().where(other.c.tenant_id == tenants.c.id, other.c.state.in_((ExecutionState.QUEUED, *ACTIVE)))
-
-
-def _owned_elsewhere(cluster_id: str) -> ColumnElement[bool]:
-    """Another live cluster holds a lease that has not expired."""
-    ended = exists().where(clusters.c.id == func.split_part(tenants.c.lease_owner, "/", 1), clusters.c.state == "ended")
-    return and_(
-        tenants.c.lease_owner.is_not(None),
-        ~tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True),
-        tenants.c.lease_expires_at >= func.clock_timestamp(),
-        ~ended,
-    )
+    return exists().where(other.c.tenant_id == tenants.c.id, other.c.state.in_(UNFINISHED))
 
 
 def _unserved() -> Select[tuple[str]]:
     """Executions that have a live placement and do not serve. Nearly none of a fleet at rest."""
     serving = exists().where(tenants.c.serving_execution == placements.c.execution_id)
-    return select(placements.c.execution_id).where(placements.c.state.in_(LIVE_PLACEMENTS), ~serving)
+    return select(placements.c.execution_id).where(placements.c.state.in_(LIVE), ~serving)
 
 
 async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
@@ -59,7 +48,7 @@ async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
     live cluster owns, and those that are paused unless something is under way or to be cancelled. Some may have a live
     owner, for whom a wake-up is harmless."""
     # Found by index and by placements, never by reading all that was ever done.
-    open_ones = select(executions.c.id).where(executions.c.state.in_((ExecutionState.QUEUED, *ACTIVE)))
+    open_ones = select(executions.c.id).where(executions.c.state.in_(UNFINISHED))
     candidates = union(open_ones, _unserved()).subquery()
     goes_on = or_(~is_paused(), executions.c.cancel_requested_at.is_not(None))
     waiting = and_(executions.c.next_attempt_at.is_not(None), executions.c.next_attempt_at > func.clock_timestamp())
@@ -74,7 +63,7 @@ async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
                 executions.c.state.in_(ACTIVE),
                 and_(executions.c.state.in_(TERMINAL), ~is_paused()),
             ),
-            ~_owned_elsewhere(cluster_id),
+            ~expressions.owned_elsewhere(cluster_id),
         )
         .group_by(tenants.c.id, tenants.c.name)
         .order_by(func.min(executions.c.created_at))
@@ -86,7 +75,7 @@ async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
 async def owned_elsewhere(database: AsyncEngine, name: str, cluster_id: str) -> bool:
     """True: another live cluster owns the tenant; nobody here needs to wake for it."""
     query = select(tenants.c.id).where(
-        tenants.c.name == name, tenants.c.deleted_at.is_(None), _owned_elsewhere(cluster_id)
+        tenants.c.name == name, tenants.c.deleted_at.is_(None), expressions.owned_elsewhere(cluster_id)
     )
     async with single(database) as connection:
         return (await connection.execute(query)).first() is not None
@@ -103,8 +92,8 @@ async def silent_owners(database: AsyncEngine, cluster_id: str, seconds: float) 
     """Names of the tenants whose owner, of this cluster, has let its lease expire more than so many seconds ago."""
     query = select(tenants.c.name).where(
         tenants.c.deleted_at.is_(None),
-        tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True),
-        tenants.c.lease_expires_at < func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, seconds),
+        expressions.owned_by(cluster_id),
+        tenants.c.lease_expires_at < expressions.ago(seconds),
     )
     async with single(database) as connection:
         return list((await connection.execute(query)).scalars())
@@ -137,7 +126,7 @@ class ExecutionFact:
         remove it, and this rule when they could not."""
         if self.tenant_deleted:
             return True
-        return not self.serving and self.state not in (ExecutionState.QUEUED, *CURRENT)
+        return not self.serving and self.state in RELEASED
 
     @property
     def sweepable(self) -> bool:

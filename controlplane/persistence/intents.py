@@ -16,9 +16,14 @@ from controlplane.errors import Refused
 from controlplane.lifecycle.conditions import with_condition
 from controlplane.lifecycle.transitions import Cause
 from controlplane.model import (
+    LIVE,
     Action,
+    ConditionType,
+    EventType,
     Execution,
     ExecutionState,
+    PlacementState,
+    Reason,
     Status,
     Tenant,
     TenantSpec,
@@ -26,7 +31,6 @@ from controlplane.model import (
     execution_id,
 )
 from controlplane.persistence import executions, rows, tenants
-from controlplane.persistence.snapshot import LIVE_PLACEMENTS
 from controlplane.persistence.tables import placements
 from controlplane.persistence.tables import tenants as tenants_table
 from controlplane.persistence.transaction import Transaction
@@ -94,7 +98,7 @@ async def create(
         trigger_source=TriggerSource.API,
         engine=engine,
     )
-    tx.event("tenant.created", tenant, execution=execution, data={"generation": 1, **(detail or {})})
+    tx.event(EventType.TENANT_CREATED, tenant, execution=execution, data={"generation": 1, **(detail or {})})
     tx.wake(tenant.id, tenant.name)
     return Intent(tenant, execution, created=True)
 
@@ -125,7 +129,7 @@ async def patch(
                 annotations=dict(annotations),
                 version=tenant.version + 1,
             )
-            tx.event("tenant.metadata_changed", tenant, data=detail)
+            tx.event(EventType.TENANT_METADATA_CHANGED, tenant, data=detail)
         return Intent(tenant, await newest_execution(tx, tenant), created=False)
     action = Action.UPDATE if tenant.observed_generation > 0 else Action.PROVISION
     return await _new_generation(
@@ -133,7 +137,7 @@ async def patch(
         tenant,
         action,
         Cause.SPEC_ACCEPTED,
-        "tenant.updated",
+        EventType.TENANT_UPDATED,
         default_workflow,
         detail,
         spec=spec,
@@ -151,7 +155,7 @@ async def delete(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> I
         tenant,
         Action.DELETE,
         Cause.DELETE_ACCEPTED,
-        "tenant.deletion_requested",
+        EventType.TENANT_DELETION_REQUESTED,
         default_workflow,
         deletion_requested_at=tx.now,
     )
@@ -180,7 +184,7 @@ async def retry(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> In
         newest_execution=execution.id,
         epoch=tenant.epoch + 1,
     )
-    tx.event("tenant.retried", tenant, execution=execution)
+    tx.event(EventType.TENANT_RETRIED, tenant, execution=execution)
     tx.wake(tenant.id, tenant.name)
     return Intent(tenant, execution, created=True)
 
@@ -196,7 +200,7 @@ async def cancel(tx: Transaction, tenant: Tenant, execution: Execution) -> Execu
         raise Refused.invalid_transition(f"execution {execution.id!r} serves the tenant already and can only succeed")
     if execution.cancel_requested_at is None:
         execution = await executions.save(tx.connection, execution, cancel_requested_at=func.clock_timestamp())
-        tx.event("execution.cancel_requested", tenant, execution=execution)
+        tx.event(EventType.EXECUTION_CANCEL_REQUESTED, tenant, execution=execution)
         tx.wake(tenant.id, tenant.name)
     return execution
 
@@ -213,11 +217,11 @@ async def force_delete(tx: Transaction, tenant: Tenant) -> Tenant:
         ended = await executions.save(
             tx.connection, execution, state=ExecutionState.CANCELLED, error=why, ended_at=func.clock_timestamp()
         )
-        tx.event("execution.cancelled", tenant, execution=ended, message=why)
+        tx.event(EventType.EXECUTION_CANCELLED, tenant, execution=ended, message=why)
     abandoned = await tx.connection.execute(
         placements.update()
-        .where(placements.c.tenant_id == tenant.id, placements.c.state.in_(LIVE_PLACEMENTS))
-        .values(state="abandoned")
+        .where(placements.c.tenant_id == tenant.id, placements.c.state.in_(LIVE))
+        .values(state=PlacementState.ABANDONED)
         .returning(placements.c.name)
     )
     tenant = await tenants.change_status(
@@ -226,7 +230,7 @@ async def force_delete(tx: Transaction, tenant: Tenant) -> Tenant:
     tenant = await tenants.change_status(
         tx, tenant, Cause.GONE, deleted_at=tx.now, epoch=tenant.epoch + 1, fence=tenant.fence + 1
     )
-    tx.event("tenant.force_deleted", tenant, data={"abandoned": [row.name for row in abandoned]})
+    tx.event(EventType.TENANT_FORCE_DELETED, tenant, data={"abandoned": [row.name for row in abandoned]})
     tx.wake(tenant.id, tenant.name)
     return tenant
 
@@ -251,7 +255,7 @@ async def _new_generation(
     tenant: Tenant,
     action: Action,
     cause: Cause,
-    event: str,
+    event: EventType,
     default_workflow: str,
     detail: Mapping[str, Any] | None = None,
     **values: Any,
@@ -270,13 +274,13 @@ async def _new_generation(
         version=tenant.version + 1,
         epoch=tenant.epoch + 1,
         newest_execution=id,
-        conditions=with_condition(tenant.conditions, "Synced", "false", "Accepted", tx.now),
+        conditions=with_condition(tenant.conditions, ConditionType.SYNCED, "false", Reason.ACCEPTED, tx.now),
     )
     execution = await executions.add(
         tx.connection, tenant, action, trigger_source=TriggerSource.API, engine=workflow_of(spec, default_workflow)
     )
     tx.event(event, tenant, execution=execution, data={"from_generation": before.generation, **(detail or {})})
     if overtaken is not None:
-        tx.event("execution.superseded", tenant, execution=overtaken, data={"superseded_by": id})
+        tx.event(EventType.EXECUTION_SUPERSEDED, tenant, execution=overtaken, data={"superseded_by": id})
     tx.wake(tenant.id, tenant.name)
     return Intent(tenant, execution, created=True)

@@ -6,42 +6,29 @@ the successor of a dead one and takes over at once. Across clusters a valid leas
 
 from uuid import UUID
 
-from sqlalchemy import exists, func, or_, update
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from controlplane.model import ClusterState
 from controlplane.persistence import clusters as cluster_rows
-from controlplane.persistence.tables import clusters, tenants
+from controlplane.persistence.expressions import from_now, owned_elsewhere
+from controlplane.persistence.tables import tenants
 
 LEASE_SECONDS = 15
 HEARTBEAT_SECONDS = 5
 
 
-def _expiry() -> object:
-    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, LEASE_SECONDS)
-
-
 async def acquire(database: AsyncEngine, tenant_id: UUID, *, cluster_id: str, actor_id: str) -> int | None:
     """Take the lease of a tenant; returns the new fence. None: no such tenant, or another live cluster owns it."""
-    of_ended_cluster = exists().where(
-        clusters.c.id == func.split_part(tenants.c.lease_owner, "/", 1), clusters.c.state == "ended"
-    )
     async with database.begin() as connection:
         row = (
             await connection.execute(
                 update(tenants)
-                .where(
-                    tenants.c.id == tenant_id,
-                    or_(
-                        tenants.c.lease_owner.is_(None),
-                        tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True),
-                        tenants.c.lease_expires_at < func.clock_timestamp(),
-                        of_ended_cluster,
-                    ),
-                )
+                .where(tenants.c.id == tenant_id, ~owned_elsewhere(cluster_id))
                 .values(
                     fence=tenants.c.fence + 1,
                     lease_owner=f"{cluster_id}/{actor_id}",
-                    lease_expires_at=_expiry(),
+                    lease_expires_at=from_now(LEASE_SECONDS),
                 )
                 .returning(tenants.c.fence)
             )
@@ -55,7 +42,7 @@ async def renew(database: AsyncEngine, tenant_id: UUID, fence: int) -> bool:
         result = await connection.execute(
             update(tenants)
             .where(tenants.c.id == tenant_id, tenants.c.fence == fence)
-            .values(lease_expires_at=_expiry())
+            .values(lease_expires_at=from_now(LEASE_SECONDS))
             .returning(tenants.c.id)
         )
         return result.first() is not None
@@ -73,4 +60,4 @@ async def release(database: AsyncEngine, tenant_id: UUID, fence: int) -> None:
 
 async def draining(database: AsyncEngine, cluster_id: str) -> bool:
     """True when this cluster was told to finish and activate nothing, or is recorded as ended."""
-    return await cluster_rows.state(database, cluster_id) in ("draining", "ended")
+    return await cluster_rows.state(database, cluster_id) in (ClusterState.DRAINING, ClusterState.ENDED)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import LeaseLost
@@ -19,19 +19,25 @@ from controlplane.lifecycle.conditions import with_condition
 from controlplane.lifecycle.transitions import STARTED, Cause
 from controlplane.model import (
     CURRENT,
+    ENDED,
     Action,
+    ConditionType,
+    EventType,
     Execution,
     ExecutionState,
     Observed,
+    Reason,
     Status,
     StopCause,
     SubState,
     Tenant,
     TenantRows,
     TriggerSource,
+    Truth,
 )
 from controlplane.persistence import executions, intents, snapshot, tenants
 from controlplane.persistence.database import single
+from controlplane.persistence.expressions import ago
 from controlplane.persistence.tables import events
 from controlplane.persistence.tables import executions as executions_table
 from controlplane.persistence.transaction import Transaction, transaction
@@ -92,10 +98,10 @@ class OwnedTenant:
                 held.tenant,
                 STARTED[execution.action],
                 execution=execution,
-                condition=("Triggered", "unknown", "Starting"),
+                condition=(ConditionType.TRIGGERED, "unknown", Reason.STARTING),
                 epoch=held.tenant.epoch + 1,
             )
-            held.tx.event("execution.starting", tenant, execution=execution)
+            held.tx.event(EventType.EXECUTION_STARTING, tenant, execution=execution)
         return True
 
     async def running(self, execution_id: str, provider_ref: str | None) -> bool:
@@ -113,8 +119,8 @@ class OwnedTenant:
             )
             if execution is None:
                 return False
-            tenant = await self._condition(held, "Triggered", "true", "Started", "")
-            held.tx.event("execution.running", tenant, execution=execution)
+            tenant = await self._condition(held, ConditionType.TRIGGERED, "true", Reason.STARTED, "")
+            held.tx.event(EventType.EXECUTION_RUNNING, tenant, execution=execution)
         return True
 
     async def start_failed(self, execution_id: str, message: str, retry_at: datetime) -> bool:
@@ -125,8 +131,8 @@ class OwnedTenant:
             )
             if execution is None:
                 return False
-            tenant = await self._condition(held, "Triggered", "false", "TriggerFailed", message)
-            held.tx.event("execution.trigger_failed", tenant, execution=execution, message=message)
+            tenant = await self._condition(held, ConditionType.TRIGGERED, "false", Reason.TRIGGER_FAILED, message)
+            held.tx.event(EventType.EXECUTION_TRIGGER_FAILED, tenant, execution=execution, message=message)
         return True
 
     async def planned(self, execution_id: str) -> bool:
@@ -155,7 +161,7 @@ class OwnedTenant:
             )
             if changed or status.error:
                 held.tx.event(
-                    "execution.progress",
+                    EventType.EXECUTION_PROGRESS,
                     held.tenant,
                     execution=execution,
                     message=status.error or "",
@@ -179,7 +185,7 @@ class OwnedTenant:
             )
             if execution is None:
                 return False
-            held.tx.event("execution.stopping", held.tenant, execution=execution, message=reason)
+            held.tx.event(EventType.EXECUTION_STOPPING, held.tenant, execution=execution, message=reason)
         return True
 
     async def finish(
@@ -212,7 +218,7 @@ class OwnedTenant:
                 **values,
             )
             tenant = await self._after(held, execution, message, next_engine)
-            held.tx.event(f"execution.{outcome.value}", tenant, execution=execution, message=message, data=values)
+            held.tx.event(ENDED[outcome], tenant, execution=execution, message=message, data=values)
         return outcome
 
     async def _after(self, held: Held, execution: Execution, message: str, next_engine: str | None) -> Tenant:
@@ -238,14 +244,18 @@ class OwnedTenant:
                     **values,
                 )
         elif newest and execution.state is not ExecutionState.SUPERSEDED:
-            reason = "Cancelled" if execution.state is ExecutionState.CANCELLED else "ExecutionFailed"
+            cancelled = execution.state is ExecutionState.CANCELLED
             return await tenants.change_status(
                 held.tx,
                 tenant,
                 Cause.FAILED,
                 execution=execution,
                 message=message,
-                condition=("Provisioned", "false", reason),
+                condition=(
+                    ConditionType.PROVISIONED,
+                    "false",
+                    Reason.CANCELLED if cancelled else Reason.EXECUTION_FAILED,
+                ),
                 **values,
             )
         return await tenants.save(held.tx.connection, tenant, **values)
@@ -261,14 +271,14 @@ class OwnedTenant:
             engine=engine,
             delay=min(DELETE_RETRY_CEILING, 2.0 ** min(failed.run - 1, 6)),
         )
-        held.tx.event("execution.queued", tenant, execution=following)
+        held.tx.event(EventType.EXECUTION_QUEUED, tenant, execution=following)
         return await tenants.save(
             held.tx.connection,
             tenant,
             newest_execution=following.id,
             status_message=message,
             conditions=with_condition(
-                tenant.conditions, "Provisioned", "unknown", "DeleteFailed", held.tx.now, message
+                tenant.conditions, ConditionType.PROVISIONED, "unknown", Reason.DELETE_FAILED, held.tx.now, message
             ),
             **values,
         )
@@ -280,7 +290,7 @@ class OwnedTenant:
         *,
         cause: Cause | None = None,
         message: str = "",
-        reason: str = "ProbeFailed",
+        reason: Reason = Reason.PROBE_FAILED,
     ) -> bool:
         """Record a look at the resting tenant; with `cause` (UNHEALTHY, RECOVERED) move the status by it.
 
@@ -297,7 +307,7 @@ class OwnedTenant:
                 held.tenant,
                 cause,
                 message=message,
-                condition=("Healthy", "true" if healthy else "false", "Probe" if healthy else reason),
+                condition=(ConditionType.HEALTHY, "true" if healthy else "false", Reason.PROBE if healthy else reason),
                 observed=observed,
             )
         return True
@@ -323,11 +333,11 @@ class OwnedTenant:
                 Cause.UNHEALTHY,
                 execution=execution,
                 message=reason,
-                condition=("Healthy", "false", "Drifted"),
+                condition=(ConditionType.HEALTHY, "false", Reason.DRIFTED),
                 newest_execution=execution.id,
                 epoch=tenant.epoch + 1,
             )
-            held.tx.event("tenant.healing", tenant, execution=execution, message=reason)
+            held.tx.event(EventType.TENANT_HEALING, tenant, execution=execution, message=reason)
             return execution
 
     async def heals_since(self, seconds: float) -> int:
@@ -336,7 +346,7 @@ class OwnedTenant:
             executions_table.c.tenant_id == self.tenant_id,
             executions_table.c.trigger_source == TriggerSource.SUPERVISOR,
             executions_table.c.action == Action.UPDATE,
-            executions_table.c.created_at > _ago(seconds),
+            executions_table.c.created_at > ago(seconds),
         )
         return await self._count(query)
 
@@ -344,9 +354,9 @@ class OwnedTenant:
         """How often it became degraded in the last `seconds` (the damping of flapping)."""
         query = select(func.count()).where(
             events.c.tenant_id == self.tenant_id,
-            events.c.type == "tenant.status",
+            events.c.type == EventType.TENANT_STATUS,
             events.c.status == Status.DEGRADED,
-            events.c.at > _ago(seconds),
+            events.c.at > ago(seconds),
         )
         return await self._count(query)
 
@@ -354,7 +364,7 @@ class OwnedTenant:
         async with single(self._database) as connection:
             return int((await connection.execute(query)).scalar_one())
 
-    async def _condition(self, held: Held, type: str, status: Any, reason: str, message: str) -> Tenant:
+    async def _condition(self, held: Held, type: ConditionType, status: Truth, reason: Reason, message: str) -> Tenant:
         conditions = with_condition(held.tenant.conditions, type, status, reason, held.tx.now, message)
         return await tenants.save(held.tx.connection, held.tenant, conditions=conditions)
 
@@ -362,13 +372,13 @@ class OwnedTenant:
 _ENDED_AS = {ExecutionState.SUCCEEDED: SubState.SUCCEEDED, ExecutionState.FAILED: SubState.FAILED}
 
 
-def _ago(seconds: float) -> ColumnElement[Any]:
-    return func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)
-
-
 def _all_true(tenant: Tenant, now: datetime) -> Any:
     conditions = tenant.conditions
-    for type, reason in (("Provisioned", "Succeeded"), ("Healthy", "Probe"), ("Synced", "ObservedGeneration")):
+    for type, reason in (
+        (ConditionType.PROVISIONED, Reason.SUCCEEDED),
+        (ConditionType.HEALTHY, Reason.PROBE),
+        (ConditionType.SYNCED, Reason.OBSERVED_GENERATION),
+    ):
         conditions = with_condition(conditions, type, "true", reason, now)
     return conditions
 

@@ -5,7 +5,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.lifecycle.conditions import with_condition
-from controlplane.model import Tenant
+from controlplane.model import ConditionType, EventType, Reason, Tenant, Truth
 from controlplane.persistence import tenants
 from controlplane.persistence.database import single
 from controlplane.persistence.tables import pauses
@@ -17,7 +17,7 @@ async def pause(tx: Transaction, tenant: Tenant) -> Tenant:
     if tenant.paused:
         return tenant
     message = "paused: changes are accepted, nothing is done"
-    return await _set(tx, tenant, True, "tenant.paused", ("false", "Paused", message))
+    return await _set(tx, tenant, True, EventType.TENANT_PAUSED, ("false", Reason.PAUSED, message))
 
 
 async def resume(tx: Transaction, tenant: Tenant) -> Tenant:
@@ -25,21 +25,21 @@ async def resume(tx: Transaction, tenant: Tenant) -> Tenant:
     if not tenant.paused:
         return tenant
     synced = tenant.observed_generation == tenant.generation
-    return await _set(tx, tenant, False, "tenant.resumed", ("true" if synced else "false", "Resumed", ""))
+    return await _set(tx, tenant, False, EventType.TENANT_RESUMED, ("true" if synced else "false", Reason.RESUMED, ""))
 
 
 async def pause_scope(database: AsyncEngine, scope: str, *, actor: str) -> None:
     """Pause `all`, or `provider:<name>`. Paused again is success."""
     async with transaction(database, actor=actor) as tx:
         await tx.connection.execute(upsert(pauses).values(scope=scope).on_conflict_do_nothing())
-        tx.record("pause.set", message=scope)
+        tx.record(EventType.PAUSE_SET, message=scope)
 
 
 async def resume_scope(database: AsyncEngine, scope: str, *, actor: str) -> None:
     """Undo it; the supervisor's next sweep finds what is due. Not paused is success."""
     async with transaction(database, actor=actor) as tx:
         await tx.connection.execute(delete(pauses).where(pauses.c.scope == scope))
-        tx.record("pause.lifted", message=scope)
+        tx.record(EventType.PAUSE_LIFTED, message=scope)
 
 
 async def scopes(database: AsyncEngine) -> list[str]:
@@ -48,9 +48,11 @@ async def scopes(database: AsyncEngine) -> list[str]:
         return list((await connection.execute(select(pauses.c.scope).order_by(pauses.c.scope))).scalars())
 
 
-async def _set(tx: Transaction, tenant: Tenant, paused: bool, event: str, synced: tuple[str, str, str]) -> Tenant:
+async def _set(
+    tx: Transaction, tenant: Tenant, paused: bool, event: EventType, synced: tuple[Truth, Reason, str]
+) -> Tenant:
     truth, reason, message = synced
-    conditions = with_condition(tenant.conditions, "Synced", truth, reason, tx.now, message)  # type: ignore[arg-type]
+    conditions = with_condition(tenant.conditions, ConditionType.SYNCED, truth, reason, tx.now, message)
     tenant = await tenants.save(tx.connection, tenant, paused=paused, conditions=conditions)
     tx.event(event, tenant)
     tx.wake(tenant.id, tenant.name)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from sqlalchemy import select, true
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.model import Endpoint, HealthSpec, PlacementState, Status
+from controlplane.model import LIVE, Endpoint, HealthSpec, Status
 from controlplane.persistence import rows
 from controlplane.persistence.database import single
 from controlplane.persistence.fleet import TenantKey, unfinished
@@ -88,7 +88,7 @@ async def resting(database: AsyncEngine, *providers: str) -> list[Serving]:
             tenants.c.deletion_requested_at.is_(None),
             tenants.c.status != Status.DELETED,
             ~is_paused(),
-            placements.c.state.in_((PlacementState.INTENDED, PlacementState.PLACED)),
+            placements.c.state.in_(LIVE),
             ~unfinished(),
             placements.c.platform.in_(providers) if providers else true(),
         )

@@ -7,15 +7,11 @@ from uuid import UUID
 from sqlalchemy import Select, and_, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from controlplane.model import ACTIVE, ExecutionState, PlacementState, TenantRows
+from controlplane.model import LIVE, UNFINISHED, TenantRows
 from controlplane.persistence import rows
 from controlplane.persistence.executions import steps_of
 from controlplane.persistence.tables import executions, placements, prefixed, tenants
 from controlplane.persistence.tenants import is_paused
-
-UNFINISHED = (ExecutionState.QUEUED, *ACTIVE)
-LIVE_PLACEMENTS = (PlacementState.INTENDED, PlacementState.PLACED)
-
 
 _RELATED = (
     select(
@@ -28,7 +24,7 @@ _RELATED = (
     .select_from(
         tenants.join(executions, executions.c.tenant_id == tenants.c.id).outerjoin(
             placements,
-            and_(placements.c.execution_id == executions.c.id, placements.c.state.in_(LIVE_PLACEMENTS)),
+            and_(placements.c.execution_id == executions.c.id, placements.c.state.in_(LIVE)),
         )
     )
     .order_by(executions.c.generation, executions.c.run)

@@ -49,7 +49,7 @@ clusters = Table(
     Column("id", Text, primary_key=True),
     Column("home", Text, nullable=False),
     Column("build", Text, nullable=False),
-    Column("state", Text, nullable=False, server_default="active"),  # active | draining | ended
+    Column("state", Text, nullable=False, server_default="active"),
     _timestamp("started_at", default=True),
     _timestamp("heartbeat_at", default=True),
     _timestamp("ended_at"),

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from controlplane.errors import LeaseLost
 from controlplane.lifecycle.conditions import with_condition
 from controlplane.lifecycle.transitions import Cause, move
-from controlplane.model import Execution, Status, Tenant
+from controlplane.model import ConditionType, EventType, Execution, Reason, Status, Tenant, Truth
 from controlplane.persistence import rows
 from controlplane.persistence.database import single
 from controlplane.persistence.tables import executions, pauses, prefixed, tenants
@@ -130,7 +130,7 @@ async def change_status(
     *,
     execution: Execution | None = None,
     message: str = "",
-    condition: tuple[str, Any, str] | None = None,
+    condition: tuple[ConditionType, Truth, Reason] | None = None,
     **values: Any,
 ) -> Tenant:
     """Move the status by the table, set a condition (type, status, reason), write other columns, tell the trail.
@@ -142,7 +142,9 @@ async def change_status(
         values["conditions"] = with_condition(tenant.conditions, kind, truth, reason, tx.now, message)
     after = await save(tx.connection, tenant, status=status, status_message=message, **values)
     if status is not tenant.status:
-        tx.event("tenant.status", after, execution=execution, message=message, data={"from": tenant.status.value})
+        tx.event(
+            EventType.TENANT_STATUS, after, execution=execution, message=message, data={"from": tenant.status.value}
+        )
     return after
 
 

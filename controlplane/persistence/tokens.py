@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.errors import Refused
 from controlplane.persistence.database import single
+from controlplane.persistence.expressions import from_now
 from controlplane.persistence.tables import tokens
 
 Role = Literal["admin", "operator", "viewer"]
@@ -84,11 +85,7 @@ async def create(
     ended = or_(tokens.c.revoked_at.is_not(None), tokens.c.expires_at <= func.clock_timestamp())
     await connection.execute(delete(tokens).where(and_(tokens.c.name == name, ended)))
     secret = f"llt_{secrets.token_urlsafe(32)}"
-    expires_at = (
-        None
-        if expires_in_seconds is None
-        else func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, expires_in_seconds)
-    )
+    expires_at = None if expires_in_seconds is None else from_now(expires_in_seconds)
     values = {"id": uuid4(), "name": name, "role": role, "hash": hash_token(secret), "expires_at": expires_at}
     try:
         row = (await connection.execute(insert(tokens).values(**values).returning(*_SHOWN))).mappings().one()

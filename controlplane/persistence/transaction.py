@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from controlplane.model import Execution, Tenant, TriggerSource
+from controlplane.model import EventType, Execution, Tenant, TriggerSource
 
 EVENT_LOCK = 0x1A4D10D5
 WAKE_CHANNEL = "landlord_wake"
@@ -68,7 +68,7 @@ class Transaction:
 
     def event(
         self,
-        type: str,
+        type: EventType,
         tenant: Tenant,
         *,
         execution: Execution | None = None,
@@ -80,7 +80,7 @@ class Transaction:
         source = execution.trigger_source if execution else self._source
         self._events.append(
             {
-                "type": type,
+                "type": type.value,
                 "tenant_id": str(tenant.id),
                 "tenant_name": tenant.name,
                 "generation": execution.generation if execution else tenant.generation,
@@ -94,11 +94,11 @@ class Transaction:
             }
         )
 
-    def record(self, type: str, *, message: str = "", data: Mapping[str, Any] | None = None) -> None:
+    def record(self, type: EventType, *, message: str = "", data: Mapping[str, Any] | None = None) -> None:
         """Remember an event that is of no tenant."""
         self._events.append(
             {
-                "type": type,
+                "type": type.value,
                 "tenant_id": None,
                 "tenant_name": None,
                 "generation": None,

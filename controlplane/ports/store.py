@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from controlplane.model import (
+    CURRENT,
     Execution,
     Observed,
     Placement,
@@ -31,7 +32,8 @@ class RunContext:
 
     @property
     def current(self) -> bool:
-        return self.execution.state.active and self.execution.state != "stopping"
+        """The gate, as of when the rows were read."""
+        return self.execution.state in CURRENT
 
     @property
     def serving(self) -> bool:

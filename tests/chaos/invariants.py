@@ -8,6 +8,7 @@ import docker
 import httpx
 import psutil
 
+from controlplane.model import EventType
 from tests.chaos.load import Client
 from tests.e2e.installation import Installation
 
@@ -140,7 +141,7 @@ async def _ended_once(http: httpx.AsyncClient, tenant_id: str, name: str) -> Non
     endings = Counter(event["execution_id"] for event in trail if event["type"] in ENDINGS)
     twice = [id for id, count in endings.items() if count > 1]
     assert not twice, f"{name}: ended twice: {twice}"
-    started = Counter(event["execution_id"] for event in trail if event["type"] == "execution.starting")
+    started = Counter(event["execution_id"] for event in trail if event["type"] == EventType.EXECUTION_STARTING)
     again = [id for id, count in started.items() if count > 1]
     assert not again, f"{name}: promoted twice: {again}"
 
@@ -149,7 +150,7 @@ async def _statuses_follow(http: httpx.AsyncClient, tenant_id: str, name: str) -
     """Each change of status begins where the last one ended: the trail has no gap and no contradiction."""
     last = "requested"
     for event in await _events(http, tenant_id):
-        if event["type"] == "tenant.status":
+        if event["type"] == EventType.TENANT_STATUS:
             assert event["data"]["from"] == last, f"{name}: {last} is followed by a change from {event['data']}"
             last = event["status"]
 

@@ -18,7 +18,7 @@ from actors.runtime import Runtime
 from controlplane.clock import SystemClock
 from controlplane.errors import NotAvailableYet, Unavailable
 from controlplane.failpoints import Failpoints
-from controlplane.model import ExecutionState, Status, SubState, Tenant, TenantSpec, WorkflowSpec
+from controlplane.model import EventType, ExecutionState, Status, SubState, Tenant, TenantSpec, WorkflowSpec
 from controlplane.persistence import events, executions
 from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.ports import ExecutionInput, ExecutionStore, Started, WorkflowProvider
@@ -225,7 +225,7 @@ class LifeOutside(Outside, WorkflowLifecycle):
             assert view.execution.state is ExecutionState.STARTING
             view = await world.settled(tenant, Status.READY, 1)
         trail = [event.type for event in await events.page(world.database, tenant_id=tenant.id, limit=500)]
-        assert trail.count("execution.trigger_failed") == 1
+        assert trail.count(EventType.EXECUTION_TRIGGER_FAILED) == 1
         assert await world.states(tenant) == ["succeeded"]
         assert await count_at_engine(view.execution.id) == 1
         assert world.cloud.calls["create"] == 1

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from controlplane.api.app import create_app
 from controlplane.api.replica import Replica
 from controlplane.api.routers.health import SUPERVISOR
-from controlplane.model import ExecutionState, Status
+from controlplane.model import ENDED, ExecutionState, Status
 from controlplane.persistence import tokens
 from controlplane.persistence.database import open_database
 from controlplane.persistence.tables import executions as executions_table
@@ -79,7 +79,7 @@ class Api:
             if status is Status.DELETED:
                 values["deleted_at"] = now
             await tx.connection.execute(update(tenants_table).where(tenants_table.c.id == tenant.id).values(**values))
-            tx.event("execution.ended", replace(tenant, status=status))
+            tx.event(ENDED[state], replace(tenant, status=status))
 
     async def beat(self, seconds_ago: float = 0) -> None:
         """The supervisor's heartbeat."""

@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import LeaseLost, Refused
 from controlplane.model import (
+    ClusterState,
     ComputeSpec,
     Endpoint,
+    EventType,
     Execution,
     ExecutionState,
     Observed,
@@ -105,7 +107,9 @@ class TestLease:
     async def test_the_lease_of_an_ended_cluster_is_free_at_once(self, database: AsyncEngine) -> None:
         own, tenant, _ = await owned(database)
         async with database.begin() as connection:
-            await connection.execute(clusters.insert().values(id="here", home="/h", build="b", state="ended"))
+            await connection.execute(
+                clusters.insert().values(id="here", home="/h", build="b", state=ClusterState.ENDED)
+            )
         assert await leases.acquire(database, tenant.id, cluster_id="there", actor_id="b") == own.fence + 1
 
     async def test_an_expired_lease_that_nobody_took_is_renewed(self, database: AsyncEngine) -> None:
@@ -141,7 +145,9 @@ class TestLease:
         """Nobody gives their leases back: they are left once they have expired."""
         async with database.begin() as connection:
             for id in ("here", "there"):
-                await connection.execute(clusters.insert().values(id=id, home="/h", build="b", state="active"))
+                await connection.execute(
+                    clusters.insert().values(id=id, home="/h", build="b", state=ClusterState.ACTIVE)
+                )
         for name in ("acme", "other"):
             await owned(database, name)
         since = await cluster_rows.drain(database, "here", actor="test")
@@ -224,7 +230,9 @@ class TestEnding:
             assert locked is not None
             await intents.force_delete(tx, locked)
         async with database.connect() as connection:
-            query = select(events).where(events.c.tenant_id == tenant.id, events.c.type == "execution.cancelled")
+            query = select(events).where(
+                events.c.tenant_id == tenant.id, events.c.type == EventType.EXECUTION_CANCELLED
+            )
             told = (await connection.execute(query.order_by(events.c.id))).all()
         assert {event.execution_id for event in told} == {running.id, queued.id}
         assert {(event.actor, event.message) for event in told} == {("an admin", "the tenant was deleted by force")}

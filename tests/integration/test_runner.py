@@ -8,7 +8,7 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.lifecycle.transitions import Cause
-from controlplane.model import ExecutionState, Observed, PlacementState, Status, SubState
+from controlplane.model import ConditionType, ExecutionState, Observed, PlacementState, Reason, Status, SubState
 from controlplane.persistence import events, executions, leases, placements
 from controlplane.persistence.owned_tenant import OwnedTenant
 from providers.compute.fake import FakeCloud
@@ -293,7 +293,7 @@ class TestKeeping:
             await world.until(tenant, lambda v: v.tenant.status is Status.DEGRADED)
             world.cloud.alter(instance.id, health=["healthy"])
             view = await world.until(tenant, lambda v: v.tenant.status is Status.READY)
-            assert {c.type: c.status for c in view.tenant.conditions}["Healthy"] == "true"
+            assert {c.type: c.status for c in view.tenant.conditions}[ConditionType.HEALTHY] == "true"
         trail = [e for e in await events.page(world.database, tenant_id=tenant.id, limit=50) if e.execution_id is None]
         assert [(e.status, e.trigger_source) for e in trail] == [("ready", "supervisor"), ("degraded", "supervisor")]
         assert await states(world, tenant.id) == ["succeeded"]
@@ -309,6 +309,6 @@ class TestKeeping:
             await world.settled(tenant, Status.READY, 1)
             (instance,) = world.cloud.instances()
             world.cloud.lose(instance.id)
-            view = await world.until(tenant, lambda v: any(c.reason == "HealBudget" for c in v.tenant.conditions))
+            view = await world.until(tenant, lambda v: any(c.reason == Reason.HEAL_BUDGET for c in v.tenant.conditions))
             assert view.tenant.status is Status.DEGRADED
             assert view.execution.run == 6

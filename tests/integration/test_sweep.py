@@ -17,7 +17,7 @@ from actors.supervisor.queue import Priority
 from actors.supervisor.silent import PATIENCE_SECONDS, SilentOwners
 from actors.supervisor.sweep import Sweep
 from controlplane.errors import Unavailable
-from controlplane.model import Action, ExecutionState, Status, Tenant, TriggerSource
+from controlplane.model import Action, EventType, ExecutionState, Status, Tenant, TriggerSource
 from controlplane.persistence import bootstrap, events, executions, fleet, intents, leases, pauses
 from controlplane.persistence import tenants as tenant_rows
 from controlplane.persistence.fleet import TenantKey
@@ -350,7 +350,7 @@ async def test_an_orphan_is_reported_and_stays(world: World, caplog: pytest.LogC
         with caplog.at_level(logging.WARNING):
             await net.looked()
             await net.looked()
-    assert await trail(world) == ["orphan.found"]
+    assert await trail(world) == [EventType.ORPHAN_FOUND]
     assert [found.id for found in world.cloud.instances()] == [made]
 
 
@@ -361,7 +361,7 @@ async def test_an_orphan_is_removed_by_policy_after_its_grace(world: World) -> N
         net = Net(runtime)
         await net.looked()
         await net.looked()
-    assert await trail(world) == ["orphan.removed", "orphan.found"], "newest first"
+    assert await trail(world) == [EventType.ORPHAN_REMOVED, EventType.ORPHAN_FOUND], "newest first"
     assert [found.id for found in world.cloud.instances()] == [theirs]
 
 

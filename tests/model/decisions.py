@@ -6,11 +6,14 @@ from typing import Any, NamedTuple
 
 from controlplane.lifecycle import decisions
 from controlplane.lifecycle.owner_state import Finding, OwnerState, Policy
-from controlplane.lifecycle.reconcile import HEAL_BUDGET, reconcile
+from controlplane.lifecycle.reconcile import reconcile
 from controlplane.model import (
+    LIVE,
     Condition,
+    ConditionType,
     Execution,
     Observed,
+    Reason,
     Status,
     SubState,
     Tenant,
@@ -19,7 +22,6 @@ from controlplane.model import (
 from controlplane.ports import ExecutionStatus
 from tests.model.binding import Binding
 from tests.model.case import Case
-from tests.model.runners import LIVE
 from tests.model.stubs import NOW, placement
 from tests.model.world import LIVES, NAME, World
 from tests.model.world import Execution as Row
@@ -93,7 +95,7 @@ class Decisions:
         executions = [self._execution(e, seen) for e in world.executions if e.life == tenant.life]
         placements = [p for p in world.placements if p.state in LIVE and world.of(p.execution).life == tenant.life]
         placements.sort(key=lambda p: world.of(p.execution).order)
-        spent = Condition(type="Healthy", status="false", reason=HEAL_BUDGET, message="", since=NOW)
+        spent = Condition(type=ConditionType.HEALTHY, status="false", reason=Reason.HEAL_BUDGET, message="", since=NOW)
         return TenantRows(
             tenant=Tenant(
                 id=LIVES[tenant.life],

@@ -4,7 +4,7 @@ None: refused, as there. Statuses move through the real `transitions`.
 """
 
 from controlplane.lifecycle.transitions import Cause, move
-from controlplane.model import Action, ExecutionState, PlacementState, Status
+from controlplane.model import LIVE, Action, ExecutionState, PlacementState, Status
 from tests.model.binding import Binding
 from tests.model.rules import Rule
 from tests.model.world import LIVES, Execution, Owner, Tenant, World
@@ -49,7 +49,7 @@ def force_delete(world: World) -> World | None:
         if execution is not None:
             world = world.save(execution.id, state=ExecutionState.CANCELLED)
     for placement in world.placements:
-        if placement.state in (PlacementState.INTENDED, PlacementState.PLACED):
+        if placement.state in LIVE:
             world = world.place(placement._replace(state=PlacementState.ABANDONED))
     status = move(move(tenant.status, Cause.DELETE_ACCEPTED), Cause.GONE)
     return world.of_tenant(status=status, deleting=True, fence=tenant.fence + 1).bump()

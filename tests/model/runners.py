@@ -5,7 +5,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from controlplane.model import CURRENT, ExecutionState, PlacementState, StepName, SubState
+from controlplane.model import CURRENT, LIVE, ExecutionState, PlacementState, StepName, SubState
 from controlplane.ports import ResourceState
 from controlplane.steps.attempts import Verdict
 from tests.model.binding import CHORES, REPORT, Binding, work_of
@@ -20,7 +20,7 @@ STANDS_ALONE = frozenset(
 """Before these a runner may be overtaken; the other calls only read, or record what was done, and follow at once.
 (`Case.fine`: each call stands alone.)"""
 
-LIVE = (PlacementState.INTENDED, PlacementState.PLACED)
+
 ENGINE_SAYS = {Verdict.DONE: SubState.SUCCEEDED, Verdict.FAILED: SubState.FAILED, Verdict.STOPPED: SubState.CANCELLED}
 
 Answer = tuple[Any, World, Kind]

@@ -7,8 +7,19 @@ import pytest
 from controlplane.lifecycle import decisions
 from controlplane.lifecycle.conditions import with_condition
 from controlplane.lifecycle.owner_state import Finding, OwnerState, Policy, Silence
-from controlplane.lifecycle.reconcile import HEAL_BUDGET, reconcile
-from controlplane.model import Action, ExecutionState, Status, Step, StepName, StepState, StopCause, SubState
+from controlplane.lifecycle.reconcile import reconcile
+from controlplane.model import (
+    Action,
+    ConditionType,
+    ExecutionState,
+    Reason,
+    Status,
+    Step,
+    StepName,
+    StepState,
+    StopCause,
+    SubState,
+)
 from controlplane.ports import ExecutionStatus
 from tests.unit.builders import NOW, execution, placement, rows, seconds, tenant
 
@@ -285,7 +296,7 @@ class TestKeeping:
         assert reconcile(rows(owner, first), view, POLICY).act == decisions.MarkUnhealthy("exited")
         owner, first = served(Status.DEGRADED)
         assert reconcile(rows(owner, first), view, POLICY).act == decisions.Heal("exited")
-        said = with_condition((), "Healthy", "false", HEAL_BUDGET, NOW)
+        said = with_condition((), ConditionType.HEALTHY, "false", Reason.HEAL_BUDGET, NOW)
         spent = rows(replace(owner, conditions=said), first)
         assert reconcile(spent, replace(view, heals=5), POLICY).act == decisions.RestoreServing(first)
 
@@ -321,7 +332,7 @@ class TestKeeping:
         owner, first = served(Status.DEGRADED)
         view = OwnerState(finding=replace(FINE, healthy=False), finding_due=NOW + seconds(9), heals=5, worked_at=NOW)
         assert isinstance(reconcile(rows(owner, first), view, POLICY).act, decisions.MarkBudgetSpent)
-        said = with_condition((), "Healthy", "false", HEAL_BUDGET, NOW)
+        said = with_condition((), ConditionType.HEALTHY, "false", Reason.HEAL_BUDGET, NOW)
         assert reconcile(rows(replace(owner, conditions=said), first), view, POLICY).act is None
         idle = replace(view, worked_at=NOW - seconds(100))
         waits = reconcile(rows(replace(owner, conditions=said), first), idle, POLICY)

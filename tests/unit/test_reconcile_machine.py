@@ -19,14 +19,16 @@ from hypothesis.stateful import (
 from controlplane.lifecycle import decisions
 from controlplane.lifecycle.conditions import with_condition
 from controlplane.lifecycle.owner_state import Finding, OwnerState, Policy, Silence
-from controlplane.lifecycle.reconcile import HEAL_BUDGET, reconcile
+from controlplane.lifecycle.reconcile import reconcile
 from controlplane.lifecycle.transitions import STARTED, TABLE, Cause, move
 from controlplane.model import (
     CURRENT,
     Action,
+    ConditionType,
     Execution,
     ExecutionState,
     Placement,
+    Reason,
     Status,
     Step,
     StepName,
@@ -268,7 +270,9 @@ class Machine(RuleBasedStateMachine):
                     self.placements.remove(one)
             case decisions.MarkUnhealthy() | decisions.MarkBudgetSpent():
                 self._move(Cause.UNHEALTHY)
-                said = with_condition(self.tenant.conditions, "Healthy", "false", HEAL_BUDGET, self.now)
+                said = with_condition(
+                    self.tenant.conditions, ConditionType.HEALTHY, "false", Reason.HEAL_BUDGET, self.now
+                )
                 if isinstance(act, decisions.MarkBudgetSpent):
                     self.tenant = replace(self.tenant, conditions=said)
             case decisions.MarkRecovered():

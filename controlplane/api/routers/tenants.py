@@ -21,7 +21,7 @@ from controlplane.api.security import Viewer, require_role
 from controlplane.api.spec_check import check_new_spec, merged
 from controlplane.api.strict_json import read_object
 from controlplane.errors import Refused
-from controlplane.model import Status, Tenant
+from controlplane.model import EventType, Status, Tenant
 from controlplane.persistence import intents, tenants
 from controlplane.persistence.intents import Intent
 from controlplane.persistence.transaction import Transaction
@@ -237,7 +237,7 @@ async def reconcile_tenant(name: str, change: Mutating) -> Response:
         tenant = await tenant_rows.lock(tx, name)
         require_match(change.if_match, tenant)
         execution = await intents.newest_execution(tx, tenant)
-        tx.event("tenant.reconcile_requested", tenant)
+        tx.event(EventType.TENANT_RECONCILE_REQUESTED, tenant)
         tx.wake(tenant.id, tenant.name)
         return Accepted(tenant, execution, tenant)
 

@@ -20,8 +20,8 @@ from controlplane.api.schemas.requests import TokenCreate
 from controlplane.api.schemas.token import TokenCreated, TokenOut, TokenPage
 from controlplane.api.security import Admin
 from controlplane.api.strict_json import read_object
-from controlplane.api.token_cache import REVOKED
 from controlplane.errors import Refused
+from controlplane.model import EventType
 from controlplane.persistence import tokens
 from controlplane.persistence.transaction import transaction
 
@@ -49,7 +49,7 @@ async def create_token(request: Request, here: Here, caller: Admin) -> Response:
         record, secret = await tokens.create(
             tx.connection, wanted.name, wanted.role, expires_in_seconds=wanted.expires_in_seconds
         )
-        tx.record("token.created", data={"token_id": str(record.id), "name": record.name, "role": record.role})
+        tx.record(EventType.TOKEN_CREATED, data={"token_id": str(record.id), "name": record.name, "role": record.role})
     made = TokenCreated(**TokenOut.of(record).model_dump(), token=secret)
     return Response(made.model_dump_json(), 201, {"Location": "/v1/tokens"}, JSON)
 
@@ -88,7 +88,7 @@ async def revoke_token(name: Annotated[str, Path(examples=["ci"])], here: Here, 
         record = await tokens.revoke(tx.connection, name)
         if record is None:
             raise _not_found(name)
-        tx.record(REVOKED, data={"token_id": str(record.id), "name": record.name})
+        tx.record(EventType.TOKEN_REVOKED, data={"token_id": str(record.id), "name": record.name})
     here.tokens.forget(str(record.id))
     return Response(TokenOut.of(record).model_dump_json(), media_type=JSON)
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from controlplane.api.masking import mask
 from controlplane.api.schemas.execution import WorkflowOut
 from controlplane.lifecycle.conditions import with_condition
-from controlplane.model import Condition, Execution, Status, Tenant, TenantSpec
+from controlplane.model import Condition, ConditionType, Execution, Reason, Status, Tenant, TenantSpec, Truth
 from controlplane.persistence.tenants import TenantView
 
 
@@ -44,7 +44,7 @@ class ObservedOut(BaseModel):
 
 class ConditionOut(BaseModel):
     type: str
-    status: Literal["true", "false", "unknown"]
+    status: Truth
     reason: str
     message: str
     since: datetime
@@ -79,7 +79,7 @@ _EXAMPLE: dict[str, JsonValue] = {
     "status": "ready",
     "status_message": "",
     "conditions": [
-        {"type": "Healthy", "status": "true", "reason": "Probed", "message": "", "since": "2026-01-01T12:00:02Z"}
+        {"type": "Healthy", "status": "true", "reason": "Probe", "message": "", "since": "2026-01-01T12:00:02Z"}
     ],
     "observed": {
         "endpoints": [{"name": "http", "url": "http://127.0.0.1:32768"}],
@@ -183,7 +183,7 @@ def shown_conditions(tenant: Tenant) -> tuple[Condition, ...]:
         return tenant.conditions
     scope = tenant.pause.scope.removeprefix("provider:")
     message = f"{scope} is paused: changes are accepted, nothing is done"
-    return with_condition(tenant.conditions, "Synced", "false", "Paused", tenant.pause.since, message)
+    return with_condition(tenant.conditions, ConditionType.SYNCED, "false", Reason.PAUSED, tenant.pause.since, message)
 
 
 def shown_spec(spec: TenantSpec) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""Words that clients branch on: the types of events, and the types and reasons of conditions.
+
+`docs/events.md` says of each what it means; a test keeps the page and these equal. What is read back from rows stays
+`str`: another release may have written it.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Literal
+
+from controlplane.model.states import ExecutionState
+
+Truth = Literal["true", "false", "unknown"]
+"""The status of a condition."""
+
+
+class EventType(StrEnum):
+    """What a line of the trail tells: its noun, and what happened to it."""
+
+    TENANT_CREATED = "tenant.created"
+    TENANT_UPDATED = "tenant.updated"
+    TENANT_METADATA_CHANGED = "tenant.metadata_changed"
+    TENANT_DELETION_REQUESTED = "tenant.deletion_requested"
+    TENANT_FORCE_DELETED = "tenant.force_deleted"
+    TENANT_RETRIED = "tenant.retried"
+    TENANT_RECONCILE_REQUESTED = "tenant.reconcile_requested"
+    TENANT_PAUSED = "tenant.paused"
+    TENANT_RESUMED = "tenant.resumed"
+    TENANT_STATUS = "tenant.status"
+    TENANT_SWITCHED = "tenant.switched"
+    TENANT_HEALING = "tenant.healing"
+
+    EXECUTION_QUEUED = "execution.queued"
+    EXECUTION_STARTING = "execution.starting"
+    EXECUTION_TRIGGER_FAILED = "execution.trigger_failed"
+    EXECUTION_RUNNING = "execution.running"
+    EXECUTION_PROGRESS = "execution.progress"
+    EXECUTION_CANCEL_REQUESTED = "execution.cancel_requested"
+    EXECUTION_STOPPING = "execution.stopping"
+    EXECUTION_SUCCEEDED = "execution.succeeded"
+    EXECUTION_FAILED = "execution.failed"
+    EXECUTION_CANCELLED = "execution.cancelled"
+    EXECUTION_SUPERSEDED = "execution.superseded"
+
+    STEP_SUCCEEDED = "step.succeeded"
+    STEP_FAILED = "step.failed"
+
+    ORPHAN_FOUND = "orphan.found"
+    ORPHAN_REMOVED = "orphan.removed"
+
+    PAUSE_SET = "pause.set"
+    PAUSE_LIFTED = "pause.lifted"
+    CLUSTER_DRAINING = "cluster.draining"
+    CLUSTER_ACTIVE = "cluster.active"
+    TOKEN_CREATED = "token.created"
+    TOKEN_REVOKED = "token.revoked"
+
+
+ENDED: Mapping[ExecutionState, EventType] = {
+    ExecutionState.SUCCEEDED: EventType.EXECUTION_SUCCEEDED,
+    ExecutionState.FAILED: EventType.EXECUTION_FAILED,
+    ExecutionState.CANCELLED: EventType.EXECUTION_CANCELLED,
+    ExecutionState.SUPERSEDED: EventType.EXECUTION_SUPERSEDED,
+}
+"""What tells that an execution ended so."""
+
+
+class ConditionType(StrEnum):
+    """What a condition is about."""
+
+    TRIGGERED = "Triggered"
+    PROVISIONED = "Provisioned"
+    HEALTHY = "Healthy"
+    SYNCED = "Synced"
+
+
+class Reason(StrEnum):
+    """Why a condition is what it is."""
+
+    STARTING = "Starting"
+    STARTED = "Started"
+    TRIGGER_FAILED = "TriggerFailed"
+
+    SUCCEEDED = "Succeeded"
+    EXECUTION_FAILED = "ExecutionFailed"
+    CANCELLED = "Cancelled"
+    DELETE_FAILED = "DeleteFailed"
+
+    PROBE = "Probe"
+    PROBE_FAILED = "ProbeFailed"
+    DRIFTED = "Drifted"
+    HEAL_BUDGET = "HealBudget"
+
+    ACCEPTED = "Accepted"
+    OBSERVED_GENERATION = "ObservedGeneration"
+    PAUSED = "Paused"
+    RESUMED = "Resumed"

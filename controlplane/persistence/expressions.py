@@ -1,0 +1,39 @@
+"""SQL that several statements share, each rule said once. Times are the database's own clock."""
+
+from sqlalchemy import ColumnElement, Function, and_, exists, func
+
+from controlplane.model import ClusterState
+from controlplane.persistence.tables import clusters, tenants
+
+
+def seconds(count: float) -> Function[object]:
+    """An interval."""
+    return func.make_interval(0, 0, 0, 0, 0, 0, count)
+
+
+def ago(count: float) -> ColumnElement[object]:
+    """So many seconds before now."""
+    return func.clock_timestamp() - seconds(count)
+
+
+def from_now(count: float) -> ColumnElement[object]:
+    """So many seconds after now."""
+    return func.clock_timestamp() + seconds(count)
+
+
+def owned_by(cluster_id: str) -> ColumnElement[bool]:
+    """Of a row of `tenants`: its owner, dead or alive, is of this cluster."""
+    return tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True)
+
+
+def owned_elsewhere(cluster_id: str) -> ColumnElement[bool]:
+    """Of a row of `tenants`: another cluster, which has not ended, holds a lease that has not expired."""
+    of_ended_cluster = exists().where(
+        clusters.c.id == func.split_part(tenants.c.lease_owner, "/", 1), clusters.c.state == ClusterState.ENDED
+    )
+    return and_(
+        tenants.c.lease_owner.is_not(None),
+        ~owned_by(cluster_id),
+        tenants.c.lease_expires_at >= func.clock_timestamp(),
+        ~of_ended_cluster,
+    )

@@ -1,19 +1,24 @@
 """The audit trail as it is shown, and as it is streamed."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from controlplane.model import Event
+from controlplane.model import Event, EventType
+
+# Examples and no enum: what is generated from an enum refuses the types of later releases.
+TypeOfEvent = Annotated[
+    str, Field(description="Later releases may send others; docs/events.md says of each when.", examples=[*EventType])
+]
 
 
 class EventOut(BaseModel):
     """One line of the audit trail. `id` order is commit order."""
 
     id: int
-    type: str
+    type: TypeOfEvent
     tenant: str | None
     tenant_id: UUID | None
     generation: int | None
@@ -49,7 +54,7 @@ class WatchEvent(BaseModel):
     """`data` of one Server-Sent Event; its `id` is the stream's id too."""
 
     id: int
-    type: str
+    type: TypeOfEvent
     tenant: str | None
     generation: int | None
     status: str | None

@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from controlplane.model import Execution, ExecutionState, Step, SubState
+from controlplane.model import Execution, ExecutionState, Step, StepName, SubState
 
 WorkflowState = Literal["pending", "running", "stopping", "succeeded", "failed", "cancelled", "superseded"]
 
@@ -36,7 +36,7 @@ class WorkflowOut(BaseModel):
 
 
 class StepOut(BaseModel):
-    name: str
+    name: str = Field(description="docs/events.md says of each what it does.", examples=[*StepName])
     state: Literal["pending", "running", "backing-off", "succeeded", "failed"]
     attempts: int
     error: str | None

@@ -43,9 +43,11 @@ class ObservedOut(BaseModel):
 
 
 class ConditionOut(BaseModel):
-    type: str
+    """Why the status is what it is. docs/events.md says of each type and reason when; later releases may add some."""
+
+    type: str = Field(examples=[*ConditionType])
     status: Truth
-    reason: str
+    reason: str = Field(examples=[*Reason])
     message: str
     since: datetime
 

@@ -17,9 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.errors import SchemaTooNew
 from controlplane.model import ClusterState
-from controlplane.persistence import tokens
+from controlplane.persistence import tables, tokens
 from controlplane.persistence.database import open_database
-from controlplane.persistence.tables import clusters, installation
 
 MIGRATION_LOCK = 0x1A4D10D6
 
@@ -61,7 +60,7 @@ async def migrate(database: AsyncEngine) -> None:
 
 async def installation_id(database: AsyncEngine) -> str:
     async with database.connect() as connection:
-        return str((await connection.execute(select(installation.c.id))).scalar_one())
+        return str((await connection.execute(select(tables.installation.c.id))).scalar_one())
 
 
 def _migrate(connection: Connection) -> None:
@@ -79,16 +78,16 @@ def _migrate(connection: Connection) -> None:
 
 
 async def _mint_installation(connection: AsyncConnection) -> str:
-    await connection.execute(upsert(installation).values(id=uuid4()).on_conflict_do_nothing())
-    return str((await connection.execute(select(installation.c.id))).scalar_one())
+    await connection.execute(upsert(tables.installation).values(id=uuid4()).on_conflict_do_nothing())
+    return str((await connection.execute(select(tables.installation.c.id))).scalar_one())
 
 
 async def _register_cluster(connection: AsyncConnection, home: str, build: str) -> str:
     await connection.execute(
-        update(clusters)
-        .where(clusters.c.home == home, clusters.c.state != ClusterState.ENDED)
+        update(tables.clusters)
+        .where(tables.clusters.c.home == home, tables.clusters.c.state != ClusterState.ENDED)
         .values(state=ClusterState.ENDED, ended_at=func.clock_timestamp())
     )
     cluster_id = uuid4().hex[:12]
-    await connection.execute(insert(clusters).values(id=cluster_id, home=home, build=build))
+    await connection.execute(insert(tables.clusters).values(id=cluster_id, home=home, build=build))
     return cluster_id

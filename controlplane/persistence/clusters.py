@@ -11,16 +11,18 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import ClusterState, EventType, Status
+from controlplane.persistence import tables
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import owned_by
-from controlplane.persistence.tables import clusters, tenants
 from controlplane.persistence.transaction import transaction
 
 
 async def state(database: AsyncEngine, cluster_id: str) -> ClusterState | None:
     """None where nobody knows it."""
     async with single(database) as connection:
-        found = (await connection.execute(select(clusters.c.state).where(clusters.c.id == cluster_id))).scalar()
+        found = (
+            await connection.execute(select(tables.clusters.c.state).where(tables.clusters.c.id == cluster_id))
+        ).scalar()
     return None if found is None else ClusterState(found)
 
 
@@ -41,10 +43,10 @@ async def left(database: AsyncEngine, cluster_id: str, *, since: datetime) -> in
     admit tenants."""
     owned = select(func.count()).where(
         owned_by(cluster_id),
-        tenants.c.lease_expires_at >= func.clock_timestamp(),
-        tenants.c.status != Status.DELETED,
+        tables.tenants.c.lease_expires_at >= func.clock_timestamp(),
+        tables.tenants.c.status != Status.DELETED,
     )
-    seen = select(clusters.c.heartbeat_at > since).where(clusters.c.id == cluster_id)
+    seen = select(tables.clusters.c.heartbeat_at > since).where(tables.clusters.c.id == cluster_id)
     async with single(database) as connection:
         if not (await connection.execute(seen)).scalar():
             return None
@@ -55,11 +57,15 @@ async def _mark(
     database: AsyncEngine, cluster_id: str, to: ClusterState, event: EventType, actor: str
 ) -> datetime | None:
     async with transaction(database, actor=actor) as tx:
-        query = select(clusters.c.state, func.clock_timestamp().label("now")).where(clusters.c.id == cluster_id)
+        query = select(tables.clusters.c.state, func.clock_timestamp().label("now")).where(
+            tables.clusters.c.id == cluster_id
+        )
         row = (await tx.connection.execute(query.with_for_update())).one_or_none()
         if row is None or row.state not in (ClusterState.ACTIVE, ClusterState.DRAINING):
             return None
         if row.state != to:
-            await tx.connection.execute(update(clusters).where(clusters.c.id == cluster_id).values(state=to))
+            await tx.connection.execute(
+                update(tables.clusters).where(tables.clusters.c.id == cluster_id).values(state=to)
+            )
             tx.record(event, message=cluster_id)
     return cast(datetime, row.now)

@@ -13,10 +13,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import Event
-from controlplane.persistence import rows
+from controlplane.persistence import rows, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import ago
-from controlplane.persistence.tables import events, heartbeats
 
 PRUNED = "events-pruned"
 """The row of `heartbeats` that holds how far the trail was pruned."""
@@ -34,22 +33,22 @@ async def page(
     database: AsyncEngine, *, tenant_id: UUID | None = None, before: int | None = None, limit: int
 ) -> list[Event]:
     """Newest first, those before the id `before` (keyset); of one tenant, or all."""
-    query = _of(tenant_id).order_by(events.c.id.desc()).limit(limit)
+    query = _of(tenant_id).order_by(tables.events.c.id.desc()).limit(limit)
     if before is not None:
-        query = query.where(events.c.id < before)
+        query = query.where(tables.events.c.id < before)
     async with single(database) as connection:
         return [rows.event(row) for row in (await connection.execute(query)).mappings()]
 
 
 async def after(connection: AsyncConnection, id: int, *, tenant_id: UUID | None = None, limit: int) -> list[Event]:
     """Oldest first, those after the id `id`."""
-    query = _of(tenant_id).where(events.c.id > id).order_by(events.c.id).limit(limit)
+    query = _of(tenant_id).where(tables.events.c.id > id).order_by(tables.events.c.id).limit(limit)
     return [rows.event(row) for row in (await connection.execute(query)).mappings()]
 
 
 async def extent(connection: AsyncConnection) -> Extent:
-    pruned = select(heartbeats.c.detail["through"].as_integer()).where(heartbeats.c.name == PRUNED)
-    query = select(func.coalesce(func.max(events.c.id), 0), func.coalesce(pruned.scalar_subquery(), 0))
+    pruned = select(tables.heartbeats.c.detail["through"].as_integer()).where(tables.heartbeats.c.name == PRUNED)
+    query = select(func.coalesce(func.max(tables.events.c.id), 0), func.coalesce(pruned.scalar_subquery(), 0))
     newest, gone = (await connection.execute(query)).one()
     return Extent(newest=max(newest, gone), pruned=gone)
 
@@ -58,15 +57,17 @@ async def prune(database: AsyncEngine, *, older_than_seconds: float) -> int:
     """Remove events older than that; returns how many. For the supervisor's sweep."""
     cutoff = ago(older_than_seconds)
     async with database.begin() as connection:
-        through = (await connection.execute(select(func.max(events.c.id)).where(events.c.at < cutoff))).scalar_one()
+        through = (
+            await connection.execute(select(func.max(tables.events.c.id)).where(tables.events.c.at < cutoff))
+        ).scalar_one()
         if through is None:
             return 0
         values: dict[str, Any] = {"detail": {"through": through}, "at": func.clock_timestamp()}
-        statement = insert(heartbeats).values(name=PRUNED, cluster_id="", **values)
+        statement = insert(tables.heartbeats).values(name=PRUNED, cluster_id="", **values)
         await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
-        return (await connection.execute(delete(events).where(events.c.id <= through))).rowcount
+        return (await connection.execute(delete(tables.events).where(tables.events.c.id <= through))).rowcount
 
 
 def _of(tenant_id: UUID | None) -> Select[Any]:
-    query = select(events)
-    return query if tenant_id is None else query.where(events.c.tenant_id == tenant_id)
+    query = select(tables.events)
+    return query if tenant_id is None else query.where(tables.events.c.tenant_id == tenant_id)

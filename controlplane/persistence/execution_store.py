@@ -29,11 +29,8 @@ from controlplane.model import (
     StepState,
     Tenant,
 )
-from controlplane.persistence import bootstrap, executions, rows, snapshot, tenants
+from controlplane.persistence import bootstrap, executions, rows, snapshot, tables, tenants
 from controlplane.persistence.database import single
-from controlplane.persistence.tables import executions as executions_table
-from controlplane.persistence.tables import placements, steps
-from controlplane.persistence.tables import tenants as tenants_table
 from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import RunContext
 
@@ -70,21 +67,25 @@ class PostgresExecutionStore:
         return await self._state(execution_id) in CURRENT
 
     async def _state(self, execution_id: str) -> ExecutionState:
-        query = select(executions_table.c.state).where(executions_table.c.id == execution_id)
+        query = select(tables.executions.c.state).where(tables.executions.c.id == execution_id)
         async with single(self._database) as connection:
             return ExecutionState((await connection.execute(query)).scalar_one())
 
     async def providers_used(self, execution_id: str) -> list[str]:
-        of_tenant = select(executions_table.c.tenant_id).where(executions_table.c.id == execution_id)
-        query = select(placements.c.platform).where(placements.c.tenant_id == of_tenant.scalar_subquery()).distinct()
+        of_tenant = select(tables.executions.c.tenant_id).where(tables.executions.c.id == execution_id)
+        query = (
+            select(tables.placements.c.platform)
+            .where(tables.placements.c.tenant_id == of_tenant.scalar_subquery())
+            .distinct()
+        )
         async with single(self._database) as connection:
             return sorted((await connection.execute(query)).scalars())
 
     async def removable(self, execution_id: str) -> bool:
         query = (
-            select(executions_table.c.state, tenants_table.c.serving_execution)
-            .join(tenants_table, tenants_table.c.id == executions_table.c.tenant_id)
-            .where(executions_table.c.id == execution_id)
+            select(tables.executions.c.state, tables.tenants.c.serving_execution)
+            .join(tables.tenants, tables.tenants.c.id == tables.executions.c.tenant_id)
+            .where(tables.executions.c.id == execution_id)
         )
         async with single(self._database) as connection:
             row = (await connection.execute(query)).one()
@@ -95,7 +96,7 @@ class PostgresExecutionStore:
             if execution.state not in CURRENT:
                 return False
             await tx.connection.execute(
-                upsert(placements)
+                upsert(tables.placements)
                 .values(
                     execution_id=execution.id,
                     tenant_id=execution.tenant_id,
@@ -107,9 +108,9 @@ class PostgresExecutionStore:
                     state=PlacementState.INTENDED,
                 )
                 .on_conflict_do_update(
-                    index_elements=[placements.c.execution_id],
+                    index_elements=[tables.placements.c.execution_id],
                     set_={"state": PlacementState.INTENDED, "removed_at": None},
-                    where=placements.c.state == PlacementState.REMOVED,
+                    where=tables.placements.c.state == PlacementState.REMOVED,
                 )
             )
         return True
@@ -117,16 +118,16 @@ class PostgresExecutionStore:
     async def placed(self, execution_id: str, resource_id: str) -> None:
         async with single(self._database) as connection:
             await connection.execute(
-                update(placements)
-                .where(placements.c.execution_id == execution_id, placements.c.state.in_(LIVE))
+                update(tables.placements)
+                .where(tables.placements.c.execution_id == execution_id, tables.placements.c.state.in_(LIVE))
                 .values(resource_id=resource_id, state=PlacementState.PLACED)
             )
 
     async def removed(self, execution_id: str) -> None:
         async with single(self._database) as connection:
             await connection.execute(
-                update(placements)
-                .where(placements.c.execution_id == execution_id, placements.c.state.in_(LIVE))
+                update(tables.placements)
+                .where(tables.placements.c.execution_id == execution_id, tables.placements.c.state.in_(LIVE))
                 .values(state=PlacementState.REMOVED, removed_at=func.clock_timestamp())
             )
 
@@ -147,7 +148,7 @@ class PostgresExecutionStore:
             row = (
                 (
                     await tx.connection.execute(
-                        upsert(steps)
+                        upsert(tables.steps)
                         .values(
                             execution_id=execution_id,
                             name=step,
@@ -157,17 +158,18 @@ class PostgresExecutionStore:
                             started_at=func.clock_timestamp(),
                         )
                         .on_conflict_do_update(
-                            index_elements=[steps.c.execution_id, steps.c.name],
+                            index_elements=[tables.steps.c.execution_id, tables.steps.c.name],
                             set_={
                                 # Still `running`: the owner of the last attempt died, which is no attempt.
                                 "attempts": case(
-                                    (steps.c.state == StepState.RUNNING, steps.c.attempts), else_=steps.c.attempts + 1
+                                    (tables.steps.c.state == StepState.RUNNING, tables.steps.c.attempts),
+                                    else_=tables.steps.c.attempts + 1,
                                 ),
                                 "state": StepState.RUNNING,
                                 "next_attempt_at": None,
                             },
                         )
-                        .returning(steps)
+                        .returning(tables.steps)
                     )
                 )
                 .mappings()
@@ -203,8 +205,12 @@ class PostgresExecutionStore:
         if ended:
             values["ended_at"] = func.clock_timestamp()
         saved = await tx.connection.execute(
-            update(steps)
-            .where(steps.c.execution_id == execution.id, steps.c.name == step, steps.c.state == StepState.RUNNING)
+            update(tables.steps)
+            .where(
+                tables.steps.c.execution_id == execution.id,
+                tables.steps.c.name == step,
+                tables.steps.c.state == StepState.RUNNING,
+            )
             .values(**values)
         )
         return saved.rowcount == 1
@@ -214,10 +220,10 @@ class PostgresExecutionStore:
             return int(
                 (
                     await connection.execute(
-                        update(executions_table)
-                        .where(executions_table.c.id == execution_id)
-                        .values(activations=executions_table.c.activations + 1)
-                        .returning(executions_table.c.activations)
+                        update(tables.executions)
+                        .where(tables.executions.c.id == execution_id)
+                        .values(activations=tables.executions.c.activations + 1)
+                        .returning(tables.executions.c.activations)
                     )
                 ).scalar_one()
             )

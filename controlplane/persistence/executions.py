@@ -8,17 +8,18 @@ from sqlalchemy import func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import ACTIVE, Action, Execution, ExecutionState, Step, Tenant, TriggerSource, execution_id
-from controlplane.persistence import rows
+from controlplane.persistence import rows, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import from_now
-from controlplane.persistence.tables import executions, steps
 from controlplane.ports import ExecutionInput
 
 
 async def lock(connection: AsyncConnection, id: str) -> Execution | None:
     """The row. Its tenant's row is locked already, which is what serialises all writes on it."""
     row = (
-        (await connection.execute(select(executions).where(executions.c.id == id).with_for_update())).mappings().first()
+        (await connection.execute(select(tables.executions).where(tables.executions.c.id == id).with_for_update()))
+        .mappings()
+        .first()
     )
     return rows.execution(row) if row else None
 
@@ -32,7 +33,9 @@ async def find_active(connection: AsyncConnection, tenant_id: UUID) -> Execution
 
 
 async def _one(connection: AsyncConnection, tenant_id: UUID, states: Collection[ExecutionState]) -> Execution | None:
-    query = select(executions).where(executions.c.tenant_id == tenant_id, executions.c.state.in_(states))
+    query = select(tables.executions).where(
+        tables.executions.c.tenant_id == tenant_id, tables.executions.c.state.in_(states)
+    )
     row = (await connection.execute(query)).mappings().first()
     return rows.execution(row) if row else None
 
@@ -62,7 +65,7 @@ async def add(
     row = (
         (
             await connection.execute(
-                insert(executions)
+                insert(tables.executions)
                 .values(
                     id=request.execution_id,
                     tenant_id=tenant.id,
@@ -78,7 +81,7 @@ async def add(
                     trigger_source=trigger_source,
                     next_attempt_at=None if delay is None else from_now(delay),
                 )
-                .returning(executions)
+                .returning(tables.executions)
             )
         )
         .mappings()
@@ -88,8 +91,8 @@ async def add(
 
 
 async def next_run(connection: AsyncConnection, tenant_id: UUID, generation: int) -> int:
-    query = select(func.coalesce(func.max(executions.c.run), 0) + 1).where(
-        executions.c.tenant_id == tenant_id, executions.c.generation == generation
+    query = select(func.coalesce(func.max(tables.executions.c.run), 0) + 1).where(
+        tables.executions.c.tenant_id == tenant_id, tables.executions.c.generation == generation
     )
     return int((await connection.execute(query)).scalar_one())
 
@@ -99,7 +102,10 @@ async def save(connection: AsyncConnection, execution: Execution, **values: Any)
     row = (
         (
             await connection.execute(
-                update(executions).where(executions.c.id == execution.id).values(**values).returning(executions)
+                update(tables.executions)
+                .where(tables.executions.c.id == execution.id)
+                .values(**values)
+                .returning(tables.executions)
             )
         )
         .mappings()
@@ -111,25 +117,25 @@ async def save(connection: AsyncConnection, execution: Execution, **values: Any)
 async def advance(connection: AsyncConnection, id: str, *states: ExecutionState, **values: Any) -> Execution | None:
     """Write columns of an execution that is in one of `states`, its tenant's row being locked; else None. One
     statement where `lock` and `save` are two."""
-    query = update(executions).where(executions.c.id == id, executions.c.state.in_(states))
-    row = (await connection.execute(query.values(**values).returning(executions))).mappings().one_or_none()
+    query = update(tables.executions).where(tables.executions.c.id == id, tables.executions.c.state.in_(states))
+    row = (await connection.execute(query.values(**values).returning(tables.executions))).mappings().one_or_none()
     return rows.execution(row) if row else None
 
 
 async def supersede_queued(connection: AsyncConnection, tenant_id: UUID, by: str) -> Execution | None:
     """Mark the queued execution, if any, as overtaken by `by`. One that never reached an engine just ends."""
     query = (
-        update(executions)
-        .where(executions.c.tenant_id == tenant_id, executions.c.state == ExecutionState.QUEUED)
+        update(tables.executions)
+        .where(tables.executions.c.tenant_id == tenant_id, tables.executions.c.state == ExecutionState.QUEUED)
         .values(state=ExecutionState.SUPERSEDED, superseded_by=by, ended_at=func.clock_timestamp())
     )
-    row = (await connection.execute(query.returning(executions))).mappings().one_or_none()
+    row = (await connection.execute(query.returning(tables.executions))).mappings().one_or_none()
     return rows.execution(row) if row else None
 
 
 async def steps_of(connection: AsyncConnection, id: str) -> tuple[Step, ...]:
     """What is recorded of an execution's steps, in their order."""
-    query = select(steps).where(steps.c.execution_id == id).order_by(steps.c.position)
+    query = select(tables.steps).where(tables.steps.c.execution_id == id).order_by(tables.steps.c.position)
     return tuple(rows.step(row) for row in (await connection.execute(query)).mappings())
 
 
@@ -139,7 +145,9 @@ async def steps_of(connection: AsyncConnection, id: str) -> tuple[Step, ...]:
 async def get(database: AsyncEngine, id: str) -> tuple[Execution, tuple[Step, ...]] | None:
     """One execution and its steps in order."""
     async with single(database) as connection:
-        row = (await connection.execute(select(executions).where(executions.c.id == id))).mappings().first()
+        row = (
+            (await connection.execute(select(tables.executions).where(tables.executions.c.id == id))).mappings().first()
+        )
         if row is None:
             return None
         return rows.execution(row), await steps_of(connection, id)
@@ -149,10 +157,10 @@ async def page(
     database: AsyncEngine, tenant_id: UUID, *, before: tuple[int, int] | None = None, limit: int
 ) -> list[Execution]:
     """A tenant's history, newest first; those older than (generation, run) `before` (keyset)."""
-    order = tuple_(executions.c.generation, executions.c.run)
-    query = select(executions).where(executions.c.tenant_id == tenant_id)
+    order = tuple_(tables.executions.c.generation, tables.executions.c.run)
+    query = select(tables.executions).where(tables.executions.c.tenant_id == tenant_id)
     if before is not None:
         query = query.where(order < before)
-    query = query.order_by(executions.c.generation.desc(), executions.c.run.desc()).limit(limit)
+    query = query.order_by(tables.executions.c.generation.desc(), tables.executions.c.run.desc()).limit(limit)
     async with single(database) as connection:
         return [rows.execution(row) for row in (await connection.execute(query)).mappings()]

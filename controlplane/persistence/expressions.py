@@ -3,7 +3,7 @@
 from sqlalchemy import ColumnElement, Function, and_, exists, func
 
 from controlplane.model import ClusterState
-from controlplane.persistence.tables import clusters, tenants
+from controlplane.persistence import tables
 
 
 def seconds(count: float) -> Function[object]:
@@ -23,17 +23,18 @@ def from_now(count: float) -> ColumnElement[object]:
 
 def owned_by(cluster_id: str) -> ColumnElement[bool]:
     """Of a row of `tenants`: its owner, dead or alive, is of this cluster."""
-    return tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True)
+    return tables.tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True)
 
 
 def owned_elsewhere(cluster_id: str) -> ColumnElement[bool]:
     """Of a row of `tenants`: another cluster, which has not ended, holds a lease that has not expired."""
     of_ended_cluster = exists().where(
-        clusters.c.id == func.split_part(tenants.c.lease_owner, "/", 1), clusters.c.state == ClusterState.ENDED
+        tables.clusters.c.id == func.split_part(tables.tenants.c.lease_owner, "/", 1),
+        tables.clusters.c.state == ClusterState.ENDED,
     )
     return and_(
-        tenants.c.lease_owner.is_not(None),
+        tables.tenants.c.lease_owner.is_not(None),
         ~owned_by(cluster_id),
-        tenants.c.lease_expires_at >= func.clock_timestamp(),
+        tables.tenants.c.lease_expires_at >= func.clock_timestamp(),
         ~of_ended_cluster,
     )

@@ -10,9 +10,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import ACTIVE, LIVE, RELEASED, TERMINAL, UNFINISHED, ExecutionState, Status
-from controlplane.persistence import expressions
+from controlplane.persistence import expressions, tables
 from controlplane.persistence.database import single
-from controlplane.persistence.tables import clusters, executions, heartbeats, placements, tenants
 from controlplane.persistence.tenants import is_paused
 
 
@@ -32,14 +31,14 @@ class Due:
 
 def unfinished() -> ColumnElement[bool]:
     """The tenant has a queued or active execution."""
-    other = executions.alias("unfinished")
-    return exists().where(other.c.tenant_id == tenants.c.id, other.c.state.in_(UNFINISHED))
+    other = tables.executions.alias("unfinished")
+    return exists().where(other.c.tenant_id == tables.tenants.c.id, other.c.state.in_(UNFINISHED))
 
 
 def _unserved() -> Select[tuple[str]]:
     """Executions that have a live placement and do not serve. Nearly none of a fleet at rest."""
-    serving = exists().where(tenants.c.serving_execution == placements.c.execution_id)
-    return select(placements.c.execution_id).where(placements.c.state.in_(LIVE), ~serving)
+    serving = exists().where(tables.tenants.c.serving_execution == tables.placements.c.execution_id)
+    return select(tables.placements.c.execution_id).where(tables.placements.c.state.in_(LIVE), ~serving)
 
 
 async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
@@ -48,25 +47,27 @@ async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
     live cluster owns, and those that are paused unless something is under way or to be cancelled. Some may have a live
     owner, for whom a wake-up is harmless."""
     # Found by index and by placements, never by reading all that was ever done.
-    open_ones = select(executions.c.id).where(executions.c.state.in_(UNFINISHED))
+    open_ones = select(tables.executions.c.id).where(tables.executions.c.state.in_(UNFINISHED))
     candidates = union(open_ones, _unserved()).subquery()
-    goes_on = or_(~is_paused(), executions.c.cancel_requested_at.is_not(None))
-    waiting = and_(executions.c.next_attempt_at.is_not(None), executions.c.next_attempt_at > func.clock_timestamp())
+    goes_on = or_(~is_paused(), tables.executions.c.cancel_requested_at.is_not(None))
+    waiting = and_(
+        tables.executions.c.next_attempt_at.is_not(None), tables.executions.c.next_attempt_at > func.clock_timestamp()
+    )
     query = (
-        select(tenants.c.id, tenants.c.name, func.max(executions.c.run).label("run"))
-        .join(executions, executions.c.tenant_id == tenants.c.id)
-        .join(candidates, candidates.c.id == executions.c.id)
+        select(tables.tenants.c.id, tables.tenants.c.name, func.max(tables.executions.c.run).label("run"))
+        .join(tables.executions, tables.executions.c.tenant_id == tables.tenants.c.id)
+        .join(candidates, candidates.c.id == tables.executions.c.id)
         .where(
-            tenants.c.deleted_at.is_(None),
+            tables.tenants.c.deleted_at.is_(None),
             or_(
-                and_(executions.c.state == ExecutionState.QUEUED, ~waiting, goes_on),
-                executions.c.state.in_(ACTIVE),
-                and_(executions.c.state.in_(TERMINAL), ~is_paused()),
+                and_(tables.executions.c.state == ExecutionState.QUEUED, ~waiting, goes_on),
+                tables.executions.c.state.in_(ACTIVE),
+                and_(tables.executions.c.state.in_(TERMINAL), ~is_paused()),
             ),
             ~expressions.owned_elsewhere(cluster_id),
         )
-        .group_by(tenants.c.id, tenants.c.name)
-        .order_by(func.min(executions.c.created_at))
+        .group_by(tables.tenants.c.id, tables.tenants.c.name)
+        .order_by(func.min(tables.executions.c.created_at))
     )
     async with single(database) as connection:
         return [Due(TenantKey(row.id, row.name), row.run > 1) for row in await connection.execute(query)]
@@ -74,8 +75,8 @@ async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
 
 async def owned_elsewhere(database: AsyncEngine, name: str, cluster_id: str) -> bool:
     """True: another live cluster owns the tenant; nobody here needs to wake for it."""
-    query = select(tenants.c.id).where(
-        tenants.c.name == name, tenants.c.deleted_at.is_(None), expressions.owned_elsewhere(cluster_id)
+    query = select(tables.tenants.c.id).where(
+        tables.tenants.c.name == name, tables.tenants.c.deleted_at.is_(None), expressions.owned_elsewhere(cluster_id)
     )
     async with single(database) as connection:
         return (await connection.execute(query)).first() is not None
@@ -83,17 +84,19 @@ async def owned_elsewhere(database: AsyncEngine, name: str, cluster_id: str) -> 
 
 async def deleted_among(database: AsyncEngine, tenant_ids: Collection[UUID]) -> list[UUID]:
     """Those of them that have ended `deleted`: nobody needs to wake for one."""
-    query = select(tenants.c.id).where(tenants.c.id.in_(tenant_ids), tenants.c.deleted_at.is_not(None))
+    query = select(tables.tenants.c.id).where(
+        tables.tenants.c.id.in_(tenant_ids), tables.tenants.c.deleted_at.is_not(None)
+    )
     async with single(database) as connection:
         return list((await connection.execute(query)).scalars())
 
 
 async def silent_owners(database: AsyncEngine, cluster_id: str, seconds: float) -> list[str]:
     """Names of the tenants whose owner, of this cluster, has let its lease expire more than so many seconds ago."""
-    query = select(tenants.c.name).where(
-        tenants.c.deleted_at.is_(None),
+    query = select(tables.tenants.c.name).where(
+        tables.tenants.c.deleted_at.is_(None),
         expressions.owned_by(cluster_id),
-        tenants.c.lease_expires_at < expressions.ago(seconds),
+        tables.tenants.c.lease_expires_at < expressions.ago(seconds),
     )
     async with single(database) as connection:
         return list((await connection.execute(query)).scalars())
@@ -138,17 +141,17 @@ async def facts(database: AsyncEngine, execution_ids: Collection[str]) -> Mappin
     """By execution id; those that no row knows are absent."""
     query = (
         select(
-            executions.c.id,
-            executions.c.state,
-            tenants.c.id.label("tenant_id"),
-            tenants.c.name,
-            tenants.c.serving_execution,
-            tenants.c.deleted_at,
+            tables.executions.c.id,
+            tables.executions.c.state,
+            tables.tenants.c.id.label("tenant_id"),
+            tables.tenants.c.name,
+            tables.tenants.c.serving_execution,
+            tables.tenants.c.deleted_at,
             unfinished().label("busy"),
             is_paused().label("is_paused"),
         )
-        .join(tenants, tenants.c.id == executions.c.tenant_id)
-        .where(executions.c.id.in_(execution_ids))
+        .join(tables.tenants, tables.tenants.c.id == tables.executions.c.tenant_id)
+        .where(tables.executions.c.id.in_(execution_ids))
     )
     async with single(database) as connection:
         return {
@@ -179,21 +182,21 @@ class TenantFact:
 
 async def tenant_facts(database: AsyncEngine) -> list[TenantFact]:
     """Of all tenants that are not deleted."""
-    later = executions.alias("later")
+    later = tables.executions.alias("later")
     waiting = exists().where(
-        later.c.tenant_id == tenants.c.id,
+        later.c.tenant_id == tables.tenants.c.id,
         later.c.state == ExecutionState.QUEUED,
         later.c.next_attempt_at > func.clock_timestamp(),
     )
     query = select(
-        tenants.c.id,
-        tenants.c.name,
-        tenants.c.status,
+        tables.tenants.c.id,
+        tables.tenants.c.name,
+        tables.tenants.c.status,
         unfinished().label("unfinished"),
         or_(waiting, is_paused()).label("waiting"),
-        func.coalesce(tenants.c.lease_expires_at >= func.clock_timestamp(), false()).label("leased"),
-        tenants.c.serving_execution.is_not(None).label("serving"),
-    ).where(tenants.c.deleted_at.is_(None))
+        func.coalesce(tables.tenants.c.lease_expires_at >= func.clock_timestamp(), false()).label("leased"),
+        tables.tenants.c.serving_execution.is_not(None).label("serving"),
+    ).where(tables.tenants.c.deleted_at.is_(None))
     async with single(database) as connection:
         return [
             TenantFact(
@@ -208,8 +211,12 @@ async def beat(database: AsyncEngine, name: str, cluster_id: str, detail: Mappin
     values = {"cluster_id": cluster_id, "detail": dict(detail), "at": func.clock_timestamp()}
     async with database.begin() as connection:
         await connection.execute(
-            upsert(heartbeats).values(name=name, **values).on_conflict_do_update(index_elements=["name"], set_=values)
+            upsert(tables.heartbeats)
+            .values(name=name, **values)
+            .on_conflict_do_update(index_elements=["name"], set_=values)
         )
         await connection.execute(
-            update(clusters).where(clusters.c.id == cluster_id).values(heartbeat_at=func.clock_timestamp())
+            update(tables.clusters)
+            .where(tables.clusters.c.id == cluster_id)
+            .values(heartbeat_at=func.clock_timestamp())
         )

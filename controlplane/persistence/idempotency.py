@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.errors import Refused
-from controlplane.persistence.tables import idempotency_keys as table
+from controlplane.persistence import tables
 
 KEPT_HOURS = 24
 
@@ -57,7 +57,7 @@ async def claim(connection: AsyncConnection, scope: KeyScope, body_hash: str) ->
             headers={"Retry-After": "1"},
         )
     # A new statement, so that it sees what the last holder of the lock has committed.
-    row = (await connection.execute(select(table).where(_is(scope), ~_expired()))).first()
+    row = (await connection.execute(select(tables.idempotency_keys).where(_is(scope), ~_expired()))).first()
     if row is None:
         return None
     if row.body_hash != body_hash:
@@ -80,26 +80,28 @@ async def store(connection: AsyncConnection, scope: KeyScope, body_hash: str, an
         "execution_id": answer.execution_id,
         "created_at": func.clock_timestamp(),
     }
-    statement = insert(table).values(
+    statement = insert(tables.idempotency_keys).values(
         token_id=scope.token_id, method=scope.method, path=scope.path, key=scope.key, **values
     )
-    await connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=values))
+    await connection.execute(
+        statement.on_conflict_do_update(index_elements=list(tables.idempotency_keys.primary_key), set_=values)
+    )
 
 
 async def prune(database: AsyncEngine) -> int:
     """Remove keys past their 24 hours; returns how many. For the supervisor's sweep; any number may run at once."""
     async with database.begin() as connection:
-        return (await connection.execute(delete(table).where(_expired()))).rowcount
+        return (await connection.execute(delete(tables.idempotency_keys).where(_expired()))).rowcount
 
 
 def _is(scope: KeyScope) -> ColumnElement[bool]:
     return and_(
-        table.c.token_id == scope.token_id,
-        table.c.method == scope.method,
-        table.c.path == scope.path,
-        table.c.key == scope.key,
+        tables.idempotency_keys.c.token_id == scope.token_id,
+        tables.idempotency_keys.c.method == scope.method,
+        tables.idempotency_keys.c.path == scope.path,
+        tables.idempotency_keys.c.key == scope.key,
     )
 
 
 def _expired() -> ColumnElement[bool]:
-    return table.c.created_at < func.clock_timestamp() - text(f"interval '{KEPT_HOURS} hours'")
+    return tables.idempotency_keys.c.created_at < func.clock_timestamp() - text(f"interval '{KEPT_HOURS} hours'")

@@ -30,9 +30,7 @@ from controlplane.model import (
     TriggerSource,
     execution_id,
 )
-from controlplane.persistence import executions, rows, tenants
-from controlplane.persistence.tables import placements
-from controlplane.persistence.tables import tenants as tenants_table
+from controlplane.persistence import executions, rows, tables, tenants
 from controlplane.persistence.transaction import Transaction
 
 
@@ -65,7 +63,7 @@ async def create(
         row = (
             (
                 await tx.connection.execute(
-                    insert(tenants_table)
+                    insert(tables.tenants)
                     .values(
                         id=id,
                         name=name,
@@ -76,7 +74,7 @@ async def create(
                         newest_execution=execution_id(name, Action.PROVISION, 1, id),
                         epoch=1,
                     )
-                    .returning(tenants_table, *tenants.pause_columns(spec.compute.provider, engine))
+                    .returning(tables.tenants, *tenants.pause_columns(spec.compute.provider, engine))
                 )
             )
             .mappings()
@@ -219,10 +217,10 @@ async def force_delete(tx: Transaction, tenant: Tenant) -> Tenant:
         )
         tx.event(EventType.EXECUTION_CANCELLED, tenant, execution=ended, message=why)
     abandoned = await tx.connection.execute(
-        placements.update()
-        .where(placements.c.tenant_id == tenant.id, placements.c.state.in_(LIVE))
+        tables.placements.update()
+        .where(tables.placements.c.tenant_id == tenant.id, tables.placements.c.state.in_(LIVE))
         .values(state=PlacementState.ABANDONED)
-        .returning(placements.c.name)
+        .returning(tables.placements.c.name)
     )
     tenant = await tenants.change_status(
         tx, tenant, Cause.DELETE_ACCEPTED, deletion_requested_at=tenant.deletion_requested_at or tx.now

@@ -10,9 +10,8 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import ClusterState
-from controlplane.persistence import clusters as cluster_rows
+from controlplane.persistence import clusters, tables
 from controlplane.persistence.expressions import from_now, owned_elsewhere
-from controlplane.persistence.tables import tenants
 
 LEASE_SECONDS = 15
 HEARTBEAT_SECONDS = 5
@@ -23,14 +22,14 @@ async def acquire(database: AsyncEngine, tenant_id: UUID, *, cluster_id: str, ac
     async with database.begin() as connection:
         row = (
             await connection.execute(
-                update(tenants)
-                .where(tenants.c.id == tenant_id, ~owned_elsewhere(cluster_id))
+                update(tables.tenants)
+                .where(tables.tenants.c.id == tenant_id, ~owned_elsewhere(cluster_id))
                 .values(
-                    fence=tenants.c.fence + 1,
+                    fence=tables.tenants.c.fence + 1,
                     lease_owner=f"{cluster_id}/{actor_id}",
                     lease_expires_at=from_now(LEASE_SECONDS),
                 )
-                .returning(tenants.c.fence)
+                .returning(tables.tenants.c.fence)
             )
         ).first()
     return row.fence if row else None
@@ -40,10 +39,10 @@ async def renew(database: AsyncEngine, tenant_id: UUID, fence: int) -> bool:
     """Push the expiry out; also of an expired lease that nobody took. False: another owner took it."""
     async with database.begin() as connection:
         result = await connection.execute(
-            update(tenants)
-            .where(tenants.c.id == tenant_id, tenants.c.fence == fence)
+            update(tables.tenants)
+            .where(tables.tenants.c.id == tenant_id, tables.tenants.c.fence == fence)
             .values(lease_expires_at=from_now(LEASE_SECONDS))
-            .returning(tenants.c.id)
+            .returning(tables.tenants.c.id)
         )
         return result.first() is not None
 
@@ -52,12 +51,12 @@ async def release(database: AsyncEngine, tenant_id: UUID, fence: int) -> None:
     """Give it back on passivation; nothing where it was taken."""
     async with database.begin() as connection:
         await connection.execute(
-            update(tenants)
-            .where(tenants.c.id == tenant_id, tenants.c.fence == fence)
+            update(tables.tenants)
+            .where(tables.tenants.c.id == tenant_id, tables.tenants.c.fence == fence)
             .values(lease_owner=None, lease_expires_at=None)
         )
 
 
 async def draining(database: AsyncEngine, cluster_id: str) -> bool:
     """True when this cluster was told to finish and activate nothing, or is recorded as ended."""
-    return await cluster_rows.state(database, cluster_id) in (ClusterState.DRAINING, ClusterState.ENDED)
+    return await clusters.state(database, cluster_id) in (ClusterState.DRAINING, ClusterState.ENDED)

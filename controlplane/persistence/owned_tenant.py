@@ -35,11 +35,9 @@ from controlplane.model import (
     TriggerSource,
     Truth,
 )
-from controlplane.persistence import executions, intents, snapshot, tenants
+from controlplane.persistence import executions, intents, snapshot, tables, tenants
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import ago
-from controlplane.persistence.tables import events
-from controlplane.persistence.tables import executions as executions_table
 from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import ExecutionStatus
 
@@ -343,20 +341,20 @@ class OwnedTenant:
     async def heals_since(self, seconds: float) -> int:
         """How many heals were begun in the last `seconds` (the budget)."""
         query = select(func.count()).where(
-            executions_table.c.tenant_id == self.tenant_id,
-            executions_table.c.trigger_source == TriggerSource.SUPERVISOR,
-            executions_table.c.action == Action.UPDATE,
-            executions_table.c.created_at > ago(seconds),
+            tables.executions.c.tenant_id == self.tenant_id,
+            tables.executions.c.trigger_source == TriggerSource.SUPERVISOR,
+            tables.executions.c.action == Action.UPDATE,
+            tables.executions.c.created_at > ago(seconds),
         )
         return await self._count(query)
 
     async def degradations_since(self, seconds: float) -> int:
         """How often it became degraded in the last `seconds` (the damping of flapping)."""
         query = select(func.count()).where(
-            events.c.tenant_id == self.tenant_id,
-            events.c.type == EventType.TENANT_STATUS,
-            events.c.status == Status.DEGRADED,
-            events.c.at > ago(seconds),
+            tables.events.c.tenant_id == self.tenant_id,
+            tables.events.c.type == EventType.TENANT_STATUS,
+            tables.events.c.status == Status.DEGRADED,
+            tables.events.c.at > ago(seconds),
         )
         return await self._count(query)
 

@@ -6,9 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.lifecycle.conditions import with_condition
 from controlplane.model import ConditionType, EventType, Reason, Tenant, Truth
-from controlplane.persistence import tenants
+from controlplane.persistence import tables, tenants
 from controlplane.persistence.database import single
-from controlplane.persistence.tables import pauses
 from controlplane.persistence.transaction import Transaction, transaction
 
 
@@ -31,21 +30,21 @@ async def resume(tx: Transaction, tenant: Tenant) -> Tenant:
 async def pause_scope(database: AsyncEngine, scope: str, *, actor: str) -> None:
     """Pause `all`, or `provider:<name>`. Paused again is success."""
     async with transaction(database, actor=actor) as tx:
-        await tx.connection.execute(upsert(pauses).values(scope=scope).on_conflict_do_nothing())
+        await tx.connection.execute(upsert(tables.pauses).values(scope=scope).on_conflict_do_nothing())
         tx.record(EventType.PAUSE_SET, message=scope)
 
 
 async def resume_scope(database: AsyncEngine, scope: str, *, actor: str) -> None:
     """Undo it; the supervisor's next sweep finds what is due. Not paused is success."""
     async with transaction(database, actor=actor) as tx:
-        await tx.connection.execute(delete(pauses).where(pauses.c.scope == scope))
+        await tx.connection.execute(delete(tables.pauses).where(tables.pauses.c.scope == scope))
         tx.record(EventType.PAUSE_LIFTED, message=scope)
 
 
 async def scopes(database: AsyncEngine) -> list[str]:
     """What is paused apart from single tenants."""
     async with single(database) as connection:
-        return list((await connection.execute(select(pauses.c.scope).order_by(pauses.c.scope))).scalars())
+        return list((await connection.execute(select(tables.pauses.c.scope).order_by(tables.pauses.c.scope))).scalars())
 
 
 async def _set(

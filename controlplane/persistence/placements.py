@@ -4,14 +4,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import Placement
-from controlplane.persistence import rows
+from controlplane.persistence import rows, tables
 from controlplane.persistence.database import single
-from controlplane.persistence.tables import placements
 
 
 async def of_execution(database: AsyncEngine, execution_id: str) -> Placement | None:
     """The resource that this execution made, or is about to make."""
-    query = select(placements).where(placements.c.execution_id == execution_id)
+    query = select(tables.placements).where(tables.placements.c.execution_id == execution_id)
     async with single(database) as connection:
         row = (await connection.execute(query)).mappings().first()
     return rows.placement(row) if row else None

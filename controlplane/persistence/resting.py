@@ -9,10 +9,9 @@ from sqlalchemy import select, true
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import LIVE, Endpoint, HealthSpec, Status
-from controlplane.persistence import rows
+from controlplane.persistence import rows, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.fleet import TenantKey, unfinished
-from controlplane.persistence.tables import executions, placements, tenants
 from controlplane.persistence.tenants import is_paused
 from controlplane.ports import Resource, ResourceState
 
@@ -67,30 +66,30 @@ def by_execution(listed: Iterable[Resource]) -> Mapping[str, Sequence[Resource]]
 async def resting(database: AsyncEngine, *providers: str) -> list[Serving]:
     """Tenants with a serving execution, nothing queued or active, not paused, and no deletion asked for: those that
     these providers serve, or all."""
-    serving = executions.alias("serving")
+    serving = tables.executions.alias("serving")
     query = (
         select(
-            tenants.c.id,
-            tenants.c.name,
-            tenants.c.epoch,
-            tenants.c.status,
-            tenants.c.serving_execution,
+            tables.tenants.c.id,
+            tables.tenants.c.name,
+            tables.tenants.c.epoch,
+            tables.tenants.c.status,
+            tables.tenants.c.serving_execution,
             serving.c.spec["health"].label("health"),
             serving.c.spec_hash,
-            placements.c.platform.label("platform"),
-            placements.c.platform_identity.label("platform_identity"),
-            tenants.c.observed,
-            placements.c.resource_id,
+            tables.placements.c.platform.label("platform"),
+            tables.placements.c.platform_identity.label("platform_identity"),
+            tables.tenants.c.observed,
+            tables.placements.c.resource_id,
         )
-        .join(placements, placements.c.execution_id == tenants.c.serving_execution)
-        .join(serving, serving.c.id == tenants.c.serving_execution)
+        .join(tables.placements, tables.placements.c.execution_id == tables.tenants.c.serving_execution)
+        .join(serving, serving.c.id == tables.tenants.c.serving_execution)
         .where(
-            tenants.c.deletion_requested_at.is_(None),
-            tenants.c.status != Status.DELETED,
+            tables.tenants.c.deletion_requested_at.is_(None),
+            tables.tenants.c.status != Status.DELETED,
             ~is_paused(),
-            placements.c.state.in_(LIVE),
+            tables.placements.c.state.in_(LIVE),
             ~unfinished(),
-            placements.c.platform.in_(providers) if providers else true(),
+            tables.placements.c.platform.in_(providers) if providers else true(),
         )
     )
     async with single(database) as connection:

@@ -8,39 +8,38 @@ from sqlalchemy import Select, and_, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controlplane.model import LIVE, UNFINISHED, TenantRows
-from controlplane.persistence import rows
+from controlplane.persistence import rows, tables
 from controlplane.persistence.executions import steps_of
-from controlplane.persistence.tables import executions, placements, prefixed, tenants
 from controlplane.persistence.tenants import is_paused
 
 _RELATED = (
     select(
-        tenants,
+        tables.tenants,
         is_paused(),
         func.clock_timestamp().label("db_now"),
-        *prefixed(executions, "x_"),
-        *prefixed(placements, "p_"),
+        *tables.prefixed(tables.executions, "x_"),
+        *tables.prefixed(tables.placements, "p_"),
     )
     .select_from(
-        tenants.join(executions, executions.c.tenant_id == tenants.c.id).outerjoin(
-            placements,
-            and_(placements.c.execution_id == executions.c.id, placements.c.state.in_(LIVE)),
+        tables.tenants.join(tables.executions, tables.executions.c.tenant_id == tables.tenants.c.id).outerjoin(
+            tables.placements,
+            and_(tables.placements.c.execution_id == tables.executions.c.id, tables.placements.c.state.in_(LIVE)),
         )
     )
-    .order_by(executions.c.generation, executions.c.run)
+    .order_by(tables.executions.c.generation, tables.executions.c.run)
 )
 _MATTERS = (
-    executions.c.id == tenants.c.newest_execution,
-    executions.c.id == tenants.c.serving_execution,
-    executions.c.state.in_(UNFINISHED),
-    placements.c.execution_id.is_not(None),
+    tables.executions.c.id == tables.tenants.c.newest_execution,
+    tables.executions.c.id == tables.tenants.c.serving_execution,
+    tables.executions.c.state.in_(UNFINISHED),
+    tables.placements.c.execution_id.is_not(None),
 )
-_asked_for = executions.alias("asked_for")
+_asked_for = tables.executions.alias("asked_for")
 # Built once: putting these together costs more than running them.
-_OF_TENANT = _RELATED.where(tenants.c.id == bindparam("key"), or_(*_MATTERS))
+_OF_TENANT = _RELATED.where(tables.tenants.c.id == bindparam("key"), or_(*_MATTERS))
 _OF_EXECUTION = _RELATED.where(
-    tenants.c.id == select(_asked_for.c.tenant_id).where(_asked_for.c.id == bindparam("key")).scalar_subquery(),
-    or_(*_MATTERS, executions.c.id == bindparam("key")),
+    tables.tenants.c.id == select(_asked_for.c.tenant_id).where(_asked_for.c.id == bindparam("key")).scalar_subquery(),
+    or_(*_MATTERS, tables.executions.c.id == bindparam("key")),
 )
 
 

@@ -12,31 +12,32 @@ from controlplane.errors import LeaseLost
 from controlplane.lifecycle.conditions import with_condition
 from controlplane.lifecycle.transitions import Cause, move
 from controlplane.model import ConditionType, EventType, Execution, Reason, Status, Tenant, Truth
-from controlplane.persistence import rows
+from controlplane.persistence import rows, tables
 from controlplane.persistence.database import single
-from controlplane.persistence.tables import executions, pauses, prefixed, tenants
 from controlplane.persistence.transaction import Transaction
 
-_newest = executions.alias("newest_execution")
+_newest = tables.executions.alias("newest_execution")
 
 
 def _holds(providers: Iterable[ColumnElement[str] | str]) -> ColumnElement[bool]:
     """Of a row of `pauses`: it holds whoever is on one of these providers."""
-    scopes = [pauses.c.scope == func.concat("provider:", name) for name in providers]
-    return or_(pauses.c.scope == "all", *scopes)
+    scopes = [tables.pauses.c.scope == func.concat("provider:", name) for name in providers]
+    return or_(tables.pauses.c.scope == "all", *scopes)
 
 
 def _own_providers() -> tuple[ColumnElement[str], ColumnElement[str]]:
     """Its compute provider, and its engine: that of its spec, else that of its newest execution."""
-    newest = select(_newest.c.engine).where(_newest.c.id == tenants.c.newest_execution)
-    engine = newest.correlate(tenants).scalar_subquery()
-    spec = tenants.c.spec
+    newest = select(_newest.c.engine).where(_newest.c.id == tables.tenants.c.newest_execution)
+    engine = newest.correlate(tables.tenants).scalar_subquery()
+    spec = tables.tenants.c.spec
     return spec["compute"]["provider"].astext, func.coalesce(spec["workflow"]["provider"].astext, engine)
 
 
 def is_paused() -> ColumnElement[bool]:
     """Paused itself, or all are, or the compute or workflow provider of it is."""
-    return or_(tenants.c.paused, exists().where(_holds(_own_providers())).correlate(tenants)).label("is_paused")
+    return or_(tables.tenants.c.paused, exists().where(_holds(_own_providers())).correlate(tables.tenants)).label(
+        "is_paused"
+    )
 
 
 def pause_columns(*providers: str) -> list[ColumnElement[Any]]:
@@ -44,25 +45,33 @@ def pause_columns(*providers: str) -> list[ColumnElement[Any]]:
     subquery in RETURNING would not see it, and read the whole table instead."""
     held = _holds(providers or _own_providers())
     return [
-        select(column).where(held).correlate(tenants).scalar_subquery().label(name)
-        for name, column in (("paused_by", func.min(pauses.c.scope)), ("paused_since", func.min(pauses.c.at)))
+        select(column).where(held).correlate(tables.tenants).scalar_subquery().label(name)
+        for name, column in (
+            ("paused_by", func.min(tables.pauses.c.scope)),
+            ("paused_since", func.min(tables.pauses.c.at)),
+        )
     ]
 
 
 # Built once: putting a statement together costs about as much as running it.
-_ROW = select(tenants, *pause_columns(), func.clock_timestamp().label("db_now"))
-_LOCK = _ROW.where(tenants.c.id == bindparam("key")).with_for_update()
+_ROW = select(tables.tenants, *pause_columns(), func.clock_timestamp().label("db_now"))
+_LOCK = _ROW.where(tables.tenants.c.id == bindparam("key")).with_for_update()
 _LOCK_OF_EXECUTION = _ROW.where(
-    tenants.c.id == select(executions.c.tenant_id).where(executions.c.id == bindparam("key")).scalar_subquery()
+    tables.tenants.c.id
+    == select(tables.executions.c.tenant_id).where(tables.executions.c.id == bindparam("key")).scalar_subquery()
 ).with_for_update()
 _LOCK_BOTH = (
-    select(tenants, func.clock_timestamp().label("db_now"), *prefixed(executions, "x_"))
-    .select_from(tenants.join(executions, executions.c.tenant_id == tenants.c.id))
-    .where(executions.c.id == bindparam("key"))
+    select(tables.tenants, func.clock_timestamp().label("db_now"), *tables.prefixed(tables.executions, "x_"))
+    .select_from(tables.tenants.join(tables.executions, tables.executions.c.tenant_id == tables.tenants.c.id))
+    .where(tables.executions.c.id == bindparam("key"))
     .with_for_update()
 )
-_LOCK_LIVE = _ROW.where(tenants.c.name == bindparam("key"), tenants.c.deleted_at.is_(None)).with_for_update()
-_NEWEST_DELETED = _ROW.where(tenants.c.name == bindparam("key")).order_by(tenants.c.created_at.desc()).limit(1)
+_LOCK_LIVE = _ROW.where(
+    tables.tenants.c.name == bindparam("key"), tables.tenants.c.deleted_at.is_(None)
+).with_for_update()
+_NEWEST_DELETED = (
+    _ROW.where(tables.tenants.c.name == bindparam("key")).order_by(tables.tenants.c.created_at.desc()).limit(1)
+)
 
 
 async def lock(tx: Transaction, tenant_id: UUID) -> Tenant | None:
@@ -114,10 +123,10 @@ async def save(connection: AsyncConnection, tenant: Tenant, **values: Any) -> Te
         encoded["spec"] = values["spec"].canonical()
     row = (
         await connection.execute(
-            update(tenants)
-            .where(tenants.c.id == tenant.id)
+            update(tables.tenants)
+            .where(tables.tenants.c.id == tenant.id)
             .values(**encoded, updated_at=func.clock_timestamp())
-            .returning(tenants.c.updated_at)
+            .returning(tables.tenants.c.updated_at)
         )
     ).one()
     return replace(tenant, **values, updated_at=row.updated_at)
@@ -161,9 +170,9 @@ class TenantView:
 
 def _views() -> Select[Any]:
     """Tenants joined with their current executions, the latter's columns prefixed `x_`."""
-    of_execution = prefixed(executions, "x_")
-    return select(tenants, *pause_columns(), *of_execution).join(
-        executions, executions.c.id == tenants.c.newest_execution
+    of_execution = tables.prefixed(tables.executions, "x_")
+    return select(tables.tenants, *pause_columns(), *of_execution).join(
+        tables.executions, tables.executions.c.id == tables.tenants.c.newest_execution
     )
 
 
@@ -174,10 +183,14 @@ def _view(row: RowMapping) -> TenantView:
 async def get(database: AsyncEngine, name_or_id: str) -> TenantView | None:
     """By name: the live tenant, else the newest deleted one of that name (the API answers 410). By UUID: any."""
     try:
-        condition: ColumnElement[bool] = tenants.c.id == UUID(name_or_id)
+        condition: ColumnElement[bool] = tables.tenants.c.id == UUID(name_or_id)
     except ValueError:
-        condition = tenants.c.name == name_or_id
-    query = _views().where(condition).order_by(tenants.c.deleted_at.desc().nulls_first(), tenants.c.created_at.desc())
+        condition = tables.tenants.c.name == name_or_id
+    query = (
+        _views()
+        .where(condition)
+        .order_by(tables.tenants.c.deleted_at.desc().nulls_first(), tables.tenants.c.created_at.desc())
+    )
     async with single(database) as connection:
         row = (await connection.execute(query.limit(1))).mappings().first()
     return _view(row) if row else None
@@ -194,17 +207,17 @@ async def page(
     limit: int,
 ) -> list[TenantView]:
     """Live tenants in name order, those after the name `after` (keyset). `lagging`: generation not yet observed."""
-    conditions: list[ColumnElement[bool]] = [tenants.c.deleted_at.is_(None)]
+    conditions: list[ColumnElement[bool]] = [tables.tenants.c.deleted_at.is_(None)]
     if statuses:
-        conditions.append(tenants.c.status.in_([status.value for status in statuses]))
+        conditions.append(tables.tenants.c.status.in_([status.value for status in statuses]))
     if labels:
-        conditions.append(tenants.c.labels.contains(dict(labels)))
+        conditions.append(tables.tenants.c.labels.contains(dict(labels)))
     if name_prefix:
-        conditions.append(tenants.c.name.startswith(name_prefix, autoescape=True))
+        conditions.append(tables.tenants.c.name.startswith(name_prefix, autoescape=True))
     if lagging:
-        conditions.append(tenants.c.observed_generation < tenants.c.generation)
+        conditions.append(tables.tenants.c.observed_generation < tables.tenants.c.generation)
     if after is not None:
-        conditions.append(tenants.c.name > after)
-    query = _views().where(and_(*conditions)).order_by(tenants.c.name).limit(limit)
+        conditions.append(tables.tenants.c.name > after)
+    query = _views().where(and_(*conditions)).order_by(tables.tenants.c.name).limit(limit)
     async with single(database) as connection:
         return [_view(row) for row in (await connection.execute(query)).mappings()]

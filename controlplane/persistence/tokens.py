@@ -12,9 +12,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.errors import Refused
+from controlplane.persistence import tables
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import from_now
-from controlplane.persistence.tables import tokens
 
 Role = Literal["admin", "operator", "viewer"]
 ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
@@ -55,11 +55,11 @@ async def find(database: AsyncEngine, token: str) -> Token | None:
     """The valid token with this secret: neither revoked nor expired.
 
     The comparison is of hashes, by the index: its timing tells nothing of the secret."""
-    left = func.extract("epoch", tokens.c.expires_at - func.clock_timestamp())
-    query = select(tokens.c.id, tokens.c.name, tokens.c.role, left.label("left")).where(
-        tokens.c.hash == hash_token(token),
-        tokens.c.revoked_at.is_(None),
-        or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > func.clock_timestamp()),
+    left = func.extract("epoch", tables.tokens.c.expires_at - func.clock_timestamp())
+    query = select(tables.tokens.c.id, tables.tokens.c.name, tables.tokens.c.role, left.label("left")).where(
+        tables.tokens.c.hash == hash_token(token),
+        tables.tokens.c.revoked_at.is_(None),
+        or_(tables.tokens.c.expires_at.is_(None), tables.tokens.c.expires_at > func.clock_timestamp()),
     )
     async with single(database) as connection:
         row = (await connection.execute(query)).first()
@@ -69,11 +69,15 @@ async def find(database: AsyncEngine, token: str) -> Token | None:
 async def put_admin(connection: AsyncConnection, token: str) -> None:
     """The token named `admin` is this one, from now on only this one."""
     hashed = hash_token(token)
-    current = (await connection.execute(select(tokens.c.hash).where(tokens.c.name == "admin"))).scalar_one_or_none()
+    current = (
+        await connection.execute(select(tables.tokens.c.hash).where(tables.tokens.c.name == "admin"))
+    ).scalar_one_or_none()
     if current == hashed:
         return
-    await connection.execute(delete(tokens).where(or_(tokens.c.name == "admin", tokens.c.hash == hashed)))
-    await connection.execute(insert(tokens).values(id=uuid4(), name="admin", role="admin", hash=hashed))
+    await connection.execute(
+        delete(tables.tokens).where(or_(tables.tokens.c.name == "admin", tables.tokens.c.hash == hashed))
+    )
+    await connection.execute(insert(tables.tokens).values(id=uuid4(), name="admin", role="admin", hash=hashed))
 
 
 async def create(
@@ -82,13 +86,13 @@ async def create(
     """A new token and its secret, which is nowhere else. The name of a revoked or expired token is free again.
 
     Raises Refused token_exists."""
-    ended = or_(tokens.c.revoked_at.is_not(None), tokens.c.expires_at <= func.clock_timestamp())
-    await connection.execute(delete(tokens).where(and_(tokens.c.name == name, ended)))
+    ended = or_(tables.tokens.c.revoked_at.is_not(None), tables.tokens.c.expires_at <= func.clock_timestamp())
+    await connection.execute(delete(tables.tokens).where(and_(tables.tokens.c.name == name, ended)))
     secret = f"llt_{secrets.token_urlsafe(32)}"
     expires_at = None if expires_in_seconds is None else from_now(expires_in_seconds)
     values = {"id": uuid4(), "name": name, "role": role, "hash": hash_token(secret), "expires_at": expires_at}
     try:
-        row = (await connection.execute(insert(tokens).values(**values).returning(*_SHOWN))).mappings().one()
+        row = (await connection.execute(insert(tables.tokens).values(**values).returning(*_SHOWN))).mappings().one()
     except IntegrityError:
         raise Refused(f"there is a token {name!r} already", code="token_exists", status=409) from None
     return _record(row), secret
@@ -96,28 +100,28 @@ async def create(
 
 async def revoke(connection: AsyncConnection, name: str) -> TokenRecord | None:
     """From now on it opens nothing. None where there is no such token; revoked again, it stays as it was."""
-    revoked_at = func.coalesce(tokens.c.revoked_at, func.clock_timestamp())
-    query = update(tokens).where(tokens.c.name == name).values(revoked_at=revoked_at).returning(*_SHOWN)
+    revoked_at = func.coalesce(tables.tokens.c.revoked_at, func.clock_timestamp())
+    query = update(tables.tokens).where(tables.tokens.c.name == name).values(revoked_at=revoked_at).returning(*_SHOWN)
     row = (await connection.execute(query)).mappings().first()
     return _record(row) if row else None
 
 
 async def page(database: AsyncEngine, *, after: str | None = None, limit: int) -> list[TokenRecord]:
     """In name order, those after the name `after` (keyset)."""
-    query = select(*_SHOWN).order_by(tokens.c.name).limit(limit)
+    query = select(*_SHOWN).order_by(tables.tokens.c.name).limit(limit)
     if after is not None:
-        query = query.where(tokens.c.name > after)
+        query = query.where(tables.tokens.c.name > after)
     async with single(database) as connection:
         return [_record(row) for row in (await connection.execute(query)).mappings()]
 
 
 _SHOWN = (
-    tokens.c.id,
-    tokens.c.name,
-    tokens.c.role,
-    tokens.c.created_at,
-    tokens.c.expires_at,
-    tokens.c.revoked_at,
+    tables.tokens.c.id,
+    tables.tokens.c.name,
+    tables.tokens.c.role,
+    tables.tokens.c.created_at,
+    tables.tokens.c.expires_at,
+    tables.tokens.c.revoked_at,
 )
 
 

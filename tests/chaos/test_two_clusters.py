@@ -22,8 +22,8 @@ import pytest_asyncio
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from controlplane.persistence import tables
 from controlplane.persistence.leases import LEASE_SECONDS
-from controlplane.persistence.tables import tenants
 from tests.chaos.faults import tenant_actors
 from tests.chaos.invariants import check
 from tests.chaos.load import Client, acknowledged, delete_all, load_on
@@ -171,10 +171,10 @@ async def _sleep_past_their_leases(engine: AsyncEngine, asleep: Installation, aw
 async def _leased(engine: AsyncEngine, cluster: Installation) -> set[UUID]:
     """Tenants that the cluster owns now."""
     id = json.loads((cluster.home / "state.json").read_text())["cluster_id"]
-    query = select(tenants.c.id).where(
-        tenants.c.deleted_at.is_(None),
-        tenants.c.lease_owner.startswith(f"{id}/", autoescape=True),
-        tenants.c.lease_expires_at > func.clock_timestamp(),
+    query = select(tables.tenants.c.id).where(
+        tables.tenants.c.deleted_at.is_(None),
+        tables.tenants.c.lease_owner.startswith(f"{id}/", autoescape=True),
+        tables.tenants.c.lease_expires_at > func.clock_timestamp(),
     )
     async with engine.connect() as connection:
         return set((await connection.execute(query)).scalars())

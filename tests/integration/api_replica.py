@@ -18,11 +18,8 @@ from controlplane.api.app import create_app
 from controlplane.api.replica import Replica
 from controlplane.api.routers.health import SUPERVISOR
 from controlplane.model import ENDED, ExecutionState, Status
-from controlplane.persistence import tokens
+from controlplane.persistence import tables, tokens
 from controlplane.persistence.database import open_database
-from controlplane.persistence.tables import executions as executions_table
-from controlplane.persistence.tables import heartbeats
-from controlplane.persistence.tables import tenants as tenants_table
 from controlplane.persistence.tenants import lock_by_name
 from controlplane.persistence.transaction import transaction
 from controlplane.settings import Settings
@@ -69,8 +66,8 @@ class Api:
             succeeded = state is ExecutionState.SUCCEEDED
             now = (await tx.connection.execute(select(func.clock_timestamp()))).scalar_one()
             await tx.connection.execute(
-                update(executions_table)
-                .where(executions_table.c.id == tenant.newest_execution)
+                update(tables.executions)
+                .where(tables.executions.c.id == tenant.newest_execution)
                 .values(state=state.value, ended_at=now)
             )
             values: dict[str, Any] = {"status": status.value}
@@ -78,15 +75,15 @@ class Api:
                 values["observed_generation"] = tenant.generation
             if status is Status.DELETED:
                 values["deleted_at"] = now
-            await tx.connection.execute(update(tenants_table).where(tenants_table.c.id == tenant.id).values(**values))
+            await tx.connection.execute(update(tables.tenants).where(tables.tenants.c.id == tenant.id).values(**values))
             tx.event(ENDED[state], replace(tenant, status=status))
 
     async def beat(self, seconds_ago: float = 0) -> None:
         """The supervisor's heartbeat."""
         async with self.database.begin() as connection:
             at = func.clock_timestamp() - timedelta(seconds=seconds_ago)
-            await connection.execute(delete(heartbeats).where(heartbeats.c.name == SUPERVISOR))
-            await connection.execute(insert(heartbeats).values(name=SUPERVISOR, cluster_id="c", at=at))
+            await connection.execute(delete(tables.heartbeats).where(tables.heartbeats.c.name == SUPERVISOR))
+            await connection.execute(insert(tables.heartbeats).values(name=SUPERVISOR, cluster_id="c", at=at))
 
     async def woken(self, count: int = 1) -> None:
         """Until so many wake-ups came: their intents are committed then."""

@@ -8,8 +8,7 @@ from uuid import UUID, uuid4
 import pytest_asyncio
 from sqlalchemy import insert, select, text
 
-from controlplane.persistence import bootstrap
-from controlplane.persistence.tables import executions, placements
+from controlplane.persistence import bootstrap, tables
 from controlplane.ports import Origin, ProviderHealth, Resource, ResourceState
 from tests.integration.api_replica import Api, api_on
 
@@ -31,7 +30,7 @@ async def serve(api: Api, name: str = "acme", *, identity: str = "cloud-1") -> R
             {"execution": execution, "name": name},
         )
         await connection.execute(
-            insert(placements).values(
+            insert(tables.placements).values(
                 execution_id=execution,
                 tenant_id=UUID(created["id"]),
                 platform="cloud",
@@ -43,7 +42,7 @@ async def serve(api: Api, name: str = "acme", *, identity: str = "cloud-1") -> R
                 state="placed",
             )
         )
-        query = select(executions.c.spec_hash).where(executions.c.id == execution)
+        query = select(tables.executions.c.spec_hash).where(tables.executions.c.id == execution)
         spec_hash = (await connection.execute(query)).scalar_one()
     return await resource(api, name, UUID(created["id"]), execution, spec_hash)
 

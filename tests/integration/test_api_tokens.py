@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import insert, text
 
-from controlplane.persistence.tables import placements
+from controlplane.persistence import tables
 from tests.integration.api_replica import Api, api_on, tenant, until
 
 STARS = "********"
@@ -193,7 +193,7 @@ async def test_logs_of_the_newest_resource(api: Api) -> None:
     assert (await api.client.get("/v1/tenants/acme/logs")).text == ""
     async with api.database.begin() as connection:
         await connection.execute(
-            insert(placements).values(
+            insert(tables.placements).values(
                 execution_id=created["workflow_execution_id"],
                 tenant_id=UUID(created["id"]),
                 platform="cloud",

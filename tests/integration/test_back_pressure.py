@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.runtime import Runtime
 from actors.supervisor.actor import Supervisor
 from controlplane.model import ExecutionState
-from controlplane.persistence.tables import executions
+from controlplane.persistence import tables
 from providers.compute.fake import FakeCloud
 from tests.integration.named_actors import Handle, NamedActors, Tenant
 from tests.integration.owner import World, create, spec
@@ -86,7 +86,9 @@ class Cluster:
         await until(lambda: not supervisor._queue and not supervisor._waking and not _finding(supervisor))
         async with self._database.begin() as connection:
             await connection.execute(
-                update(executions).where(executions.c.tenant_name == name).values(state=ExecutionState.FAILED)
+                update(tables.executions)
+                .where(tables.executions.c.tenant_name == name)
+                .values(state=ExecutionState.FAILED)
             )
         dict(self.begun)[name].rest()
 

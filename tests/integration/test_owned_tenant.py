@@ -23,12 +23,9 @@ from controlplane.model import (
     Tenant,
     TenantSpec,
 )
-from controlplane.persistence import clusters as cluster_rows
-from controlplane.persistence import executions, fleet, intents, leases, pauses, tenants
+from controlplane.persistence import clusters, executions, fleet, intents, leases, pauses, tables, tenants
 from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.persistence.owned_tenant import OwnedTenant
-from controlplane.persistence.tables import clusters, events, steps
-from controlplane.persistence.tables import tenants as tenants_table
 from controlplane.persistence.transaction import transaction
 from tests.integration.owner import create, delete, patch
 
@@ -63,10 +60,10 @@ async def state_of(database: AsyncEngine, id: str) -> Execution:
 async def trail_of_steps(database: AsyncEngine) -> list[list[Any]]:
     """All steps as their rows tell them, and all events."""
     async with database.connect() as connection:
-        by_position = select(steps).order_by(steps.c.position)
+        by_position = select(tables.steps).order_by(tables.steps.c.position)
         return [
             list((await connection.execute(query)).all())
-            for query in (by_position, select(events).order_by(events.c.id))
+            for query in (by_position, select(tables.events).order_by(tables.events.c.id))
         ]
 
 
@@ -84,10 +81,16 @@ async def test_event_ids_are_in_commit_order(database: AsyncEngine) -> None:
     writing = asyncio.gather(*(create(database, f"t{n}", SPEC) for n in range(40)))
     while not writing.done() or len(seen) < 40:
         async with database.connect() as connection:
-            query = select(events.c.id).where(events.c.id > (seen[-1] if seen else 0)).order_by(events.c.id)
+            query = (
+                select(tables.events.c.id)
+                .where(tables.events.c.id > (seen[-1] if seen else 0))
+                .order_by(tables.events.c.id)
+            )
             seen += list((await connection.execute(query)).scalars())
     async with database.connect() as connection:
-        assert seen == list((await connection.execute(select(events.c.id).order_by(events.c.id))).scalars())
+        assert seen == list(
+            (await connection.execute(select(tables.events.c.id).order_by(tables.events.c.id))).scalars()
+        )
 
 
 class TestLease:
@@ -100,7 +103,7 @@ class TestLease:
         assert await leases.acquire(database, tenant.id, cluster_id="there", actor_id="b") is None
         async with database.begin() as connection:
             await connection.execute(
-                update(tenants_table).values(lease_expires_at=text("clock_timestamp() - interval '1 second'"))
+                update(tables.tenants).values(lease_expires_at=text("clock_timestamp() - interval '1 second'"))
             )
         assert await leases.acquire(database, tenant.id, cluster_id="there", actor_id="b") == own.fence + 1
 
@@ -108,7 +111,7 @@ class TestLease:
         own, tenant, _ = await owned(database)
         async with database.begin() as connection:
             await connection.execute(
-                clusters.insert().values(id="here", home="/h", build="b", state=ClusterState.ENDED)
+                tables.clusters.insert().values(id="here", home="/h", build="b", state=ClusterState.ENDED)
             )
         assert await leases.acquire(database, tenant.id, cluster_id="there", actor_id="b") == own.fence + 1
 
@@ -116,7 +119,7 @@ class TestLease:
         own, tenant, _ = await owned(database)
         async with database.begin() as connection:
             await connection.execute(
-                update(tenants_table).values(lease_expires_at=text("clock_timestamp() - interval '1 hour'"))
+                update(tables.tenants).values(lease_expires_at=text("clock_timestamp() - interval '1 hour'"))
             )
         assert await leases.renew(database, tenant.id, own.fence)
         assert await leases.acquire(database, tenant.id, cluster_id="there", actor_id="b") is None
@@ -146,24 +149,24 @@ class TestLease:
         async with database.begin() as connection:
             for id in ("here", "there"):
                 await connection.execute(
-                    clusters.insert().values(id=id, home="/h", build="b", state=ClusterState.ACTIVE)
+                    tables.clusters.insert().values(id=id, home="/h", build="b", state=ClusterState.ACTIVE)
                 )
         for name in ("acme", "other"):
             await owned(database, name)
-        since = await cluster_rows.drain(database, "here", actor="test")
+        since = await clusters.drain(database, "here", actor="test")
         assert since is not None
-        assert await cluster_rows.left(database, "here", since=since) is None, "its supervisor may still admit tenants"
+        assert await clusters.left(database, "here", since=since) is None, "its supervisor may still admit tenants"
         await fleet.beat(database, "supervisor", "here", {})
         await fleet.beat(database, "supervisor", "there", {})
-        assert await cluster_rows.left(database, "here", since=since) == 2
-        assert await cluster_rows.left(database, "there", since=since) == 0
+        assert await clusters.left(database, "here", since=since) == 2
+        assert await clusters.left(database, "there", since=since) == 0
         async with database.begin() as connection:
             await connection.execute(
-                update(tenants_table)
-                .where(tenants_table.c.name == "acme")
+                update(tables.tenants)
+                .where(tables.tenants.c.name == "acme")
                 .values(lease_expires_at=text("clock_timestamp() - interval '1 second'"))
             )
-        assert await cluster_rows.left(database, "here", since=since) == 1
+        assert await clusters.left(database, "here", since=since) == 1
 
 
 class TestSwitch:
@@ -230,10 +233,10 @@ class TestEnding:
             assert locked is not None
             await intents.force_delete(tx, locked)
         async with database.connect() as connection:
-            query = select(events).where(
-                events.c.tenant_id == tenant.id, events.c.type == EventType.EXECUTION_CANCELLED
+            query = select(tables.events).where(
+                tables.events.c.tenant_id == tenant.id, tables.events.c.type == EventType.EXECUTION_CANCELLED
             )
-            told = (await connection.execute(query.order_by(events.c.id))).all()
+            told = (await connection.execute(query.order_by(tables.events.c.id))).all()
         assert {event.execution_id for event in told} == {running.id, queued.id}
         assert {(event.actor, event.message) for event in told} == {("an admin", "the tenant was deleted by force")}
         for execution in (running, queued):

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import func, update
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.runtime import Runtime
@@ -18,11 +18,10 @@ from actors.supervisor.silent import PATIENCE_SECONDS, SilentOwners
 from actors.supervisor.sweep import Sweep
 from controlplane.errors import Unavailable
 from controlplane.model import Action, EventType, ExecutionState, Status, Tenant, TriggerSource
-from controlplane.persistence import bootstrap, events, executions, fleet, intents, leases, pauses
-from controlplane.persistence import tenants as tenant_rows
+from controlplane.persistence import bootstrap, events, executions, fleet, intents, leases, pauses, tables, tenants
+from controlplane.persistence.expressions import ago
 from controlplane.persistence.fleet import TenantKey
 from controlplane.persistence.owned_tenant import OwnedTenant
-from controlplane.persistence.tables import tenants
 from controlplane.persistence.transaction import transaction
 from controlplane.ports import Origin
 from providers.compute.fake import FakeCloud, FakeCompute
@@ -134,7 +133,7 @@ async def test_where_it_can_be_reached_now_wakes_its_tenant(world: World) -> Non
     tenant = await served(world)
     async with world.database.begin() as connection:
         elsewhere = {"endpoints": [{"name": "http", "url": "http://127.0.0.1:1", "port": 1}]}
-        await connection.execute(update(tenants).values(observed=elsewhere))
+        await connection.execute(update(tables.tenants).values(observed=elsewhere))
     async with world.net() as runtime:
         net = Net(runtime)
         assert await net.looked() == [("acme", Priority.DRIFT)]
@@ -150,7 +149,7 @@ async def test_where_it_can_be_reached_now_wakes_its_tenant(world: World) -> Non
 async def test_a_degraded_tenant_that_seems_well_is_looked_at_by_its_actor(world: World) -> None:
     await served(world)
     async with world.database.begin() as connection:
-        await connection.execute(update(tenants).values(status=Status.DEGRADED))
+        await connection.execute(update(tables.tenants).values(status=Status.DEGRADED))
     async with world.net() as runtime:
         assert await Net(runtime).looked() == [("acme", Priority.DRIFT)], "by a supervisor that never saw it unwell"
 
@@ -217,7 +216,7 @@ async def _set_paused(world: World, tenant: Tenant, scope: str, paused: bool) ->
         await (pauses.pause_scope if paused else pauses.resume_scope)(world.database, scope, actor="test")
         return
     async with transaction(world.database, actor="test") as tx:
-        locked = await tenant_rows.lock(tx, tenant.id)
+        locked = await tenants.lock(tx, tenant.id)
         assert locked is not None
         await (pauses.pause if paused else pauses.resume)(tx, locked)
 
@@ -372,9 +371,7 @@ async def test_an_owner_that_lives_and_says_nothing_is_ended(world: World) -> No
     owners = SilentOwners(world.database, "test", {"acme", "other"}, ended.append, clock=lambda: now[0])
     assert await owners.look() == 0
     async with world.database.begin() as connection:
-        await connection.execute(
-            update(tenants).values(lease_expires_at=func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 1, 0))
-        )
+        await connection.execute(update(tables.tenants).values(lease_expires_at=ago(60)))
     assert await owners.look() == 0, "it may be the database that was away"
     now[0] = PATIENCE_SECONDS
     assert await owners.look() == 1
@@ -388,9 +385,7 @@ async def test_an_owner_that_renews_after_an_outage_stays(world: World) -> None:
     now, ended = [0.0], []
     owners = SilentOwners(world.database, "test", {"acme"}, ended.append, clock=lambda: now[0])
     async with world.database.begin() as connection:
-        await connection.execute(
-            update(tenants).values(lease_expires_at=func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 1, 0))
-        )
+        await connection.execute(update(tables.tenants).values(lease_expires_at=ago(60)))
     assert await owners.look() == 0
     assert await leases.renew(world.database, tenant.id, fence)
     now[0] = PATIENCE_SECONDS
@@ -401,12 +396,12 @@ async def test_an_owner_that_renews_after_an_outage_stays(world: World) -> None:
 async def test_a_paused_tenant_is_due_only_to_cancel_what_it_queued(world: World) -> None:
     tenant = await world.create(spec("1"))
     async with transaction(world.database, actor="test") as tx:
-        locked = await tenant_rows.lock(tx, tenant.id)
+        locked = await tenants.lock(tx, tenant.id)
         assert locked is not None
         await pauses.pause(tx, locked)
     assert await fleet.due(world.database, "test") == []
     async with transaction(world.database, actor="test") as tx:
-        locked = await tenant_rows.lock(tx, tenant.id)
+        locked = await tenants.lock(tx, tenant.id)
         assert locked is not None
         await intents.cancel(tx, locked, await intents.newest_execution(tx, locked))
     assert [due.key.name for due in await fleet.due(world.database, "test")] == ["acme"]

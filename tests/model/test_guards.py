@@ -13,11 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from controlplane.errors import InvalidTransition, LeaseLost, Refused
 from controlplane.lifecycle.transitions import Cause
 from controlplane.model import Action, ComputeSpec, ExecutionState, Observed, StepName, StopCause, TenantSpec
-from controlplane.persistence import fleet, intents, leases, pauses, tenants
+from controlplane.persistence import fleet, intents, leases, pauses, tables, tenants
 from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.persistence.owned_tenant import OwnedTenant
-from controlplane.persistence.tables import executions, placements
-from controlplane.persistence.tables import tenants as tenant_rows
 from controlplane.persistence.transaction import Transaction, transaction
 from tests.model import intents as model_intents
 from tests.model import owned_tenant
@@ -170,7 +168,7 @@ class Both:
 
     async def _epoch(self, fresh: bool) -> int:
         async with self.database.connect() as connection:
-            epoch = (await connection.execute(select(tenant_rows.c.epoch))).scalar_one()
+            epoch = (await connection.execute(select(tables.tenants.c.epoch))).scalar_one()
         return int(epoch) - (0 if fresh else 1)
 
     def _run(self, id: str) -> Iterator[Write]:
@@ -217,10 +215,10 @@ class Both:
 
     async def real_rows(self) -> Rows:
         async with self.database.connect() as connection:
-            t = (await connection.execute(select(tenant_rows))).one()
-            by_order = executions.select().order_by(executions.c.generation, executions.c.run)
+            t = (await connection.execute(select(tables.tenants))).one()
+            by_order = tables.executions.select().order_by(tables.executions.c.generation, tables.executions.c.run)
             all_executions = (await connection.execute(by_order)).all()
-            all_placements = (await connection.execute(select(placements))).all()
+            all_placements = (await connection.execute(select(tables.placements))).all()
         deleting, deleted = t.deletion_requested_at is not None, t.deleted_at is not None
         return (
             (t.generation, t.observed_generation, t.status, deleting, deleted, t.paused),

@@ -13,7 +13,7 @@ from controlplane.api.problem import problem_response
 from controlplane.api.replica import Here, Replica
 from controlplane.api.routers.providers import health_of
 from controlplane.api.schemas.installation import Alive, CheckOut, Readiness
-from controlplane.persistence.tables import heartbeats
+from controlplane.persistence import tables
 
 router = APIRouter(tags=["health"])
 
@@ -81,9 +81,11 @@ async def _ray(here: Replica) -> CheckOut:
 
 async def _supervisor(here: Replica) -> CheckOut:
     """Its heartbeat row is younger than three sweeps and a grace."""
-    age = func.extract("epoch", func.clock_timestamp() - heartbeats.c.at)
+    age = func.extract("epoch", func.clock_timestamp() - tables.heartbeats.c.at)
     async with here.database.connect() as connection:
-        seconds = (await connection.execute(select(age).where(heartbeats.c.name == SUPERVISOR))).scalar_one_or_none()
+        seconds = (
+            await connection.execute(select(age).where(tables.heartbeats.c.name == SUPERVISOR))
+        ).scalar_one_or_none()
     if seconds is None:
         return CheckOut(ok=False, detail="it has not reported yet")
     limit = 3 * here.settings.sweep_seconds + 15

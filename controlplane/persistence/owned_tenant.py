@@ -4,9 +4,7 @@ Raises LeaseLost where another owner took the tenant: touch nothing more, exit. 
 moved on changes nothing and says so (False or None): reload and go on.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,7 +13,6 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import LeaseLost
-from controlplane.lifecycle.conditions import with_condition
 from controlplane.lifecycle.transitions import STARTED, Cause
 from controlplane.model import (
     CURRENT,
@@ -30,27 +27,14 @@ from controlplane.model import (
     Status,
     StopCause,
     SubState,
-    Tenant,
     TenantRows,
     TriggerSource,
-    Truth,
 )
-from controlplane.persistence import executions, intents, snapshot, tables, tenants
+from controlplane.persistence import endings, executions, intents, snapshot, tables, tenants
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import ago
-from controlplane.persistence.transaction import Transaction, transaction
+from controlplane.persistence.held import Held, hold
 from controlplane.ports import ExecutionStatus
-
-DELETE_RETRY_CEILING = 60.0
-"""Seconds: the longest pause between two runs of a delete that fails."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """An open transaction that holds the tenant's row under our fence."""
-
-    tx: Transaction
-    tenant: Tenant
 
 
 class OwnedTenant:
@@ -71,7 +55,7 @@ class OwnedTenant:
         return rows
 
     def _held(self) -> AbstractAsyncContextManager[Held]:
-        return _hold(self._database, self.tenant_id, self.fence, self._owner)
+        return hold(self._database, self.tenant_id, self.fence, self._owner)
 
     async def promote(self, execution_id: str) -> bool:
         """queued → starting: from now on an engine may know it. Moves the status. False also where it was paused
@@ -82,7 +66,7 @@ class OwnedTenant:
             if held.tenant.paused or held.tenant.pause:
                 return False
             execution = await executions.advance(
-                held.tx.connection,
+                held.connection,
                 execution_id,
                 ExecutionState.QUEUED,
                 state=ExecutionState.STARTING,
@@ -106,7 +90,7 @@ class OwnedTenant:
         """starting → running: the engine has it."""
         async with self._held() as held:
             execution = await executions.advance(
-                held.tx.connection,
+                held.connection,
                 execution_id,
                 ExecutionState.STARTING,
                 state=ExecutionState.RUNNING,
@@ -117,7 +101,7 @@ class OwnedTenant:
             )
             if execution is None:
                 return False
-            tenant = await self._condition(held, ConditionType.TRIGGERED, "true", Reason.STARTED, "")
+            tenant = await held.set_condition(ConditionType.TRIGGERED, "true", Reason.STARTED)
             held.tx.event(EventType.EXECUTION_RUNNING, tenant, execution=execution)
         return True
 
@@ -125,18 +109,18 @@ class OwnedTenant:
         """The engine refused or is down: it stays `starting` and the same id is started again at `retry_at`."""
         async with self._held() as held:
             execution = await executions.advance(
-                held.tx.connection, execution_id, ExecutionState.STARTING, error=message, next_attempt_at=retry_at
+                held.connection, execution_id, ExecutionState.STARTING, error=message, next_attempt_at=retry_at
             )
             if execution is None:
                 return False
-            tenant = await self._condition(held, ConditionType.TRIGGERED, "false", Reason.TRIGGER_FAILED, message)
+            tenant = await held.set_condition(ConditionType.TRIGGERED, "false", Reason.TRIGGER_FAILED, message)
             held.tx.event(EventType.EXECUTION_TRIGGER_FAILED, tenant, execution=execution, message=message)
         return True
 
     async def planned(self, execution_id: str) -> bool:
         """The plan step of a first provision is through: planning → provisioning."""
         async with self._held() as held:
-            execution = await executions.lock(held.tx.connection, execution_id)
+            execution = await executions.lock(held.connection, execution_id)
             if execution is None or not execution.state.active or held.tenant.status is not Status.PLANNING:
                 return False
             await tenants.change_status(held.tx, held.tenant, Cause.PLANNED, execution=execution)
@@ -145,12 +129,12 @@ class OwnedTenant:
     async def progressed(self, execution_id: str, status: ExecutionStatus) -> bool:
         """Persist what the engine says of a live execution: sub-state, retries, error, next attempt."""
         async with self._held() as held:
-            execution = await executions.lock(held.tx.connection, execution_id)
+            execution = await executions.lock(held.connection, execution_id)
             if execution is None or not execution.state.active:
                 return False
             changed = execution.sub_state is not status.sub_state
             execution = await executions.save(
-                held.tx.connection,
+                held.connection,
                 execution,
                 sub_state=status.sub_state,
                 retry_count=status.retry_count,
@@ -173,7 +157,7 @@ class OwnedTenant:
             if held.tenant.serving_execution == execution_id:
                 return False
             execution = await executions.advance(
-                held.tx.connection,
+                held.connection,
                 execution_id,
                 *CURRENT,
                 state=ExecutionState.STOPPING,
@@ -194,19 +178,19 @@ class OwnedTenant:
         After the switch it can only succeed; a delete that failed is followed by its next run, on `next_engine` where
         that is given; `ready` is reached only by the tenant's own generation."""
         async with self._held() as held:
-            execution = await executions.lock(held.tx.connection, execution_id)
+            execution = await executions.lock(held.connection, execution_id)
             if execution is None or execution.state.terminal:
                 return None
             if held.tenant.serving_execution == execution_id:
                 outcome, message = ExecutionState.SUCCEEDED, ""
-            successor = await executions.find_queued(held.tx.connection, self.tenant_id)
+            successor = await executions.find_queued(held.connection, self.tenant_id)
             if successor is not None and successor.id == execution_id:
                 successor = None
             values: dict[str, Any] = (
                 {"superseded_by": successor.id} if (outcome is ExecutionState.SUPERSEDED and successor) else {}
             )
             execution = await executions.save(
-                held.tx.connection,
+                held.connection,
                 execution,
                 state=outcome,
                 sub_state=_ENDED_AS.get(outcome, SubState.CANCELLED),
@@ -215,71 +199,9 @@ class OwnedTenant:
                 ended_at=func.clock_timestamp(),
                 **values,
             )
-            tenant = await self._after(held, execution, message, next_engine)
+            tenant = await endings.settle(held.tx, held.tenant, execution, message, next_engine or execution.engine)
             held.tx.event(ENDED[outcome], tenant, execution=execution, message=message, data=values)
         return outcome
-
-    async def _after(self, held: Held, execution: Execution, message: str, next_engine: str | None) -> Tenant:
-        """What the end of an execution means for its tenant: one write of its row."""
-        tenant = held.tenant
-        values: dict[str, Any] = {"epoch": tenant.epoch + 1}
-        if execution.action is Action.DELETE:
-            if execution.state is ExecutionState.SUCCEEDED:
-                return await tenants.change_status(
-                    held.tx, tenant, Cause.GONE, execution=execution, deleted_at=held.tx.now, **values
-                )
-            return await self._next_delete_run(held, execution, message, next_engine or execution.engine, **values)
-        newest = execution.generation == tenant.generation and tenant.deletion_requested_at is None
-        if execution.state is ExecutionState.SUCCEEDED:
-            values["observed_generation"] = max(tenant.observed_generation, execution.generation)
-            if newest:
-                return await tenants.change_status(
-                    held.tx,
-                    tenant,
-                    Cause.SUCCEEDED,
-                    execution=execution,
-                    conditions=_all_true(tenant, held.tx.now),
-                    **values,
-                )
-        elif newest and execution.state is not ExecutionState.SUPERSEDED:
-            cancelled = execution.state is ExecutionState.CANCELLED
-            return await tenants.change_status(
-                held.tx,
-                tenant,
-                Cause.FAILED,
-                execution=execution,
-                message=message,
-                condition=(
-                    ConditionType.PROVISIONED,
-                    "false",
-                    Reason.CANCELLED if cancelled else Reason.EXECUTION_FAILED,
-                ),
-                **values,
-            )
-        return await tenants.save(held.tx.connection, tenant, **values)
-
-    async def _next_delete_run(self, held: Held, failed: Execution, message: str, engine: str, **values: Any) -> Tenant:
-        tenant = held.tenant
-        following = await executions.add(
-            held.tx.connection,
-            tenant,
-            Action.DELETE,
-            run=failed.run + 1,
-            trigger_source=TriggerSource.SUPERVISOR,
-            engine=engine,
-            delay=min(DELETE_RETRY_CEILING, 2.0 ** min(failed.run - 1, 6)),
-        )
-        held.tx.event(EventType.EXECUTION_QUEUED, tenant, execution=following)
-        return await tenants.save(
-            held.tx.connection,
-            tenant,
-            newest_execution=following.id,
-            status_message=message,
-            conditions=with_condition(
-                tenant.conditions, ConditionType.PROVISIONED, "unknown", Reason.DELETE_FAILED, held.tx.now, message
-            ),
-            **values,
-        )
 
     async def observed(
         self,
@@ -297,7 +219,7 @@ class OwnedTenant:
             if held.tenant.epoch != epoch:
                 return False
             if cause is None:
-                await tenants.save(held.tx.connection, held.tenant, observed=observed)
+                await tenants.save(held.connection, held.tenant, observed=observed)
                 return True
             healthy = cause is Cause.RECOVERED
             await tenants.change_status(
@@ -316,9 +238,9 @@ class OwnedTenant:
             if held.tenant.epoch != epoch:
                 return None
             tenant = held.tenant
-            run = await executions.next_run(held.tx.connection, tenant.id, tenant.generation)
+            run = await executions.next_run(held.connection, tenant.id, tenant.generation)
             execution = await executions.add(
-                held.tx.connection,
+                held.connection,
                 tenant,
                 Action.UPDATE,
                 run=run,
@@ -362,26 +284,5 @@ class OwnedTenant:
         async with single(self._database) as connection:
             return int((await connection.execute(query)).scalar_one())
 
-    async def _condition(self, held: Held, type: ConditionType, status: Truth, reason: Reason, message: str) -> Tenant:
-        conditions = with_condition(held.tenant.conditions, type, status, reason, held.tx.now, message)
-        return await tenants.save(held.tx.connection, held.tenant, conditions=conditions)
-
 
 _ENDED_AS = {ExecutionState.SUCCEEDED: SubState.SUCCEEDED, ExecutionState.FAILED: SubState.FAILED}
-
-
-def _all_true(tenant: Tenant, now: datetime) -> Any:
-    conditions = tenant.conditions
-    for type, reason in (
-        (ConditionType.PROVISIONED, Reason.SUCCEEDED),
-        (ConditionType.HEALTHY, Reason.PROBE),
-        (ConditionType.SYNCED, Reason.OBSERVED_GENERATION),
-    ):
-        conditions = with_condition(conditions, type, "true", reason, now)
-    return conditions
-
-
-@asynccontextmanager
-async def _hold(database: AsyncEngine, tenant_id: UUID, fence: int, owner: str) -> AsyncIterator[Held]:
-    async with transaction(database, actor=owner, source=TriggerSource.SUPERVISOR) as tx:
-        yield Held(tx, await tenants.lock_owned(tx, tenant_id, fence))

@@ -1,0 +1,89 @@
+"""The end of an execution, as the row of its tenant takes it. Called by the owner, with both rows locked."""
+
+from datetime import datetime
+from typing import Any
+
+from controlplane.lifecycle.conditions import with_condition
+from controlplane.lifecycle.transitions import Cause
+from controlplane.model import (
+    Action,
+    Condition,
+    ConditionType,
+    EventType,
+    Execution,
+    ExecutionState,
+    Reason,
+    Tenant,
+    TriggerSource,
+)
+from controlplane.persistence import executions, tenants
+from controlplane.persistence.transaction import Transaction
+
+DELETE_RETRY_CEILING = 60.0
+"""Seconds: the longest pause between two runs of a delete that fails."""
+
+
+async def settle(tx: Transaction, tenant: Tenant, ended: Execution, message: str, next_engine: str) -> Tenant:
+    """One write of the tenant's row, for an execution that has just ended. A delete that failed is followed by its next
+    run, on `next_engine`."""
+    values: dict[str, Any] = {"epoch": tenant.epoch + 1}
+    if ended.action is Action.DELETE:
+        if ended.state is ExecutionState.SUCCEEDED:
+            return await tenants.change_status(tx, tenant, Cause.GONE, execution=ended, deleted_at=tx.now, **values)
+        return await _next_delete_run(tx, tenant, ended, message, next_engine, **values)
+    newest = ended.generation == tenant.generation and tenant.deletion_requested_at is None
+    if ended.state is ExecutionState.SUCCEEDED:
+        values["observed_generation"] = max(tenant.observed_generation, ended.generation)
+        if newest:
+            conditions = _all_true(tenant, tx.now)
+            return await tenants.change_status(
+                tx, tenant, Cause.SUCCEEDED, execution=ended, conditions=conditions, **values
+            )
+    elif newest and ended.state is not ExecutionState.SUPERSEDED:
+        reason = Reason.CANCELLED if ended.state is ExecutionState.CANCELLED else Reason.EXECUTION_FAILED
+        return await tenants.change_status(
+            tx,
+            tenant,
+            Cause.FAILED,
+            execution=ended,
+            message=message,
+            condition=(ConditionType.PROVISIONED, "false", reason),
+            **values,
+        )
+    return await tenants.save(tx.connection, tenant, **values)
+
+
+async def _next_delete_run(
+    tx: Transaction, tenant: Tenant, failed: Execution, message: str, engine: str, **values: Any
+) -> Tenant:
+    following = await executions.add(
+        tx.connection,
+        tenant,
+        Action.DELETE,
+        run=failed.run + 1,
+        trigger_source=TriggerSource.SUPERVISOR,
+        engine=engine,
+        delay=min(DELETE_RETRY_CEILING, 2.0 ** min(failed.run - 1, 6)),
+    )
+    tx.event(EventType.EXECUTION_QUEUED, tenant, execution=following)
+    return await tenants.save(
+        tx.connection,
+        tenant,
+        newest_execution=following.id,
+        status_message=message,
+        conditions=with_condition(
+            tenant.conditions, ConditionType.PROVISIONED, "unknown", Reason.DELETE_FAILED, tx.now, message
+        ),
+        **values,
+    )
+
+
+def _all_true(tenant: Tenant, now: datetime) -> tuple[Condition, ...]:
+    conditions = tenant.conditions
+    for type, reason in (
+        (ConditionType.PROVISIONED, Reason.SUCCEEDED),
+        (ConditionType.HEALTHY, Reason.PROBE),
+        (ConditionType.SYNCED, Reason.OBSERVED_GENERATION),
+    ):
+        conditions = with_condition(conditions, type, "true", reason, now)
+    return conditions

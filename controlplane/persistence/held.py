@@ -1,0 +1,37 @@
+"""The unit of work of a lease holder: a transaction that holds the tenant's row under the lease's fence."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from controlplane.lifecycle.conditions import with_condition
+from controlplane.model import ConditionType, Reason, Tenant, TriggerSource, Truth
+from controlplane.persistence import tenants
+from controlplane.persistence.transaction import Transaction, transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Get one from `hold()`. `tenant`: as it was when its row was locked."""
+
+    tx: Transaction
+    tenant: Tenant
+
+    @property
+    def connection(self) -> AsyncConnection:
+        return self.tx.connection
+
+    async def set_condition(self, type: ConditionType, status: Truth, reason: Reason, message: str = "") -> Tenant:
+        """Set one and nothing else; returns the tenant as it is now."""
+        conditions = with_condition(self.tenant.conditions, type, status, reason, self.tx.now, message)
+        return await tenants.save(self.connection, self.tenant, conditions=conditions)
+
+
+@asynccontextmanager
+async def hold(database: AsyncEngine, tenant_id: UUID, fence: int, owner: str) -> AsyncIterator[Held]:
+    """Raises LeaseLost where another owner took the tenant."""
+    async with transaction(database, actor=owner, source=TriggerSource.SUPERVISOR) as tx:
+        yield Held(tx, await tenants.lock_owned(tx, tenant_id, fence))

@@ -16,8 +16,10 @@ from controlplane.persistence.database import open_database
 from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.ports import ComputeProvider, StepRunner, WorkflowEnvironment, WorkflowProvider
 from controlplane.settings import Settings, load_settings
+from controlplane.steps.platforms import Platforms
 from controlplane.steps.probe import HealthProber
 from controlplane.steps.run import Steps
+from controlplane.steps.upkeep import Upkeep
 from providers import registry
 from providers.registry import Enabled
 
@@ -59,6 +61,7 @@ class Runtime:
     workflow: Enabled[WorkflowProvider]
     prober: HealthProber
     steps: Steps
+    upkeep: Upkeep
     policy: Policy
 
     async def close(self) -> None:
@@ -86,6 +89,7 @@ def build_runtime(
     store = PostgresExecutionStore(database, actor=actor)
     compute = registry.enabled_compute(settings, share)
     prober = HealthProber()
+    platforms = Platforms(store, compute, settings.lost_platforms)
     return Runtime(
         settings=settings,
         identity=Identity.from_environment(environ),
@@ -96,13 +100,13 @@ def build_runtime(
         prober=prober,
         steps=Steps(
             store,
-            compute,
+            platforms,
             prober,
             clock,
             Failpoints(settings.failpoints),
-            settings.lost_platforms,
             timeout_seconds=settings.step_timeout_seconds,
         ),
+        upkeep=Upkeep(store, platforms, prober),
         policy=Policy(
             idle=settings.idle_seconds,
             deadline=settings.provision_deadline_seconds,

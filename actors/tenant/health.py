@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from controlplane.lifecycle.owner_state import Finding
 from controlplane.model import Execution, HealthSpec
 from controlplane.ports import Prober, ProbeResult, Resource, ResourceState
-from controlplane.steps.run import Steps
+from controlplane.steps.upkeep import Upkeep
 
 OBSERVE_SECONDS = 10.0
 
@@ -24,8 +24,8 @@ class Observer:
     OBSERVE_SECONDS: a look each second at a platform costs more than the tenant. What answers badly is observed at
     once."""
 
-    def __init__(self, steps: Steps, prober: Prober, clock: Callable[[], float] = time.monotonic) -> None:
-        self._steps = steps
+    def __init__(self, upkeep: Upkeep, prober: Prober, clock: Callable[[], float] = time.monotonic) -> None:
+        self._upkeep = upkeep
         self._prober = prober
         self._clock = clock
         self._seen: _Seen | None = None
@@ -43,7 +43,7 @@ class Observer:
             result = await self._prober.probe(seen.resource, health)
             if result.healthy:
                 return seen.resource, result
-        resource, result = await self._steps.observe(execution)
+        resource, result = await self._upkeep.observe(execution)
         self._seen = _Seen(execution.id, resource, now) if resource is not None else None
         return resource, result
 

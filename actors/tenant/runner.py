@@ -56,7 +56,7 @@ class Runner:
         self._owned = owned
         self._runtime = runtime
         self._mailbox = mailbox
-        self._observer = Observer(runtime.steps, runtime.prober)
+        self._observer = Observer(runtime.upkeep, runtime.prober)
         self._tracker = HealthTracker()
         self._state = OwnerState()
         self._policy = runtime.policy
@@ -256,7 +256,7 @@ class Runner:
     async def _clean(self, ended: list[Execution], now: datetime) -> None:
         for execution in ended:
             try:
-                await self._runtime.steps.clean(execution)
+                await self._runtime.upkeep.clean(execution)
             except LandlordError as error:
                 logger.warning("cannot clean up after %s: %s", execution.id, error)
                 self._state = replace(self._state, clean_due=now + timedelta(seconds=5))
@@ -292,7 +292,7 @@ class Runner:
             self._state, finding=None, restore_due=now + timedelta(seconds=execution.spec.health.interval_seconds)
         )
         self._observer.forget()
-        await self._runtime.steps.restore(execution)
+        await self._runtime.upkeep.restore(execution)
 
     def _stop_children(self) -> None:
         if self._follower is not None:

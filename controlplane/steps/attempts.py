@@ -52,7 +52,7 @@ class Outcome:
 
 
 class StepVerbs(Protocol):
-    """What `controlplane.steps.Steps` offers to runners."""
+    """What `controlplane.steps.run.Steps` offers to runners."""
 
     async def run(self, execution_id: str, step: StepName, signals: StepSignals) -> None: ...
 

@@ -6,19 +6,12 @@ runner whose attempt fails only reports: another runner of the same execution ma
 observe before they act, so a crash between an effect and its record heals by adoption.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from controlplane.errors import (
-    DeadlineExceeded,
-    LandlordError,
-    NotCurrent,
-    ProviderNotEnabled,
-    Retryable,
-    Unavailable,
-)
+from controlplane.errors import DeadlineExceeded, LandlordError, NotCurrent, Retryable
 from controlplane.failpoints import Failpoints
-from controlplane.model import Execution, Observed, Placement, Status, StepName
+from controlplane.model import Observed, Status, StepName
 from controlplane.ports import (
     Clock,
     ComputeProvider,
@@ -32,6 +25,7 @@ from controlplane.ports import (
     RunContext,
     StepSignals,
 )
+from controlplane.steps.platforms import Platforms
 
 FIRST_PROBE_SECONDS = 0.05
 """wait_healthy looks again after this, and half as long again each time, up to the spec's interval: most tenants are up
@@ -59,22 +53,19 @@ class Steps:
     def __init__(
         self,
         store: ExecutionStore,
-        compute: Mapping[str, ComputeProvider],
+        platforms: Platforms,
         prober: Prober,
         clock: Clock,
         failpoints: Failpoints,
-        lost_platforms: Collection[str] = (),
         *,
         timeout_seconds: float = 600.0,
     ) -> None:
-        """`lost_platforms`: identities of those that are gone for good, with all that they held. `timeout_seconds`: for
-        one attempt at a step; wait_healthy has the deadline of its spec instead."""
+        """`timeout_seconds`: for one attempt at a step; wait_healthy has the deadline of its spec instead."""
         self._store = store
-        self._compute = compute
+        self._platforms = platforms
         self._prober = prober
         self._clock = clock
         self._failpoints = failpoints
-        self._lost_platforms = lost_platforms
         self._timeout_seconds = timeout_seconds
         self._verbs: Mapping[StepName, Callable[[str, StepSignals], Awaitable[None]]] = {
             StepName.PLAN: self._plan,
@@ -102,7 +93,7 @@ class Steps:
     async def _plan(self, execution_id: str, signals: StepSignals) -> None:
         context = await self._current_context(execution_id)
         spec = context.execution.spec
-        self._provider(spec.compute.provider).validate(spec.compute.config, spec.health)
+        self._platforms.enabled(spec.compute.provider).validate(spec.compute.config, spec.health)
 
     async def _apply_compute(self, execution_id: str, signals: StepSignals) -> None:
         context = await self._current_context(execution_id)
@@ -111,7 +102,7 @@ class Steps:
     async def _apply(self, context: RunContext) -> Resource:
         execution = context.execution
         compute = execution.spec.compute
-        provider = self._provider(compute.provider)
+        provider = self._platforms.enabled(compute.provider)
         origin = context.origin
         if not await self._store.intend(context, compute.provider, await provider.identity(), origin.name):
             raise self._not_current(execution.id)
@@ -142,7 +133,7 @@ class Steps:
         before, after = context.previous, context.execution.spec.compute
         if before is None or before.spec.compute.provider != after.provider:
             return False
-        provider = self._provider(after.provider)
+        provider = self._platforms.enabled(after.provider)
         if not provider.exclusive(before.spec.compute.config, after.config):
             return False
         held = [p.resource_id for p in context.placements if p.execution_id == before.id and p.resource_id is not None]
@@ -200,7 +191,7 @@ class Steps:
     async def _probe(self, context: RunContext) -> tuple[Resource, ProbeResult]:
         """One look through the gate. What vanished is applied again."""
         await self._check_gate(context.execution.id)
-        provider = self._provider(context.execution.spec.compute.provider)
+        provider = self._platforms.enabled(context.execution.spec.compute.provider)
         resource = await provider.observe(context.origin)
         if resource is None:
             resource = await self._apply(context)
@@ -208,7 +199,7 @@ class Steps:
 
     async def _start_again(self, context: RunContext) -> None:
         """A later attempt: what has exited gets another chance."""
-        provider = self._provider(context.execution.spec.compute.provider)
+        provider = self._platforms.enabled(context.execution.spec.compute.provider)
         resource = await provider.observe(context.origin)
         if resource is not None and resource.state is ResourceState.STOPPED:
             await self._check_gate(context.execution.id)
@@ -216,7 +207,7 @@ class Steps:
             await self._check_gate(context.execution.id)
 
     def _observed(self, context: RunContext, resource: Resource) -> Observed:
-        kind = self._provider(context.execution.spec.compute.provider).resource_kind
+        kind = self._platforms.enabled(context.execution.spec.compute.provider).resource_kind
         return Observed(
             endpoints=resource.endpoints, resources={kind: resource.id}, healthy=True, checked_at=self._clock.now()
         )
@@ -227,57 +218,32 @@ class Steps:
         if not context.serving:
             raise self._not_current(execution_id)
         lower = [p for p in context.placements if (p.generation, p.run) < context.execution.order]
-        await self._remove(context, lower)
+        await self._platforms.remove(context, lower)
 
     # --- delete ---
 
     async def _destroy_compute(self, execution_id: str, signals: StepSignals) -> None:
         context = await self._current_context(execution_id)
-        for resource, provider in await self._resources(context, context.placements):
+        for resource, provider in await self._platforms.resources(context, context.placements):
             await self._check_gate(execution_id)
             await provider.destroy(resource.id)
             await self._failpoints.reach("destroy_compute.after_effect")
 
     async def _verify_gone(self, execution_id: str, signals: StepSignals) -> None:
         context = await self._current_context(execution_id)
-        left = await self._resources(context, context.placements)
+        left = await self._platforms.resources(context, context.placements)
         if left:
             await self._destroy_compute(execution_id, signals)
-            left = await self._resources(context, context.placements)
+            left = await self._platforms.resources(context, context.placements)
         if left:
             names = ", ".join(sorted(resource.name for resource, _ in left))
             raise Retryable(f"still there after it was destroyed: {names}")
         for name in await self._store.providers_used(execution_id):
-            provider = self._compute.get(name)
+            provider = self._platforms.get(name)
             if isinstance(provider, KeepsBelongings):
                 await provider.forget(context.installation_id, context.tenant.id)
         for placement in context.placements:
             await self._store.removed(placement.execution_id)
-
-    # --- what the owner does with them between executions ---
-
-    async def clean(self, execution: Execution) -> None:
-        """Remove what an execution has left that is over and does not serve; nothing where it may not go."""
-        context = await self._store.context(execution.id)
-        if await self._store.removable(execution.id):
-            await self._remove(context, [p for p in context.placements if p.execution_id == execution.id])
-
-    async def observe(self, execution: Execution) -> tuple[Resource | None, ProbeResult]:
-        """One look at what an execution made, without a gate. Raises Unavailable where its engine does not answer
-        or another one does."""
-        context = await self._store.context(execution.id)
-        resource = await (await self._platform_of(context)).observe(context.origin)
-        if resource is None:
-            return None, ProbeResult(healthy=False, detail=f"{context.origin.name} is gone")
-        return resource, await self._prober.probe(resource, execution.spec.health)
-
-    async def restore(self, execution: Execution) -> None:
-        """Start again what an execution made and what does not run."""
-        context = await self._store.context(execution.id)
-        provider = await self._platform_of(context)
-        resource = await provider.observe(context.origin)
-        if resource is not None and resource.state in (ResourceState.STOPPED, ResourceState.CREATED):
-            await provider.start(resource.id)
 
     # --- shared by the steps, in the order they are called ---
 
@@ -287,30 +253,6 @@ class Steps:
             raise self._not_current(execution_id)
         return context
 
-    def _provider(self, name: str) -> ComputeProvider:
-        try:
-            return self._compute[name]
-        except KeyError:
-            raise ProviderNotEnabled(
-                f"compute provider {name!r} is not enabled here", enabled=sorted(self._compute)
-            ) from None
-
-    async def _platform_of(self, context: RunContext) -> ComputeProvider:
-        """The provider of an execution, which is to be the engine that its resource was placed on: what another one
-        shows is never acted on."""
-        name = context.execution.spec.compute.provider
-        provider = self._provider(name)
-        for placement in context.placements:
-            lost = placement.platform_identity in self._lost_platforms
-            if placement.execution_id == context.execution.id and not lost:
-                await self._same_platform(name, provider, placement.platform_identity)
-        return provider
-
-    @staticmethod
-    async def _same_platform(name: str, provider: ComputeProvider, placed_on: str) -> None:
-        if (now := await provider.identity()) != placed_on:
-            raise Unavailable(f"{name} is another engine ({now}) than the one that holds resources ({placed_on})")
-
     async def _check_gate(self, execution_id: str) -> None:
         if not await self._store.current(execution_id):
             raise self._not_current(execution_id)
@@ -318,34 +260,6 @@ class Steps:
     @staticmethod
     def _not_current(execution_id: str) -> NotCurrent:
         return NotCurrent(f"execution {execution_id} is no longer current", execution_id=execution_id)
-
-    async def _remove(self, context: RunContext, placements: Iterable[Placement]) -> None:
-        """Destroy what these placements made, by immutable id, and record that it is gone."""
-        chosen = tuple(placements)
-        executions = {placement.execution_id for placement in chosen}
-        for resource, provider in await self._resources(context, chosen):
-            if resource.origin.execution_id in executions:
-                await provider.destroy(resource.id)
-        for placement in chosen:
-            await self._store.removed(placement.execution_id)
-
-    async def _resources(
-        self, context: RunContext, placements: Iterable[Placement]
-    ) -> list[tuple[Resource, ComputeProvider]]:
-        """The tenant's resources on the providers of these placements, recorded or not.
-
-        Raises Retryable where one of them is not enabled now, or is another engine than the one it was placed on."""
-        found = []
-        for name, identity in sorted({(p.platform, p.platform_identity) for p in placements}):
-            if identity in self._lost_platforms:
-                continue
-            if name not in self._compute:
-                raise Retryable(f"compute provider {name!r}, which holds resources of this tenant, is not enabled")
-            provider = self._compute[name]
-            await self._same_platform(name, provider, identity)
-            for resource in await provider.list_owned(context.installation_id, context.tenant.id):
-                found.append((resource, provider))
-        return found
 
 
 class _RowGate:

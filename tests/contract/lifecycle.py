@@ -24,6 +24,7 @@ from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.ports import ExecutionInput, ExecutionStore, Started, WorkflowProvider
 from controlplane.steps.attempts import StepAttempts
 from controlplane.steps.backoff import Backoff
+from controlplane.steps.platforms import Platforms
 from controlplane.steps.probe import HealthProber
 from controlplane.steps.run import Steps
 from providers.compute.fake import FakeCloud, FakeCompute
@@ -77,7 +78,8 @@ class EngineWorld(World):
         super().__init__(database, database_url, home, self.platform)
         self._prober = HealthProber()
         store = self.store = PostgresExecutionStore(database)
-        steps = Steps(store, {"fake": FakeCompute(self.cloud)}, self._prober, SystemClock(), Failpoints(None))
+        platforms = Platforms(store, {"fake": FakeCompute(self.cloud)})
+        steps = Steps(store, platforms, self._prober, SystemClock(), Failpoints(None))
         self.attempts = StepAttempts(
             store, steps, SystemClock(), max_attempts=20, backoff=Backoff(base=0.3, ceiling=0.6)
         )

@@ -22,7 +22,9 @@ from controlplane.persistence.tenants import TenantView
 from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import ComputeProvider, ExecutionInput, StepRunner, StepSignals, WorkflowProvider
 from controlplane.steps.backoff import Backoff
+from controlplane.steps.platforms import Platforms
 from controlplane.steps.run import Steps
+from controlplane.steps.upkeep import Upkeep
 from providers.compute.fake import FakeCloud, FakeCompute
 from providers.registry import Enabled
 from providers.workflow.embedded import EmbeddedWorkflow
@@ -61,10 +63,9 @@ def runtime(
     }
     built = build_runtime(actor="test", run_step=run_step, pool=3, environ=environ)
     compute: Enabled[ComputeProvider] = Enabled({"fake": lambda: FakeCompute(cloud)})
-    steps = Steps(
-        built.store, compute, built.prober, SystemClock(), Failpoints(failpoints), built.settings.lost_platforms
-    )
-    return replace(built, compute=compute, steps=steps)
+    platforms = Platforms(built.store, compute, built.settings.lost_platforms)
+    steps = Steps(built.store, platforms, built.prober, SystemClock(), Failpoints(failpoints))
+    return replace(built, compute=compute, steps=steps, upkeep=Upkeep(built.store, platforms, built.prober))
 
 
 class Owner:

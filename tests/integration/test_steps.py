@@ -16,6 +16,7 @@ from controlplane.persistence import leases, tenants
 from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.ports import DesiredResource, ExecutionGate, KeepsBelongings, Resource
+from controlplane.steps.platforms import Platforms
 from controlplane.steps.run import Steps
 from providers.compute.fake import FakeCloud, FakeCompute
 from tests.integration.owner import create, delete
@@ -54,9 +55,9 @@ class Pulling:
         self._database = database
         self.cloud = FakeCloud()
         self.compute = SlowPull(self.cloud)
-        self.steps = Steps(
-            PostgresExecutionStore(database), {"fake": self.compute}, ALONE, SystemClock(), Failpoints(None)
-        )
+        store = PostgresExecutionStore(database)
+        platforms = Platforms(store, {"fake": self.compute})
+        self.steps = Steps(store, platforms, ALONE, SystemClock(), Failpoints(None))
 
     async def begin(self) -> None:
         self.tenant, self.provision = await create(self._database, "acme", SPEC)
@@ -119,8 +120,9 @@ async def test_a_platform_that_never_answers_costs_an_attempt_and_no_delete_wait
     cloud = FakeCloud()
     compute = Silent(cloud)
     store = PostgresExecutionStore(database)
+    platforms = Platforms(store, {"fake": compute})
     hasty, patient = (
-        Steps(store, {"fake": compute}, ALONE, SystemClock(), Failpoints(None), timeout_seconds=seconds)
+        Steps(store, platforms, ALONE, SystemClock(), Failpoints(None), timeout_seconds=seconds)
         for seconds in (0.2, 600)
     )
     tenant, provision = await create(database, "acme", SPEC)

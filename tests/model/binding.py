@@ -1,4 +1,5 @@
-"""Where the model runs the real code: `Steps`, `apply_gated` and `StepAttempts`, one store or platform call at a time.
+"""Where the model runs the real code: `Steps`, `Upkeep`, `apply_gated` and `StepAttempts`, one store or platform call
+at a time.
 
 A coroutine's state cannot be copied, but it is a function of the answers that it was given. So a position in the code
 is (execution, what it runs, the answers so far); it is replayed once, and then remembered with the call that comes
@@ -23,7 +24,9 @@ from controlplane.model import (
 )
 from controlplane.ports import Origin
 from controlplane.steps.attempts import Outcome, StepAttempts, Verdict
+from controlplane.steps.platforms import Platforms
 from controlplane.steps.run import Probes, Steps
+from controlplane.steps.upkeep import Upkeep
 from tests.model.rules import Rule
 from tests.model.stubs import Op, Platform, Prober, StandingClock, Store
 from tests.model.world import LIVES, NAME, OWNER, id_of
@@ -149,11 +152,12 @@ class Binding:
         """The real code from its beginning."""
         store, clock = Store(self), StandingClock()
         compute = {name: Platform(self, name) for name in sorted({"fake", *self._providers.values()})}
-        steps = Steps(store, compute, Prober(clock), clock, Failpoints(None))  # type: ignore[arg-type]
+        platforms, prober = Platforms(store, compute), Prober(clock)  # type: ignore[arg-type]
         if work == "clean":
-            return steps.clean(self.execution(execution))
+            return Upkeep(store, platforms, prober).clean(self.execution(execution))
         if work == "restore":
-            return steps.restore(self.execution(execution))
+            return Upkeep(store, platforms, prober).restore(self.execution(execution))
+        steps = Steps(store, platforms, prober, clock, Failpoints(None))
         attempts = StepAttempts(store, steps, clock, max_attempts=1_000_000)  # type: ignore[arg-type]
         return attempts.make(execution, StepName(work), Probes())
 

@@ -14,7 +14,7 @@ THERE = Resource("r1", "landlord-acme", Origin("us", "acme", uuid4(), 1, 1, "x",
 
 
 class Platform:
-    """Counts how often it is asked, as steps and as prober."""
+    """Counts how often it is asked, as upkeep and as prober."""
 
     def __init__(self) -> None:
         self.observed = self.probed = 0

@@ -1,0 +1,87 @@
+"""Which platform holds what of a tenant: asked by the steps, and by the owner between executions.
+
+A resource is the business of the platform that it was placed on. Another one, under the same provider's name, shows
+nothing that says anything about it.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from controlplane.errors import ProviderNotEnabled, Retryable, Unavailable
+from controlplane.model import Placement
+from controlplane.ports import ComputeProvider, ExecutionStore, Resource, RunContext
+
+
+class Platforms:
+    """The enabled compute providers, each with the platform that it speaks to now.
+
+    Promises: what another platform shows than the one a resource was placed on is never acted on; a platform that is
+    lost for good is not asked. Holds no state of any execution.
+    """
+
+    def __init__(
+        self,
+        store: ExecutionStore,
+        compute: Mapping[str, ComputeProvider],
+        lost: Collection[str] = (),
+    ) -> None:
+        """`lost`: identities of those that are gone for good, with all that they held."""
+        self._store = store
+        self._compute = compute
+        self._lost = lost
+
+    def enabled(self, name: str) -> ComputeProvider:
+        """Raises ProviderNotEnabled."""
+        try:
+            return self._compute[name]
+        except KeyError:
+            raise ProviderNotEnabled(
+                f"compute provider {name!r} is not enabled here", enabled=sorted(self._compute)
+            ) from None
+
+    def get(self, name: str) -> ComputeProvider | None:
+        """None: it is not enabled here."""
+        return self._compute.get(name)
+
+    async def of(self, context: RunContext) -> ComputeProvider:
+        """The provider of an execution. Raises Unavailable where it is another platform now than the one that its
+        resource was placed on, ProviderNotEnabled."""
+        name = context.execution.spec.compute.provider
+        provider = self.enabled(name)
+        for placement in context.placements:
+            lost = placement.platform_identity in self._lost
+            if placement.execution_id == context.execution.id and not lost:
+                await self._same_platform(name, provider, placement.platform_identity)
+        return provider
+
+    async def remove(self, context: RunContext, placements: Iterable[Placement]) -> None:
+        """Destroy what these placements made, by immutable id, and record that it is gone. Raises as `resources`."""
+        chosen = tuple(placements)
+        executions = {placement.execution_id for placement in chosen}
+        for resource, provider in await self.resources(context, chosen):
+            if resource.origin.execution_id in executions:
+                await provider.destroy(resource.id)
+        for placement in chosen:
+            await self._store.removed(placement.execution_id)
+
+    async def resources(
+        self, context: RunContext, placements: Iterable[Placement]
+    ) -> list[tuple[Resource, ComputeProvider]]:
+        """The tenant's resources on the providers of these placements, recorded or not.
+
+        Raises Retryable where one of them is not enabled now, or is another platform than the one it was placed on."""
+        found = []
+        for name, identity in sorted({(p.platform, p.platform_identity) for p in placements}):
+            if identity in self._lost:
+                continue
+            provider = self._compute.get(name)
+            if provider is None:
+                raise Retryable(f"compute provider {name!r}, which holds resources of this tenant, is not enabled")
+            await self._same_platform(name, provider, identity)
+            for resource in await provider.list_owned(context.installation_id, context.tenant.id):
+                found.append((resource, provider))
+        return found
+
+    @staticmethod
+    async def _same_platform(name: str, provider: ComputeProvider, placed_on: str) -> None:
+        if (now := await provider.identity()) != placed_on:
+            raise Unavailable(f"{name} is another engine ({now}) than the one that holds resources ({placed_on})")

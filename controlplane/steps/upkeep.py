@@ -1,0 +1,40 @@
+"""What the owner of a tenant does with its executions' resources between executions.
+
+Called by the tenant's runner, as chores. Each verb is idempotent and reads rows first.
+"""
+
+from controlplane.model import Execution
+from controlplane.ports import ExecutionStore, Prober, ProbeResult, Resource, ResourceState
+from controlplane.steps.platforms import Platforms
+
+
+class Upkeep:
+    """Cleans, observes and restores on the enabled compute providers. Holds no state of any execution."""
+
+    def __init__(self, store: ExecutionStore, platforms: Platforms, prober: Prober) -> None:
+        self._store = store
+        self._platforms = platforms
+        self._prober = prober
+
+    async def clean(self, execution: Execution) -> None:
+        """Remove what an execution has left that is over and does not serve; nothing where it may not go."""
+        context = await self._store.context(execution.id)
+        if await self._store.removable(execution.id):
+            await self._platforms.remove(context, [p for p in context.placements if p.execution_id == execution.id])
+
+    async def observe(self, execution: Execution) -> tuple[Resource | None, ProbeResult]:
+        """One look at what an execution made, without a gate. Raises Unavailable where its platform does not answer
+        or another one does."""
+        context = await self._store.context(execution.id)
+        resource = await (await self._platforms.of(context)).observe(context.origin)
+        if resource is None:
+            return None, ProbeResult(healthy=False, detail=f"{context.origin.name} is gone")
+        return resource, await self._prober.probe(resource, execution.spec.health)
+
+    async def restore(self, execution: Execution) -> None:
+        """Start again what an execution made and what does not run."""
+        context = await self._store.context(execution.id)
+        provider = await self._platforms.of(context)
+        resource = await provider.observe(context.origin)
+        if resource is not None and resource.state in (ResourceState.STOPPED, ResourceState.CREATED):
+            await provider.start(resource.id)

@@ -8,6 +8,9 @@ from actors.nodes import AT_HEAD
 MAX_CALLS = 1000
 """Concurrent calls of an async actor: wake-ups are many and short, reads never wait behind work."""
 
+CONNECTIONS_PER_ACTOR = 2
+"""Of a tenant's actor, to the database."""
+
 
 def for_tenant(name: str, where: dict[str, Any]) -> dict[str, Any]:
     """Detached and found by name. Never restarted by Ray: a crash-looping tenant must not restart for ever, so the

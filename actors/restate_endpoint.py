@@ -13,7 +13,6 @@ from ray import serve
 from actors import nodes
 from actors.runtime import Runtime, build_runtime
 from actors.shared import SharedState
-from actors.visible_steps import VisibleStepRunner
 from controlplane.clock import SystemClock
 from controlplane.settings import Settings
 from controlplane.steps.attempts import StepAttempts
@@ -39,10 +38,7 @@ class RestateEndpoint:
     """One replica. What Restate asks is safe to ask twice: attempts are recorded, effects pass the gate."""
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        runtime = build_runtime(
-            actor="restate-endpoint", run_step=VisibleStepRunner(), pool=CONNECTIONS, share=SharedState
-        )
-        return endpoint(runtime)
+        return endpoint(build_runtime(actor="restate-endpoint", pool=CONNECTIONS, share=SharedState))
 
 
 def endpoint(runtime: Runtime) -> FastAPI:

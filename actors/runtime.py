@@ -76,13 +76,14 @@ class Runtime:
 def build_runtime(
     *,
     actor: str,
-    run_step: StepRunner,
     pool: int,
+    run_step: StepRunner | None = None,
     share: Callable[[str], Any] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Runtime:
-    """Raises SettingsError. `pool`: database connections that this process has at most; `actor`: who it is, in the
-    trail; `share`: as `registry.enabled_compute` takes it."""
+    """Raises SettingsError. `actor`: who it is, in the trail; `pool`: database connections that this process has at
+    most; `run_step`: of a tenant's owner, since no other process runs steps for an engine that runs in the owner;
+    `share`: as `registry.enabled_compute` takes it."""
     settings = load_settings(environ)
     clock = SystemClock()
     database = open_database(database_url(settings), pool=pool, application=f"landlord {actor}")

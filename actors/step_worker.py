@@ -15,7 +15,6 @@ from actors import nodes
 from actors.naming import NAMESPACE
 from actors.runtime import Runtime, build_runtime
 from actors.shared import SharedState
-from actors.visible_steps import VisibleStepRunner
 from controlplane.clock import SystemClock
 from controlplane.settings import Settings
 from controlplane.steps.attempts import StepAttempts
@@ -34,9 +33,7 @@ class Worker:
 
     async def __init__(self, number: int) -> None:  # type: ignore[misc]  # Ray awaits it
         self._number = number
-        self._runtime: Runtime = build_runtime(
-            actor=repr(self), run_step=VisibleStepRunner(), pool=CONNECTIONS, share=SharedState
-        )
+        self._runtime: Runtime = build_runtime(actor=repr(self), pool=CONNECTIONS, share=SharedState)
         settings = self._runtime.settings
         attempts = StepAttempts(
             self._runtime.store, self._runtime.steps, SystemClock(), max_attempts=settings.step_max_attempts

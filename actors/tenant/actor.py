@@ -13,7 +13,7 @@ from uuid import UUID
 
 import ray
 
-from actors.admission import CONNECTIONS_PER_ACTOR
+from actors.options import CONNECTIONS_PER_ACTOR
 from actors.runtime import Runtime, build_runtime
 from actors.shared import SharedState
 from actors.tenant.mailbox import Mailbox

@@ -148,5 +148,6 @@ class WorkflowEnvironment:
 
     settings: Settings
     store: ExecutionStore
-    run_step: StepRunner
+    run_step: StepRunner | None
+    """None: this process owns no tenant, so an engine that runs in the owner starts nothing in it."""
     clock: Clock

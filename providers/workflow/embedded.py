@@ -41,6 +41,7 @@ class _Run:
     """One execution in this process."""
 
     request: ExecutionInput
+    run_step: StepRunner
     status: ExecutionStatus = field(default_factory=lambda: ExecutionStatus(SubState.RUNNING))
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -86,13 +87,14 @@ class EmbeddedWorkflow:
     def __init__(
         self,
         store: ExecutionStore,
-        run_step: StepRunner,
+        run_step: StepRunner | None,
         clock: Clock,
         *,
         max_attempts: int,
         backoff: Backoff | None = None,
         random: Random | None = None,
     ) -> None:
+        """`run_step`: None in a process that owns no tenant and starts nothing."""
         self._store = store
         self._run_step = run_step
         self._log = AttemptLog(store, clock, max_attempts=max_attempts, backoff=backoff, random=random)
@@ -115,9 +117,10 @@ class EmbeddedWorkflow:
         """Nothing to register."""
 
     async def start(self, request: ExecutionInput) -> Started:
+        assert self._run_step is not None, "only a tenant's owner starts executions here"
         already = request.execution_id in self._runs
         if not already:
-            run = self._runs[request.execution_id] = _Run(request)
+            run = self._runs[request.execution_id] = _Run(request, self._run_step)
             run.task = asyncio.create_task(self._drive(run), name=request.execution_id)
         return Started(already=already, ref=request.execution_id)
 
@@ -199,7 +202,7 @@ class EmbeddedWorkflow:
 
         async def work(begun: Step) -> Probes:
             run.report(ExecutionStatus(SubState.RUNNING, retry_count=begun.attempts - 1, step=step))
-            await self._run_step(run.request, step, run)
+            await run.run_step(run.request, step, run)
             return DONE
 
         while not run.stopping.is_set():

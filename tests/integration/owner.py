@@ -47,7 +47,7 @@ def runtime(
     database_url: str,
     home: Path,
     cloud: FakeCloud,
-    run_step: StepRunner,
+    run_step: StepRunner | None,
     settings: Mapping[str, str] | None = None,
     failpoints: Path | None = None,
 ) -> Runtime:
@@ -173,11 +173,7 @@ class World:
     @asynccontextmanager
     async def net(self, **settings: str) -> AsyncIterator[Runtime]:
         """What a supervisor is built from; it runs no step."""
-
-        async def no_step(request: ExecutionInput, step: StepName) -> None:
-            raise AssertionError(f"a supervisor runs no step: {request} {step}")
-
-        built = runtime(self._database_url, self._home, self.cloud, no_step, settings)
+        built = runtime(self._database_url, self._home, self.cloud, None, settings)
         try:
             yield built
         finally:

@@ -31,9 +31,9 @@ class Cluster:
         self.most = 0
         """As many lived at once."""
         self.begun: list[tuple[str, Tenant]] = []
-        patch.setattr("actors.supervisor.actor.ceiling", lambda max_connections: CEILING)
+        patch.setattr("actors.supervisor.admission.ceiling", lambda max_connections: CEILING)
         patch.setattr("actors.supervisor.actor.list_named_actors", lambda all_namespaces: [])
-        patch.setattr("actors.supervisor.actor.TenantActor", self)
+        patch.setattr("actors.supervisor.admission.TenantActor", self)
         patch.setattr("actors.supervisor.actor.listen", self._hear_nothing)
         self._name = ""
 
@@ -83,7 +83,7 @@ class Cluster:
     async def rest(self, supervisor: Supervisor, name: str) -> None:
         """As its owner: its execution is over, and there is nothing more to do. That takes longer than the supervisor
         has a wake-up for it in hand: one that it served after the rest would bring the tenant in again, for nothing."""
-        await until(lambda: not supervisor._queue and not supervisor._waking and not _finding(supervisor))
+        await until(lambda: not supervisor._waker.busy and not _finding(supervisor))
         async with self._database.begin() as connection:
             await connection.execute(
                 update(tables.executions)

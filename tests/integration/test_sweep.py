@@ -13,6 +13,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.runtime import Runtime
+from actors.supervisor.nominations import Nominations
 from actors.supervisor.queue import Priority
 from actors.supervisor.silent import PATIENCE_SECONDS, SilentOwners
 from actors.supervisor.sweep import Sweep
@@ -38,7 +39,8 @@ class Net:
 
     def __init__(self, runtime: Runtime) -> None:
         self.nominated: list[tuple[str, Priority]] = []
-        self.sweep = Sweep(runtime, self._nominate, live=())
+        self.nominations = Nominations(self._nominate)
+        self.sweep = Sweep(runtime, self.nominations, live=())
 
     def _nominate(self, tenant: TenantKey, priority: Priority) -> None:
         self.nominated.append((tenant.name, priority))
@@ -85,7 +87,7 @@ async def test_an_unchanged_finding_wakes_a_tenant_once(world: World) -> None:
         world.cloud.lose(instance.id)
         assert await net.looked() == [("acme", Priority.DRIFT)]
         assert await net.looked() == []
-        net.sweep.not_woken(TenantKey(tenant.id, tenant.name))
+        net.nominations.not_woken(TenantKey(tenant.id, tenant.name))
         assert await net.looked() == [("acme", Priority.DRIFT)], "the wake-up came to nothing"
         async with world.owner(tenant):
             await world.until(tenant, lambda v: v.execution.run == 2 and v.tenant.status is Status.READY)
@@ -138,7 +140,7 @@ async def test_where_it_can_be_reached_now_wakes_its_tenant(world: World) -> Non
         net = Net(runtime)
         assert await net.looked() == [("acme", Priority.DRIFT)]
         assert await net.looked() == []
-        net.sweep.died("acme")
+        net.nominations.died("acme")
         assert await net.looked() == [("acme", Priority.DRIFT)], "who was to see to it has died"
         async with world.owner(tenant) as owner:
             owner.mailbox.mark_dirty(look=True)
@@ -244,7 +246,7 @@ async def test_a_leftover_that_goes_slowly_is_left_to_the_next_sweep(
     labels = await _of_an_ended_run(world, tenant)
     for name in ("slow", "fast"):
         await world.cloud.create(name, labels, serving.config)
-    monkeypatch.setattr("actors.supervisor.sweep.DESTROY_SECONDS", 0.05)
+    monkeypatch.setattr("actors.supervisor.removals.DESTROY_SECONDS", 0.05)
     async with world.net() as runtime:
         net = Net(runtime)
         fast = runtime.compute["fake"].destroy

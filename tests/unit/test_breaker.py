@@ -1,6 +1,6 @@
 """The circuit breaker, and the ceiling of live actors."""
 
-from actors.admission import ACTOR_BYTES, ceiling
+from actors.supervisor.admission import ACTOR_BYTES, ceiling
 from actors.supervisor.breaker import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, Breaker
 
 

@@ -1,0 +1,55 @@
+"""The clockwork of sweeps: runs their stages, one sweep after the other, and keeps how each stage went."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+STAGE_SECONDS = 120.0
+"""For one stage of a sweep: what hangs is given up, and the next stage begins."""
+
+Stages = dict[str, Callable[[], Awaitable[int]]]
+
+
+class Clockwork:
+    """Promises: each stage of a sweep is caught, timed, counted and bounded; two loops do not wait for each other."""
+
+    def __init__(self, sweep_seconds: float) -> None:
+        """`sweep_seconds`: from the end of one sweep to the next one at most."""
+        self._sweep_seconds = sweep_seconds
+        self._again: list[asyncio.Event] = []
+        self.report: dict[str, Any] = {}
+        """Stage → how it went last: seconds, count, error."""
+
+    def sweep_now(self) -> None:
+        """Each loop sweeps at once, or again once it is through."""
+        for again in self._again:
+            again.set()
+
+    async def loop(self, stages: Stages) -> None:
+        """One sweep after the other; cannot die."""
+        again = asyncio.Event()
+        self._again.append(again)
+        while True:
+            again.clear()
+            for name, stage in stages.items():
+                await self.run(name, stage)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(again.wait(), self._sweep_seconds)
+
+    async def run(self, name: str, stage: Callable[[], Awaitable[int]]) -> None:
+        """One stage. Never raises: what became of it is in the report."""
+        began = time.monotonic()
+        outcome: dict[str, Any] = {"error": None}
+        try:
+            async with asyncio.timeout(STAGE_SECONDS):
+                outcome["count"] = await stage()
+        except Exception as error:
+            logger.exception("stage %s of the sweep failed", name)
+            outcome["error"] = type(error).__name__
+        outcome["seconds"] = round(time.monotonic() - began, 3)
+        self.report[name] = outcome

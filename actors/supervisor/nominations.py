@@ -1,0 +1,62 @@
+"""What the sweep has found wrong with tenants, so that each finding wakes its tenant once."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from actors.supervisor.queue import Priority
+from controlplane.model import Endpoint
+from controlplane.persistence.fleet import TenantKey
+from controlplane.persistence.resting import Drift, Serving
+
+Kind = Drift | tuple[Endpoint, ...] | Literal["unhealthy"]
+"""What is not as it should be: a drift, the endpoints that it moved to, or a probe's finding."""
+
+Nominate = Callable[[TenantKey, Priority], None]
+
+
+class Nomination(NamedTuple):
+    """Why a tenant at rest was woken."""
+
+    execution_id: str
+    epoch: int
+    kind: Kind
+
+
+class Nominations:
+    """Nominates tenants to be woken. Promises: an unchanged finding wakes a tenant once, unless the wake-up came to
+    nothing or the owner that was to see to it died; after an execution it is a new one."""
+
+    def __init__(self, nominate: Nominate) -> None:
+        self.nominate = nominate
+        """At once, whatever was found before."""
+        self._found: dict[TenantKey, Nomination] = {}
+
+    def found(self, serving: Serving, kind: Kind) -> None:
+        """Something is wrong with what serves."""
+        known = Nomination(serving.execution_id, serving.epoch, kind)
+        if self._found.get(serving.tenant) != known:
+            self._found[serving.tenant] = known
+            self.nominate(serving.tenant, Priority.DRIFT)
+
+    def listed_well(self, tenant: TenantKey) -> None:
+        """Its platform lists what should be there. What a probe found, only a probe takes back."""
+        if not self._is_unhealthy(tenant):
+            self._found.pop(tenant, None)
+
+    def probed_well(self, tenant: TenantKey) -> None:
+        """It answers as it should. What a list found, only a list takes back."""
+        if self._is_unhealthy(tenant):
+            del self._found[tenant]
+
+    def not_woken(self, tenant: TenantKey) -> None:
+        """A nomination came to nothing: what was found is new to the next sweep."""
+        self._found.pop(tenant, None)
+
+    def died(self, name: str) -> None:
+        """The owner that was to see to a finding has died: it is new to the next sweep."""
+        for tenant in [tenant for tenant in self._found if tenant.name == name]:
+            del self._found[tenant]
+
+    def _is_unhealthy(self, tenant: TenantKey) -> bool:
+        found = self._found.get(tenant)
+        return found is not None and found.kind == "unhealthy"

@@ -83,56 +83,62 @@ def reconcile(rows: TenantRows, state: OwnerState, policy: Policy) -> Decision:
 
 
 def _drive(rows: TenantRows, active: Execution, state: OwnerState, policy: Policy) -> Decision:
-    """An execution is on: start it, follow it, stop it, end it."""
+    """An execution is on. The first rule that fits decides:
+    1 its engine is done with it; 2 it is stopping (a: over, b: follow it, c: wait); 3 overtaken after its switch, so it
+    has succeeded; 4 to be stopped; 5 a delete whose engine is silent for long: hand it over; 6 starting (a: ask its
+    engine, b: not yet); 7 follow it; 8 its engine has said nothing yet; 9 its engine does not know it (a: start the
+    same id again, b: not yet); 10 its engine gave up before the switch; 11 its plan is through; 12 its engine has
+    news; 13 it has none.
+    """
     reported = state.reported if state.followed == active.id else None
     switched = rows.tenant.serving_execution == active.id
     if reported is not None and reported.sub_state.terminal:
-        return Decision(_ending(active, reported, switched=switched))
+        return Decision(_ending(active, reported, switched=switched))  # 1
     if active.state is ExecutionState.STOPPING:
         waited = (rows.now - (active.stop_requested_at or rows.now)).total_seconds()
         if waited >= STOP_SECONDS or (reported is not None and reported.sub_state is SubState.UNKNOWN):
-            return Decision(_stopped(active))
+            return Decision(_stopped(active))  # 2a
         if state.followed != active.id:
-            return Decision(Follow(active))
-        return Decision(None, STOP_SECONDS - waited)
+            return Decision(Follow(active))  # 2b
+        return Decision(None, STOP_SECONDS - waited)  # 2c
     if switched and _successor(rows) is not None and _backs_off(reported):
         # It can only succeed, and what it cannot remove is its successor's to remove.
-        return Decision(Finish(active, ExecutionState.SUCCEEDED, ""))
+        return Decision(Finish(active, ExecutionState.SUCCEEDED, ""))  # 3
     stop = None if switched else _reason_to_stop(rows, active, reported, policy)
     if stop is not None:
-        return Decision(stop)
+        return Decision(stop)  # 4
     silence = _silence(active, state, policy)
     hand_over = None
     if silence is not None and policy.fallback is not None:
         hand_over = policy.engine_silence - (rows.now - silence.since).total_seconds()
         if hand_over <= 0:
             why = f"{active.engine} is replaced by {policy.fallback}: {silence.why}"
-            return Decision(HandOver(active, policy.fallback, why))
+            return Decision(HandOver(active, policy.fallback, why))  # 5
     if active.state is ExecutionState.STARTING:
         if _is_due(active.next_attempt_at, rows.now):
-            return Decision(Start(active))
-        return Decision(None, _sooner(_until(active.next_attempt_at, rows.now), hand_over))
+            return Decision(Start(active))  # 6a
+        return Decision(None, _sooner(_until(active.next_attempt_at, rows.now), hand_over))  # 6b
     if state.followed != active.id:
-        return Decision(Follow(active))
+        return Decision(Follow(active))  # 7
     if reported is None:
-        return Decision(None, _sooner(_deadline(rows, active, policy), hand_over))
+        return Decision(None, _sooner(_deadline(rows, active, policy), hand_over))  # 8
     if reported.sub_state is SubState.UNKNOWN:
         # The engine has never heard of it, or (embedded) lost it with its owner: start the same id again.
         if _is_due(state.start_due, rows.now):
-            return Decision(Start(active))
-        return Decision(None, _until(state.start_due, rows.now))
+            return Decision(Start(active))  # 9a
+        return Decision(None, _until(state.start_due, rows.now))  # 9b
     if reported.sub_state is SubState.ERROR and not switched:
-        return Decision(Stop(active, StopCause.DEADLINE, reported.error or "the engine gave up"))
+        return Decision(Stop(active, StopCause.DEADLINE, reported.error or "the engine gave up"))  # 10
     if rows.tenant.status is Status.PLANNING and _planned(rows):
-        return Decision(AdvancePlanned(active))
+        return Decision(AdvancePlanned(active))  # 11
     if (reported.sub_state, reported.retry_count, reported.error, reported.next_attempt_at) != (
         active.sub_state,
         active.retry_count,
         active.error,
         active.next_attempt_at,
     ):
-        return Decision(RecordProgress(active, reported))
-    return Decision(None, _sooner(_deadline(rows, active, policy), hand_over))
+        return Decision(RecordProgress(active, reported))  # 12
+    return Decision(None, _sooner(_deadline(rows, active, policy), hand_over))  # 13
 
 
 def _reason_to_stop(

@@ -1,0 +1,201 @@
+"""The runner's children: what may take long, and the follower of what its engine does.
+
+A chore is a child coroutine, at most one of a kind. It decides nothing: it does what the runner told it to, notes what
+came of it, and marks the mailbox when it is done.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from actors.runtime import Runtime
+from actors.tenant.follower import Follower
+from actors.tenant.health import HealthTracker, Observer
+from actors.tenant.mailbox import Mailbox
+from controlplane.errors import LandlordError, LeaseLost, ProviderNotEnabled, told
+from controlplane.model import Execution, ExecutionState, Observed, Status, TenantRows
+from controlplane.persistence.owned_tenant import OwnedTenant
+from controlplane.ports import ExecutionInput, RunsInOwner, WorkflowProvider
+from controlplane.steps.backoff import Backoff
+
+logger = logging.getLogger(__name__)
+
+FAILED_PAUSE = 1.0
+"""Seconds that a chore that failed waits before the runner looks again."""
+
+LOOK_PAUSE = timedelta(seconds=5)
+"""After a look that failed: its platform does not answer, or is not enabled here any more."""
+
+CLEAN_PAUSE = timedelta(seconds=5)
+"""After a clean-up that failed."""
+
+CHECKED_AT_SECONDS = 30.0
+"""An unchanged healthy finding is written down this often, not at each probe."""
+
+ANSWER_SECONDS = 0.01
+"""Who waits for a start is answered, and has the cores for so long, before an engine in this process takes them."""
+
+TRIGGER_BACKOFF = Backoff(base=1.0, ceiling=30.0)
+
+
+class Note(Protocol):
+    """Puts fields of the `OwnerState`, by their names."""
+
+    def __call__(self, **changes: Any) -> None: ...
+
+
+class Chores:
+    """The chores of one runner, under its lease.
+
+    Promises: at most one of a kind at once; one that fails is logged and the runner looks again a little later;
+    database writes are under the fence. Ends with `stop`.
+    """
+
+    def __init__(self, owned: OwnedTenant, runtime: Runtime, mailbox: Mailbox, note: Note) -> None:
+        self._owned = owned
+        self._runtime = runtime
+        self._mailbox = mailbox
+        self._note = note
+        self._observer = Observer(runtime.upkeep, runtime.prober)
+        self._tracker = HealthTracker()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._trigger_failures = 0
+        self.follower: Follower | None = None
+
+    @property
+    def doing(self) -> list[str]:
+        """Names of those that run now, for people."""
+        return sorted(self._running)
+
+    async def begin(self, kind: str, work: Coroutine[Any, Any, None]) -> None:
+        """Begin it, unless one of its kind runs: then wait for news instead, since the decision will come again."""
+        if kind in self._running:
+            work.close()
+            await self._mailbox.wait(None)
+            return
+        self._running[kind] = asyncio.create_task(self._see_through(kind, work), name=f"{kind}")
+
+    def stop(self) -> None:
+        """All of them."""
+        if self.follower is not None:
+            self.follower.stop()
+        for task in self._running.values():
+            task.cancel()
+
+    def follow(self, execution: Execution, ref: str | None) -> None:
+        """From now on the follower is of this execution. `ref`: its engine's own handle."""
+        if self.follower is not None:
+            self.follower.stop()
+        self.follower = Follower(self._runtime.workflow, execution, ref, self._mailbox.mark_dirty)
+
+    def let_go(self, execution: Execution) -> None:
+        """Do not follow it any more."""
+        if self.follower is not None and self.follower.execution_id == execution.id:
+            self.follower.stop()
+            self.follower = None
+
+    def forget_look(self) -> None:
+        """The next look asks the platform."""
+        self._observer.forget()
+
+    # --- what a chore does ---
+
+    async def start(self, execution: Execution, now: datetime) -> None:
+        """Hand it to its engine, and follow it. Refused, or its engine is away: again, later and later."""
+        try:
+            provider = self._provider(execution)
+            if isinstance(provider, RunsInOwner) and self._mailbox.started(execution.id):
+                await asyncio.sleep(ANSWER_SECONDS)
+            started = await provider.start(ExecutionInput.of(execution))
+        except Exception as error:
+            self._trigger_failures += 1
+            message = told(error, "the engine failed")
+            again = now + timedelta(seconds=TRIGGER_BACKOFF.bound(self._trigger_failures))
+            if execution.state is ExecutionState.STARTING:
+                await self._owned.start_failed(execution.id, message, again)
+            else:  # its engine had lost it: ask again, and start it later
+                self._note(start_due=again)
+                self.follow(execution, execution.provider_ref)
+            return
+        self._trigger_failures = 0
+        self._mailbox.started(execution.id)
+        if execution.state is ExecutionState.STARTING:
+            await self._owned.running(execution.id, started.ref)
+        self.follow(execution, started.ref)
+
+    async def cancel(self, execution: Execution, reason: str, *, kill: bool) -> None:
+        """Ask its engine to stop it."""
+        await self._provider(execution).cancel(execution.id, execution.provider_ref, reason, kill=kill)
+
+    async def clean(self, ended: Iterable[Execution], now: datetime) -> None:
+        """Remove what these left."""
+        for execution in ended:
+            try:
+                await self._runtime.upkeep.clean(execution)
+            except LandlordError as error:
+                logger.warning("cannot clean up after %s: %s", execution.id, error)
+                self._note(clean_due=now + CLEAN_PAUSE)
+
+    async def look(self, execution: Execution, rows: TenantRows) -> None:
+        """Observe, probe, remember; write down what changed."""
+        tenant = rows.tenant
+        interval = timedelta(seconds=execution.spec.health.interval_seconds)
+        self._note(finding_due=rows.now + interval, look_due=rows.now + LOOK_PAUSE)
+        resource, result = await self._observer.look(execution)
+        self._note(look_due=None)
+        finding = self._tracker.judge(execution, tenant.epoch, resource, result)
+        observed = Observed(
+            endpoints=resource.endpoints if resource else (),
+            resources=tenant.observed.resources if resource else {},
+            healthy=finding.healthy if finding.healthy is not None else tenant.observed.healthy,
+            checked_at=rows.now,
+        )
+        aged = tenant.observed.checked_at is None or (
+            (rows.now - tenant.observed.checked_at).total_seconds() > CHECKED_AT_SECONDS
+        )
+        if aged or replace(observed, checked_at=None) != replace(tenant.observed, checked_at=None):
+            await self._owned.observed(tenant.epoch, observed)
+        news: dict[str, Any] = {"finding": finding}
+        if finding.good:
+            news["restore_due"] = None
+        window = self._runtime.policy.heal_window
+        if finding.healthy is False or not finding.present:
+            news["heals"] = await self._owned.heals_since(window)
+        elif tenant.status is Status.DEGRADED:
+            news["degradations"] = await self._owned.degradations_since(window)
+        self._note(**news)
+
+    async def restore(self, execution: Execution, now: datetime) -> None:
+        """Start again what it made, and look again."""
+        interval = timedelta(seconds=execution.spec.health.interval_seconds)
+        self._note(finding=None, restore_due=now + interval)
+        self._observer.forget()
+        await self._runtime.upkeep.restore(execution)
+
+    # --- around them ---
+
+    async def _see_through(self, kind: str, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except LeaseLost:
+            logger.info("lost the lease during %s", kind)
+        except LandlordError as error:
+            logger.warning("chore %s of tenant %s: %s", kind, self._owned.tenant_id, error)
+            await asyncio.sleep(FAILED_PAUSE)
+        except Exception:
+            logger.exception("chore %s failed", kind)
+            await asyncio.sleep(FAILED_PAUSE)
+        finally:
+            self._running.pop(kind, None)
+            self._mailbox.mark_dirty()
+
+    def _provider(self, execution: Execution) -> WorkflowProvider:
+        enabled = self._runtime.workflow
+        if execution.engine not in enabled:
+            raise ProviderNotEnabled(
+                f"workflow provider {execution.engine!r} is not enabled here", enabled=sorted(enabled)
+            )
+        return enabled[execution.engine]

@@ -1,4 +1,4 @@
-"""The fork server: a process that has imported what every worker needs and forks one for each order.
+"""The fork server: a process that has imported what every worker needs and forks one for each request.
 
 `python -m actors.forkserver <socket>`, started on first use by `controlplane.local.worker`, which the raylet runs in
 the place of a new Python. One for each raylet and job, with the environment of the first worker that asked. Ends when
@@ -10,7 +10,6 @@ it. So the modules that define actors are not imported here, but what those impo
 """
 
 import gc
-import json
 import os
 import random
 import runpy
@@ -19,7 +18,6 @@ import signal
 import socket
 import sys
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 import ray._private.workers.default_worker  # noqa: F401
@@ -27,26 +25,13 @@ import uvloop  # noqa: F401
 
 import actors.tenant.runner  # noqa: F401
 from controlplane.local.build import build_id
-from controlplane.local.worker import DONE
+from controlplane.local.fork_protocol import ForkRequest, confirm, receive
 from controlplane.settings import load_settings
 from providers import registry
 
-LONGEST_ORDER = 1 << 22
-"""Bytes: an environment and a command line."""
-
-
-@dataclass(frozen=True, slots=True)
-class ForkRequest:
-    """What a launcher asks for: the worker's command line, environment and directory, and its descriptors 0 to 2."""
-
-    command: list[str]
-    environ: dict[str, str]
-    directory: str
-    descriptors: tuple[int, ...]
-
 
 def serve(path: Path, raylet: int) -> ForkRequest | None:
-    """Fork until the raylet ends, then None. In each child: the order that it is to become."""
+    """Fork until the raylet ends, then None. In each child: the request that it is to become."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         path.chmod(0o600)
@@ -59,29 +44,12 @@ def serve(path: Path, raylet: int) -> ForkRequest | None:
                 return None
             connection, _ = listener.accept()
             with connection:
-                request = _request(connection)
+                request = receive(connection)
                 if request is not None and os.fork() == 0:
                     os.close(ended)
                     return request
                 if request is not None:
-                    for descriptor in request.descriptors:
-                        os.close(descriptor)
-                    connection.sendall(DONE)
-
-
-def _request(connection: socket.socket) -> ForkRequest | None:
-    """None: who connected only looked whether anybody listens, or went away in the middle."""
-    connection.settimeout(5)
-    try:
-        _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
-        text = b""
-        while piece := connection.recv(1 << 16):
-            text += piece
-            if len(text) > LONGEST_ORDER:
-                return None
-    except OSError:
-        return None
-    return ForkRequest(**json.loads(text), descriptors=tuple(descriptors)) if text else None
+                    confirm(connection, request)
 
 
 def become(request: ForkRequest) -> None:

@@ -11,6 +11,7 @@ import httpx
 
 from controlplane.errors import Unavailable
 from controlplane.local.head import end_of, run_logged
+from controlplane.local.programs import APPLICATION
 
 DEPLOY_SECONDS = 240.0
 READY_SECONDS = 120.0
@@ -29,7 +30,7 @@ class Application:
 
     def deploy(self, environment: Mapping[str, str], *, cwd: Path, log: Path) -> None:
         """Idempotent: over a running application it replaces what differs. Raises Unavailable."""
-        command = [sys.executable, "-m", "serve_app", "deploy"]
+        command = [sys.executable, "-m", APPLICATION, "deploy"]
         code = run_logged(command, environment, cwd=cwd, log=log, timeout=DEPLOY_SECONDS)
         if code != 0:
             raise Unavailable(f"the application was not deployed (exit {code}), see {log}: {end_of(log)}")

@@ -15,7 +15,7 @@ import httpx
 import psutil
 
 from controlplane.errors import Unavailable
-from controlplane.local import worker
+from controlplane.local import programs, worker
 from controlplane.local.haproxy import launcher
 from controlplane.local.paths import Home, write_private
 from controlplane.local.ports import Ports
@@ -68,7 +68,7 @@ class RayHead:
             "object-store-memory": OBJECT_STORE_BYTES,
         }
         arguments = [f"--{name}={value}" for name, value in options.items()]
-        starter = [sys.executable, "-m", "actors.ray_start", str(self.worker)]
+        starter = [sys.executable, "-m", programs.RAY, str(self.worker)]
         command = [*starter, "start", "--head", "--disable-usage-stats", *arguments]
         code = run_logged(command, environment, cwd=self.home.ray, log=log, timeout=START_SECONDS)
         if code != 0:
@@ -78,7 +78,7 @@ class RayHead:
         """Those that are started from now on have the code that lies on the disk now: the fork servers have older."""
         for process in find_processes(self.home.id, self.home.ray):
             with contextlib.suppress(psutil.Error):
-                if worker.SERVER in process.cmdline():
+                if programs.FORK_SERVER in process.cmdline():
                     process.terminate()
 
     def trouble(self) -> str | None:

@@ -20,6 +20,7 @@ from controlplane.local.paths import Home, write_private
 from controlplane.local.ports import Ports, derive_ports, is_free
 from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.local.processes import end_processes, find_processes
+from controlplane.local.programs import PROVIDERS
 from controlplane.local.state import RunState
 from controlplane.settings import Settings
 
@@ -196,7 +197,7 @@ class Installation:
         if before is not None and self._settings.compute_providers is None:
             return before.compute_providers
         asked = subprocess.run(
-            [sys.executable, "-m", "providers"],
+            [sys.executable, "-m", PROVIDERS],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -4,26 +4,29 @@ that a worker needs. Anything else, and a worker where that fails, is started as
 A worker of stock Ray takes about a second of CPU, most of it imports; a fork of a process that has them takes a fifth.
 
 Runs as a script of its own (`python -IS worker.py <python> <directory> <log> <what Ray wanted to run> …`) in about
-20 ms, so it imports nothing but the standard library. Ray knows its workers by the pid with which they register, so
-this process may end at once.
+20 ms, so it imports nothing but the standard library and what imports nothing else. Ray knows its workers by the pid
+with which they register, so this process may end at once.
 """
 
 import fcntl
-import json
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-SERVER = "actors.forkserver"
+if __name__ == "__main__":
+    # As a script it starts with the standard library alone on its path.
+    sys.path.append(str(Path(__file__).parents[2]))
+
+from controlplane.local.fork_protocol import ask, listens
+from controlplane.local.programs import FORK_SERVER
+
 WORKER = "default_worker.py"
 ORDINARY = "--runtime-env-hash=0"
 START_SECONDS = 60.0
 POLL_SECONDS = 0.02
-DONE = b"forked"
 
 
 def launcher(python: str, directory: Path, log: Path) -> str:
@@ -47,46 +50,24 @@ def server_of(directory: Path, environ: Mapping[str, str]) -> Path:
     return directory / f"fork-{environ['RAY_RAYLET_PID']}-{environ.get('RAY_JOB_ID', '')[:8]}"
 
 
-def fork(server: Path, command: list[str]) -> bool:
-    """Ask for a fork that becomes the worker, with our descriptors 0 to 2. False: it did not come to that.
-
-    Raises OSError where nobody listens."""
-    request = {"command": command, "environ": dict(os.environ), "directory": os.getcwd()}
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(server))
-        socket.send_fds(connection, [b"."], [0, 1, 2])
-        connection.sendall(json.dumps(request).encode())
-        connection.shutdown(socket.SHUT_WR)
-        return connection.recv(len(DONE)) == DONE
-
-
 def start(python: str, server: Path, log: Path) -> None:
     """Start the fork server unless another launcher did meanwhile. Returns once it listens, or is seen to fail."""
     with Path(f"{server}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if listens(server):
+        if listens(str(server)):
             return
         server.unlink(missing_ok=True)
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [python, "-m", SERVER, str(server)],
+                [python, "-m", FORK_SERVER, str(server)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
         give_up = time.monotonic() + START_SECONDS
-        while not listens(server) and process.poll() is None and time.monotonic() < give_up:
+        while not listens(str(server)) and process.poll() is None and time.monotonic() < give_up:
             time.sleep(POLL_SECONDS)
-
-
-def listens(server: Path) -> bool:
-    try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(server))
-            return True
-    except OSError:
-        return False
 
 
 def main(arguments: list[str]) -> None:
@@ -94,9 +75,9 @@ def main(arguments: list[str]) -> None:
     if forkable(command):
         try:
             server = server_of(Path(directory), os.environ)
-            if not listens(server):
+            if not listens(str(server)):
                 start(python, server, Path(log))
-            if fork(server, command):
+            if ask(str(server), command):
                 return
         except (OSError, KeyError) as error:
             print(f"a worker is started the slow way: {error!r}", file=sys.stderr)

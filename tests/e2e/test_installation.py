@@ -24,8 +24,8 @@ from controlplane.client import Client
 from controlplane.local.paths import Home
 from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.local.processes import find_processes
+from controlplane.local.programs import FORK_SERVER
 from controlplane.local.state import RunState
-from controlplane.local.worker import SERVER
 from tests.processes import kill, named, such, titled
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
@@ -203,7 +203,7 @@ def test_up_after_kill_9_of(machine: Machine, victims: tuple[str, ...]) -> None:
 
 def test_workers_are_forks_and_a_killed_fork_server_is_started_again(machine: Machine) -> None:
     def servers() -> list[psutil.Process]:
-        return such(lambda process: SERVER in process.cmdline(), machine.processes())
+        return such(lambda process: FORK_SERVER in process.cmdline(), machine.processes())
 
     kill(servers())
     command = "spec.compute.config.command=[sleep, infinity]"

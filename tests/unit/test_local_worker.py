@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.local.worker import DONE, forkable, launcher, server_of
+from controlplane.local.fork_protocol import DONE
+from controlplane.local.worker import forkable, launcher, server_of
 
 WORKER = ["/lib/ray/_private/workers/default_worker.py", "--worker-id=1", "--runtime-env-hash=0"]
 

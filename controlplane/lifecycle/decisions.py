@@ -95,11 +95,21 @@ class MarkUnhealthy:
 
 @dataclass(frozen=True, slots=True)
 class MarkRecovered:
-    pass
+    """The newest generation serves, and is well again."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkKept:
+    """An older generation serves and is well again. `message`: why the newest does not serve."""
+
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Heal:
+    """Make the serving execution's resource again, from its own snapshot."""
+
+    serving: Execution
     reason: str
 
 
@@ -126,6 +136,7 @@ Act = (
     | RestoreServing
     | MarkUnhealthy
     | MarkRecovered
+    | MarkKept
     | Heal
     | MarkBudgetSpent
 )

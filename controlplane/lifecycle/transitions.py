@@ -24,6 +24,8 @@ class Cause(StrEnum):
     FAILED = "failed"
     UNHEALTHY = "unhealthy"
     RECOVERED = "recovered"
+    KEPT = "kept"
+    """What serves is well again, and the newest generation is not what serves."""
     GONE = "gone"
 
 
@@ -40,7 +42,8 @@ TABLE: Mapping[tuple[Status, Cause], Status] = {
     # An intent that arrives during work leaves the status: its execution waits, the work goes on.
     **{(status, Cause.SPEC_ACCEPTED): status for status in _WORKING},
     **{(status, Cause.SPEC_ACCEPTED): Status.UPDATING for status in _RESTING},
-    (Status.FAILED, Cause.RETRY_ACCEPTED): Status.UPDATING,
+    # Degraded: what serves is being healed, and the newest generation failed before that.
+    **{(status, Cause.RETRY_ACCEPTED): Status.UPDATING for status in (Status.FAILED, Status.DEGRADED)},
     **{(status, Cause.DELETE_ACCEPTED): Status.DELETING for status in Status if status is not Status.DELETED},
     # Until the first success each execution is a provision, also one that a PATCH of a failed tenant asked for.
     **{(status, Cause.PROVISION_STARTED): Status.PLANNING for status in _WORKING},
@@ -50,9 +53,9 @@ TABLE: Mapping[tuple[Status, Cause], Status] = {
     **{(status, Cause.SUCCEEDED): Status.READY for status in (Status.PLANNING, Status.PROVISIONING, Status.UPDATING)},
     # A heal that is cancelled while it is queued ends a tenant that is degraded.
     **{(status, Cause.FAILED): Status.FAILED for status in (*_WORKING, Status.DEGRADED)},
-    (Status.READY, Cause.UNHEALTHY): Status.DEGRADED,
-    (Status.DEGRADED, Cause.UNHEALTHY): Status.DEGRADED,
-    (Status.DEGRADED, Cause.RECOVERED): Status.READY,
+    **{(status, Cause.UNHEALTHY): Status.DEGRADED for status in _RESTING},
+    **{(status, Cause.RECOVERED): Status.READY for status in (Status.DEGRADED, Status.FAILED)},
+    (Status.DEGRADED, Cause.KEPT): Status.FAILED,
     (Status.DELETING, Cause.GONE): Status.DELETED,
 }
 

@@ -49,6 +49,11 @@ NEEDED = (
     Needed((Rule.RESTORE,), cases.FIXED_PORT, "what served before an update failed does not run"),
     Needed((Rule.LEFTOVERS,), cases.FORCE, LEFT),
     Needed((Rule.NOT_SERVING,), cases.UPDATE, LOST),
+    Needed((Rule.KEPT,), cases.KEEP, "what served before an update failed does not run"),
+    Needed((Rule.OWN_SNAPSHOT,), cases.KEEP, "a heal is of another generation than what serves"),
+    Needed((Rule.SWITCHED_SUCCEEDS,), cases.LIE, "ready, and not at the newest generation"),
+    Needed((Rule.ENGINE_NOT_NEEDED,), cases.SILENT, WEDGED),
+    Needed((Rule.OWNER_RETIRES,), cases.SILENT, "ready, and what was replaced is there"),
 )
 
 BACKED = (

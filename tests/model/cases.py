@@ -31,7 +31,7 @@ SLOW_OWNER = Case(
 )
 HEAL = Case("it dies, is healed, within a budget", Budget(kills=2, crashes=1), ready=True, looks=True, heal_budget=1)
 LOOK_UPDATE = Case("a look in flight, update", Budget(patches=1, kills=1), ready=True, looks=True)
-LOOK_CANCEL = Case("a heal, cancelled", Budget(kills=1, cancels=1), ready=True, looks=True, split=True)
+LOOK_CANCEL = Case("a heal, cancelled", Budget(kills=1, cancels=1), ready=True, looks=True, split=True, heal_budget=1)
 OUTAGES = Case("the platform answers with errors", Budget(deletes=1, outages=1))
 ZOMBIE = Case("embedded: a zombie owner", Budget(patches=1, owners=1), ready=True, embedded=True, split=True)
 CLUSTERS = Case(
@@ -42,6 +42,15 @@ CLUSTERS = Case(
     split=True,
     passivates=True,
 )
+KEEP = Case("update fails, what serves dies", Budget(patches=1, failures=1, kills=1), ready=True, heal_budget=1)
+KEEP_RETRY = Case(
+    "update fails, what serves dies, retry", Budget(patches=1, failures=1, kills=1, retries=1), ready=True
+)
+KEEP_CANCEL = Case(
+    "update cancelled, what serves dies", Budget(patches=1, cancels=1, kills=1), ready=True, heal_budget=1
+)
+SILENT = Case("the engine falls silent, delete", Budget(patches=1, silences=1, deletes=1), ready=True)
+LIE = Case("the engine says that it has succeeded before", Budget(patches=1, lies=1, deletes=1), ready=True)
 FINE = Case("each call: create, delete", Budget(deletes=1), fine=True)
 FINE_PORT = Case(
     "each call: fixed port, update fails, crash",
@@ -70,6 +79,9 @@ SHORT = (
     OUTAGES,
     ZOMBIE,
     CLUSTERS,
+    KEEP,
+    SILENT,
+    LIE,
     FINE,
     FINE_PORT,
     FINE_FORCE,
@@ -77,6 +89,8 @@ SHORT = (
 
 LONG = (
     LOOK_UPDATE,
+    KEEP_RETRY,
+    KEEP_CANCEL,
     Case("long: create, delete, second runner, crash", Budget(deletes=1, seconds=1, crashes=1)),
     Case("long: two updates, one fails, crash", Budget(patches=2, failures=1, crashes=1), ready=True),
     Case("long: the platform answers with errors, twice", Budget(deletes=1, outages=2, crashes=1)),

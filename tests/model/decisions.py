@@ -5,13 +5,14 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from controlplane.lifecycle import decisions
-from controlplane.lifecycle.owner_state import Finding, OwnerState, Policy
+from controlplane.lifecycle.owner_state import Finding, OwnerState, Policy, Silence
 from controlplane.lifecycle.reconcile import reconcile
 from controlplane.model import (
     LIVE,
     Condition,
     ConditionType,
     Execution,
+    ExecutionState,
     Observed,
     Reason,
     Status,
@@ -22,6 +23,7 @@ from controlplane.model import (
 from controlplane.ports import ExecutionStatus
 from tests.model.binding import Binding
 from tests.model.case import Case
+from tests.model.rules import Rule
 from tests.model.stubs import NOW, placement
 from tests.model.world import LIVES, NAME, World
 from tests.model.world import Execution as Row
@@ -35,6 +37,8 @@ class Seen(NamedTuple):
 
     engine: SubState | None
     finding: tuple[bool, bool, bool, bool] | None
+    silent: bool = False
+    """The engine has not answered for as long as an owner waits."""
     stop_waited: bool = False
     deadline_over: bool = False
 
@@ -46,7 +50,9 @@ Act = tuple[Any, ...]
 class Decisions:
     def __init__(self, case: Case, binding: Binding) -> None:
         self._binding = binding
-        self._policy = Policy(idle=0 if case.passivates else None, deadline=600, heal_budget=case.heal_budget)
+        self._policy = Policy(
+            idle=0 if case.passivates else None, deadline=600, heal_budget=case.heal_budget, fallback="embedded"
+        )
         self._known: dict[tuple[Any, ...], Act | None] = {}
 
     def decide(self, world: World, seen: Seen) -> Act | None:
@@ -62,20 +68,24 @@ class Decisions:
         rows = self._rows(world, seen)
         active = rows.active
         view = OwnerState(
-            followed=active.id if active is not None and seen.engine is not None else None,
+            followed=active.id if active is not None and (seen.engine is not None or seen.silent) else None,
+            silence=Silence(LONG_AGO, "it does not answer") if seen.silent else None,
             reported=ExecutionStatus(seen.engine) if seen.engine is not None else None,
             finding=_finding(seen.finding),
             finding_due=FAR_AHEAD,
             heals=sum(e.heal for e in world.executions if e.life == world.tenant.life),
             worked_at=NOW,
         )
-        match reconcile(rows, view, self._policy).act:
+        act = reconcile(rows, view, self._policy).act
+        match self._without_a_rule(rows, seen, act):
             case None:
                 return None
             case decisions.Stop(execution, cause, _):
                 return "Stop", execution.id, cause
             case decisions.Finish(execution, outcome, _):
                 return "Finish", execution.id, outcome
+            case decisions.HandOver(execution):
+                return "HandOver", execution.id
             case decisions.Clean(placements):
                 return "Clean", placements[0].execution_id
             case (
@@ -88,6 +98,22 @@ class Decisions:
                 return type(act).__name__, act.execution.id
             case act:
                 return (type(act).__name__,)
+
+    def _without_a_rule(self, rows: TenantRows, seen: Seen, act: decisions.Act | None) -> decisions.Act | None:
+        """What an owner would do that did not have one of the rules."""
+        rules, active, newest = self._binding.rules, rows.active, rows.newest
+        switched = active is not None and rows.tenant.serving_execution == active.id
+        if isinstance(act, decisions.Clean) and active is not None and Rule.OWNER_RETIRES not in rules:
+            return decisions.Finish(active, ExecutionState.SUCCEEDED, "")
+        match act:
+            case decisions.MarkUnhealthy() | decisions.Heal() if Rule.KEPT not in rules:
+                return act if newest is not None and newest.state is ExecutionState.SUCCEEDED else None
+            case decisions.Finish(execution, ExecutionState.FAILED) if Rule.SWITCHED_SUCCEEDS not in rules:
+                lied = seen.engine is SubState.SUCCEEDED
+                return decisions.Finish(execution, ExecutionState.SUCCEEDED, "") if lied else act
+            case decisions.Finish() | decisions.Clean() if switched and seen.silent:
+                return act if Rule.ENGINE_NOT_NEEDED in rules else None
+        return act
 
     def _rows(self, world: World, seen: Seen) -> TenantRows:
         """`persistence.lifecycle.load`."""

@@ -66,6 +66,12 @@ class Environment:
             if row.engine == "accepted" and row.action is Action.DELETE and world.budget.failures:
                 lost = world.save(row.id, engine=SubState.FAILED.value).spend("failures")
                 yield ("engine", "gives up", row.id), lost, Kind.ENVIRONMENT
+            if row.engine == "accepted" and world.budget.silences:
+                silent = world.save(row.id, engine="silent").spend("silences")
+                yield ("engine", "falls silent about", row.id), silent, Kind.ENVIRONMENT
+            if not row.engine and row.state is ExecutionState.STARTING and world.budget.lies:
+                lie = world.save(row.id, engine=SubState.SUCCEEDED.value).spend("lies")
+                yield ("engine", "has known, and says it succeeded:", row.id), lie, Kind.ENVIRONMENT
             if not world.budget.seconds:
                 continue
             if row.engine in ("accepted", "cancelling") and runs == 1:

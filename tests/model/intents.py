@@ -27,8 +27,13 @@ def delete(world: World, binding: Binding) -> World | None:
 def retry(world: World, binding: Binding) -> World | None:
     """`intents.retry`."""
     tenant = world.tenant
-    if tenant.deleting or tenant.status is not Status.FAILED or world.queued is not None:
+    newest = world.of(tenant.current)
+    if tenant.deleting or tenant.status not in (Status.FAILED, Status.DEGRADED):
         return None
+    if newest.state not in (ExecutionState.FAILED, ExecutionState.CANCELLED):
+        return None
+    if world.queued is not None:  # a heal of an older generation
+        world = world.save(world.queued.id, state=ExecutionState.SUPERSEDED)
     world = queue(world, binding, _next_action(world), next_run(world))
     return world.of_tenant(status=move(tenant.status, Cause.RETRY_ACCEPTED))
 
@@ -75,19 +80,23 @@ def create_again(world: World, binding: Binding) -> World | None:
     return queue(world._replace(tenant=tenant, owners=(Owner(cluster=0, fence=1),)), binding, Action.PROVISION, 1)
 
 
-def queue(world: World, binding: Binding, action: Action, run: int, *, heal: bool = False) -> World:
-    """`executions.add`, and the epoch's step."""
+def queue(
+    world: World, binding: Binding, action: Action, run: int, *, heal: bool = False, generation: int | None = None
+) -> World:
+    """`executions.add`, and the epoch's step. `generation`: an older one than the newest; it is not the newest then."""
     tenant = world.tenant
-    id = binding.learn(tenant.life, action, tenant.generation, run)
-    added = Execution(id, tenant.life, action, tenant.generation, run, heal=heal)
+    of = tenant.generation if generation is None else generation
+    id = binding.learn(tenant.life, action, of, run)
+    added = Execution(id, tenant.life, action, of, run, heal=heal)
     rows = tuple(sorted((*world.executions, added), key=lambda e: e.order))
-    return world._replace(executions=rows, tenant=tenant._replace(current=id)).bump()
+    newest = id if of == tenant.generation else tenant.current
+    return world._replace(executions=rows, tenant=tenant._replace(current=newest)).bump()
 
 
-def next_run(world: World) -> int:
+def next_run(world: World, generation: int | None = None) -> int:
     """`executions.next_run`."""
-    of = world.tenant
-    return max(e.run for e in world.executions if (e.life, e.generation) == (of.life, of.generation)) + 1
+    life, of = world.tenant.life, world.tenant.generation if generation is None else generation
+    return max(e.run for e in world.executions if (e.life, e.generation) == (life, of)) + 1
 
 
 def _next_action(world: World) -> Action:

@@ -4,7 +4,7 @@ from controlplane.model import ExecutionState, Status
 from controlplane.ports import ResourceState
 from tests.model.case import Case, Kind
 from tests.model.runners import LIVE
-from tests.model.world import Budget, World
+from tests.model.world import Budget, Execution, Placement, World
 
 LIFE = (ExecutionState.QUEUED, ExecutionState.STARTING, ExecutionState.RUNNING, ExecutionState.STOPPING)
 
@@ -21,6 +21,12 @@ def of_state(world: World) -> str | None:
     newest = tenant.observed == tenant.generation and serving is not None and serving.generation == tenant.generation
     if tenant.status is Status.READY and not newest:
         return "ready, and not at the newest generation"
+    if (
+        tenant.status is Status.READY
+        and serving is not None
+        and any(_replaced(world, p, serving) for p in world.placements)
+    ):
+        return "ready, and what was replaced is there"
     return None
 
 
@@ -33,6 +39,11 @@ def of_move(before: World, after: World, kind: Kind, *, zombie: bool) -> str | N
             now = after.find(was.id)
             if now is None or (now.state is not was.state and not _goes_on(was.state, now.state)):
                 return "an execution went back, or ended twice"
+    queued = after.queued
+    if queued is not None and queued.heal and before.find(queued.id) is None:
+        serving = before.find(before.tenant.serving)
+        if serving is None or serving.generation != queued.generation:
+            return "a heal is of another generation than what serves"
     removed = _serves(before) and not _present(after, before.tenant.serving)
     if removed and kind is not Kind.ENVIRONMENT and not before.tenant.deleting:
         return "the serving resource was removed"
@@ -58,14 +69,17 @@ def at_rest(world: World, case: Case) -> str | None:
         case Status.READY:
             return None if len(running) == 1 else "ready, and it does not run"
         case Status.FAILED:
-            if tenant.serving is not None and len(running) != 1 and not _spent(world, case, "kills"):
+            if tenant.serving is not None and not (len(running) == 1 and running[0].healthy):
                 return "what served before an update failed does not run"
-            reasons = ("failures", "cancels", "deadlines")
+            reasons = ("failures", "cancels", "deadlines", "silences", "lies")
             return None if any(_spent(world, case, why) for why in reasons) else "it failed, and nothing was wrong"
         case Status.DEGRADED:
-            cancelled = world.of(tenant.current).state is not ExecutionState.SUCCEEDED
-            return None if tenant.budget_spent or cancelled else "degraded, and nobody heals it"
+            return None if tenant.budget_spent else "degraded, and nobody heals it"
     return f"it rests while it is {tenant.status}"
+
+
+def _replaced(world: World, placement: Placement, serving: Execution) -> bool:
+    return placement.state in LIVE and world.of(placement.execution).order < serving.order
 
 
 def _goes_on(was: ExecutionState, now: ExecutionState) -> bool:

@@ -12,25 +12,27 @@ from tests.model.world import Lease, Owner, World
 
 
 def promote(world: World, binding: Binding, id: str) -> World | None:
-    """`Ownership.promote`; that nothing else is active is the unique index's to guarantee."""
+    """`OwnedTenant.promote`; that nothing else is active is the unique index's to guarantee."""
     execution = world.of(id)
     if execution.state is not ExecutionState.QUEUED or world.tenant.paused:
         return None
     if world.active is not None and Rule.ONE_ACTIVE in binding.rules:
         return None
-    status = move(world.tenant.status, STARTED[execution.action])
+    status = world.tenant.status
+    if execution.generation == world.tenant.generation:  # a heal of an older one leaves the status
+        status = move(status, STARTED[execution.action])
     return world.save(id, state=ExecutionState.STARTING).of_tenant(status=status).bump()
 
 
 def running(world: World, id: str) -> World | None:
-    """`Ownership.running`."""
+    """`OwnedTenant.running`."""
     if world.of(id).state is not ExecutionState.STARTING:
         return None
     return world.save(id, state=ExecutionState.RUNNING)
 
 
 def stop(world: World, binding: Binding, id: str, cause: StopCause) -> World | None:
-    """`Ownership.stop`."""
+    """`OwnedTenant.stop`."""
     if world.tenant.serving == id and Rule.NOT_STOPPED in binding.rules:
         return None
     if world.of(id).state not in CURRENT:
@@ -39,7 +41,7 @@ def stop(world: World, binding: Binding, id: str, cause: StopCause) -> World | N
 
 
 def finish(world: World, binding: Binding, id: str, outcome: ExecutionState) -> World | None:
-    """`Ownership.finish` and `_after`."""
+    """`OwnedTenant.finish` and `_after`."""
     execution, tenant = world.of(id), world.tenant
     if execution.state.terminal:
         return None
@@ -63,17 +65,20 @@ def finish(world: World, binding: Binding, id: str, outcome: ExecutionState) -> 
 
 
 def observed(world: World, binding: Binding, cause: Cause, *, fresh: bool, budget_spent: bool = False) -> World | None:
-    """`Ownership.observed` with a cause; `fresh`: the epoch is that of the look."""
+    """`OwnedTenant.observed` with a cause; `fresh`: the epoch is that of the look."""
     if not fresh and Rule.EPOCH in binding.rules:
         return None
     return world.of_tenant(status=move(world.tenant.status, cause), budget_spent=budget_spent)
 
 
 def heal(world: World, binding: Binding, *, fresh: bool) -> World | None:
-    """`Ownership.heal`; a second queued one is refused by the unique index."""
+    """`OwnedTenant.heal`; a second queued one is refused by the unique index."""
     if (not fresh and Rule.EPOCH in binding.rules) or world.queued is not None:
         return None
-    world = intents.queue(world, binding, Action.UPDATE, intents.next_run(world), heal=True)
+    serving = world.of(world.tenant.serving or "").generation
+    of = serving if Rule.OWN_SNAPSHOT in binding.rules else world.tenant.generation
+    run = intents.next_run(world, of)
+    world = intents.queue(world, binding, Action.UPDATE, run, heal=True, generation=of)
     return world.of_tenant(status=move(world.tenant.status, Cause.UNHEALTHY), budget_spent=False)
 
 

@@ -49,7 +49,7 @@ class Owners:
             if act[0] == "Stop" and self._lets_run(world):
                 continue
             before = world
-            if act[0] == "Stop" and act[2] is StopCause.DEADLINE:
+            if act[0] == "Stop" and act[2] is StopCause.DEADLINE and not seen.silent:
                 before, kind = world.spend("deadlines"), Kind.ENVIRONMENT
             if self._case.split and act[0] not in ("Look", "Passivate", "Leave"):
                 yield ("owner", "decides", *act), before.own(owner, owner._replace(act=act)), kind
@@ -65,6 +65,12 @@ class Owners:
         finding = owner.finding if self._case.looks else _truth(world)
         if active is None:
             yield Seen(None, finding), Kind.OURS
+            return
+        if active.engine == "silent":
+            yield Seen(None, finding, silent=True), Kind.OURS
+            if active.state is ExecutionState.STOPPING:
+                yield Seen(None, finding, silent=True, stop_waited=True), Kind.OURS
+            yield Seen(None, finding, silent=True, deadline_over=True), Kind.OURS  # in time, for it goes on for ever
             return
         engine = self._engine(world, owner)
         yield Seen(engine, finding), Kind.OURS
@@ -162,6 +168,12 @@ class Owners:
 
     def _MarkBudgetSpent(self, world: World, owner: Owner) -> Iterator[World | None]:
         yield owned_tenant.observed(world, self._binding, Cause.UNHEALTHY, fresh=self._fresh(owner), budget_spent=True)
+
+    def _HandOver(self, world: World, owner: Owner, id: str) -> Iterator[World | None]:
+        yield from self._Finish(world, owner, id, ExecutionState.FAILED)
+
+    def _MarkKept(self, world: World, owner: Owner) -> Iterator[World | None]:
+        yield owned_tenant.observed(world, self._binding, Cause.KEPT, fresh=self._fresh(owner))
 
     def _MarkRecovered(self, world: World, owner: Owner) -> Iterator[World | None]:
         yield owned_tenant.observed(world, self._binding, Cause.RECOVERED, fresh=self._fresh(owner))

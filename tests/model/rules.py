@@ -1,4 +1,4 @@
-"""The rules that DESIGN §4, §5 and §7 give, each of which the model can do without: `test_ablations` shows what for."""
+"""The rules of the protocol, each of which the model can do without: `test_ablations` shows what for."""
 
 from enum import StrEnum
 
@@ -26,6 +26,11 @@ class Rule(StrEnum):
     LEFTOVERS = "the sweep removes leftovers"
     NOT_SERVING = "what serves is no leftover"
     LEASE_RESPECTED = "another cluster's valid lease is respected"
+    KEPT = "what serves is healed, whatever the newest execution did"
+    OWN_SNAPSHOT = "a heal makes the serving generation again, not the newest"
+    SWITCHED_SUCCEEDS = "an engine's success counts only with the switch"
+    ENGINE_NOT_NEEDED = "after the switch an execution ends without its engine"
+    OWNER_RETIRES = "an owner that ends an execution without its engine removes what was replaced first"
     SECOND_CHECK = "the sweep checks a leftover twice"
 
 

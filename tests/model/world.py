@@ -71,7 +71,7 @@ class Execution(NamedTuple):
     run: int
     state: ExecutionState = ExecutionState.QUEUED
     engine: str = ""
-    """"" never heard of it, `accepted`, `cancelling`, or a terminal SubState."""
+    """"" never heard of it, `accepted`, `cancelling`, `silent`, or a terminal SubState."""
     cause: StopCause | None = None
     cancel: bool = False
     heal: bool = False
@@ -151,6 +151,10 @@ class Budget(NamedTuple):
     outages: int = 0
     """The platform answers with an error, before or after the effect."""
     deadlines: int = 0
+    silences: int = 0
+    """An engine goes away for good, with what it was doing."""
+    lies: int = 0
+    """An engine says that an execution has succeeded: it speaks of an earlier life of the same id."""
 
 
 class World(NamedTuple):

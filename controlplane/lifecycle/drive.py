@@ -1,0 +1,230 @@
+"""The decision while an execution is active: start it, follow it, stop it, end it. Part of `reconcile`, and pure."""
+
+from controlplane.lifecycle.decisions import (
+    AdvancePlanned,
+    Clean,
+    Decision,
+    Finish,
+    Follow,
+    HandOver,
+    RecordProgress,
+    Start,
+    Stop,
+)
+from controlplane.lifecycle.due import is_due, sooner, until
+from controlplane.lifecycle.owner_state import OwnerState, Policy, Silence
+from controlplane.model import (
+    Action,
+    Execution,
+    ExecutionState,
+    Placement,
+    Status,
+    StepName,
+    StepState,
+    StopCause,
+    SubState,
+    TenantRows,
+)
+from controlplane.ports import ExecutionStatus
+
+STOP_SECONDS = 30.0
+"""A stopping execution whose engine does not answer is ended after this; the gate, not the wait, is the guarantee."""
+
+NO_SWITCH = "the engine says that it succeeded, but nothing it made serves"
+NOT_GONE = "the engine says that it succeeded, but resources of the tenant are recorded still"
+
+
+def drive(
+    rows: TenantRows, active: Execution, left: tuple[Placement, ...], state: OwnerState, policy: Policy
+) -> Decision:
+    """The first rule that applies decides. `left`: placements of executions that are over and do not serve.
+
+    1. It has switched: see `_after_switch`.
+    2. The engine is done with it: end it.
+    3. It is stopping: end it when the engine has forgotten it, or after STOP_SECONDS.
+    4. There is a reason to stop it: a cancel, its deadline, a successor.
+    5. The engine of a delete is silent for too long: hand the delete over.
+    6. It has not started: start it when that is due.
+    7. Nobody follows it: follow it.
+    8. The engine has said nothing yet: wait.
+    9. The engine does not know it: start it again.
+    10. The engine gave up: stop it.
+    11. Its first step is through: move the status on.
+    12. The engine said something new: record it. Else wait.
+    """
+    reported = state.reported if state.followed == active.id else None
+    if rows.tenant.serving_execution == active.id:
+        return _after_switch(rows, active, reported, left, state, policy)  # 1
+    if reported is not None and reported.sub_state.terminal:
+        return Decision(_ending(rows, active, reported))  # 2
+    if active.state is ExecutionState.STOPPING:
+        waited = (rows.now - (active.stop_requested_at or rows.now)).total_seconds()
+        if waited >= STOP_SECONDS or (reported is not None and reported.sub_state is SubState.UNKNOWN):
+            return Decision(_stopped(active))  # 3
+        if state.followed != active.id:
+            return Decision(Follow(active))
+        return Decision(None, STOP_SECONDS - waited)
+    stop = _reason_to_stop(rows, active, reported, policy)
+    if stop is not None:
+        return Decision(stop)  # 4
+    silence = _silence(active, state, policy)
+    hand_over = None
+    if silence is not None and policy.fallback is not None:
+        hand_over = policy.engine_silence - (rows.now - silence.since).total_seconds()
+        if hand_over <= 0:
+            why = f"{active.engine} is replaced by {policy.fallback}: {silence.why}"
+            return Decision(HandOver(active, policy.fallback, why))  # 5
+    if active.state is ExecutionState.STARTING:
+        if is_due(active.next_attempt_at, rows.now):
+            return Decision(Start(active))  # 6
+        return Decision(None, sooner(until(active.next_attempt_at, rows.now), hand_over))
+    decision = _followed(rows, active, reported, state)
+    if decision.act is None:
+        return Decision(None, sooner(decision.look_again, _deadline(rows, active, policy), hand_over))
+    return decision
+
+
+def _followed(rows: TenantRows, active: Execution, reported: ExecutionStatus | None, state: OwnerState) -> Decision:
+    """An execution that the engine has, and that goes on: rules 7 to 12."""
+    if state.followed != active.id:
+        return Decision(Follow(active))  # 7
+    if reported is None:
+        return Decision(None)  # 8
+    if reported.sub_state is SubState.UNKNOWN:
+        # The engine has never heard of it, or (embedded) lost it with its owner: start the same id again.
+        if is_due(state.start_due, rows.now):
+            return Decision(Start(active))  # 9
+        return Decision(None, until(state.start_due, rows.now))
+    switched = rows.tenant.serving_execution == active.id
+    if reported.sub_state is SubState.ERROR and not switched:
+        return Decision(Stop(active, StopCause.DEADLINE, reported.error or "the engine gave up"))  # 10
+    if rows.tenant.status is Status.PLANNING and _planned(rows):
+        return Decision(AdvancePlanned(active))  # 11
+    if (reported.sub_state, reported.retry_count, reported.error, reported.next_attempt_at) != (
+        active.sub_state,
+        active.retry_count,
+        active.error,
+        active.next_attempt_at,
+    ):
+        return Decision(RecordProgress(active, reported))  # 12
+    return Decision(None)
+
+
+def _after_switch(
+    rows: TenantRows,
+    active: Execution,
+    reported: ExecutionStatus | None,
+    left: tuple[Placement, ...],
+    state: OwnerState,
+    policy: Policy,
+) -> Decision:
+    """What it made serves, so it can only succeed, and the engine is not needed any more: an engine that has ended it,
+    gave up on it, lost it or is silent leaves the rest to the owner, which removes what was replaced and then ends it.
+    So `ready` means that the replaced resource is gone, on every engine. A successor takes over what cannot be removed.
+    """
+    silent = state.silence if state.followed == active.id else None
+    patience = None
+    if silent is not None:
+        patience = policy.engine_silence - (rows.now - silent.since).total_seconds()
+    done = reported is not None and reported.sub_state.terminal
+    gave_up = reported is not None and reported.sub_state is SubState.ERROR
+    over = done or gave_up or (patience is not None and patience <= 0)
+    if _successor(rows) is not None and (over or _backs_off(reported)):
+        return Decision(Finish(active, ExecutionState.SUCCEEDED, ""))
+    if not over:
+        if active.state is ExecutionState.STARTING:  # its start was never recorded
+            if is_due(active.next_attempt_at, rows.now):
+                return Decision(Start(active))
+            return Decision(None, until(active.next_attempt_at, rows.now))
+        decision = _followed(rows, active, reported, state)
+        return decision if decision.act is not None else Decision(None, sooner(decision.look_again, patience))
+    if not left:
+        return Decision(Finish(active, ExecutionState.SUCCEEDED, ""))
+    if is_due(state.clean_due, rows.now):
+        return Decision(Clean(left))
+    return Decision(None, until(state.clean_due, rows.now))
+
+
+def _reason_to_stop(
+    rows: TenantRows, active: Execution, reported: ExecutionStatus | None, policy: Policy
+) -> Stop | None:
+    """The overlap policy: a delete supersedes at once; a newer spec only what is backing off."""
+    if active.cancel_requested_at is not None:
+        return Stop(active, StopCause.CANCELLED, "cancelled by request")
+    if _left_of_deadline(rows, active, policy) <= 0 and active.action is not Action.DELETE:
+        return Stop(active, StopCause.DEADLINE, f"not finished after {policy.deadline:g} s")
+    successor = _successor(rows)
+    if successor is None:
+        return None
+    if successor.action is Action.DELETE:
+        return Stop(active, StopCause.SUPERSEDED, "Deletion requested")
+    never_started = active.state is ExecutionState.STARTING and active.error is not None
+    if _backs_off(reported) or never_started:
+        return Stop(active, StopCause.SUPERSEDED, "Configuration updated")
+    return None
+
+
+def _successor(rows: TenantRows) -> Execution | None:
+    """What waits for the active one to end; not what is cancelled already."""
+    return rows.queued if rows.queued is not None and rows.queued.cancel_requested_at is None else None
+
+
+def _backs_off(reported: ExecutionStatus | None) -> bool:
+    return reported is not None and reported.sub_state in (SubState.BACKING_OFF, SubState.ERROR)
+
+
+def _ending(rows: TenantRows, active: Execution, reported: ExecutionStatus) -> Finish:
+    """How an execution ends whose engine is done with it, and which has not switched.
+
+    The rows decide what was achieved, not the engine: the engine may speak of another life of the same id, from before
+    the database was restored to an earlier moment."""
+    if active.action is Action.DELETE and reported.sub_state is SubState.SUCCEEDED:
+        if rows.placements:
+            return Finish(active, ExecutionState.FAILED, NOT_GONE)
+        return Finish(active, ExecutionState.SUCCEEDED, "")
+    if active.state is ExecutionState.STOPPING:
+        return _stopped(active)
+    if reported.sub_state is SubState.SUCCEEDED:
+        return Finish(active, ExecutionState.FAILED, NO_SWITCH)
+    if reported.sub_state is SubState.CANCELLED:
+        return Finish(active, ExecutionState.CANCELLED, reported.error or "cancelled at the engine")
+    return Finish(active, ExecutionState.FAILED, reported.error or "failed at the engine without a message")
+
+
+def _stopped(active: Execution) -> Finish:
+    """How an execution ends that we stopped: by what stopped it."""
+    outcome = {
+        StopCause.SUPERSEDED: ExecutionState.SUPERSEDED,
+        StopCause.CANCELLED: ExecutionState.CANCELLED,
+        StopCause.DEADLINE: ExecutionState.FAILED,
+    }[active.stop_cause or StopCause.SUPERSEDED]
+    reason = active.stop_reason or ""
+    if outcome is ExecutionState.FAILED and active.error:
+        reason = f"{reason}: {active.error}"
+    return Finish(active, outcome, reason)
+
+
+def _planned(rows: TenantRows) -> bool:
+    return any(step.name is StepName.PLAN and step.state is StepState.SUCCEEDED for step in rows.steps)
+
+
+def _left_of_deadline(rows: TenantRows, active: Execution, policy: Policy) -> float:
+    allowed = max(policy.deadline, active.spec.health.deadline_seconds)
+    return allowed - (rows.now - (active.started_at or rows.now)).total_seconds()
+
+
+def _deadline(rows: TenantRows, active: Execution, policy: Policy) -> float | None:
+    """Seconds until it passes; None: it has, and does not stop this one."""
+    left = _left_of_deadline(rows, active, policy)
+    return left if left > 0 else None
+
+
+def _silence(active: Execution, state: OwnerState, policy: Policy) -> Silence | None:
+    """Of the engine of a delete that another engine could do: it has not taken it, or does not answer."""
+    if active.action is not Action.DELETE or active.engine == policy.fallback:
+        return None
+    if active.state is not ExecutionState.STARTING:
+        return state.silence if state.followed == active.id else None
+    if active.error is None or active.started_at is None:
+        return None
+    return Silence(active.started_at, active.error)

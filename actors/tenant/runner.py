@@ -152,11 +152,14 @@ class Runner:
                 await self._mark(rows, Cause.UNHEALTHY, message, Reason.HEAL_BUDGET)
             case decisions.MarkRecovered():
                 await self._mark(rows, Cause.RECOVERED, "", Reason.PROBE)
-            case decisions.Heal(reason):
-                await own.heal(rows.tenant.epoch, reason, default_workflow=self._runtime.settings.workflow_provider)
+            case decisions.MarkKept(message):
+                await self._mark(rows, Cause.KEPT, message, Reason.PROBE)
+            case decisions.Heal(serving, reason):
+                engine = self._runtime.settings.workflow_provider
+                await own.heal(rows.tenant.epoch, serving, reason, default_workflow=engine)
 
     async def _mark(self, rows: TenantRows, cause: Cause, message: str, reason: Reason) -> None:
-        observed = replace(rows.tenant.observed, healthy=cause is Cause.RECOVERED, checked_at=rows.now)
+        observed = replace(rows.tenant.observed, healthy=cause is not Cause.UNHEALTHY, checked_at=rows.now)
         await self._owned.observed(rows.tenant.epoch, observed, cause=cause, message=message, reason=reason)
 
     async def _finish(

@@ -31,7 +31,7 @@ async def settle(tx: Transaction, tenant: Tenant, ended: Execution, message: str
         if ended.state is ExecutionState.SUCCEEDED:
             return await tenants.change_status(tx, tenant, Cause.GONE, execution=ended, deleted_at=tx.now, **values)
         return await _next_delete_run(tx, tenant, ended, message, next_engine, **values)
-    newest = ended.generation == tenant.generation and tenant.deletion_requested_at is None
+    newest = is_newest(tenant, ended) and tenant.deletion_requested_at is None
     if ended.state is ExecutionState.SUCCEEDED:
         values["observed_generation"] = max(tenant.observed_generation, ended.generation)
         if newest:
@@ -51,6 +51,11 @@ async def settle(tx: Transaction, tenant: Tenant, ended: Execution, message: str
             **values,
         )
     return await tenants.save(tx.connection, tenant, **values)
+
+
+def is_newest(tenant: Tenant, execution: Execution) -> bool:
+    """Of the newest generation, whose executions move the status of their tenant."""
+    return execution.generation == tenant.generation
 
 
 async def _next_delete_run(

@@ -49,16 +49,18 @@ async def add(
     engine: str,
     run: int = 1,
     delay: float | None = None,
+    again: Execution | None = None,
 ) -> Execution:
     """Insert a queued execution of the tenant's generation, with its spec snapshot and its canonical input.
 
-    `delay`: seconds before it may be promoted."""
+    `delay`: seconds before it may be promoted. `again`: an execution whose generation and snapshot it has instead."""
+    generation, spec = (tenant.generation, tenant.spec) if again is None else (again.generation, again.spec)
     request = ExecutionInput(
-        execution_id=execution_id(tenant.name, action, tenant.generation, tenant.id, run),
+        execution_id=execution_id(tenant.name, action, generation, tenant.id, run),
         tenant_id=tenant.id,
         tenant=tenant.name,
         action=action,
-        generation=tenant.generation,
+        generation=generation,
         run=run,
         trigger_source=trigger_source,
     )
@@ -71,13 +73,13 @@ async def add(
                     tenant_id=tenant.id,
                     tenant_name=tenant.name,
                     action=action,
-                    generation=tenant.generation,
+                    generation=generation,
                     run=run,
                     state=ExecutionState.QUEUED,
                     engine=engine,
                     input=request.to_json(),
-                    spec=tenant.spec.canonical(),
-                    spec_hash=tenant.spec.hash,
+                    spec=spec.canonical(),
+                    spec_hash=spec.hash,
                     trigger_source=trigger_source,
                     next_attempt_at=None if delay is None else from_now(delay),
                 )

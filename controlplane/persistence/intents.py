@@ -160,12 +160,17 @@ async def delete(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> I
 
 
 async def retry(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> Intent:
-    """The next run of the same generation, for a failed tenant. Raises Refused invalid_transition."""
+    """The next run of the newest generation, which failed or was cancelled. A queued heal of an older one is overtaken.
+
+    Raises Refused invalid_transition."""
     refuse_if_deleting(tenant)
-    if tenant.status is not Status.FAILED or await executions.find_queued(tx.connection, tenant.id):
+    newest = await newest_execution(tx, tenant)
+    if tenant.status not in (Status.FAILED, Status.DEGRADED) or newest.state not in _RETRIED:
         raise Refused.invalid_transition(f"tenant {tenant.name!r} is {tenant.status}: there is nothing to retry")
     action = Action.UPDATE if tenant.observed_generation > 0 else Action.PROVISION
     run = await executions.next_run(tx.connection, tenant.id, tenant.generation)
+    id = execution_id(tenant.name, action, tenant.generation, tenant.id, run)
+    overtaken = await executions.supersede_queued(tx.connection, tenant.id, id)
     execution = await executions.add(
         tx.connection,
         tenant,
@@ -183,8 +188,13 @@ async def retry(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> In
         epoch=tenant.epoch + 1,
     )
     tx.event(EventType.TENANT_RETRIED, tenant, execution=execution)
+    if overtaken is not None:
+        tx.event(EventType.EXECUTION_SUPERSEDED, tenant, execution=overtaken, data={"superseded_by": id})
     tx.wake(tenant.id, tenant.name)
     return Intent(tenant, execution, created=True)
+
+
+_RETRIED = (ExecutionState.FAILED, ExecutionState.CANCELLED)
 
 
 async def cancel(tx: Transaction, tenant: Tenant, execution: Execution) -> Execution:

@@ -13,6 +13,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import LeaseLost
+from controlplane.lifecycle.conditions import with_condition
 from controlplane.lifecycle.transitions import STARTED, Cause
 from controlplane.model import (
     CURRENT,
@@ -58,8 +59,8 @@ class OwnedTenant:
         return hold(self._database, self.tenant_id, self.fence, self._owner)
 
     async def promote(self, execution_id: str) -> bool:
-        """queued → starting: from now on an engine may know it. Moves the status. False also where it was paused
-        meanwhile.
+        """queued → starting: from now on an engine may know it. Moves the status, except for the heal of an older
+        generation: the tenant is `degraded` until that serves again. False also where it was paused since.
 
         That nothing else is active is the unique index's to guarantee."""
         async with self._held() as held:
@@ -75,14 +76,18 @@ class OwnedTenant:
             )
             if execution is None:
                 return False
-            tenant = await tenants.change_status(
-                held.tx,
-                held.tenant,
-                STARTED[execution.action],
-                execution=execution,
-                condition=(ConditionType.TRIGGERED, "unknown", Reason.STARTING),
-                epoch=held.tenant.epoch + 1,
-            )
+            epoch = held.tenant.epoch + 1
+            if endings.is_newest(held.tenant, execution):
+                tenant = await tenants.change_status(
+                    held.tx,
+                    held.tenant,
+                    STARTED[execution.action],
+                    execution=execution,
+                    condition=(ConditionType.TRIGGERED, "unknown", Reason.STARTING),
+                    epoch=epoch,
+                )
+            else:
+                tenant = await tenants.save(held.connection, held.tenant, epoch=epoch)
             held.tx.event(EventType.EXECUTION_STARTING, tenant, execution=execution)
         return True
 
@@ -212,7 +217,7 @@ class OwnedTenant:
         message: str = "",
         reason: Reason = Reason.PROBE_FAILED,
     ) -> bool:
-        """Record a look at the resting tenant; with `cause` (UNHEALTHY, RECOVERED) move the status by it.
+        """Record a look at the resting tenant; with `cause` (UNHEALTHY, RECOVERED, KEPT) move the status by it.
 
         False: void, since an execution was queued, promoted or ended after the look began (`epoch` moved)."""
         async with self._held() as held:
@@ -221,31 +226,38 @@ class OwnedTenant:
             if cause is None:
                 await tenants.save(held.connection, held.tenant, observed=observed)
                 return True
-            healthy = cause is Cause.RECOVERED
+            tenant, now, unwell = held.tenant, held.tx.now, cause is Cause.UNHEALTHY
+            conditions = with_condition(
+                tenant.conditions,
+                ConditionType.HEALTHY,
+                "false" if unwell else "true",
+                reason if unwell else Reason.PROBE,
+                now,
+                message if unwell else "",
+            )
+            if cause is Cause.RECOVERED:  # also from a heal that failed: what it was for has come true
+                conditions = with_condition(conditions, ConditionType.PROVISIONED, "true", Reason.SUCCEEDED, now)
             await tenants.change_status(
-                held.tx,
-                held.tenant,
-                cause,
-                message=message,
-                condition=(ConditionType.HEALTHY, "true" if healthy else "false", Reason.PROBE if healthy else reason),
-                observed=observed,
+                held.tx, tenant, cause, message=message, conditions=conditions, observed=observed
             )
         return True
 
-    async def heal(self, epoch: int, reason: str, *, default_workflow: str) -> Execution | None:
-        """Queue the next run of the serving generation, by the supervisor's order. None: void (see `observed`)."""
+    async def heal(self, epoch: int, serving: Execution, reason: str, *, default_workflow: str) -> Execution | None:
+        """Queue the next run of the generation that serves, from its own snapshot. If that is not the newest one, the
+        newest execution stays what it is. None: void (see `observed`)."""
         async with self._held() as held:
             if held.tenant.epoch != epoch:
                 return None
             tenant = held.tenant
-            run = await executions.next_run(held.connection, tenant.id, tenant.generation)
+            run = await executions.next_run(held.connection, tenant.id, serving.generation)
             execution = await executions.add(
                 held.connection,
                 tenant,
                 Action.UPDATE,
                 run=run,
                 trigger_source=TriggerSource.SUPERVISOR,
-                engine=intents.workflow_of(tenant.spec, default_workflow),
+                engine=intents.workflow_of(serving.spec, default_workflow),
+                again=serving,
             )
             tenant = await tenants.change_status(
                 held.tx,
@@ -254,7 +266,7 @@ class OwnedTenant:
                 execution=execution,
                 message=reason,
                 condition=(ConditionType.HEALTHY, "false", Reason.DRIFTED),
-                newest_execution=execution.id,
+                newest_execution=execution.id if endings.is_newest(tenant, execution) else tenant.newest_execution,
                 epoch=tenant.epoch + 1,
             )
             held.tx.event(EventType.TENANT_HEALING, tenant, execution=execution, message=reason)

@@ -134,7 +134,7 @@ class TestLease:
             stale.stop(execution.id, StopCause.CANCELLED, "late"),
             stale.finish(execution.id, ExecutionState.FAILED, "late"),
             stale.observed(1, OBSERVED),
-            stale.heal(1, "late", default_workflow="embedded"),
+            stale.heal(1, execution, "late", default_workflow="embedded"),
         ):
             with pytest.raises(LeaseLost):
                 await write
@@ -331,4 +331,4 @@ async def test_an_observation_is_void_once_an_execution_was_queued(database: Asy
     epoch = (await own.load()).tenant.epoch
     await patch(database, "acme", OTHER)
     assert not await own.observed(epoch, Observed(healthy=False))
-    assert await own.heal(epoch, "gone", default_workflow="embedded") is None
+    assert await own.heal(epoch, execution, "gone", default_workflow="embedded") is None

@@ -227,7 +227,7 @@ async def test_an_owner_that_is_to_make_room_leaves_as_soon_as_it_is_at_rest(wor
         assert await owner.ended() == "passivated"
 
 
-async def test_a_heal_that_is_cancelled_while_it_waits_ends_as_failed_and_can_be_retried(world: World) -> None:
+async def test_a_heal_that_is_cancelled_while_it_waits_is_followed_by_the_next_one(world: World) -> None:
     tenant = await world.create(spec("1"))
     async with world.owner(tenant):
         await world.settled(tenant, Status.READY, 1)
@@ -236,18 +236,72 @@ async def test_a_heal_that_is_cancelled_while_it_waits_ends_as_failed_and_can_be
     fence = await leases.acquire(world.database, tenant.id, cluster_id="test", actor_id="a")
     assert fence is not None
     slow = OwnedTenant(world.database, tenant.id, fence, owner="test")
-    epoch = (await slow.load()).tenant.epoch
-    assert await slow.observed(epoch, Observed(healthy=False), cause=Cause.UNHEALTHY)
-    heal = await slow.heal(epoch, "gone", default_workflow="embedded")
+    rows = await slow.load()
+    assert await slow.observed(rows.tenant.epoch, Observed(healthy=False), cause=Cause.UNHEALTHY)
+    assert rows.serving is not None
+    heal = await slow.heal(rows.tenant.epoch, rows.serving, "gone", default_workflow="embedded")
     assert heal is not None
     await world.cancel(heal)
-    async with world.owner(tenant) as owner:
-        view = await world.settled(tenant, Status.FAILED)
-        assert view.execution.state is ExecutionState.CANCELLED
-        await world.retry()
-        owner.mailbox.mark_dirty()
-        await world.settled(tenant, Status.READY, 1)
+    async with world.owner(tenant):
+        await world.until(tenant, lambda v: v.execution.run == 3 and v.tenant.status is Status.READY)
+    assert (await states(world, tenant.id)) == ["succeeded", "cancelled", "succeeded"]
     assert await world.instances() == [(1, 3, "running")]
+
+
+class TestWhatServesIsKept:
+    """Whatever the newest execution did."""
+
+    async def test_after_a_failed_update_what_is_lost_is_made_again_from_its_own_snapshot(self, world: World) -> None:
+        tenant = await world.create(spec("1"))
+        async with world.owner(tenant) as owner:
+            await world.settled(tenant, Status.READY, 1)
+            await world.patch(spec("2", probe={"deadline_seconds": 0.3}, **SICK))
+            owner.mailbox.mark_dirty()
+            failed = await world.settled(tenant, Status.FAILED)
+            await world.until(tenant, lambda v: len(world.cloud.instances()) == 1)
+            (instance,) = world.cloud.instances()
+            world.cloud.lose(instance.id)
+            lost = await world.until(tenant, lambda v: v.tenant.status is Status.DEGRADED)
+            assert "generation 2 failed: not healthy after 0.3 s" in lost.tenant.status_message
+            kept = await world.until(
+                tenant, lambda v: v.tenant.status is Status.FAILED and v.tenant.observed.healthy is True
+            )
+        assert await world.instances() == [(1, 2, "running")]
+        assert kept.execution.id == failed.execution.id, "the newest execution is the one that failed"
+        assert "not healthy after 0.3 s" in kept.tenant.status_message
+        assert kept.tenant.observed_generation == 1
+        served = await executions.get(world.database, kept.tenant.serving_execution or "")
+        assert served is not None
+        assert (served[0].generation, served[0].run, served[0].trigger_source) == (1, 2, "supervisor")
+        assert served[0].spec.compute.config["version"] == "1"
+
+    async def test_a_retry_while_it_is_healed_takes_over(self, world: World) -> None:
+        tenant = await world.create(spec("1"))
+        async with world.owner(tenant) as owner:
+            await world.settled(tenant, Status.READY, 1)
+            await world.patch(spec("2", refuses="there is no such image"))
+            owner.mailbox.mark_dirty()
+            await world.settled(tenant, Status.FAILED)
+            await world.until(tenant, lambda v: len(world.cloud.instances()) == 1)
+            (instance,) = world.cloud.instances()
+            world.cloud.lose(instance.id)
+            await world.until(tenant, lambda v: v.tenant.status is Status.DEGRADED)
+            await world.retry()
+            owner.mailbox.mark_dirty()
+            await world.until(tenant, lambda v: v.execution.run == 2 and v.execution.state is ExecutionState.FAILED)
+            await world.until(tenant, lambda v: v.tenant.status is Status.FAILED and v.tenant.observed.healthy is True)
+        assert [(g, state) for g, _, state in await world.instances()] == [(1, "running")]
+
+    async def test_a_heal_that_fails_is_tried_again_within_the_budget(self, world: World) -> None:
+        tenant = await world.create(spec("1"))
+        async with world.owner(tenant) as owner:
+            await world.settled(tenant, Status.READY, 1)
+            (instance,) = world.cloud.instances()
+            world.cloud.script("create", *["fails"] * 4)
+            world.cloud.lose(instance.id)
+            owner.mailbox.mark_dirty()
+            await world.until(tenant, lambda v: v.execution.state is ExecutionState.FAILED)
+            await world.until(tenant, lambda v: v.tenant.status is Status.READY and v.execution.run > 2)
 
 
 class TestKeeping:

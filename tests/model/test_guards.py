@@ -140,12 +140,13 @@ class Both:
                 lambda outcome=outcome: real.finish(id, outcome, "why"),  # type: ignore[misc]
             )
         for fresh in (True, False):
-            yield self._fenced(
-                f"heal {fresh}",
-                lambda w, fresh=fresh: owned_tenant.heal(w, binding, fresh=fresh),  # type: ignore[misc]
-                lambda fresh=fresh: self._heal(real, fresh),  # type: ignore[misc]
-            )
-            for cause in (Cause.UNHEALTHY, Cause.RECOVERED):
+            if self.world.tenant.serving is not None:
+                yield self._fenced(
+                    f"heal {fresh}",
+                    lambda w, fresh=fresh: owned_tenant.heal(w, binding, fresh=fresh),  # type: ignore[misc]
+                    lambda fresh=fresh: self._heal(real, fresh),  # type: ignore[misc]
+                )
+            for cause in (Cause.UNHEALTHY, Cause.RECOVERED, Cause.KEPT):
                 yield self._fenced(
                     f"{cause} {fresh}",
                     lambda w, c=cause, fresh=fresh: owned_tenant.observed(w, binding, c, fresh=fresh),  # type: ignore[misc]
@@ -161,7 +162,9 @@ class Both:
         return Write(label, guarded, real)
 
     async def _heal(self, real: OwnedTenant, fresh: bool) -> Any:
-        return await real.heal(await self._epoch(fresh), "why", default_workflow="embedded")
+        serving = (await real.load()).serving
+        assert serving is not None
+        return await real.heal(await self._epoch(fresh), serving, "why", default_workflow="embedded")
 
     async def _observed(self, real: OwnedTenant, cause: Cause, fresh: bool) -> Any:
         return await real.observed(await self._epoch(fresh), Observed(), cause=cause)

@@ -1,4 +1,4 @@
-"""The pure decision, rule by rule (DESIGN §4–§7)."""
+"""The pure decision, rule by rule."""
 
 from dataclasses import replace
 
@@ -6,6 +6,7 @@ import pytest
 
 from controlplane.lifecycle import decisions
 from controlplane.lifecycle.conditions import with_condition
+from controlplane.lifecycle.drive import NO_SWITCH, NOT_GONE
 from controlplane.lifecycle.owner_state import Finding, OwnerState, Policy, Silence
 from controlplane.lifecycle.reconcile import reconcile
 from controlplane.model import (
@@ -83,7 +84,6 @@ class TestDriving:
     @pytest.mark.parametrize(
         ("said", "outcome"),
         [
-            (SubState.SUCCEEDED, ExecutionState.SUCCEEDED),
             (SubState.FAILED, ExecutionState.FAILED),
             (SubState.CANCELLED, ExecutionState.CANCELLED),
         ],
@@ -94,12 +94,70 @@ class TestDriving:
         assert isinstance(act, decisions.Finish)
         assert act.outcome is outcome
 
+    def test_a_success_without_the_switch_is_a_failure(self) -> None:
+        """The engine speaks of an earlier life of the same id: the database was restored to an earlier moment."""
+        running = execution(ExecutionState.RUNNING)
+        said = following(running.id, SubState.SUCCEEDED)
+        act = reconcile(rows(tenant(Status.PROVISIONING), running), said, POLICY).act
+        assert act == decisions.Finish(running, ExecutionState.FAILED, NO_SWITCH)
+
+    def test_a_delete_succeeds_only_once_no_placement_is_left(self) -> None:
+        first, delete = (
+            execution(ExecutionState.SUCCEEDED),
+            execution(ExecutionState.RUNNING, Action.DELETE, generation=2),
+        )
+        owner = tenant(Status.DELETING, generation=2, newest_execution=delete.id, deletion_requested_at=NOW)
+        said = following(delete.id, SubState.SUCCEEDED)
+        left = rows(owner, first, delete, placements=(placement(first),))
+        assert reconcile(left, said, POLICY).act == decisions.Finish(delete, ExecutionState.FAILED, NOT_GONE)
+        gone = rows(owner, first, delete)
+        assert reconcile(gone, said, POLICY).act == decisions.Finish(delete, ExecutionState.SUCCEEDED, "")
+
     @pytest.mark.parametrize("said", [SubState.FAILED, SubState.CANCELLED, SubState.SUCCEEDED])
     def test_after_the_switch_an_execution_can_only_succeed(self, said: SubState) -> None:
         running = execution(ExecutionState.RUNNING)
         owner = tenant(Status.PROVISIONING, serving_execution=running.id)
         act = reconcile(rows(owner, running), following(running.id, said), POLICY).act
         assert act == decisions.Finish(running, ExecutionState.SUCCEEDED, "")
+
+
+class TestAfterTheSwitch:
+    """The engine is not needed any more."""
+
+    FIRST = execution(ExecutionState.SUCCEEDED)
+    UPDATE = execution(ExecutionState.RUNNING, Action.UPDATE, generation=2)
+    TENANT = tenant(Status.UPDATING, generation=2, serving_execution=UPDATE.id, newest_execution=UPDATE.id)
+    DELETE = execution(ExecutionState.QUEUED, Action.DELETE, generation=3)
+
+    def silent(self, seconds_ago: float) -> OwnerState:
+        return OwnerState(followed=self.UPDATE.id, silence=Silence(NOW - seconds(seconds_ago), "it is away"))
+
+    @pytest.mark.parametrize("said", [SubState.ERROR, SubState.FAILED, SubState.CANCELLED, SubState.SUCCEEDED])
+    def test_what_an_engine_left_is_removed_before_the_tenant_is_ready(self, said: SubState) -> None:
+        left = placement(self.FIRST)
+        state = following(self.UPDATE.id, said)
+        replaced = rows(self.TENANT, self.FIRST, self.UPDATE, placements=(left, placement(self.UPDATE)))
+        assert reconcile(replaced, state, POLICY).act == decisions.Clean((left,))
+        gone = rows(self.TENANT, self.FIRST, self.UPDATE, placements=(placement(self.UPDATE),))
+        assert reconcile(gone, state, POLICY).act == decisions.Finish(self.UPDATE, ExecutionState.SUCCEEDED, "")
+
+    def test_a_silent_engine_ends_it_after_a_while(self) -> None:
+        gone = rows(self.TENANT, self.FIRST, self.UPDATE)
+        assert reconcile(gone, self.silent(299), POLICY) == decisions.Decision(None, 1)
+        ended = decisions.Finish(self.UPDATE, ExecutionState.SUCCEEDED, "")
+        assert reconcile(gone, self.silent(300), POLICY).act == ended
+
+    def test_a_delete_that_waits_behind_a_silent_engine_takes_over(self) -> None:
+        owner = replace(self.TENANT, deletion_requested_at=NOW, newest_execution=self.DELETE.id, generation=3)
+        waits = rows(owner, self.FIRST, self.UPDATE, self.DELETE, placements=(placement(self.FIRST),))
+        ended = decisions.Finish(self.UPDATE, ExecutionState.SUCCEEDED, "")
+        assert reconcile(waits, self.silent(300), POLICY).act == ended
+
+    def test_what_is_cancelled_in_the_queue_behind_it_is_ended_at_once(self) -> None:
+        cancelled = execution(ExecutionState.QUEUED, Action.UPDATE, generation=3, cancel_requested_at=NOW)
+        waits = rows(replace(self.TENANT, generation=3), self.FIRST, self.UPDATE, cancelled)
+        act = reconcile(waits, self.silent(1), POLICY).act
+        assert act == decisions.Finish(cancelled, ExecutionState.CANCELLED, "cancelled before it started")
 
 
 class TestOverlap:
@@ -295,7 +353,7 @@ class TestKeeping:
         owner, first = served(Status.READY)
         assert reconcile(rows(owner, first), view, POLICY).act == decisions.MarkUnhealthy("exited")
         owner, first = served(Status.DEGRADED)
-        assert reconcile(rows(owner, first), view, POLICY).act == decisions.Heal("exited")
+        assert reconcile(rows(owner, first), view, POLICY).act == decisions.Heal(first, "exited")
         said = with_condition((), ConditionType.HEALTHY, "false", Reason.HEAL_BUDGET, NOW)
         spent = rows(replace(owner, conditions=said), first)
         assert reconcile(spent, replace(view, heals=5), POLICY).act == decisions.RestoreServing(first)
@@ -320,11 +378,11 @@ class TestKeeping:
         owner, first = served(Status.READY)
         assert reconcile(rows(owner, first), sick, POLICY).act == decisions.MarkUnhealthy("500")
         owner, first = served(Status.DEGRADED)
-        assert reconcile(rows(owner, first), sick, POLICY).act == decisions.Heal("500")
+        assert reconcile(rows(owner, first), sick, POLICY).act == decisions.Heal(first, "500")
 
     def test_a_tenant_that_is_not_to_be_healed_stays_degraded(self) -> None:
         owner, first = served(Status.DEGRADED)
-        owner = replace(owner, spec=owner.spec.model_copy(update={"heal": "none"}))
+        first = replace(first, spec=first.spec.model_copy(update={"heal": "none"}))
         view = OwnerState(finding=replace(FINE, healthy=False), finding_due=NOW + seconds(9), worked_at=NOW)
         assert reconcile(rows(owner, first), view, POLICY).act is None
 
@@ -338,16 +396,27 @@ class TestKeeping:
         waits = reconcile(rows(replace(owner, conditions=said), first), idle, POLICY)
         assert waits == decisions.Decision(None, 9), "until the window is over, when it heals again"
 
-    def test_a_failed_update_is_never_healed(self) -> None:
+    def test_what_serves_is_healed_from_its_own_snapshot_though_the_newest_failed(self) -> None:
         first = execution(ExecutionState.SUCCEEDED)
-        failed = execution(ExecutionState.FAILED, Action.UPDATE, generation=2)
+        failed = execution(ExecutionState.FAILED, Action.UPDATE, generation=2, error="no such image")
         owner = tenant(
             Status.FAILED, generation=2, serving_execution=first.id, newest_execution=failed.id, observed_generation=1
         )
-        view = OwnerState(
-            finding=replace(FINE, present=False, healthy=False), finding_due=NOW + seconds(9), worked_at=NOW
-        )
-        assert reconcile(rows(owner, first, failed), view, POLICY).act is None
+        gone = replace(FINE, present=False, healthy=False, detail="it is gone")
+        state = OwnerState(finding=gone, finding_due=NOW + seconds(9), worked_at=NOW)
+        both = "it is gone; generation 2 failed: no such image"
+        assert reconcile(rows(owner, first, failed), state, POLICY).act == decisions.MarkUnhealthy(both)
+        degraded = rows(replace(owner, status=Status.DEGRADED), first, failed)
+        assert reconcile(degraded, state, POLICY).act == decisions.Heal(first, both)
+        well = replace(state, finding=replace(FINE, good=2))
+        assert reconcile(degraded, well, POLICY).act == decisions.MarkKept("no such image")
+
+    def test_a_heal_that_failed_is_no_obstacle_once_the_newest_generation_is_well(self) -> None:
+        first = execution(ExecutionState.SUCCEEDED)
+        failed = execution(ExecutionState.FAILED, Action.UPDATE, run=2)
+        owner = tenant(Status.FAILED, serving_execution=first.id, newest_execution=failed.id, observed_generation=1)
+        well = OwnerState(finding=replace(FINE, good=2), finding_due=NOW + seconds(9), worked_at=NOW)
+        assert reconcile(rows(owner, first, failed), well, POLICY).act == decisions.MarkRecovered()
 
     @pytest.mark.parametrize(("degradations", "enough"), [(1, 2), (2, 4), (3, 8), (5, 32), (9, 32)])
     def test_who_flaps_must_be_well_for_longer(self, degradations: int, enough: int) -> None:

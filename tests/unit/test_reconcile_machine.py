@@ -84,11 +84,14 @@ class Machine(RuleBasedStateMachine):
         self._new_generation(Action.DELETE, Cause.DELETE_ACCEPTED)
         self.tenant = replace(self.tenant, deletion_requested_at=self.now)
 
-    @precondition(lambda self: self.tenant.status is Status.FAILED and self._queued is None)
+    @precondition(lambda self: self._may_retry)
     @rule()
     def retry(self) -> None:
         action = Action.UPDATE if self.tenant.observed_generation else Action.PROVISION
-        self._add(action, self._next_run())
+        if self._queued is not None:  # a heal of an older generation
+            self.ended.append(self._queued.id)
+            self._save(self._queued, state=ExecutionState.SUPERSEDED)
+        self._add(action, self._next_run(self.tenant.generation))
         self._move(Cause.RETRY_ACCEPTED)
 
     @precondition(lambda self: self._unfinished and self.tenant.deletion_requested_at is None)
@@ -151,6 +154,8 @@ class Machine(RuleBasedStateMachine):
             if self._active.action is not Action.DELETE:
                 self.a_runner_places()
                 self.a_runner_switches()
+            serving = self._active.id if self._active.action is not Action.DELETE else None
+            self.placements = [p for p in self.placements if p.execution_id == serving]
             self.the_engine_says(SubState.SUCCEEDED, None)
             self.turn()
 
@@ -227,7 +232,8 @@ class Machine(RuleBasedStateMachine):
             case decisions.Promote(one):
                 assert self._active is None, "one active execution"
                 self._save(one, state=ExecutionState.STARTING, started_at=self.now, next_attempt_at=None)
-                self._move(STARTED[one.action])
+                if one.generation == self.tenant.generation:
+                    self._move(STARTED[one.action])
                 self._bump()
             case decisions.Start(one) | decisions.Follow(one):
                 assert not one.state.terminal, "a terminal execution is never started again"
@@ -277,9 +283,12 @@ class Machine(RuleBasedStateMachine):
                     self.tenant = replace(self.tenant, conditions=said)
             case decisions.MarkRecovered():
                 self._move(Cause.RECOVERED)
-            case decisions.Heal():
+            case decisions.MarkKept():
+                self._move(Cause.KEPT)
+            case decisions.Heal(serving):
                 assert not self._unfinished, "a heal begins when nothing else is on"
-                self._add(Action.UPDATE, self._next_run())
+                assert serving.id == self.tenant.serving_execution, "what serves is made again, and nothing else"
+                self._add(Action.UPDATE, self._next_run(serving.generation), generation=serving.generation)
                 self._move(Cause.UNHEALTHY)
             case decisions.Look() | decisions.RestoreServing():
                 return False
@@ -295,15 +304,16 @@ class Machine(RuleBasedStateMachine):
         self.view = replace(self.view, followed=None, reported=None, silence=None)
         if one.action is Action.DELETE:
             if outcome is ExecutionState.SUCCEEDED:
-                self.placements.clear()
+                assert not self.placements, "deleted means that nothing is recorded any more"
                 self._move(Cause.GONE)
             else:
                 self._add(Action.DELETE, one.run + 1, next_engine or one.engine)
         elif outcome is ExecutionState.SUCCEEDED:
             assert self.tenant.serving_execution == one.id, "success means that it serves"
-            self.placements = [p for p in self.placements if p.execution_id == one.id]
             self.tenant = replace(self.tenant, observed_generation=max(self.tenant.observed_generation, one.generation))
             if one.generation == self.tenant.generation and self.tenant.deletion_requested_at is None:
+                lower = [p for p in self.placements if (p.generation, p.run) < one.order]
+                assert not lower, "ready means that what was replaced is gone"
                 self._move(Cause.SUCCEEDED)
         elif outcome is not ExecutionState.SUPERSEDED and one.generation == self.tenant.generation:
             self._move(Cause.FAILED)
@@ -346,6 +356,12 @@ class Machine(RuleBasedStateMachine):
     def _unfinished(self) -> bool:
         return self._active is not None or self._queued is not None
 
+    @property
+    def _may_retry(self) -> bool:
+        newest = self._find(self.tenant.newest_execution)
+        failed = newest.state in (ExecutionState.FAILED, ExecutionState.CANCELLED)
+        return failed and self.tenant.status in (Status.FAILED, Status.DEGRADED)
+
     def _find(self, id: str | None) -> Execution:
         return next(one for one in self.executions if one.id == id)
 
@@ -360,8 +376,8 @@ class Machine(RuleBasedStateMachine):
     def _bump(self) -> None:
         self.tenant = replace(self.tenant, epoch=self.tenant.epoch + 1)
 
-    def _next_run(self) -> int:
-        return max(one.run for one in self.executions if one.generation == self.tenant.generation) + 1
+    def _next_run(self, generation: int) -> int:
+        return max(one.run for one in self.executions if one.generation == generation) + 1
 
     def _new_generation(self, action: Action, cause: Cause) -> None:
         self.tenant = replace(self.tenant, generation=self.tenant.generation + 1)
@@ -372,12 +388,12 @@ class Machine(RuleBasedStateMachine):
         self._add(action, 1)
         self._move(cause)
 
-    def _add(self, action: Action, run: int, engine: str = ENGINE) -> None:
-        id = execution_id("acme", action, self.tenant.generation, TENANT_ID, run)
-        self.executions.append(
-            execution(action=action, generation=self.tenant.generation, run=run, created_at=self.now, engine=engine)
-        )
-        self.tenant = replace(self.tenant, newest_execution=id, epoch=self.tenant.epoch + 1)
+    def _add(self, action: Action, run: int, engine: str = ENGINE, generation: int | None = None) -> None:
+        of = self.tenant.generation if generation is None else generation
+        id = execution_id("acme", action, of, TENANT_ID, run)
+        self.executions.append(execution(action=action, generation=of, run=run, created_at=self.now, engine=engine))
+        newest = id if of == self.tenant.generation else self.tenant.newest_execution
+        self.tenant = replace(self.tenant, newest_execution=newest, epoch=self.tenant.epoch + 1)
 
 
 TestMachine = Machine.TestCase
@@ -398,6 +414,11 @@ WALKS = (
     "all_goes_well patch it_fails patch all_goes_well patch patch turn delete",
     "all_goes_well unwell one_act one_act turn all_goes_well",
     "all_goes_well unwell one_act patch",
+    # an update that failed: what serves is lost, healed and kept; lost again, and a retry takes over
+    "all_goes_well patch it_fails unwell one_act one_act all_goes_well well one_act unwell one_act one_act retry"
+    " all_goes_well",
+    # a heal that failed, and what serves is well again without it
+    "all_goes_well unwell one_act one_act it_fails well one_act",
     "all_goes_well unwell one_act delete",
     "all_goes_well delete all_goes_well",
     # a second first generation, overtaken by an update

@@ -61,11 +61,13 @@ def test_deletion_cannot_be_undone(cause: Cause) -> None:
         move(Status.DELETING, cause)
 
 
-def test_health_moves_between_ready_and_degraded_only() -> None:
+def test_health_moves_what_rests() -> None:
     assert move(Status.READY, Cause.UNHEALTHY) is Status.DEGRADED
+    assert move(Status.FAILED, Cause.UNHEALTHY) is Status.DEGRADED
     assert move(Status.DEGRADED, Cause.RECOVERED) is Status.READY
+    assert move(Status.DEGRADED, Cause.KEPT) is Status.FAILED
     with pytest.raises(InvalidTransition):
-        move(Status.FAILED, Cause.RECOVERED)
+        move(Status.UPDATING, Cause.UNHEALTHY)
 
 
 @pytest.mark.parametrize("status", [s for s in Status if s not in (Status.DELETED,)])

@@ -123,7 +123,7 @@ class Supervisor:
 
     async def _beat(self) -> int:
         detail = {"live": len(self._admission.live), "build": self._runtime.identity.build, "pid": os.getpid()}
-        await fleet.beat(self._runtime.database, SUPERVISOR, self._cluster_id, detail)
+        await fleet.beat(self._runtime.database, self._cluster_id, detail)
         self._draining = await leases.draining(self._runtime.database, self._cluster_id)
         return 1
 

@@ -7,9 +7,8 @@ from controlplane.persistence import bootstrap
 class PostgresBootstrap:
     """Blocking, each call in an event loop of its own. Raises Unavailable where the database does not answer."""
 
-    def register(self, database_url: str, *, home: str, build: str, admin_token: str) -> tuple[str, str]:
-        prepared = run(bootstrap.prepare(database_url, home=home, build=build, admin_token=admin_token))
-        return prepared.cluster_id, prepared.installation_id
+    def register(self, database_url: str, *, home: str, build: str, admin_token: str) -> str:
+        return run(bootstrap.prepare(database_url, home=home, build=build, admin_token=admin_token))
 
     def migrate(self, database_url: str) -> None:
         ask(database_url, bootstrap.migrate, application="landlord up")

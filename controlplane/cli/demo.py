@@ -12,6 +12,7 @@ from controlplane.cli.exit_codes import Exit
 from controlplane.cli.show_tenant import await_tenant
 from controlplane.client import Client, TenantDocument
 from controlplane.errors import Refused
+from controlplane.local.paths import Home
 from controlplane.settings import load_settings
 
 NAME = "demo"
@@ -53,7 +54,7 @@ def demo() -> None:
     url = tenant["observed"]["endpoints"][0]["url"]
     answer = httpx.get(url, timeout=5, trust_env=False)
     output.print(f"\n$ curl {url}\n{answer.text.rstrip()}\n", markup=False)
-    token = shlex.quote(str(settings.home / "token"))
+    token = shlex.quote(str(Home(settings.home).token))
     output.print("Try next:")
     output.print(f'  curl -H "Authorization: Bearer $(cat {token})" {settings.base_url}/v1/tenants', markup=False)
     output.print("  landlord tenant list", markup=False)

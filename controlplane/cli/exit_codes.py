@@ -11,8 +11,6 @@ from controlplane.errors import DeadlineExceeded, LandlordError, Refused, Settin
 
 
 class Exit(IntEnum):
-    """0 done · 1 refused or ended badly · 2 wrong usage or settings · 3 no control plane answers · 4 out of time."""
-
     OK = 0
     FAILED = 1
     USAGE = 2
@@ -20,10 +18,14 @@ class Exit(IntEnum):
     TIMEOUT = 4
 
 
-HELP = (
-    "Exit codes: 0 done, 1 refused or ended badly, 2 wrong usage or settings, 3 no control plane answers, "
-    "4 it took longer than --timeout."
-)
+MEANINGS = {
+    Exit.OK: "done",
+    Exit.FAILED: "refused, or it ended badly",
+    Exit.USAGE: "wrong usage or settings",
+    Exit.DOWN: "no control plane answers",
+    Exit.TIMEOUT: "`--timeout` passed",
+}
+HELP = f"Exit codes: {' · '.join(f'{code.value} {meaning}' for code, meaning in MEANINGS.items())}"
 
 
 def exit_of(error: LandlordError) -> Exit:

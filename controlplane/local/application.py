@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 
 from controlplane.errors import Unavailable
-from controlplane.local.head import end_of, run_logged
+from controlplane.local.head import run_logged
+from controlplane.local.paths import end_of
 from controlplane.local.programs import APPLICATION
 
 DEPLOY_SECONDS = 240.0

@@ -12,8 +12,6 @@ from controlplane.local.processes import HOME_ID_VARIABLE
 from controlplane.settings import PREFIX, Settings
 
 CLUSTER_VARIABLE = "LANDLORD_INTERNAL_CLUSTER_ID"
-INSTALLATION_VARIABLE = "LANDLORD_INTERNAL_INSTALLATION_ID"
-BUILD_VARIABLE = "LANDLORD_INTERNAL_BUILD"
 
 CLIENT_SETTINGS = frozenset({"token", "url"})
 """The server keeps only hashes of tokens, and asks nobody where it is."""
@@ -86,17 +84,10 @@ def server_environment(
     settings: Mapping[str, str],
     ray: Mapping[str, str],
     home_id: str,
-    build: str,
     cluster_id: str,
-    installation_id: str,
     environ: Mapping[str, str],
 ) -> dict[str, str]:
     """All of it: what the Ray head and with it every actor and replica sees."""
     ordinary = {name: environ[name] for name in ORDINARY if name in environ}
-    internal = {
-        HOME_ID_VARIABLE: home_id,
-        BUILD_VARIABLE: build,
-        CLUSTER_VARIABLE: cluster_id,
-        INSTALLATION_VARIABLE: installation_id,
-    }
+    internal = {HOME_ID_VARIABLE: home_id, CLUSTER_VARIABLE: cluster_id}
     return {"LANG": "C.UTF-8", **ordinary, **ray, **settings, **internal}

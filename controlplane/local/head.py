@@ -17,9 +17,9 @@ import psutil
 from controlplane.errors import Unavailable
 from controlplane.local import programs, worker
 from controlplane.local.haproxy import launcher
-from controlplane.local.paths import Home, write_private
+from controlplane.local.paths import Home, end_of, write_private
 from controlplane.local.ports import Ports
-from controlplane.local.processes import find_processes
+from controlplane.local.processes import find_processes, name_of
 
 START_SECONDS = 180.0
 OBJECT_STORE_BYTES = 80_000_000
@@ -83,7 +83,7 @@ class RayHead:
 
     def trouble(self) -> str | None:
         """What is wrong with it, None when it is healthy. Looks at processes and ports; asks nobody for a token."""
-        names = {_name(process) for process in find_processes(self.home.id, self.home.ray)}
+        names = {name_of(process) for process in find_processes(self.home.id, self.home.ray)}
         for name in ("gcs_server", "raylet"):
             if name not in names:
                 return f"{name} does not run"
@@ -142,22 +142,9 @@ def run_logged(command: list[str], environment: Mapping[str, str], *, cwd: Path,
             return 124
 
 
-def end_of(log: Path, lines: int = 6) -> str:
-    """The last lines of a log as one line."""
-    text = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return " | ".join(line.strip() for line in text[-lines:] if line.strip()) or "it wrote nothing"
-
-
 def accepts(port: int) -> bool:
     try:
         with socket.create_connection((HOST, port), timeout=2):
             return True
     except OSError:
         return False
-
-
-def _name(process: psutil.Process) -> str:
-    try:
-        return process.name()
-    except psutil.Error:
-        return ""

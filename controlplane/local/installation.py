@@ -19,7 +19,7 @@ from controlplane.local.lock import file_lock
 from controlplane.local.paths import Home, write_private
 from controlplane.local.ports import Ports, derive_ports, is_free
 from controlplane.local.postgres import EmbeddedPostgres
-from controlplane.local.processes import end_processes, find_processes
+from controlplane.local.processes import end_processes, find_processes, name_of
 from controlplane.local.programs import PROVIDERS
 from controlplane.local.state import RunState
 from controlplane.settings import Settings
@@ -28,8 +28,8 @@ from controlplane.settings import Settings
 class Bootstrap(Protocol):
     """What the database needs before anything runs; the caller knows how (see `controlplane.persistence.bootstrap`)."""
 
-    def register(self, database_url: str, *, home: str, build: str, admin_token: str) -> tuple[str, str]:
-        """Migrate, end this home's earlier clusters, mint one. Returns (cluster id, installation id)."""
+    def register(self, database_url: str, *, home: str, build: str, admin_token: str) -> str:
+        """Migrate, end this home's earlier clusters, mint one. Returns its id."""
         ...
 
     def migrate(self, database_url: str) -> None:
@@ -109,7 +109,7 @@ class Installation:
     def components(self) -> list[Component]:
         """What runs where, now."""
         state = RunState.read(self.home.state)
-        pids = {_name(process): process.pid for process in find_processes(self.home.id, self.home.ray)}
+        pids = {name_of(process): process.pid for process in find_processes(self.home.id, self.home.ray)}
         trouble = self._application.trouble()
         rows = [Component("api", trouble is None, self._application.url, pids.get("haproxy"), trouble or "")]
         if state is not None:
@@ -179,10 +179,10 @@ class Installation:
             raise SettingsError(f"LANDLORD_PORT: {port} is in use by {_listener(port)}; set LANDLORD_PORT to another")
         compute = self._compute_providers(settings_env, before)
         build = build_id()
-        cluster_id, installation_id = bootstrap.register(url, home=str(self.home.root), build=build, admin_token=token)
+        cluster_id = bootstrap.register(url, home=str(self.home.root), build=build, admin_token=token)
         ports = derive_ports(port)
         fingerprint = self._fingerprint(settings_env, token, ports)
-        state = RunState(build, fingerprint, cluster_id, installation_id, ports, compute)
+        state = RunState(build, fingerprint, cluster_id, ports, compute)
         state.write(self.home.state)
         self._say("starting Ray")
         head = RayHead(self.home, state.ports)
@@ -220,9 +220,7 @@ class Installation:
             settings={**settings_env, "LANDLORD_COMPUTE_PROVIDERS": state.compute_providers},
             ray=self._ray(state.ports),
             home_id=self.home.id,
-            build=state.build,
             cluster_id=state.cluster_id,
-            installation_id=state.installation_id,
             environ=self._environ,
         )
 
@@ -251,10 +249,3 @@ def _listener(port: int) -> str:
         return f"{psutil.Process(pid).name()} (pid {pid})" if pid is not None else "another process"
     except psutil.Error:
         return "another process"
-
-
-def _name(process: psutil.Process) -> str:
-    try:
-        return process.name()
-    except psutil.Error:
-        return ""

@@ -125,3 +125,9 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def end_of(log: Path, lines: int = 6) -> str:
+    """The last lines of a log as one line."""
+    text = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return " | ".join(line.strip() for line in text[-lines:] if line.strip()) or "it wrote nothing"

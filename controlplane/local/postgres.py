@@ -18,7 +18,7 @@ import psutil
 from controlplane.errors import Unavailable
 from controlplane.local.account import Account, choose_account, installed_programs, minimal_environment
 from controlplane.local.lock import file_lock
-from controlplane.local.paths import private_directory
+from controlplane.local.paths import end_of, private_directory
 
 NAME = "landlord"
 """Of the role and of the database."""
@@ -131,7 +131,7 @@ class EmbeddedPostgres:
             "--builtin-locale=C.UTF-8",
         )
         if made != 0:
-            raise Unavailable(f"initdb failed: {self._end_of_log()}")
+            raise Unavailable(f"initdb failed: {end_of(self._log)}")
         draft.rename(data)
 
     def _move_out(self, account: Account) -> None:
@@ -155,7 +155,7 @@ class EmbeddedPostgres:
         included: those are what the file guards against.
         """
         if not _eventually(lambda: self.running or not self._servers(), START_SECONDS):
-            raise Unavailable(f"Postgres (pid {self.pid}) does not answer: {self._end_of_log()}")
+            raise Unavailable(f"Postgres (pid {self.pid}) does not answer: {end_of(self._log)}")
         if not self.running:
             socket = self._host() / ".s.PGSQL.5432"
             for stale in (self._data / "postmaster.pid", socket, socket.with_name(f"{socket.name}.lock")):
@@ -183,7 +183,7 @@ class EmbeddedPostgres:
                 extra_groups=[] if account.separate else None,
             )
         if not _eventually(lambda: server.poll() is not None or self.running, START_SECONDS) or not self.running:
-            raise Unavailable(f"Postgres did not start: {self._end_of_log()}")
+            raise Unavailable(f"Postgres did not start: {end_of(self._log)}")
         # It outlives us on purpose; without this the interpreter warns that we did not wait for it.
         server.returncode = 0
 
@@ -228,10 +228,6 @@ class EmbeddedPostgres:
             except psutil.Error:
                 continue
         return found
-
-    def _end_of_log(self) -> str:
-        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
-        return " | ".join(lines[-5:]) or "it wrote nothing"
 
 
 def _eventually(condition: Callable[[], bool], seconds: float) -> bool:

@@ -40,6 +40,14 @@ def is_ours(process: psutil.Process, home_id: str, directory: Path) -> bool:
         return False
 
 
+def name_of(process: psutil.Process) -> str:
+    """Empty where it has ended meanwhile, or is not ours to look into."""
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
+
+
 def end_processes(home_id: str, directory: Path) -> int:
     """End them all: SIGTERM, and SIGKILL for what is left after 3 s. Returns how many there were.
 

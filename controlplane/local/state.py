@@ -21,7 +21,6 @@ class RunState:
     build: str
     fingerprint: str
     cluster_id: str
-    installation_id: str
     ports: Ports
     compute_providers: str
 
@@ -30,9 +29,11 @@ class RunState:
 
     @classmethod
     def read(cls, path: Path) -> "RunState | None":
-        """None: nothing was started, or what is there is not ours to read (another user's, another release's)."""
+        """None: nothing was started, or what is there is not ours to read (another user's, another release's). What
+        another release says beside what is asked here is passed over."""
         try:
             content: dict[str, Any] = json.loads(path.read_text())
-            return cls(**{**content, "ports": Ports(**content["ports"])})
+            asked = {field.name: content[field.name] for field in dataclasses.fields(cls)}
+            return cls(**{**asked, "ports": Ports(**content["ports"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None

@@ -128,7 +128,6 @@ class ClusterState(StrEnum):
 
 
 class StepState(StrEnum):
-    PENDING = "pending"
     RUNNING = "running"
     BACKING_OFF = "backing-off"
     SUCCEEDED = "succeeded"

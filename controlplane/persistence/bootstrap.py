@@ -4,7 +4,6 @@ Called by `landlord up` and by the tests. Migrations are expand-only and run und
 starts at once do not meet; a schema newer than this code is refused.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,17 +22,9 @@ from controlplane.persistence.database import open_database
 MIGRATION_LOCK = 0x1A4D10D6
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """`cluster_id`: minted now, for this start of the head. `installation_id`: the owner label of every resource."""
-
-    cluster_id: str
-    installation_id: str
-
-
-async def prepare(database_url: str, *, home: str, build: str, admin_token: str | None) -> Prepared:
-    """Migrate, and register a new cluster of this home; earlier ones of the same home are marked ended, so call it
-    only once their processes are gone. `admin_token` is stored (its hash) as the token named `admin`.
+async def prepare(database_url: str, *, home: str, build: str, admin_token: str | None) -> str:
+    """Migrate, and register a new cluster of this home; returns its id. Earlier ones of the same home are marked ended,
+    so call it only once their processes are gone. `admin_token` is stored (its hash) as the token named `admin`.
 
     Raises SchemaTooNew, SettingsError for a URL that is not Postgres, and what asyncpg raises where it is not there."""
     database = open_database(database_url, pool=1, application="landlord bootstrap")
@@ -41,11 +32,11 @@ async def prepare(database_url: str, *, home: str, build: str, admin_token: str 
         async with database.begin() as connection:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             await connection.run_sync(_migrate)
-            owner = await _mint_installation(connection)
+            await _mint_installation(connection)
             cluster_id = await _register_cluster(connection, home, build)
             if admin_token is not None:
                 await tokens.put_admin(connection, admin_token)
-        return Prepared(cluster_id=cluster_id, installation_id=owner)
+        return cluster_id
     finally:
         await database.dispose()
 
@@ -59,6 +50,7 @@ async def migrate(database: AsyncEngine) -> None:
 
 
 async def installation_id(database: AsyncEngine) -> str:
+    """The owner label of every resource."""
     async with database.connect() as connection:
         return str((await connection.execute(select(tables.installation.c.id))).scalar_one())
 
@@ -77,9 +69,8 @@ def _migrate(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-async def _mint_installation(connection: AsyncConnection) -> str:
+async def _mint_installation(connection: AsyncConnection) -> None:
     await connection.execute(upsert(tables.installation).values(id=uuid4()).on_conflict_do_nothing())
-    return str((await connection.execute(select(tables.installation.c.id))).scalar_one())
 
 
 async def _register_cluster(connection: AsyncConnection, home: str, build: str) -> str:

@@ -7,12 +7,15 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, select, text, union, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import ACTIVE, LIVE, RELEASED, TERMINAL, UNFINISHED, ExecutionState, Status
 from controlplane.persistence import expressions, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.tenants import is_paused
+
+SUPERVISOR = "supervisor"
+"""The row of `heartbeats` that says that one sweeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,13 +209,13 @@ async def tenant_facts(database: AsyncEngine) -> list[TenantFact]:
         ]
 
 
-async def beat(database: AsyncEngine, name: str, cluster_id: str, detail: Mapping[str, Any]) -> None:
-    """Write the heartbeat row of `name` and of its cluster."""
+async def beat(database: AsyncEngine, cluster_id: str, detail: Mapping[str, Any]) -> None:
+    """Write the heartbeat row of the supervisor and of its cluster."""
     values = {"cluster_id": cluster_id, "detail": dict(detail), "at": func.clock_timestamp()}
     async with database.begin() as connection:
         await connection.execute(
             upsert(tables.heartbeats)
-            .values(name=name, **values)
+            .values(name=SUPERVISOR, **values)
             .on_conflict_do_update(index_elements=["name"], set_=values)
         )
         await connection.execute(
@@ -220,3 +223,10 @@ async def beat(database: AsyncEngine, name: str, cluster_id: str, detail: Mappin
             .where(tables.clusters.c.id == cluster_id)
             .values(heartbeat_at=func.clock_timestamp())
         )
+
+
+async def last_beat(connection: AsyncConnection) -> float | None:
+    """Seconds since a supervisor swept. None: none ever did."""
+    age = func.extract("epoch", func.clock_timestamp() - tables.heartbeats.c.at)
+    found = (await connection.execute(select(age).where(tables.heartbeats.c.name == SUPERVISOR))).scalar_one_or_none()
+    return None if found is None else float(found)

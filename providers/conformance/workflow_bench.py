@@ -85,9 +85,10 @@ class MemoryStore:
         self._check(execution_id)
         if self.state not in CURRENT:
             return None
-        before = self._steps.get(step) or Step(execution_id, step, StepState.PENDING)
-        attempts = before.attempts + (before.state is not StepState.RUNNING)
-        self._steps[step] = replace(before, state=StepState.RUNNING, attempts=attempts, next_attempt_at=None)
+        before = self._steps.get(step)
+        attempts = 1 if before is None else before.attempts + (before.state is not StepState.RUNNING)
+        error = None if before is None else before.error
+        self._steps[step] = Step(execution_id, step, StepState.RUNNING, attempts, error)
         return self._steps[step]
 
     async def step_succeeded(self, execution_id: str, step: StepName) -> None:

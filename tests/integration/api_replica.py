@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.api.app import create_app
 from controlplane.api.replica import Replica
-from controlplane.api.routers.health import SUPERVISOR
 from controlplane.model import ENDED, ExecutionState, Status
 from controlplane.persistence import tables, tokens
 from controlplane.persistence.database import open_database
+from controlplane.persistence.fleet import SUPERVISOR
 from controlplane.persistence.tenants import lock_by_name
 from controlplane.persistence.transaction import transaction
 from controlplane.settings import Settings

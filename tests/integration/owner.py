@@ -58,7 +58,6 @@ def runtime(
         "LANDLORD_ACTOR_IDLE_SECONDS": "never",
         "LANDLORD_COMPUTE_PROVIDERS": "fake",
         "LANDLORD_INTERNAL_CLUSTER_ID": "test",
-        "LANDLORD_INTERNAL_BUILD": "test",
         **(settings or {}),
     }
     built = build_runtime(actor="test", run_step=run_step, pool=3, environ=environ)

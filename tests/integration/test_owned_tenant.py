@@ -156,8 +156,8 @@ class TestLease:
         since = await clusters.drain(database, "here", actor="test")
         assert since is not None
         assert await clusters.left(database, "here", since=since) is None, "its supervisor may still admit tenants"
-        await fleet.beat(database, "supervisor", "here", {})
-        await fleet.beat(database, "supervisor", "there", {})
+        await fleet.beat(database, "here", {})
+        await fleet.beat(database, "there", {})
         assert await clusters.left(database, "here", since=since) == 2
         assert await clusters.left(database, "there", since=since) == 0
         async with database.begin() as connection:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from controlplane.cli.exit_codes import HELP
 from controlplane.lifecycle.transitions import as_markdown
 from providers.compute.docker.config import DockerConfig
 from providers.compute.fake import FakeConfig
@@ -19,6 +20,10 @@ def test_the_lifecycle_page_shows_the_table_that_the_code_has() -> None:
     page = (DOCS / "lifecycle.md").read_text()
     printed = page.split("<!-- transitions -->\n")[1].split("<!-- /transitions -->")[0]
     assert printed == as_markdown()
+
+
+def test_the_readme_tells_the_exit_codes_as_the_command_does() -> None:
+    assert HELP in " ".join((DOCS.parent / "README.md").read_text().split())
 
 
 @pytest.mark.parametrize("engine", [RestateWorkflow, StepFunctionsWorkflow])

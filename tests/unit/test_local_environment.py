@@ -63,9 +63,7 @@ def test_the_head_gets_a_clean_environment_with_our_mark(tmp_path: Path) -> None
         settings={"LANDLORD_PORT": "8000"},
         ray=ray_environment(home, ports, tmp_path / "haproxy"),
         home_id=home.id,
-        build="1+2",
         cluster_id="c",
-        installation_id="i",
         environ={"PATH": "/bin", "HOME": "/root", "TERM": "xterm", "RAY_ADDRESS": "elsewhere"},
     )
     assert variables["PATH"] == "/bin"
@@ -77,8 +75,6 @@ def test_the_head_gets_a_clean_environment_with_our_mark(tmp_path: Path) -> None
     assert variables["RAY_SERVE_HAPROXY_BINARY_PATH"] == str(tmp_path / "haproxy")
     assert variables["LANDLORD_INTERNAL_HOME_MARK"] == home.id
     assert variables["LANDLORD_INTERNAL_CLUSTER_ID"] == "c"
-    assert variables["LANDLORD_INTERNAL_INSTALLATION_ID"] == "i"
-    assert variables["LANDLORD_INTERNAL_BUILD"] == "1+2"
 
 
 @pytest.mark.parametrize("uid", [0, 1000, 65534, 4294967294])

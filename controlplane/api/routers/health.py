@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 from starlette.responses import Response
 
 from controlplane.api.mutations import JSON
@@ -13,12 +13,11 @@ from controlplane.api.problem import problem_response
 from controlplane.api.replica import Here, Replica
 from controlplane.api.routers.providers import health_of
 from controlplane.api.schemas.installation import Alive, CheckOut, Readiness
-from controlplane.persistence import tables
+from controlplane.persistence import fleet
 
 router = APIRouter(tags=["health"])
 
 _PATIENCE = 3.0
-SUPERVISOR = "supervisor"
 
 
 @router.get("/healthz", operation_id="get_health", responses=answers(Alive, status=200, public=True))
@@ -81,12 +80,9 @@ async def _ray(here: Replica) -> CheckOut:
 
 async def _supervisor(here: Replica) -> CheckOut:
     """Its heartbeat row is younger than three sweeps and a grace."""
-    age = func.extract("epoch", func.clock_timestamp() - tables.heartbeats.c.at)
     async with here.database.connect() as connection:
-        seconds = (
-            await connection.execute(select(age).where(tables.heartbeats.c.name == SUPERVISOR))
-        ).scalar_one_or_none()
+        seconds = await fleet.last_beat(connection)
     if seconds is None:
         return CheckOut(ok=False, detail="it has not reported yet")
     limit = 3 * here.settings.sweep_seconds + 15
-    return CheckOut(ok=float(seconds) < limit, detail=f"reported {float(seconds):.0f} s ago")
+    return CheckOut(ok=seconds < limit, detail=f"reported {seconds:.0f} s ago")

@@ -37,7 +37,7 @@ class WorkflowOut(BaseModel):
 
 class StepOut(BaseModel):
     name: str = Field(description="docs/events.md says of each what it does.", examples=[*StepName])
-    state: Literal["pending", "running", "backing-off", "succeeded", "failed"]
+    state: Literal["running", "backing-off", "succeeded", "failed"]
     attempts: int
     error: str | None
     next_attempt_at: datetime | None

@@ -123,7 +123,7 @@ class Chores:
         self._trigger_failures = 0
         self._mailbox.started(execution.id)
         if execution.state is ExecutionState.STARTING:
-            await self._owned.running(execution.id, started.ref)
+            await self._owned.running(execution.id, started.ref, already=started.already)
         self.follow(execution, started.ref)
 
     async def cancel(self, execution: Execution, reason: str, *, kill: bool) -> None:

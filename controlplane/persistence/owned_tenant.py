@@ -91,8 +91,8 @@ class OwnedTenant:
             held.tx.event(EventType.EXECUTION_STARTING, tenant, execution=execution)
         return True
 
-    async def running(self, execution_id: str, provider_ref: str | None) -> bool:
-        """starting → running: the engine has it."""
+    async def running(self, execution_id: str, provider_ref: str | None, *, already: bool = False) -> bool:
+        """starting → running: the engine has it. `already`: it knew it from a start whose answer nobody heard."""
         async with self._held() as held:
             execution = await executions.advance(
                 held.connection,
@@ -107,7 +107,7 @@ class OwnedTenant:
             if execution is None:
                 return False
             tenant = await held.set_condition(ConditionType.TRIGGERED, "true", Reason.STARTED)
-            held.tx.event(EventType.EXECUTION_RUNNING, tenant, execution=execution)
+            held.tx.event(EventType.EXECUTION_RUNNING, tenant, execution=execution, data={"already": already})
         return True
 
     async def start_failed(self, execution_id: str, message: str, retry_at: datetime) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 from uuid import UUID
@@ -125,7 +124,6 @@ class Resource:
     """The platform's own verdict (Docker HEALTHCHECK, ECS rollout); None where it has none."""
     detail: str = ""
     """For a person, when it does not run: exit code, last line of its log, stop reason."""
-    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,8 @@ class ExecutionInput:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Answer of `start`. `already`: the engine knew this id. `ref`: the engine's own handle, kept on the row."""
+    """Answer of `start`. `already`: the engine knew this id, which the trail tells. `ref`: the engine's own handle,
+    kept on the row."""
 
     already: bool
     ref: str
@@ -72,7 +73,8 @@ class ExecutionStatus:
     error: str | None = None
     next_attempt_at: datetime | None = None
     step: StepName | None = None
-    """Where it is, where the engine tells."""
+    """Where it is, where the engine tells. A change of it is news to who follows: so the owner hears that the plan step
+    is through."""
 
 
 class WorkflowProvider(Protocol):
@@ -104,8 +106,6 @@ class WorkflowProvider(Protocol):
     async def cancel(self, execution_id: str, ref: str | None, reason: str, *, kill: bool = False) -> None:
         """Ask it to stop; `kill`: at once. Unknown or ended is success."""
         ...
-
-    async def history(self, execution_id: str, ref: str | None) -> list[dict[str, Any]]: ...
 
     async def health(self) -> ProviderHealth: ...
 

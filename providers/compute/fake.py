@@ -8,7 +8,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import count
 from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 from uuid import UUID
@@ -61,7 +60,6 @@ class Instance:
     labels: Mapping[str, str]
     config: Mapping[str, Any]
     state: ResourceState
-    created_at: datetime
     looks: int = 0
 
 
@@ -137,9 +135,7 @@ class FakeCloud:
                 return None
             made = f"fake-{next(self._numbers):06d}"
             self._ids[name] = made
-            self._by_id[made] = Instance(
-                made, name, dict(labels), dict(config), ResourceState.CREATED, datetime.now(UTC)
-            )
+            self._by_id[made] = Instance(made, name, dict(labels), dict(config), ResourceState.CREATED)
             return made
 
         return await self._do("create", effect)
@@ -302,5 +298,4 @@ def _resource(found: Instance) -> Resource | None:
         endpoints=(Endpoint("http", f"http://{found.name}.fake.invalid", 80),) if running else (),
         platform_health=script[min(found.looks, len(script) - 1)] if running and script else None,
         detail="" if running else f"the instance is {found.state}",
-        created_at=found.created_at,
     )

@@ -100,7 +100,7 @@ async def settled(provider: ComputeProvider, resource: Resource) -> Resource:
 
 def unmoved(resource: Resource) -> tuple[Any, ...]:
     """What stays the same while nobody touches it; ports that are chosen at each start are among its endpoints."""
-    return resource.id, resource.name, resource.origin, resource.state, resource.endpoints, resource.created_at
+    return resource.id, resource.name, resource.origin, resource.state, resource.endpoints
 
 
 def ids(resources: Sequence[Resource]) -> list[str]:

@@ -147,13 +147,6 @@ class EmbeddedWorkflow:
         if run is not None:
             run.stopping.set()
 
-    async def history(self, execution_id: str, ref: str | None) -> list[dict[str, Any]]:
-        context = await self._store.context(execution_id)
-        return [
-            {"step": step.name.value, "state": step.state.value, "attempts": step.attempts, "error": step.error}
-            for step in context.steps
-        ]
-
     async def health(self) -> ProviderHealth:
         return ProviderHealth(healthy=True)
 

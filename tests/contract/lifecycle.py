@@ -226,8 +226,9 @@ class LifeOutside(Outside, WorkflowLifecycle):
             view = await world.until(tenant, lambda v: v.execution.error is not None)
             assert view.execution.state is ExecutionState.STARTING
             view = await world.settled(tenant, Status.READY, 1)
-        trail = [event.type for event in await events.page(world.database, tenant_id=tenant.id, limit=500)]
-        assert trail.count(EventType.EXECUTION_TRIGGER_FAILED) == 1
+        trail = await events.page(world.database, tenant_id=tenant.id, limit=500)
+        assert [event.type for event in trail].count(EventType.EXECUTION_TRIGGER_FAILED) == 1
+        assert [event.data for event in trail if event.type == EventType.EXECUTION_RUNNING] == [{"already": True}]
         assert await world.states(tenant) == ["succeeded"]
         assert await count_at_engine(view.execution.id) == 1
         assert world.cloud.calls["create"] == 1

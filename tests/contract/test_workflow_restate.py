@@ -334,7 +334,8 @@ async def test_a_redeploy_while_a_tenant_starts_waits_for_nothing(
     await endpoint.start()
     assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
     assert bench.script.calls == PROVISION, "the step did not begin anew"
-    assert any("Sleep" in entry["type"] for entry in await provider.history(bench.id, started.ref))
+    journal = await query(restate_server, f"SELECT entry_type FROM sys_journal WHERE id = '{started.ref}'")
+    assert any("Sleep" in entry["entry_type"] for entry in journal)
 
 
 async def becomes_suspended(server: RestateServer, invocation: str) -> None:

@@ -93,7 +93,7 @@ def test_states(seen: dict[str, Any], state: ResourceState, verdict: str | None,
     found = resource(seen, None)
     assert found is not None
     assert (found.state, found.platform_health, found.detail) == (state, verdict, detail)
-    assert (found.origin, found.created_at, found.endpoints) == (OWNERSHIP, NOW, ())
+    assert (found.origin, found.endpoints) == (OWNERSHIP, ())
 
 
 @pytest.mark.parametrize("seen", [service(status="INACTIVE"), service(tags=[]), service(tags=None)])

@@ -137,5 +137,4 @@ def _resource(site: Site) -> Resource | None:
         origin=origin,
         state=ResourceState.RUNNING if site.published else ResourceState.STOPPED,
         detail="" if site.published else "the site is not published",
-        created_at=site.created_at,
     )

@@ -16,7 +16,6 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 TOKEN = "sites.token"
@@ -30,7 +29,6 @@ class Site:
     name: str
     labels: Mapping[str, str]
     published: bool
-    created_at: datetime
 
 
 class DocumentRoot:
@@ -71,10 +69,9 @@ class DocumentRoot:
         directory = self._store / name
         try:
             labels = json.loads((directory / "labels.json").read_text())
-            created_at = datetime.fromtimestamp(directory.stat().st_mtime, UTC)
         except FileNotFoundError:
             return None
-        return Site(f"{name}:{labels[TOKEN]}", name, labels, (self._public / name).is_symlink(), created_at)
+        return Site(f"{name}:{labels[TOKEN]}", name, labels, (self._public / name).is_symlink())
 
     def get(self, site_id: str) -> Site | None:
         site = self.find(site_id.partition(":")[0])

@@ -5,7 +5,6 @@ Pure functions over the engine's JSON (API 1.41); `docker` calls them.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from controlplane.model import Endpoint, HealthSpec, id8
@@ -121,7 +120,6 @@ def from_inspection(details: Mapping[str, Any], last_line: str = "") -> Resource
         endpoints=_endpoints(labels, ports, details["HostConfig"]["NetworkMode"], state["Status"]),
         platform_health=_verdict((state.get("Health") or {}).get("Status", "")),
         detail=redact(_detail(state, last_line), environment(details)),
-        created_at=datetime.fromisoformat(details["Created"]),
     )
 
 
@@ -146,7 +144,6 @@ def from_summary(row: Mapping[str, Any]) -> Resource | None:
         endpoints=_endpoints(labels, ports, row["HostConfig"]["NetworkMode"], row["State"]),
         platform_health=_verdict(in_words[1]) if running and in_words else None,
         detail="" if running else f"the container is {row['State']}: {row['Status']}",
-        created_at=datetime.fromtimestamp(row["Created"], UTC),
     )
 
 

@@ -137,7 +137,6 @@ def resource(service: Mapping[str, Any], role: str | None, reasons: Sequence[str
         state=state,
         platform_health=None if state is ResourceState.STOPPED else _verdict(service),
         detail=_detail(service, reasons),
-        created_at=service.get("createdAt"),
     )
 
 

@@ -13,7 +13,6 @@ import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -91,7 +90,6 @@ class ProcessRecord:
             state=ResourceState.RUNNING if running else stopped,
             endpoints=(Endpoint("http", f"http://127.0.0.1:{port}", port),) if running else (),
             detail="" if running else redact(self._detail(), self.secrets.known(self.state["env"].values())),
-            created_at=datetime.fromtimestamp(self.state["created_at"], UTC),
         )
 
     def secret_variables(self) -> Mapping[str, str]:
@@ -153,7 +151,6 @@ class ProcessDirectory:
                 **config.model_dump(mode="json"),
                 "work": str(work),
                 "port": port,
-                "created_at": datetime.now(UTC).timestamp(),
             }
             write_json(str(made / "state.json"), state)
             if work.parent == target:

@@ -144,20 +144,6 @@ class RestateWorkflow:
             # It would see the cancellation at its next attempt only: make that now. Refused: it waits no more.
             await self._call(self._admin, "PATCH", f"/invocations/{row['id']}/resume")
 
-    async def history(self, execution_id: str, ref: str | None) -> list[dict[str, Any]]:
-        """The journal: {index, type, name, at} of each entry."""
-        row = await self._invocation(execution_id)
-        if row is None:
-            return []
-        entries = await self._query(
-            "SELECT index, entry_type, name, appended_at FROM sys_journal "
-            f"WHERE id = {_quoted(row['id'])} ORDER BY index"
-        )
-        return [
-            {"index": e["index"], "type": e["entry_type"], "name": e.get("name"), "at": e.get("appended_at")}
-            for e in entries
-        ]
-
     async def health(self) -> ProviderHealth:
         """Both of its doors, and that it knows our workflow."""
         try:

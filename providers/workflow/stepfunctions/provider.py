@@ -172,20 +172,6 @@ class StepFunctionsWorkflow:
             if _code(error) not in GONE:
                 raise
 
-    async def history(self, execution_id: str, ref: str | None) -> list[dict[str, Any]]:
-        """{id, type, state, at} of the newest events, oldest first."""
-        arn = ref or await self._arn(execution_id)
-        events = await self._events(arn) if arn is not None else []
-        return [
-            {
-                "id": event["id"],
-                "type": event["type"],
-                "state": event.get("stateEnteredEventDetails", event.get("stateExitedEventDetails", {})).get("name"),
-                "at": event["timestamp"].isoformat(),
-            }
-            for event in sorted(events, key=lambda event: int(event["id"]))
-        ]
-
     async def health(self) -> ProviderHealth:
         try:
             await self._aws.call(STATES, "list_state_machines", maxResults=1)

@@ -43,6 +43,14 @@ async def test_create_update_delete(world: World) -> None:
     assert await states(world, tenant.id) == ["succeeded"] * 3
 
 
+async def test_it_provisions_once_its_plan_step_is_through(world: World) -> None:
+    """Its engine reports that another step has begun, which is news although nothing else has changed."""
+    tenant = await world.create(spec("1", health=["starting"]))
+    async with world.owner(tenant):
+        view = await world.until(tenant, lambda v: v.tenant.status is Status.PROVISIONING)
+        assert view.execution.sub_state is SubState.RUNNING
+
+
 class TestOverlap:
     async def test_what_runs_healthily_is_let_finish_and_the_newest_follows(self, world: World) -> None:
         tenant = await world.create(spec("1", probe={"start_period_seconds": 60}, **SICK))

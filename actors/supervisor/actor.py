@@ -21,6 +21,7 @@ from actors.supervisor.admission import Admission
 from actors.supervisor.clockwork import Clockwork, Stages
 from actors.supervisor.engines import Engines
 from actors.supervisor.nominations import Nominations
+from actors.supervisor.probes import Probes
 from actors.supervisor.silent import SilentOwners
 from actors.supervisor.sweep import Sweep
 from actors.supervisor.tasks import Tasks
@@ -51,7 +52,14 @@ class Supervisor:
         )
         self._waker = Waker(database, self._directory, self._admission, self._tasks)
         self._nominations = Nominations(self._waker.nominate)
-        self._sweep = Sweep(runtime, self._nominations, self._admission.live)
+        self._sweep = Sweep(runtime, self._nominations)
+        probes = Probes(
+            runtime.prober,
+            self._nominations,
+            lambda: self._sweep.resting,
+            self._admission.live,
+            runtime.settings.rest_probe_seconds,
+        )
         self._clockwork = Clockwork(runtime.settings.sweep_seconds)
         self._inspected: set[str] = set()
         """Of the live ones at the last sweep: those whose build was asked for."""
@@ -65,10 +73,10 @@ class Supervisor:
         }
         of_platforms: Stages = {
             "resources": self._sweep.resources,
-            "probes": self._sweep.probes,
             "engines": Engines(runtime).look,
         }
-        for stages in (of_rows, of_platforms):
+        of_tenants: tuple[Stages, Stages] = ({"probes": probes.quick}, {"slow_probes": probes.slow})
+        for stages in (of_rows, of_platforms, *of_tenants):
             self._tasks.begin(self._clockwork.loop(stages), f"sweeps: {', '.join(stages)}")
         self._tasks.begin(listen(database, WAKE_CHANNEL, self._waker.heard, self._clockwork.sweep_now), "listener")
         self._waker.start(self._nominations.not_woken)
@@ -138,6 +146,7 @@ class Supervisor:
         for tenant in tenants - self._inspected:
             self._tasks.begin(self._replace(tenant), f"replace: {tenant}")
         self._inspected = tenants
+        self._admission.ask_again()
         return len(tenants)
 
     async def _replace(self, name: str) -> None:

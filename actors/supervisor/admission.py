@@ -42,9 +42,9 @@ def ceiling(max_connections: int, memory_bytes: int | None = None) -> int:
 class Admission:
     """Starts actors under the ceiling, and holds a call open on each that lives.
 
-    Promises: no more actors are started than the ceiling says; one that leaves or dies is noticed at once; when the
-    ceiling has kept somebody out, each live one is told, once, to leave as soon as it is at rest, and `room` is called
-    when one has left. What breaks it: nothing lasting; whoever is found to live later is held as well.
+    Promises: no more actors are started than the ceiling says; one that leaves or dies is noticed at once; while the
+    ceiling keeps somebody out, each live one is told in each sweep to leave as soon as it is at rest, and `room` is
+    called when one has left. What breaks it: nothing lasting; whoever is found to live later is held as well.
     """
 
     def __init__(
@@ -106,6 +106,12 @@ class Admission:
         self._make_room()
         return True
 
+    def ask_again(self) -> None:
+        """Called by each sweep: while somebody is kept out, a word that an actor did not hear is said again."""
+        if self._turned_away:
+            self._making_room.clear()
+            self._make_room()
+
     async def _started(self, name: str) -> None:
         """Until its process answers, or has ended."""
         with suppress(ValueError, RayError, TimeoutError):
@@ -126,7 +132,7 @@ class Admission:
                 self._room()
 
     def _make_room(self) -> None:
-        """Back-pressure: each live actor is told, once, to leave as soon as it is at rest, not after its idle time."""
+        """Back-pressure: each live actor is told to leave as soon as it is at rest, not after its idle time."""
         for name in self.live.keys() - self._making_room:
             self._making_room.add(name)
             self._tasks.begin(self._directory.make_room(name), f"make room: {name}")

@@ -1,5 +1,6 @@
 """What the sweep has found wrong with tenants, so that each finding wakes its tenant once."""
 
+import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -22,40 +23,63 @@ class Nomination(NamedTuple):
     kind: Kind
 
 
-class Nominations:
-    """Nominates tenants to be woken. Promises: an unchanged finding wakes a tenant once, unless the wake-up came to
-    nothing or the owner that was to see to it died; after an execution it is a new one."""
+REMEMBERED_SECONDS = 60.0
+"""An owner that was woken may never have looked: its platform was away, or others wanted its place. So a finding is
+forgotten after this, and whoever still finds it wakes the tenant again."""
 
-    def __init__(self, nominate: Nominate) -> None:
+
+class Nominations:
+    """Nominates tenants to be woken. Promises: an unchanged finding wakes a tenant once in REMEMBERED_SECONDS, and at
+    once if the wake-up came to nothing or the owner that was to see to it died; after an execution it is a new one."""
+
+    def __init__(self, nominate: Nominate, clock: Callable[[], float] = time.monotonic) -> None:
         self.nominate = nominate
         """At once, whatever was found before."""
+        self._clock = clock
         self._found: dict[TenantKey, Nomination] = {}
+        self._since: dict[TenantKey, float] = {}
+
+    @property
+    def remembered(self) -> int:
+        """How many findings are known to have woken their tenants."""
+        return len(self._found)
+
+    def forget_old(self) -> None:
+        """Called by each sweep before it compares: what was found long ago is new again, and what is gone is let go."""
+        now = self._clock()
+        for tenant in [tenant for tenant, at in self._since.items() if now - at >= REMEMBERED_SECONDS]:
+            self._forget(tenant)
 
     def found(self, serving: Serving, kind: Kind) -> None:
         """Something is wrong with what serves."""
         known = Nomination(serving.execution_id, serving.epoch, kind)
         if self._found.get(serving.tenant) != known:
             self._found[serving.tenant] = known
+            self._since[serving.tenant] = self._clock()
             self.nominate(serving.tenant, Priority.DRIFT)
 
     def listed_well(self, tenant: TenantKey) -> None:
         """Its platform lists what should be there. What a probe found, only a probe takes back."""
         if not self._is_unhealthy(tenant):
-            self._found.pop(tenant, None)
+            self._forget(tenant)
 
     def probed_well(self, tenant: TenantKey) -> None:
         """It answers as it should. What a list found, only a list takes back."""
         if self._is_unhealthy(tenant):
-            del self._found[tenant]
+            self._forget(tenant)
 
     def not_woken(self, tenant: TenantKey) -> None:
         """A nomination came to nothing: what was found is new to the next sweep."""
-        self._found.pop(tenant, None)
+        self._forget(tenant)
 
     def died(self, name: str) -> None:
         """The owner that was to see to a finding has died: it is new to the next sweep."""
         for tenant in [tenant for tenant in self._found if tenant.name == name]:
-            del self._found[tenant]
+            self._forget(tenant)
+
+    def _forget(self, tenant: TenantKey) -> None:
+        self._found.pop(tenant, None)
+        self._since.pop(tenant, None)
 
     def _is_unhealthy(self, tenant: TenantKey) -> bool:
         found = self._found.get(tenant)

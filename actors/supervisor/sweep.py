@@ -20,8 +20,6 @@ from controlplane.ports import ComputeProvider, Resource
 
 logger = logging.getLogger(__name__)
 
-PROBES_AT_ONCE = 50
-
 PROVIDER_SECONDS = 45.0
 """One round on one provider, which then counts as failed: a platform that hangs is one that is away."""
 
@@ -32,17 +30,14 @@ class Sweep:
     Promises: a failed or partial list nominates nothing and removes nothing; one provider does not wait for another.
     """
 
-    def __init__(self, runtime: Runtime, nominations: Nominations, live: Collection[str]) -> None:
-        """`live`: names of the tenants whose actors live in this cluster."""
+    def __init__(self, runtime: Runtime, nominations: Nominations) -> None:
         self.breakers: dict[str, Breaker] = {}
         self._runtime = runtime
         self._nominations = nominations
-        self._live = live
         self._orphans = Orphans(runtime.settings.orphan_grace)
         self._removals = Removals(runtime.database, runtime.store, self._orphans)
-        self._resting: dict[str, tuple[Serving, Resource]] = {}
+        self.resting: dict[str, tuple[Serving, Resource]] = {}
         """Serving execution → what the last sweep listed for it, for the probes."""
-        self._probed: dict[str, float] = {}
 
     @property
     def orphans(self) -> list[str]:
@@ -59,25 +54,10 @@ class Sweep:
     async def resources(self) -> int:
         """Each provider's list against the rows, side by side: leftovers removed, orphans reported, drift nominated.
         The count is of resources removed."""
-        self._resting = {}
+        self._nominations.forget_old()
+        self.resting = {}
         rounds = [self._round(name, provider) for name, provider in self._runtime.compute.items()]
         return sum(await asyncio.gather(*rounds))
-
-    async def probes(self) -> int:
-        """Look at resting tenants without a live actor, each at most every max(its interval, the setting) seconds."""
-        now = time.monotonic()
-        slowest = self._runtime.settings.rest_probe_seconds
-        at_once = asyncio.Semaphore(PROBES_AT_ONCE)
-        wanted = []
-        for execution_id, (serving, resource) in self._resting.items():
-            interval = max(serving.health.interval_seconds, slowest)
-            if serving.tenant.name in self._live or now - self._probed.get(execution_id, -interval) < interval:
-                continue
-            self._probed[execution_id] = now
-            wanted.append(self._probe(serving, resource, at_once))
-        await asyncio.gather(*wanted)
-        self._probed = {id: at for id, at in self._probed.items() if id in self._resting}
-        return len(wanted)
 
     async def retention(self) -> int:
         """Old events and idempotency keys go. The count is of rows."""
@@ -129,19 +109,8 @@ class Sweep:
             if resource is None or drift is not None:
                 self._nominations.found(serving, drift or Drift.GONE)
                 continue
-            self._resting[serving.execution_id] = (serving, resource)
+            self.resting[serving.execution_id] = (serving, resource)
             if resource.endpoints and resource.endpoints != serving.endpoints:
                 self._nominations.found(serving, resource.endpoints)
             else:
                 self._nominations.listed_well(serving.tenant)
-
-    async def _probe(self, serving: Serving, resource: Resource, at_once: asyncio.Semaphore) -> None:
-        async with at_once:
-            result = await self._runtime.prober.probe(resource, serving.health)
-        if result.healthy is False:
-            self._nominations.found(serving, "unhealthy")
-        elif result.healthy:
-            self._nominations.probed_well(serving.tenant)
-            if serving.degraded:
-                # It seems well again: its actor says so.
-                self._nominations.nominate(serving.tenant, Priority.DRIFT)

@@ -46,6 +46,8 @@ class TenantOwner:
         self._mailbox: Mailbox | None = None
         self._runtime: Runtime | None = None
         self._runner: Runner | None = None
+        self._hurried = False
+        """Others wanted its place, maybe before its runner was there."""
         self._tenant_id: UUID | None = None
         self._life: asyncio.Task[None] | None = None
         self._left: asyncio.Event | None = None
@@ -91,6 +93,7 @@ class TenantOwner:
 
     async def make_room(self) -> None:
         """Leave now if at rest: others wait for a place."""
+        self._hurried = True
         if self._runner is not None:
             self._runner.hurry()
 
@@ -164,6 +167,8 @@ class TenantOwner:
             return "owned elsewhere"
         owned = OwnedTenant(runtime.database, tenant_id, fence, owner=repr(self))
         self._runner = Runner(owned, runtime, mailbox)
+        if self._hurried:
+            self._runner.hurry()
         running = asyncio.create_task(self._runner.run(), name=f"runner of {self!r}")
         heartbeat = self._keep_lease(runtime, self._runner, tenant_id, fence)
         beating = asyncio.create_task(heartbeat, name=f"heartbeat of {self!r}")

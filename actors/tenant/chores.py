@@ -143,8 +143,11 @@ class Chores:
         """Observe, probe, remember; write down what changed."""
         tenant = rows.tenant
         interval = timedelta(seconds=execution.spec.health.interval_seconds)
-        self._note(finding_due=rows.now + interval, look_due=rows.now + LOOK_PAUSE)
-        resource, result = await self._observer.look(execution)
+        self._note(finding_due=rows.now + interval, look_due=rows.now + LOOK_PAUSE, looking=True)
+        try:
+            resource, result = await self._observer.look(execution)
+        finally:
+            self._note(looking=False)
         self._note(look_due=None)
         finding = self._tracker.judge(execution, tenant.epoch, resource, result)
         observed = Observed(

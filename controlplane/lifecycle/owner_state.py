@@ -44,6 +44,8 @@ class OwnerState:
     finding: Finding | None = None
     finding_due: datetime | None = None
     """When the serving resource is to be looked at next; None: at once."""
+    looking: bool = False
+    """A look is under way."""
     look_due: datetime | None = None
     """After a look that failed, not before this."""
     clean_due: datetime | None = None

@@ -83,6 +83,10 @@ def _keep(rows: TenantRows, serving: Execution, state: OwnerState, policy: Polic
     """Nothing is on, something serves: it is to run and be healthy, whatever the newest execution did."""
     finding = state.finding if state.finding is not None and state.finding.epoch == rows.tenant.epoch else None
     if finding is None:
+        if (
+            state.looking and not state.draining
+        ):  # who leaves now would take it along, and nobody else would see to what was found
+            return Decision(None)
         if is_due(state.look_due, rows.now):
             return Decision(Look(serving))
         return _rest(rows, state, policy, wait=until(state.look_due, rows.now))

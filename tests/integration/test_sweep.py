@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.runtime import Runtime
 from actors.supervisor.nominations import Nominations
+from actors.supervisor.probes import Probes
 from actors.supervisor.queue import Priority
 from actors.supervisor.silent import PATIENCE_SECONDS, SilentOwners
 from actors.supervisor.sweep import Sweep
@@ -40,7 +41,8 @@ class Net:
     def __init__(self, runtime: Runtime) -> None:
         self.nominated: list[tuple[str, Priority]] = []
         self.nominations = Nominations(self._nominate)
-        self.sweep = Sweep(runtime, self.nominations, live=())
+        self.sweep = Sweep(runtime, self.nominations)
+        self.probes = Probes(runtime.prober, self.nominations, lambda: self.sweep.resting, (), 30)
 
     def _nominate(self, tenant: TenantKey, priority: Priority) -> None:
         self.nominated.append((tenant.name, priority))
@@ -49,7 +51,7 @@ class Net:
         """Whom one round of looking nominates."""
         self.nominated.clear()
         await self.sweep.resources()
-        await self.sweep.probes()
+        await self.probes.quick()
         return list(self.nominated)
 
 

@@ -1,0 +1,99 @@
+"""Probes of tenants at rest, in bulk. A probe only nominates: the tenant's own actor decides, under its lease."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping
+
+from actors.supervisor.nominations import Nominations
+from actors.supervisor.queue import Priority
+from controlplane.persistence.resting import Serving
+from controlplane.ports import Prober, ProbeResult, Resource
+
+AT_ONCE = 50
+"""Probes of each lane under way at once."""
+
+QUICK_SECONDS = 5.0
+"""For one probe in the quick lane, whatever its spec allows: the slow lane has the time."""
+
+Resting = Mapping[str, tuple[Serving, Resource]]
+"""Serving execution → what serves, and the resource that was listed for it."""
+
+
+class Probes:
+    """Two lanes, each a stage of its own: `quick` for those that answered in time when they were last asked, or were
+    never asked, and `slow` for those that did not.
+
+    Promises: who hangs waits for those that hang, and never keeps a tenant that answers from its probe; in each lane
+    whoever was asked longest ago is asked first, so one round that is cut short goes on in the next.
+    """
+
+    def __init__(
+        self,
+        prober: Prober,
+        nominations: Nominations,
+        resting: Callable[[], Resting],
+        live: Collection[str],
+        rest_probe_seconds: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`resting`: what the last sweep of the platforms listed. `live`: names of the tenants whose actors live in
+        this cluster, and probe themselves. `rest_probe_seconds`: the shortest interval at rest."""
+        self._resting = resting
+        self._prober = prober
+        self._nominations = nominations
+        self._live = live
+        self._slowest = rest_probe_seconds
+        self._clock = clock
+        self._asked: dict[str, float] = {}
+        self._hung: set[str] = set()
+
+    async def quick(self) -> int:
+        return await self._round(hung=False)
+
+    async def slow(self) -> int:
+        return await self._round(hung=True)
+
+    async def _round(self, *, hung: bool) -> int:
+        resting = self._resting()
+        self._asked = {id: at for id, at in self._asked.items() if id in resting}
+        self._hung.intersection_update(resting)
+        due = [id for id, (serving, _) in resting.items() if (id in self._hung) is hung and self._is_due(id, serving)]
+        due.sort(key=self._last_asked)
+        slots = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(*(self._probe(id, *resting[id], slots) for id in due))
+        return len(due)
+
+    def _last_asked(self, id: str) -> float:
+        return self._asked.get(id, float("-inf"))
+
+    def _is_due(self, id: str, serving: Serving) -> bool:
+        interval = max(serving.health.interval_seconds, self._slowest)
+        return serving.tenant.name not in self._live and self._clock() - self._last_asked(id) >= interval
+
+    async def _probe(self, id: str, serving: Serving, resource: Resource, slots: asyncio.Semaphore) -> None:
+        async with slots:
+            result = await self._ask(id, serving, resource)
+        if result is None:
+            return
+        self._asked[id] = self._clock()
+        if result.healthy is False:
+            self._nominations.found(serving, "unhealthy")
+        elif result.healthy:
+            self._nominations.probed_well(serving.tenant)
+            if serving.degraded:
+                # It seems well again: its actor says so.
+                self._nominations.nominate(serving.tenant, Priority.DRIFT)
+
+    async def _ask(self, id: str, serving: Serving, resource: Resource) -> ProbeResult | None:
+        """None: it did not answer in the time of the quick lane, and is the slow lane's from now on."""
+        begun = self._clock()
+        try:
+            async with asyncio.timeout(None if id in self._hung else QUICK_SECONDS):
+                result = await self._prober.probe(resource, serving.health)
+        except TimeoutError:
+            self._hung.add(id)
+            return None
+        if self._clock() - begun < QUICK_SECONDS:
+            self._hung.discard(id)
+        return result

@@ -177,7 +177,7 @@ class TenantOwner:
             task.cancel()
         reason = running.result() if running in done else "lost"
         if reason != "lost":
-            await leases.release(runtime.database, tenant_id, fence)
+            await leases.release(runtime.database, tenant_id, fence, wake_in=self._runner.wake_in)
         return reason
 
     async def _keep_lease(self, runtime: Runtime, runner: Runner, tenant_id: UUID, fence: int) -> None:

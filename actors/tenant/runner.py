@@ -43,6 +43,8 @@ class Runner:
         self._mailbox = mailbox
         self._state = OwnerState()
         self._policy = runtime.policy
+        self.wake_in: float | None = None
+        """Once it has passivated: seconds after which its tenant is due again, None: when somebody wants something."""
         self._chores = Chores(owned, runtime, mailbox, self._note)
 
     @property
@@ -51,8 +53,9 @@ class Runner:
         return self._chores.doing
 
     def hurry(self) -> None:
-        """Passivate as soon as there is nothing to do."""
+        """Others want its place: passivate as soon as there is nothing to do but to wait."""
         self._policy = replace(self._policy, idle=0.0)
+        self._note(hurried=True)
         self._mailbox.mark_dirty()
 
     def drain(self) -> None:
@@ -95,7 +98,8 @@ class Runner:
         match decision.act:
             case decisions.Leave():
                 return "deleted"
-            case decisions.Passivate():
+            case decisions.Passivate(wake_in):
+                self.wake_in = wake_in
                 return "passivated" if self._mailbox.close() else None
             case None:
                 await self._mailbox.wait(decision.look_again)

@@ -1,6 +1,6 @@
 """What the owner of a tenant may do next: one value each. `reconcile` chooses, `actors/tenant/runner.py` does it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controlplane.model import Execution, ExecutionState, Placement, StopCause
 from controlplane.ports import ExecutionStatus
@@ -13,7 +13,10 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Passivate:
-    """Nothing to do for a while: give the lease back and exit."""
+    """Nothing to do for a while: give the lease back and exit. `wake_in`: seconds after which the tenant is due again;
+    None: when somebody wants something of it."""
+
+    wake_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,11 @@ Act = (
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """At most one action; `look_again`: seconds until the next look without a wake-up, None: only when woken."""
+    """At most one action; `look_again`: seconds until the next look without a wake-up, None: only when woken.
+
+    `durable`: nothing of this wait is in the owner's memory only, so the rows can bring it back: an owner may leave
+    while it waits, if others want its place."""
 
     act: Act | None
     look_again: float | None = None
+    durable: bool = field(default=False, compare=False)

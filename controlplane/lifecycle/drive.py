@@ -30,6 +30,9 @@ from controlplane.ports import ExecutionStatus
 STOP_SECONDS = 30.0
 """A stopping execution whose engine does not answer is ended after this; the gate, not the wait, is the guarantee."""
 
+UNHEALTHY_SECONDS = 60.0
+"""An owner whose place others want waits so long for a tenant whose probe fails, before it leaves for a while."""
+
 NO_SWITCH = "the engine says that it succeeded, but nothing it made serves"
 NOT_GONE = "the engine says that it succeeded, but resources of the tenant are recorded still"
 
@@ -77,11 +80,35 @@ def drive(
     if active.state is ExecutionState.STARTING:
         if is_due(active.next_attempt_at, rows.now):
             return Decision(Start(active))  # 6
-        return Decision(None, sooner(until(active.next_attempt_at, rows.now), hand_over))
+        return Decision(None, sooner(until(active.next_attempt_at, rows.now), hand_over), durable=True)
     decision = _followed(rows, active, reported, state)
     if decision.act is None:
-        return Decision(None, sooner(decision.look_again, _deadline(rows, active, policy), hand_over))
+        wait = sooner(decision.look_again, _deadline(rows, active, policy), hand_over)
+        return _waiting(rows, active, reported, state, policy, wait)
     return decision
+
+
+def _waiting(
+    rows: TenantRows,
+    active: Execution,
+    reported: ExecutionStatus | None,
+    state: OwnerState,
+    policy: Policy,
+    wait: float | None,
+) -> Decision:
+    """An engine outside goes on by itself. One in this process (the fallback) ends with its owner, so an owner may
+    leave it only between two attempts, or when what it waits for has not been healthy for long. How long an engine has
+    been silent is in the owner's memory, which ends the wait where that counts."""
+    if state.silence is not None:
+        return Decision(None, wait)
+    if active.engine != policy.fallback:
+        return Decision(None, wait, durable=reported is not None)
+    if reported is None or reported.sub_state is not SubState.BACKING_OFF:
+        return Decision(None, wait)
+    if reported.next_attempt_at is not None:
+        return Decision(None, sooner(wait, until(reported.next_attempt_at, rows.now)), durable=True)
+    begun = (rows.now - (active.started_at or rows.now)).total_seconds()
+    return Decision(None, wait, durable=begun >= UNHEALTHY_SECONDS)
 
 
 def _followed(rows: TenantRows, active: Execution, reported: ExecutionStatus | None, state: OwnerState) -> Decision:
@@ -137,12 +164,14 @@ def _after_switch(
                 return Decision(Start(active))
             return Decision(None, until(active.next_attempt_at, rows.now))
         decision = _followed(rows, active, reported, state)
-        return decision if decision.act is not None else Decision(None, sooner(decision.look_again, patience))
+        if decision.act is not None:
+            return decision
+        return _waiting(rows, active, reported, state, policy, sooner(decision.look_again, patience))
     if not left:
         return Decision(Finish(active, ExecutionState.SUCCEEDED, ""))
     if is_due(state.clean_due, rows.now):
         return Decision(Clean(left))
-    return Decision(None, until(state.clean_due, rows.now))
+    return Decision(None, until(state.clean_due, rows.now), durable=True)
 
 
 def _reason_to_stop(

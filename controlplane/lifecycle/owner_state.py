@@ -58,6 +58,8 @@ class OwnerState:
     worked_at: datetime | None = None
     """When this actor last had work; None: it just came."""
     draining: bool = False
+    hurried: bool = False
+    """Others want its place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,25 @@ MOST_DOUBLINGS = 4
 """A tenant that flaps is asked for sixteen times its healthy threshold at most."""
 
 
+LEAVES_SECONDS = 2.0
+"""An owner whose place others want leaves for a wait that is longer than this."""
+
+AWAY_SECONDS = (10.0, 60.0)
+"""So long it is away, at least and at most: who comes back costs the start of a process."""
+
+
 def reconcile(rows: TenantRows, state: OwnerState, policy: Policy) -> Decision:
-    """The next action. The order of the rules is the order of their importance."""
+    """The next action."""
+    decision = _decide(rows, state, policy)
+    if not (state.hurried and decision.durable and decision.act is None):
+        return decision
+    least, most = AWAY_SECONDS
+    wait = least if decision.look_again is None else decision.look_again
+    return Decision(Passivate(min(max(wait, least), most))) if wait >= LEAVES_SECONDS else decision
+
+
+def _decide(rows: TenantRows, state: OwnerState, policy: Policy) -> Decision:
+    """The order of the rules is the order of their importance."""
     if rows.tenant.status is Status.DELETED:
         return Decision(Leave())
     active, queued = rows.active, rows.queued
@@ -57,14 +74,14 @@ def reconcile(rows: TenantRows, state: OwnerState, policy: Policy) -> Decision:
             return Decision(Passivate())
         if is_due(queued.next_attempt_at, rows.now):
             return Decision(Promote(queued))
-        return Decision(None, until(queued.next_attempt_at, rows.now))
+        return Decision(None, until(queued.next_attempt_at, rows.now), durable=True)
     serving = rows.serving
     if serving is not None and rows.tenant.deletion_requested_at is None:
         decision = _keep(rows, serving, state, policy)
     else:
         decision = _rest(rows, state, policy)
     if left and (decision.act is None or (isinstance(decision.act, Passivate) and not state.draining)):
-        return Decision(None, sooner(decision.look_again, until(state.clean_due, rows.now)))
+        return Decision(None, sooner(decision.look_again, until(state.clean_due, rows.now)), durable=True)
     return decision
 
 
@@ -112,8 +129,10 @@ def _keep(rows: TenantRows, serving: Execution, state: OwnerState, policy: Polic
         return Decision(Look(serving))
     again = until(state.finding_due, rows.now)
     in_doubt = (status is Status.READY and finding.bad > 0) or (status is Status.DEGRADED and finding.healthy)
-    if (in_doubt or (unwell and may_heal)) and not state.draining:
-        return Decision(None, again)  # whoever comes next would count from nothing, or come when nobody looks again
+    if in_doubt and not state.draining:
+        return Decision(None, again)  # the next owner would count from nothing
+    if unwell and may_heal:
+        return Decision(None, again, durable=True)  # the budget is spent, and nobody else would look again
     return _rest(rows, state, policy, wait=again)
 
 

@@ -47,8 +47,8 @@ def _unserved() -> Select[tuple[str]]:
 async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
     """Tenants with an execution that is queued or active and not waiting for its next attempt, or that is over without
     serving and has a placement still (its owner died before the clean-up), oldest first; without those that another
-    live cluster owns, and those that are paused unless something is under way or to be cancelled. Some may have a live
-    owner, for whom a wake-up is harmless."""
+    live cluster owns, those that are paused unless something is under way or to be cancelled, and those whose owner
+    left for a while that is not over. Some may have a live owner, for whom a wake-up is harmless."""
     # Found by index and by placements, never by reading all that was ever done.
     open_ones = select(tables.executions.c.id).where(tables.executions.c.state.in_(UNFINISHED))
     candidates = union(open_ones, _unserved()).subquery()
@@ -62,6 +62,7 @@ async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
         .join(candidates, candidates.c.id == tables.executions.c.id)
         .where(
             tables.tenants.c.deleted_at.is_(None),
+            or_(tables.tenants.c.wake_at.is_(None), tables.tenants.c.wake_at <= func.clock_timestamp()),
             or_(
                 and_(tables.executions.c.state == ExecutionState.QUEUED, ~waiting, goes_on),
                 tables.executions.c.state.in_(ACTIVE),

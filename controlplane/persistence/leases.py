@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.model import ClusterState
+from controlplane.model import ACTIVE, ClusterState
 from controlplane.persistence import clusters, tables
 from controlplane.persistence.expressions import from_now, owned_elsewhere
 
@@ -28,6 +28,7 @@ async def acquire(database: AsyncEngine, tenant_id: UUID, *, cluster_id: str, ac
                     fence=tables.tenants.c.fence + 1,
                     lease_owner=f"{cluster_id}/{actor_id}",
                     lease_expires_at=from_now(LEASE_SECONDS),
+                    wake_at=None,
                 )
                 .returning(tables.tenants.c.fence)
             )
@@ -47,14 +48,24 @@ async def renew(database: AsyncEngine, tenant_id: UUID, fence: int) -> bool:
         return result.first() is not None
 
 
-async def release(database: AsyncEngine, tenant_id: UUID, fence: int) -> None:
-    """Give it back on passivation; nothing where it was taken."""
+async def release(database: AsyncEngine, tenant_id: UUID, fence: int, *, wake_in: float | None = None) -> None:
+    """Give it back on passivation; nothing if it was taken. `wake_in`: seconds until the tenant is due again; the owner
+    that leaves while it waits is no owner that died, so its activation does not count."""
+    wake_at = None if wake_in is None else from_now(wake_in)
     async with database.begin() as connection:
-        await connection.execute(
+        released = await connection.execute(
             update(tables.tenants)
             .where(tables.tenants.c.id == tenant_id, tables.tenants.c.fence == fence)
-            .values(lease_owner=None, lease_expires_at=None)
+            .values(lease_owner=None, lease_expires_at=None, wake_at=wake_at)
+            .returning(tables.tenants.c.id)
         )
+        if wake_in is not None and released.first() is not None:
+            executions = tables.executions.c
+            await connection.execute(
+                update(tables.executions)
+                .where(executions.tenant_id == tenant_id, executions.state.in_(ACTIVE), executions.activations > 0)
+                .values(activations=executions.activations - 1)
+            )
 
 
 async def draining(database: AsyncEngine, cluster_id: str) -> bool:

@@ -77,6 +77,7 @@ tenants = Table(
     Column("fence", BigInteger, nullable=False, server_default="0"),
     Column("lease_owner", Text),
     _timestamp("lease_expires_at"),
+    _timestamp("wake_at"),
     _timestamp("created_at", default=True),
     _timestamp("updated_at", default=True),
     _timestamp("deletion_requested_at"),

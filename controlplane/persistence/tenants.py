@@ -113,7 +113,8 @@ async def _take(tx: Transaction, query: Select[Any], key: UUID | str) -> Tenant 
 
 
 async def save(connection: AsyncConnection, tenant: Tenant, **values: Any) -> Tenant:
-    """Write columns of a locked row; returns the tenant as it is now. JSON columns take the model's values."""
+    """Write columns of a locked row; returns the tenant as it is now. JSON columns take the model's values. Something
+    has changed, so a tenant whose owner left for a while is due at once."""
     encoded = dict(values)
     if "conditions" in encoded:
         encoded["conditions"] = rows.conditions_json(values["conditions"])
@@ -125,7 +126,7 @@ async def save(connection: AsyncConnection, tenant: Tenant, **values: Any) -> Te
         await connection.execute(
             update(tables.tenants)
             .where(tables.tenants.c.id == tenant.id)
-            .values(**encoded, updated_at=func.clock_timestamp())
+            .values(**encoded, wake_at=None, updated_at=func.clock_timestamp())
             .returning(tables.tenants.c.updated_at)
         )
     ).one()

@@ -37,6 +37,8 @@ class Case:
     split: bool = False
     fine: bool = False
     passivates: bool = False
+    crowded: bool = False
+    """Others want the place of an owner, which leaves for each wait that the rows can bring back."""
     heal_budget: int = 2
     providers: Mapping[int, str] = field(default_factory=dict)
     """Generation → compute provider; `fake` where nothing is said."""

@@ -49,6 +49,13 @@ KEEP_RETRY = Case(
 KEEP_CANCEL = Case(
     "update cancelled, what serves dies", Budget(patches=1, cancels=1, kills=1), ready=True, heal_budget=1
 )
+CROWDED = Case(
+    "a delete that fails, among many",
+    Budget(deletes=1, failures=1),
+    ready=True,
+    passivates=True,
+    crowded=True,
+)
 SILENT = Case("the engine falls silent, delete", Budget(patches=1, silences=1, deletes=1), ready=True)
 LIE = Case("the engine says that it has succeeded before", Budget(patches=1, lies=1, deletes=1), ready=True)
 FINE = Case("each call: create, delete", Budget(deletes=1), fine=True)
@@ -80,6 +87,7 @@ SHORT = (
     ZOMBIE,
     CLUSTERS,
     KEEP,
+    CROWDED,
     SILENT,
     LIE,
     FINE,

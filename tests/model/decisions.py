@@ -39,6 +39,8 @@ class Seen(NamedTuple):
     finding: tuple[bool, bool, bool, bool] | None
     silent: bool = False
     """The engine has not answered for as long as an owner waits."""
+    waits: bool = False
+    """What is queued or starting is not due yet."""
     stop_waited: bool = False
     deadline_over: bool = False
 
@@ -50,6 +52,7 @@ Act = tuple[Any, ...]
 class Decisions:
     def __init__(self, case: Case, binding: Binding) -> None:
         self._binding = binding
+        self._crowded = case.crowded
         self._policy = Policy(
             idle=0 if case.passivates else None, deadline=600, heal_budget=case.heal_budget, fallback="embedded"
         )
@@ -73,6 +76,7 @@ class Decisions:
             reported=ExecutionStatus(seen.engine) if seen.engine is not None else None,
             finding=_finding(seen.finding),
             finding_due=FAR_AHEAD,
+            hurried=self._crowded,
             heals=sum(e.heal for e in world.executions if e.life == world.tenant.life),
             worked_at=NOW,
         )
@@ -84,6 +88,8 @@ class Decisions:
                 return "Stop", execution.id, cause
             case decisions.Finish(execution, outcome, _):
                 return "Finish", execution.id, outcome
+            case decisions.Passivate(wake_in):
+                return "Passivate", wake_in is not None
             case decisions.HandOver(execution):
                 return "HandOver", execution.id
             case decisions.Clean(placements):
@@ -163,6 +169,7 @@ class Decisions:
             stop_cause=row.cause,
             stop_requested_at=(LONG_AGO if seen.stop_waited else NOW) if row.cause else None,
             cancel_requested_at=NOW if row.cancel else None,
+            next_attempt_at=FAR_AHEAD if seen.waits else None,
             started_at=LONG_AGO if seen.deadline_over else NOW,
         )
 

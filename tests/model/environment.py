@@ -121,6 +121,8 @@ class Environment:
 
     def _owners_come_and_go(self, world: World) -> Iterator[Move]:
         tenant, owner = world.tenant, world.owner
+        if tenant.away and Rule.WAKE_AT in self._binding.rules:
+            yield ("supervisor", "the time it was away for is over"), world.of_tenant(away=False), Kind.OURS
         if owner is None and self._is_due(world):
             for cluster in range(len(CLUSTERS)):
                 after = owned_tenant.acquire(world, self._binding, cluster)
@@ -154,7 +156,7 @@ class Environment:
     @staticmethod
     def _is_due(world: World) -> bool:
         """`census.due`, and what the sweep nominates: the serving resource is gone or stopped, or ill."""
-        if world.tenant.deleted:
+        if world.tenant.deleted or world.tenant.away:
             return False
         if any(_left_behind(world, p) for p in world.placements) and not world.tenant.paused:
             return True

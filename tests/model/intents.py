@@ -90,7 +90,7 @@ def queue(
     added = Execution(id, tenant.life, action, of, run, heal=heal)
     rows = tuple(sorted((*world.executions, added), key=lambda e: e.order))
     newest = id if of == tenant.generation else tenant.current
-    return world._replace(executions=rows, tenant=tenant._replace(current=newest)).bump()
+    return world._replace(executions=rows, tenant=tenant._replace(current=newest, away=False)).bump()
 
 
 def next_run(world: World, generation: int | None = None) -> int:

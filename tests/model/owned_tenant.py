@@ -94,7 +94,7 @@ def acquire(world: World, binding: Binding, cluster: int) -> World | None:
     owners = [o._replace(fence=anew[o.fence]) for o in world.owners]
     runners = [r._replace(holder=anew.get(r.holder, r.holder)) for r in world.runners]
     return world._replace(
-        tenant=tenant._replace(fence=anew[fence], lease=Lease.VALID, cluster=cluster),
+        tenant=tenant._replace(fence=anew[fence], lease=Lease.VALID, cluster=cluster, away=False),
         owners=(*owners, Owner(cluster=cluster, fence=anew[fence])),
         runners=tuple(sorted(runners)),
     )

@@ -65,6 +65,8 @@ class Owners:
         finding = owner.finding if self._case.looks else _truth(world)
         if active is None:
             yield Seen(None, finding), Kind.OURS
+            if self._case.crowded and world.queued is not None and world.queued.run > 1:
+                yield Seen(None, finding, waits=True), Kind.OURS
             return
         if active.engine == "silent":
             yield Seen(None, finding, silent=True), Kind.OURS
@@ -184,8 +186,9 @@ class Owners:
     def _Look(self, world: World, owner: Owner, id: str) -> Iterator[World | None]:
         yield world.own(owner, owner._replace(looking=True)) if self._case.looks and owner.looking is None else None
 
-    def _Passivate(self, world: World, owner: Owner) -> Iterator[World | None]:
-        yield owned_tenant.release(_gone(world, owner), owner)
+    def _Passivate(self, world: World, owner: Owner, away: bool) -> Iterator[World | None]:
+        after = owned_tenant.release(_gone(world, owner), owner)
+        yield after.of_tenant(away=True) if away and owner.fence == world.tenant.fence else after
 
     def _Leave(self, world: World, owner: Owner) -> Iterator[World | None]:
         yield owned_tenant.release(_gone(world, owner), owner)

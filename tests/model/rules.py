@@ -31,6 +31,7 @@ class Rule(StrEnum):
     SWITCHED_SUCCEEDS = "an engine's success counts only with the switch"
     ENGINE_NOT_NEEDED = "after the switch an execution ends without its engine"
     OWNER_RETIRES = "an owner that ends an execution without its engine removes what was replaced first"
+    WAKE_AT = "who leaves while it waits says when it is to be woken"
     SECOND_CHECK = "the sweep checks a leftover twice"
 
 

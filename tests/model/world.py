@@ -55,6 +55,8 @@ class Tenant(NamedTuple):
     cluster: int = 0
     budget_spent: bool = False
     """The condition Healthy says HealBudget."""
+    away: bool = False
+    """`wake_at` is not over: its owner left while it waited."""
 
     @property
     def deleted(self) -> bool:

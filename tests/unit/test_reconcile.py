@@ -328,6 +328,77 @@ class TestLeftBehind:
         assert act == decisions.Look(first)
 
 
+class TestCrowded:
+    """Others want the place: an owner leaves for each wait that the rows can bring back."""
+
+    @staticmethod
+    def hurried(**known: object) -> OwnerState:
+        return OwnerState(hurried=True, worked_at=NOW, **known)  # type: ignore[arg-type]
+
+    def test_a_delete_whose_next_run_is_not_due(self) -> None:
+        delete = execution(ExecutionState.QUEUED, Action.DELETE, run=3, next_attempt_at=NOW + seconds(40))
+        waits = rows(tenant(Status.DELETING, deletion_requested_at=NOW), delete)
+        assert reconcile(waits, self.hurried(), POLICY).act == decisions.Passivate(40)
+        assert reconcile(waits, OwnerState(worked_at=NOW), POLICY) == decisions.Decision(None, 40, durable=True)
+
+    def test_what_is_left_on_a_platform_that_is_away(self) -> None:
+        first, failed = (
+            execution(ExecutionState.SUCCEEDED),
+            execution(ExecutionState.FAILED, Action.UPDATE, generation=2),
+        )
+        owner = tenant(Status.FAILED, generation=2, serving_execution=first.id, newest_execution=failed.id)
+        state = self.hurried(finding=replace(FINE, good=9), finding_due=NOW + seconds(9), clean_due=NOW + seconds(4))
+        left = rows(owner, first, failed, placements=(placement(failed),))
+        assert reconcile(left, state, POLICY).act == decisions.Passivate(10), "ten seconds at least"
+
+    def test_a_start_that_an_engine_refused(self) -> None:
+        refused = execution(ExecutionState.STARTING, error="down", next_attempt_at=NOW + seconds(30))
+        act = reconcile(rows(tenant(Status.PLANNING), refused), self.hurried(), POLICY).act
+        assert act == decisions.Passivate(30)
+
+    def test_an_engine_outside_goes_on_without_its_owner(self) -> None:
+        running = execution(ExecutionState.RUNNING, engine="restate", sub_state=SubState.RUNNING)
+        state = replace(following(running.id, SubState.RUNNING), hurried=True)
+        policy = replace(POLICY, fallback="embedded")
+        assert reconcile(rows(tenant(Status.PROVISIONING), running), state, policy).act == decisions.Passivate(60)
+
+    def test_the_engine_in_this_process_is_left_between_two_attempts_only(self) -> None:
+        policy = replace(POLICY, fallback="embedded")
+        owner, at = tenant(Status.PROVISIONING), NOW + seconds(20)
+        works = execution(ExecutionState.RUNNING, sub_state=SubState.RUNNING)
+        state = replace(following(works.id, SubState.RUNNING), hurried=True)
+        assert reconcile(rows(owner, works), state, policy).act is None
+        pauses = execution(ExecutionState.RUNNING, sub_state=SubState.BACKING_OFF, next_attempt_at=at)
+        state = replace(following(works.id, SubState.BACKING_OFF, next_attempt_at=at), hurried=True)
+        assert reconcile(rows(owner, pauses), state, policy).act == decisions.Passivate(20)
+
+    def test_a_tenant_that_is_not_healthy_for_long(self) -> None:
+        policy = replace(POLICY, fallback="embedded")
+        for waited, act in ((59, None), (60, decisions.Passivate(60))):
+            sick = execution(
+                ExecutionState.RUNNING, sub_state=SubState.BACKING_OFF, started_at=NOW - seconds(waited), error="500"
+            )
+            state = replace(following(sick.id, SubState.BACKING_OFF, error="500"), hurried=True)
+            assert reconcile(rows(tenant(Status.PROVISIONING), sick), state, policy).act == act
+
+    def test_a_spent_heal_budget(self) -> None:
+        owner, first = served(Status.DEGRADED)
+        said = with_condition((), ConditionType.HEALTHY, "false", Reason.HEAL_BUDGET, NOW)
+        state = self.hurried(finding=replace(FINE, healthy=False), finding_due=NOW + seconds(30), heals=5)
+        act = reconcile(rows(replace(owner, conditions=said), first), state, POLICY).act
+        assert act == decisions.Passivate(30)
+
+    def test_an_owner_in_doubt_stays(self) -> None:
+        owner, first = served()
+        state = self.hurried(finding=replace(FINE, healthy=None, bad=1), finding_due=NOW + seconds(9))
+        assert reconcile(rows(owner, first), state, POLICY) == decisions.Decision(None, 9)
+
+    def test_an_owner_that_looks_stays_until_it_has_seen(self) -> None:
+        owner, first = served()
+        state = self.hurried(looking=True, look_due=NOW + seconds(5))
+        assert reconcile(rows(owner, first), state, POLICY).act is None
+
+
 class TestKeeping:
     def test_a_resting_tenant_is_looked_at(self) -> None:
         owner, first = served()

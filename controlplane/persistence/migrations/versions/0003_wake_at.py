@@ -1,0 +1,15 @@
+"""When a tenant whose owner left while it waited is due again."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+
+revision: str = "0003"
+down_revision: str | None = "0002"
+branch_labels: Sequence[str] | None = None
+depends_on: Sequence[str] | None = None
+
+
+def upgrade() -> None:
+    op.add_column("tenants", sa.Column("wake_at", sa.DateTime(timezone=True)))

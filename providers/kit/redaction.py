@@ -6,8 +6,8 @@ SHORTEST = 4
 """Shorter values (`1`, `no`) are no secrets, and cutting them out would leave no text to read."""
 
 
-def redact(text: str, values: Iterable[str]) -> str:
-    """`text` with every occurrence of a value replaced by `***`, longest first."""
-    for value in sorted({v for v in values if len(v) >= SHORTEST}, key=len, reverse=True):
+def redact(text: str, hidden: Iterable[str]) -> str:
+    """`text` with every occurrence of what is `hidden` replaced by `***`, longest first."""
+    for value in sorted({v for v in hidden if len(v) >= SHORTEST}, key=len, reverse=True):
         text = text.replace(value, "***")
     return text

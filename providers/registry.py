@@ -1,6 +1,6 @@
 """Names to providers, through the entry points of whatever is installed; third parties add theirs without a fork.
 
-A compute provider's class has `from_settings(settings)`; one that depends on something on this machine may also have
+A compute provider's class has `build(settings)`; one that depends on something on this machine may also have
 `available(settings)`, which decides whether it is enabled where the setting does not say. One that keeps its resources
 in memory has `shared_state(settings)`, whose methods are coroutines, and is built from a handle on it, so that all
 processes of a cluster see the same. A workflow provider's class
@@ -75,7 +75,7 @@ def enabled_names(settings: Settings) -> tuple[str, ...]:
 
 
 def enabled_compute(settings: Settings, share: Callable[[str], Any] | None = None) -> Enabled[ComputeProvider]:
-    """Those of `enabled_names`. Raises SettingsError as it does, and at a look-up what `from_settings` raises.
+    """Those of `enabled_names`. Raises SettingsError as it does, and at a look-up what `build` raises.
 
     `share`: gives a handle on the one `shared_state` of a provider that has such, wherever it lives; without it each
     process has its own."""
@@ -151,7 +151,7 @@ def _compute_factory(
         provider = _load(point)
         if share is not None and hasattr(provider, "shared_state"):
             return cast(ComputeProvider, provider(share(point.name)))
-        return cast(ComputeProvider, provider.from_settings(settings))
+        return cast(ComputeProvider, provider.build(settings))
 
     return build
 

@@ -14,22 +14,12 @@ from uuid import UUID
 
 from pydantic import Field
 
-from controlplane.errors import InvalidConfig, Retryable, Unavailable
-from controlplane.model import Endpoint, HealthSpec, Strict
-from controlplane.ports import (
-    OWNER_LABEL,
-    Change,
-    DesiredResource,
-    ExecutionGate,
-    Origin,
-    PlatformHealth,
-    ProviderHealth,
-    Resource,
-    ResourceState,
-)
+from controlplane.errors import InvalidConfig, Unavailable
+from controlplane.model import Endpoint
+from controlplane.ports import OWNER_LABEL, DesiredResource, Origin, PlatformHealth, Resource, ResourceState
 from controlplane.settings import Settings
-from providers.kit import configs
-from providers.kit.gated import adoptable, apply_gated
+from providers.kit.configs import ProviderConfig
+from providers.kit.gated import GatedCompute, adoptable, owned
 from providers.kit.redaction import redact
 
 REFUSED = "refused"
@@ -41,7 +31,7 @@ Outcome = Literal["works", "fails", "times out"]
 """`times out` is ExecuteAndTimeout: the effect is done, and the caller is told that the engine does not answer."""
 
 
-class FakeConfig(Strict):
+class FakeConfig(ProviderConfig):
     """`health`: the platform's verdict at each look, the last one for ever; empty: it gives none. `refuses`: why it
     never starts. Nothing answers at the endpoint."""
 
@@ -206,7 +196,7 @@ class FakeCloud:
         return "times out" if chance < self._failure_rate + self._timeout_rate else "works"
 
 
-class FakeCompute:
+class FakeCompute(GatedCompute[FakeConfig]):
     """A ComputeProvider on a Cloud."""
 
     name: ClassVar[str] = "fake"
@@ -218,7 +208,7 @@ class FakeCompute:
         self._cloud = cloud
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
+    def build(cls, settings: Settings) -> Self:
         """On a cloud of this process's own."""
         return cls(cls.shared_state(settings))
 
@@ -234,22 +224,8 @@ class FakeCompute:
     async def identity(self) -> str:
         return await self._cloud.identity()
 
-    def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
-        configs.parse(FakeConfig, config)
-        configs.refuse([], unsupported=configs.exec_probe_refused(health))
-
-    def diff(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
-        return configs.difference(FakeConfig, before, after)
-
-    def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-        return False
-
-    async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
-        self.validate(desired.config, desired.health)
-        return await apply_gated(self, desired, gate)
-
     async def create(self, desired: DesiredResource) -> str | None:
-        config = configs.parse(FakeConfig, desired.config)
+        config = self.parse(desired.config)
         return await self._cloud.create(desired.origin.name, desired.origin.labels(), config.model_dump())
 
     async def observe(self, origin: Origin) -> Resource | None:
@@ -262,7 +238,7 @@ class FakeCompute:
 
     async def list_owned(self, installation_id: str, tenant_id: UUID | None = None) -> list[Resource]:
         seen = [_resource(found) for found in await self._cloud.list(installation_id)]
-        return [one for one in seen if one is not None and tenant_id in (None, one.origin.tenant_id)]
+        return owned(seen, installation_id, tenant_id)
 
     async def start(self, resource_id: str) -> None:
         await self._cloud.start(resource_id)
@@ -272,13 +248,6 @@ class FakeCompute:
 
     async def destroy(self, resource_id: str) -> None:
         await self._cloud.destroy(resource_id)
-
-    async def health(self) -> ProviderHealth:
-        try:
-            await self._cloud.identity()
-        except Retryable as error:
-            return ProviderHealth(False, error.message)
-        return ProviderHealth(True)
 
     async def close(self) -> None:
         return None

@@ -1,17 +1,33 @@
 """A provider's config: read it with errors that name the field, and compare two of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from controlplane.errors import InvalidConfig, Unsupported
-from controlplane.model import HealthSpec
+from controlplane.model import HealthSpec, Strict
 from controlplane.ports import Change
 
 Model = TypeVar("Model", bound=BaseModel)
 Problems = Sequence[dict[str, str]]
 """What is wrong with a spec, as the `errors` of InvalidConfig and Unsupported."""
+
+
+class ProviderConfig(Strict):
+    """Base of a provider's `config_model`: fields are what a client may say, and these methods what they mean."""
+
+    def problems(self, health: HealthSpec) -> Problems:
+        """What of this config, with this probe, can never work on any machine."""
+        return ()
+
+    def unsupported(self, health: HealthSpec) -> Problems:
+        """What the provider cannot do, `health.exec` left out: that is told by RunsExecProbes."""
+        return ()
+
+    def excludes(self, other: Self) -> bool:
+        """Whether resources of the two cannot run side by side."""
+        return False
 
 
 def parse(model: type[Model], config: Mapping[str, Any]) -> Model:

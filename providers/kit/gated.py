@@ -1,30 +1,90 @@
-"""The order of `apply` that every provider keeps: observe, gate, create, gate, make way, start, gate.
+"""What all compute providers do alike, as their base; above all the order of `apply`: observe, gate, create, gate, make
+way, start, gate."""
 
-A provider brings the four verbs; what they must promise stands in `Verbs`.
-"""
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar, cast
+from uuid import UUID
 
-from collections.abc import Mapping
-from typing import Protocol
+from controlplane.errors import InvalidConfig, NameConflict, NotCurrent, Retryable
+from controlplane.model import HealthSpec
+from controlplane.ports import (
+    Change,
+    DesiredResource,
+    ExecutionGate,
+    Origin,
+    ProviderHealth,
+    Resource,
+    ResourceState,
+    RunsExecProbes,
+)
+from providers.kit import configs
+from providers.kit.configs import Problems, ProviderConfig
 
-from controlplane.errors import NameConflict, NotCurrent, Retryable
-from controlplane.ports import DesiredResource, ExecutionGate, Origin, Resource, ResourceState
+Config = TypeVar("Config", bound=ProviderConfig)
 
 
-class Verbs(Protocol):
-    """What `apply_gated` needs of a provider."""
+class GatedCompute(ABC, Generic[Config]):
+    """Base of a ComputeProvider, which brings the platform's verbs: those below that are abstract, and `list_owned`,
+    `stop`, `destroy` and `close` of `ports.ComputeProvider`."""
 
+    config_model: ClassVar[type[ProviderConfig]]
+
+    @abstractmethod
+    async def identity(self) -> str: ...
+
+    @abstractmethod
+    async def create(self, desired: DesiredResource) -> str | None:
+        """Create it without starting it, labels included, in one atomic step; its id. None: the name is taken."""
+
+    @abstractmethod
     async def observe(self, origin: Origin) -> Resource | None: ...
 
-    async def create(self, desired: DesiredResource) -> str | None:
-        """Create it without starting it, labels included, in one atomic step. None: the name is taken."""
-        ...
-
-    async def start(self, resource_id: str) -> None: ...
-
+    @abstractmethod
     async def inspect(self, resource_id: str) -> Resource | None: ...
 
+    @abstractmethod
+    async def start(self, resource_id: str) -> None: ...
 
-async def apply_gated(verbs: Verbs, desired: DesiredResource, gate: ExecutionGate) -> Resource:
+    async def ping(self) -> None:
+        """Raises Retryable where the platform does not answer."""
+        await self.identity()
+
+    def parse(self, config: Mapping[str, Any]) -> Config:
+        """Raises InvalidConfig."""
+        return cast(Config, configs.parse(self.config_model, config))
+
+    def problems(self, config: Config, health: HealthSpec) -> Problems:
+        """What can never work here; more than `config` itself knows where it depends on a setting."""
+        return config.problems(health)
+
+    def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
+        parsed = self.parse(config)
+        exec_probe = () if isinstance(self, RunsExecProbes) else configs.exec_probe_refused(health)
+        configs.refuse(self.problems(parsed, health), unsupported=[*parsed.unsupported(health), *exec_probe])
+
+    def diff(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
+        return configs.difference(self.config_model, before, after)
+
+    def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        try:
+            return self.parse(after).excludes(self.parse(before))
+        except InvalidConfig:
+            return True  # of another release, maybe: nobody knows what it holds
+
+    async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
+        self.validate(desired.config, desired.health)
+        return await apply_gated(self, desired, gate)
+
+    async def health(self) -> ProviderHealth:
+        try:
+            await self.ping()
+        except Retryable as error:
+            return ProviderHealth(False, error.message)
+        return ProviderHealth(True)
+
+
+async def apply_gated(verbs: GatedCompute[Any], desired: DesiredResource, gate: ExecutionGate) -> Resource:
     """Make it exist and run; a repeated or concurrent call adopts what is there.
 
     Raises NotCurrent (`made`: the id that this very call created), NameConflict, Retryable, and what the verbs raise.
@@ -74,3 +134,14 @@ def adoptable(labels: Mapping[str, str], wanted: Origin) -> bool:
             execution=wanted.execution_id,
         )
     return (found.order, found.spec_hash) == (wanted.order, wanted.spec_hash)
+
+
+def owned(found: Iterable[Resource | None], installation_id: str, tenant_id: UUID | None) -> list[Resource]:
+    """Of all that a platform shows: what is that owner's, or that tenant's of it. None is what is not ours."""
+    return [
+        resource
+        for resource in found
+        if resource is not None
+        and resource.origin.installation_id == installation_id
+        and tenant_id in (None, resource.origin.tenant_id)
+    ]

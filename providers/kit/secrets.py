@@ -55,7 +55,7 @@ class Secrets:
         self._environ = os.environ if environ is None else environ
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
+    def build(cls, settings: Settings) -> Self:
         return cls(settings.home / "secrets")
 
     def resolve(self, config: Any) -> Any:

@@ -4,10 +4,11 @@ from pathlib import PurePosixPath
 
 from pydantic import Field, field_validator
 
-from controlplane.model import HealthSpec, Strict
+from controlplane.model import HealthSpec
+from providers.kit.configs import Problems, ProviderConfig
 
 
-class SitesConfig(Strict):
+class SitesConfig(ProviderConfig):
     """`files`: relative path → text. They are the site, whole: a new generation brings its own."""
 
     files: dict[str, str] = Field(min_length=1)
@@ -21,12 +22,10 @@ class SitesConfig(Strict):
                 raise ValueError("every name must be a path inside of the site")
         return value
 
-
-def probes_refused(health: HealthSpec) -> list[dict[str, str]]:
-    """What this provider cannot do, as Unsupported's `errors`."""
-    probes = (("http", health.http), ("tcp", health.tcp))
-    return [
-        {"loc": f"health.{kind}", "message": "a site has no address of its own; leave it out"}
-        for kind, probe in probes
-        if probe is not None
-    ]
+    def unsupported(self, health: HealthSpec) -> Problems:
+        probes = (("http", health.http), ("tcp", health.tcp))
+        return [
+            {"loc": f"health.{kind}", "message": "a site has no address of its own; leave it out"}
+            for kind, probe in probes
+            if probe is not None
+        ]

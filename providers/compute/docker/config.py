@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from controlplane.model import HealthSpec, Strict
+from providers.kit.configs import Problems, ProviderConfig
 from providers.kit.secrets import Variable
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -77,7 +78,7 @@ class Volume(Strict):
         return self.source.startswith("/")
 
 
-class DockerConfig(Strict):
+class DockerConfig(ProviderConfig):
     """`network`: None is the engine's default bridge; `tenant` a network of the tenant's own, kept like its volumes;
     `none`; `host`; else the name of a network that exists, but for `landlord-…`, which are other tenants' own."""
 
@@ -151,19 +152,22 @@ class DockerConfig(Strict):
         fixed = ((port.container_port if of_host else port.host_port, port.protocol) for port in self.ports)
         return {(number, protocol) for number, protocol in fixed if number is not None}
 
-    def problems(self, health: HealthSpec, *, allow_host_access: bool) -> list[dict[str, str]]:
-        """What can never work, as InvalidConfig's `errors`."""
+    def host_access(self) -> Problems:
+        """What reaches into this machine, which an installation may allow."""
         found: list[dict[str, str]] = []
-        if not allow_host_access:
-            if self.privileged:
-                found.append({"loc": "privileged", "message": HOST_ACCESS})
-            if self.network == "host":
-                found.append({"loc": "network", "message": HOST_ACCESS})
-            found += [
-                {"loc": f"volumes.{index}.source", "message": HOST_ACCESS}
-                for index, volume in enumerate(self.volumes)
-                if volume.of_host
-            ]
+        if self.privileged:
+            found.append({"loc": "privileged", "message": HOST_ACCESS})
+        if self.network == "host":
+            found.append({"loc": "network", "message": HOST_ACCESS})
+        found += [
+            {"loc": f"volumes.{index}.source", "message": HOST_ACCESS}
+            for index, volume in enumerate(self.volumes)
+            if volume.of_host
+        ]
+        return found
+
+    def problems(self, health: HealthSpec) -> Problems:
+        found = []
         if self.network == "none" and self.ports:
             found.append({"loc": "network", "message": "none publishes no ports; leave ports out"})
         return found + self._probe_problems(health)

@@ -9,24 +9,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 from uuid import UUID
 
-from controlplane.errors import InvalidConfig, Retryable
+from controlplane.errors import Retryable
 from controlplane.model import HealthSpec
-from controlplane.ports import (
-    OWNER_LABEL,
-    TENANT_ID_LABEL,
-    Change,
-    DesiredResource,
-    ExecutionGate,
-    Origin,
-    ProviderHealth,
-    Resource,
-)
+from controlplane.ports import OWNER_LABEL, TENANT_ID_LABEL, DesiredResource, Origin, Resource
 from controlplane.settings import Settings
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import from_inspection, from_summary
 from providers.compute.docker.engine import DockerEngine
 from providers.kit import configs
-from providers.kit.gated import adoptable, apply_gated
+from providers.kit.gated import GatedCompute, adoptable
 from providers.kit.secrets import Secrets
 from providers.kit.threads import Threads
 
@@ -36,7 +27,7 @@ TIMEOUT_SECONDS = 30
 AVAILABLE_SECONDS = 2
 
 
-class DockerCompute:
+class DockerCompute(GatedCompute[DockerConfig]):
     """A ComputeProvider, also `ProvidesLogs`, `RunsExecProbes` (as a HEALTHCHECK) and `KeepsBelongings`: named volumes
     and the tenant's own network stay until the tenant is deleted. One per process; connects at its first call."""
 
@@ -53,8 +44,8 @@ class DockerCompute:
         self._threads = Threads("docker", THREADS)
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        return cls(allow_host_access=settings.docker_allow_host_access, secrets=Secrets.from_settings(settings))
+    def build(cls, settings: Settings) -> Self:
+        return cls(allow_host_access=settings.docker_allow_host_access, secrets=Secrets.build(settings))
 
     @classmethod
     def available(cls, settings: Settings) -> bool:
@@ -72,26 +63,13 @@ class DockerCompute:
         """Asked each time: another engine may come to listen on the same socket."""
         return await self._threads.run(self._engine.identity)
 
-    def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
-        parsed = configs.parse(DockerConfig, config)
-        configs.refuse(parsed.problems(health, allow_host_access=self._allow_host_access))
-
-    def diff(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
-        return configs.difference(DockerConfig, before, after)
-
-    def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-        try:
-            return configs.parse(DockerConfig, after).excludes(configs.parse(DockerConfig, before))
-        except InvalidConfig:
-            return True  # of another release, maybe: nobody knows what it holds
-
-    async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
-        self.validate(desired.config, desired.health)
-        return await apply_gated(self, desired, gate)
+    def problems(self, config: DockerConfig, health: HealthSpec) -> configs.Problems:
+        host_access = () if self._allow_host_access else config.host_access()
+        return [*host_access, *config.problems(health)]
 
     async def create(self, desired: DesiredResource) -> str | None:
         """A container that is not started; None where the name is taken. Its image, volumes and network come first."""
-        config = configs.parse(DockerConfig, await self._threads.run(self._secrets.resolve, desired.config))
+        config = self.parse(await self._threads.run(self._secrets.resolve, desired.config))
         return await self._threads.run(self._engine.create, config, desired.origin, desired.health)
 
     async def observe(self, origin: Origin) -> Resource | None:
@@ -130,12 +108,8 @@ class DockerCompute:
     async def logs(self, resource_id: str, tail: int) -> str:
         return await self._threads.run(self._engine.logs, resource_id, tail)
 
-    async def health(self) -> ProviderHealth:
-        try:
-            await self._threads.run(self._engine.ping)
-        except Retryable as error:
-            return ProviderHealth(False, error.message)
-        return ProviderHealth(True)
+    async def ping(self) -> None:
+        await self._threads.run(self._engine.ping)
 
     async def close(self) -> None:
         self._threads.close()

@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator
 
-from controlplane.model import HealthSpec, Strict
+from controlplane.model import HealthSpec
 from providers.aws.clients import input_shape
 from providers.compute.ecs.shapes import misfits
+from providers.kit.configs import Problems, ProviderConfig
 from providers.kit.secrets import placeheld
 
 ARN = r"arn:aws[a-z-]*"
@@ -19,7 +20,7 @@ TASK_DEFINITION = rf"^({ARN}:ecs:[a-z0-9-]+:\d{{12}}:task-definition/)?[A-Za-z0-
 NO_ADDRESS = "an ECS service has no address that could be probed from here; leave it out, and ECS's own health decides"
 
 
-class EcsConfig(Strict):
+class EcsConfig(ProviderConfig):
     """`task_definition` and `network_configuration` are in AWS's own words (`RegisterTaskDefinition`,
     `networkConfiguration` of `CreateService`), so that what is known of ECS holds here."""
 
@@ -57,8 +58,7 @@ class EcsConfig(Strict):
         placeheld(value)
         return value
 
-    def problems(self) -> list[dict[str, str]]:
-        """What can never work, as InvalidConfig's `errors`."""
+    def problems(self, health: HealthSpec) -> Problems:
         found: list[dict[str, str]] = []
         if self.definition is not None:
             # The family is Landlord's: one that is given is not used.
@@ -69,11 +69,10 @@ class EcsConfig(Strict):
             found += misfits(shape, self.network_configuration, "network_configuration")
         return found
 
-
-def addresses_refused(health: HealthSpec) -> list[dict[str, str]]:
-    """Probes of an address, as Unsupported's `errors`."""
-    probes = (("http", health.http), ("tcp", health.tcp))
-    return [{"loc": f"health.{kind}", "message": NO_ADDRESS} for kind, probe in probes if probe is not None]
+    def unsupported(self, health: HealthSpec) -> Problems:
+        """Probes of an address."""
+        probes = (("http", health.http), ("tcp", health.tcp))
+        return [{"loc": f"health.{kind}", "message": NO_ADDRESS} for kind, probe in probes if probe is not None]
 
 
 def environment(definition: Mapping[str, Any]) -> Sequence[str]:

@@ -5,21 +5,19 @@ first runs or drains). Stop, start and remove address the service's ARN; a name 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 from uuid import UUID
 
 from controlplane.errors import Retryable
-from controlplane.model import HealthSpec
-from controlplane.ports import Change, DesiredResource, ExecutionGate, Origin, ProviderHealth, Resource
+from controlplane.ports import DesiredResource, ExecutionGate, Origin, Resource
 from controlplane.settings import Settings
 from providers.aws.clients import AwsClients
-from providers.compute.ecs.config import EcsConfig, addresses_refused, environment
+from providers.compute.ecs.config import EcsConfig, environment
 from providers.compute.ecs.engine import EcsEngine, Service
 from providers.compute.ecs.service import ServiceId, labels, tasks
-from providers.kit import configs
-from providers.kit.gated import adoptable, apply_gated
+from providers.kit.gated import GatedCompute, adoptable
 from providers.kit.secrets import Secrets, revealed
 from providers.kit.threads import Threads
 
@@ -31,7 +29,7 @@ LOOK_SECONDS = 0.5
 LONGEST_LOOK_SECONDS = 5.0
 
 
-class EcsCompute:
+class EcsCompute(GatedCompute[EcsConfig]):
     """A ComputeProvider, also `KeepsBelongings`: what a tenant may leave behind goes with `forget`.
 
     Its engine is an account and a region; clusters, and roles that lead to other accounts, are the tenants' choice.
@@ -54,8 +52,8 @@ class EcsCompute:
         self._identity: str | None = None
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        return cls(endpoint_url=settings.aws_endpoint_url, secrets=Secrets.from_settings(settings))
+    def build(cls, settings: Settings) -> Self:
+        return cls(endpoint_url=settings.aws_endpoint_url, secrets=Secrets.build(settings))
 
     async def identity(self) -> str:
         """Account and region: a cluster is part of each service's ARN."""
@@ -63,26 +61,14 @@ class EcsCompute:
             self._identity = await self._threads.run(self._engine.identity)
         return self._identity
 
-    def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
-        problems = configs.parse(EcsConfig, config).problems()
-        configs.refuse(problems, unsupported=[*addresses_refused(health), *configs.exec_probe_refused(health)])
-
-    def diff(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
-        return configs.difference(EcsConfig, before, after)
-
-    def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-        """Never: ECS places the tasks of two services wherever there is room for both."""
-        return False
-
     async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
-        self.validate(desired.config, desired.health)
-        self._engine.expect(configs.parse(EcsConfig, desired.config), desired.origin)
-        return await apply_gated(self, desired, gate)
+        self._engine.expect(self.parse(desired.config), desired.origin)
+        return await super().apply(desired, gate)
 
     async def create(self, desired: DesiredResource) -> str | None:
         """A service that runs no tasks yet; None where the name is taken. Its task definition comes first."""
         resolved = await self._threads.run(self._secrets.resolve, desired.config)
-        config = configs.parse(EcsConfig, resolved)
+        config = self.parse(resolved)
         hidden = [*environment(config.definition or {}), *revealed(desired.config, resolved)]
         return await self._threads.run(self._engine.create, config, desired.origin, hidden)
 
@@ -138,12 +124,8 @@ class EcsCompute:
     async def forget(self, installation_id: str, tenant_id: UUID) -> None:
         await self._threads.run(self._engine.forget, installation_id, tenant_id)
 
-    async def health(self) -> ProviderHealth:
-        try:
-            await self._threads.run(self._engine.ping)
-        except Retryable as error:
-            return ProviderHealth(False, error.message)
-        return ProviderHealth(True)
+    async def ping(self) -> None:
+        await self._threads.run(self._engine.ping)
 
     async def close(self) -> None:
         self._threads.close()

@@ -5,13 +5,14 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator
 
-from controlplane.model import HealthSpec, Strict
+from controlplane.model import HealthSpec
+from providers.kit.configs import Problems, ProviderConfig
 from providers.kit.secrets import Variable, Word
 
 EnvName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
 
 
-class ProcessConfig(Strict):
+class ProcessConfig(ProviderConfig):
     """`{port}` in the command and in `env` stands for the port that is chosen for the tenant, on 127.0.0.1."""
 
     command: list[Word] = Field(min_length=1, description="the program, found in PATH, and its arguments; no shell")
@@ -50,8 +51,7 @@ class ProcessConfig(Strict):
             return False
         return normpath(self.workdir) == normpath(other.workdir)
 
-    def problems(self, health: HealthSpec) -> list[dict[str, str]]:
-        """What can never work, as InvalidConfig's `errors`."""
+    def problems(self, health: HealthSpec) -> Problems:
         probed = "http" if health.http is not None else "tcp" if health.tcp is not None else None
         if probed is None or self.takes_port:
             return []

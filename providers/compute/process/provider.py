@@ -13,25 +13,21 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, ParamSpec, Self, TypeVar
+from typing import ClassVar, Self
 from uuid import UUID, uuid4
 
 from controlplane.errors import InvalidConfig, Retryable, SettingsError, Unavailable
-from controlplane.model import HealthSpec
-from controlplane.ports import Change, DesiredResource, ExecutionGate, Origin, ProviderHealth, Resource
+from controlplane.ports import DesiredResource, Origin, ProviderHealth, Resource
 from controlplane.settings import Settings
 from providers.compute.process.config import ProcessConfig
 from providers.compute.process.directory import ProcessDirectory, ProcessRecord
 from providers.compute.process.machine import signal_session
-from providers.kit import configs
-from providers.kit.gated import adoptable, apply_gated
+from providers.kit.gated import GatedCompute, adoptable, owned
 from providers.kit.secrets import Secrets
 from providers.kit.threads import Threads
-
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
 
 THREADS = 8
 LAUNCH_SECONDS = 15.0
@@ -43,7 +39,7 @@ KEEPER = Path(__file__).with_name("keeper.py")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class ProcessCompute:
+class ProcessCompute(GatedCompute[ProcessConfig]):
     """A ComputeProvider, also `ProvidesLogs`. Several may work on one `root`, in one process or in many.
 
     `user`: whose processes they are, where that is not ours. A command that cannot be found is InvalidConfig. What a
@@ -58,10 +54,10 @@ class ProcessCompute:
         self._secrets = secrets or Secrets(Path("/nonexistent"))
         self._directory = ProcessDirectory(root, user, self._secrets)
         self._user = user
-        self._threads = Threads("process", THREADS)
+        self._threads = Threads("process", THREADS, translate=_on_disk)
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
+    def build(cls, settings: Settings) -> Self:
         """Raises SettingsError: LANDLORD_PROCESS_USER does not exist here, or cannot be become."""
         user = settings.process_user
         if user is not None:
@@ -71,67 +67,44 @@ class ProcessCompute:
                 raise SettingsError(f"LANDLORD_PROCESS_USER: there is no user {user!r} on this machine") from None
             if os.geteuid() not in (0, uid):
                 raise SettingsError(f"LANDLORD_PROCESS_USER: only root can run tenants as {user!r}")
-        return cls(settings.home / "processes", user=user, secrets=Secrets.from_settings(settings))
+        return cls(settings.home / "processes", user=user, secrets=Secrets.build(settings))
 
     async def identity(self) -> str:
         """A hash of the machine's id, which is to be kept to the machine itself (machine-id(5))."""
         return hashlib.sha256(f"landlord process {_machine_id()}".encode()).hexdigest()[:32]
 
-    def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
-        problems = configs.parse(ProcessConfig, config).problems(health)
-        configs.refuse(problems, unsupported=configs.exec_probe_refused(health))
-
-    def diff(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
-        return configs.difference(ProcessConfig, before, after)
-
-    def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-        try:
-            return configs.parse(ProcessConfig, after).excludes(configs.parse(ProcessConfig, before))
-        except InvalidConfig:
-            return True  # of another release, maybe: nobody knows what it holds
-
-    async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
-        self.validate(desired.config, desired.health)
-        return await apply_gated(self, desired, gate)
-
     async def create(self, desired: DesiredResource) -> str | None:
         """Not started; None where the name is taken."""
-        config = configs.parse(ProcessConfig, desired.config)
-        return await self._run(self._directory.create, desired.origin, config)
+        config = self.parse(desired.config)
+        return await self._threads.run(self._directory.create, desired.origin, config)
 
     async def observe(self, origin: Origin) -> Resource | None:
-        record = await self._run(self._directory.read, origin.name)
+        record = await self._threads.run(self._directory.read, origin.name)
         if record is None or not adoptable(record.labels, origin):
             return None
-        return await self._run(record.resource)
+        return await self._threads.run(record.resource)
 
     async def inspect(self, resource_id: str) -> Resource | None:
-        record = await self._run(self._directory.find, resource_id)
-        return None if record is None else await self._run(record.resource)
+        record = await self._threads.run(self._directory.find, resource_id)
+        return None if record is None else await self._threads.run(record.resource)
 
     async def list_owned(self, installation_id: str, tenant_id: UUID | None = None) -> list[Resource]:
-        found = await self._run(lambda: [record.resource() for record in self._directory.records()])
-        return [
-            resource
-            for resource in found
-            if resource is not None
-            and resource.origin.installation_id == installation_id
-            and tenant_id in (None, resource.origin.tenant_id)
-        ]
+        found = await self._threads.run(lambda: [record.resource() for record in self._directory.records()])
+        return owned(found, installation_id, tenant_id)
 
     async def start(self, resource_id: str) -> None:
         """Returns once the command runs. What is missing is no error here: the next observation tells."""
-        before = await self._run(self._directory.find, resource_id)
-        if before is None or await self._run(lambda: before.running):
+        before = await self._threads.run(self._directory.find, resource_id)
+        if before is None or await self._threads.run(lambda: before.running):
             return
-        secrets = await self._run(before.secret_variables)
+        secrets = await self._threads.run(before.secret_variables)
         after = await self._launched(before, secrets)
         if after.error is not None:
             raise InvalidConfig(after.error, resource=after.path.name, code=after.code)
 
     async def stop(self, resource_id: str) -> None:
         """SIGTERM to all that the command started, SIGKILL after a grace of 10 s."""
-        record = await self._run(self._directory.find, resource_id)
+        record = await self._threads.run(self._directory.find, resource_id)
         if record is None or await self._ended(record, signal.SIGTERM, GRACE_SECONDS):
             return
         if not await self._ended(record, signal.SIGKILL, KILL_SECONDS):
@@ -139,13 +112,13 @@ class ProcessCompute:
 
     async def destroy(self, resource_id: str) -> None:
         await self.stop(resource_id)
-        record = await self._run(self._directory.find, resource_id)
+        record = await self._threads.run(self._directory.find, resource_id)
         if record is not None:
-            await self._run(self._directory.remove, record)
+            await self._threads.run(self._directory.remove, record)
 
     async def logs(self, resource_id: str, tail: int) -> str:
-        record = await self._run(self._directory.find, resource_id)
-        return "" if record is None else await self._run(record.logs, tail)
+        record = await self._threads.run(self._directory.find, resource_id)
+        return "" if record is None else await self._threads.run(record.logs, tail)
 
     async def health(self) -> ProviderHealth:
         root = self._directory.root
@@ -162,8 +135,8 @@ class ProcessCompute:
         try:
             async with asyncio.timeout(LAUNCH_SECONDS):
                 while True:
-                    await self._run(_launch, before.path, self._user or "", secrets)
-                    after = await self._run(self._directory.find, before.id)
+                    await self._threads.run(_launch, before.path, self._user or "", secrets)
+                    after = await self._threads.run(self._directory.find, before.id)
                     if after is None or after.launch != before.launch:
                         return after or before
                     await asyncio.sleep(POLL_SECONDS)
@@ -172,25 +145,25 @@ class ProcessCompute:
 
     async def _ended(self, record: ProcessRecord, number: int, seconds: float) -> bool:
         """Signal the whole session, and say whether it is gone in that time."""
-        await self._run(signal_session, record.run, number)
+        await self._threads.run(signal_session, record.run, number)
         try:
             async with asyncio.timeout(seconds):
                 while True:
-                    if await self._run(record.ended):
+                    if await self._threads.run(record.ended):
                         return True
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             return False
 
-    async def _run(
-        self, call: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
-    ) -> Result:
-        """In a thread. Raises Unavailable where the disk or a lock fails."""
-        try:
-            return await self._threads.run(call, *args, **kwargs)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise Unavailable(f"the state of processes is not available: {reason}", code=error.errno) from error
+
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    """Raises Unavailable where the disk or a lock fails."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise Unavailable(f"the state of processes is not available: {reason}", code=error.errno) from error
 
 
 def _launch(path: Path, user: str, secrets: Mapping[str, str]) -> None:

@@ -67,4 +67,4 @@ async def test_it_runs_as_the_process_user(root: Path) -> None:
 def test_a_process_user_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     settings = load_settings({"LANDLORD_HOME": str(tmp_path), "LANDLORD_PROCESS_USER": "nobody-of-that-name"})
     with pytest.raises(SettingsError, match="LANDLORD_PROCESS_USER"):
-        ProcessCompute.from_settings(settings)
+        ProcessCompute.build(settings)

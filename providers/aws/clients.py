@@ -1,18 +1,20 @@
 """The AWS SDK: its clients, credentials, models and errors. The only file that imports boto3.
 
-Credentials come from the SDK's standard chain and stay in the SDK: no row, error or log line ever holds one.
+Credentials come from the SDK's standard chain, or of a role that is assumed with them. The SDK renews both and keeps
+them to itself: no row, error or log line ever holds one.
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import boto3
 import botocore.session
 from botocore.config import Config
+from botocore.credentials import CredentialResolver, DeferredRefreshableCredentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -31,18 +33,30 @@ from providers.aws.refusals import refused
 
 CONNECT_SECONDS = 3
 READ_SECONDS = 20
+"""Longer than any call of ours is answered late on purpose: SQS holds an empty answer for less."""
 ATTEMPTS = 3
 """Of one call, by the SDK itself, which also slows down by itself where AWS throttles (its `adaptive` mode)."""
-RENEW = timedelta(minutes=5)
-"""So long before they expire, credentials of a role are replaced."""
 SESSION_NAME = "landlord"
 """What CloudTrail shows beside a role that was assumed."""
+LIFETIME_SECONDS = 3600
+"""Of a role's credentials: the most that one role may ask for another. The SDK renews them a quarter of an hour
+before their end."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssumedRole:
+    """A role to act as, and how it is asked for. `external_id`: the word that the role's trust policy may demand."""
+
+    arn: str
+    session_name: str = SESSION_NAME
+    external_id: str | None = None
 
 
 class AwsClients:
     """Clients of the installation's own account and of the roles it assumes, made at their first use. Thread-safe.
 
-    `endpoint_url`: of an emulator; None is AWS. Raises what `speaking` raises, so use it inside of one."""
+    `endpoint_url`: of an emulator; None is AWS. `connections`: kept open by each client, so as many calls at once.
+    Raises what `speaking` raises, so use it inside of one; so do the calls of a client whose role cannot be assumed."""
 
     def __init__(self, *, endpoint_url: str | None, connections: int) -> None:
         self._endpoint_url = endpoint_url
@@ -53,23 +67,18 @@ class AwsClients:
             retries={"mode": "adaptive", "total_max_attempts": ATTEMPTS},
             user_agent_appid="landlord",
         )
-        self._lock = threading.Lock()
-        self._identities: dict[str | None, _Identity] = {}
+        self._lock = threading.RLock()
+        self._sessions: dict[AssumedRole | None, boto3.session.Session] = {}
+        self._clients: dict[tuple[str, AssumedRole | None], Any] = {}
 
-    def client(self, service: str, role: str | None = None) -> Any:
-        """`service` as boto3 names it; `role`: the ARN of the role to act as, None for the installation itself."""
+    def client(self, service: str, role: AssumedRole | None = None) -> Any:
+        """`service` as boto3 names it; `role`: to act as, None for the installation itself."""
         with self._lock:
-            identity = self._identities.get(role)
-        if identity is None or identity.expired:
-            identity = self._assume(role) if role is not None else _Identity(boto3.session.Session())
-            with self._lock:
-                self._identities[role] = identity
-        with self._lock:
-            if service not in identity.clients:
-                identity.clients[service] = identity.session.client(
+            if (service, role) not in self._clients:
+                self._clients[service, role] = self._session(role).client(
                     service, endpoint_url=self._endpoint_url, config=self._config
                 )
-            return identity.clients[service]
+            return self._clients[service, role]
 
     @property
     def region(self) -> str:
@@ -77,46 +86,63 @@ class AwsClients:
 
     def close(self) -> None:
         with self._lock:
-            for identity in self._identities.values():
-                for client in identity.clients.values():
-                    client.close()
-            self._identities.clear()
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+            self._sessions.clear()
 
-    def _assume(self, role: str) -> "_Identity":
-        sts = self.client("sts")
-        given = sts.assume_role(RoleArn=role, RoleSessionName=SESSION_NAME)["Credentials"]
-        session = boto3.session.Session(
-            given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name=sts.meta.region_name
-        )
-        return _Identity(session, given["Expiration"] - RENEW)
+    def _session(self, role: AssumedRole | None) -> boto3.session.Session:
+        if role not in self._sessions:
+            self._sessions[role] = boto3.session.Session() if role is None else self._session_as(role)
+        return self._sessions[role]
+
+    def _session_as(self, role: AssumedRole) -> boto3.session.Session:
+        assumed = botocore.session.Session()
+        assumed.register_component("credential_provider", CredentialResolver([_Assuming(self, role)]))
+        return boto3.session.Session(botocore_session=assumed, region_name=self._session(None).region_name)
+
+    def _assume(self, role: AssumedRole) -> Mapping[str, str]:
+        """Fresh credentials, as the SDK's own refreshing ones ask for them."""
+        more = {} if role.external_id is None else {"ExternalId": role.external_id}
+        # Its errors become ours here: the SDK logs them.
+        with speaking():
+            given = self.client("sts").assume_role(
+                RoleArn=role.arn, RoleSessionName=role.session_name, DurationSeconds=LIFETIME_SECONDS, **more
+            )["Credentials"]
+        return {
+            "access_key": given["AccessKeyId"],
+            "secret_key": given["SecretAccessKey"],
+            "token": given["SessionToken"],
+            "expiry_time": given["Expiration"].isoformat(),
+        }
 
 
-class _Identity:
-    """One set of credentials and the clients that use it."""
+class _Assuming:
+    """A provider of botocore's credential chain: a role, assumed at its first call."""
 
-    def __init__(self, session: boto3.session.Session, renew_at: datetime | None = None) -> None:
-        self.session = session
-        self.clients: dict[str, Any] = {}
-        self._renew_at = renew_at
+    METHOD = "assume-role"
 
-    @property
-    def expired(self) -> bool:
-        return self._renew_at is not None and datetime.now(UTC) >= self._renew_at
+    def __init__(self, clients: AwsClients, role: AssumedRole) -> None:
+        self._clients = clients
+        self._role = role
+
+    def load(self) -> Any:
+        return DeferredRefreshableCredentials(lambda: self._clients._assume(self._role), self.METHOD)
 
 
 @contextmanager
-def speaking(secrets: Iterable[str] = ()) -> Iterator[None]:
-    """Calls to AWS; their errors become ours. `secrets`: values that no message may show.
+def speaking(hidden: Iterable[str] = ()) -> Iterator[None]:
+    """Calls to AWS; their errors become ours. `hidden`: values that no message may show.
 
     Raises Unavailable (no answer), NotAvailableYet (credentials, access, quota), Throttled, InvalidConfig,
-    Unsupported, Retryable, each with AWS's own `code`."""
+    Unsupported, Terminal, Retryable, each with AWS's own `code`."""
     try:
         yield
     except ClientError as error:
         answer = error.response.get("Error", {})
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
         message = str(answer.get("Message") or "no reason given")
-        raise refused(error.operation_name, code_of(error), status, message, secrets) from None
+        raise refused(error.operation_name, code_of(error), status, message, hidden) from None
     except (HTTPClientError, ConnectionError) as error:
         raise Unavailable(f"AWS does not answer: {_endpoint(error)}", code=type(error).__name__) from None
     except NoRegionError as error:

@@ -1,94 +1,140 @@
-"""What AWS's refusals mean, by their codes, and what a person is to do about each."""
+"""What AWS's refusals mean, by their codes: one table for ECS, Step Functions, SQS, STS and the Parameter Store.
+
+A refusal is Terminal only where the table says so, because no repetition helps. A code that is not in it is Retryable.
+"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from enum import Enum, auto
 
 from controlplane.errors import (
     InvalidConfig,
     LandlordError,
     NotAvailableYet,
     Retryable,
+    Terminal,
     Throttled,
     Unavailable,
     Unsupported,
 )
 from providers.kit.redaction import redact
 
-THROTTLED = frozenset(
+
+class Meaning(Enum):
+    """Of a code. The comment says which error it becomes."""
+
+    THROTTLED = auto()  # Throttled
+    CREDENTIALS = auto()  # NotAvailableYet; the message may quote the signed request, so it is never passed on
+    DENIED = auto()  # NotAvailableYet
+    QUOTA = auto()  # NotAvailableYet
+    ABSENT = auto()  # NotAvailableYet: something that is to be there first
+    LATER = auto()  # Retryable: somebody else is changing the same thing
+    YET = auto()  # NotAvailableYet, unless its text says that it never will: ECS's word for nearly anything
+    INVALID = auto()  # InvalidConfig, unless its text says that it heals
+    UNSUPPORTED = auto()  # Unsupported
+    OVER = auto()  # Terminal: what the call is about is there already, or is there no more
+
+
+def _table(codes: Mapping[Meaning, str]) -> Mapping[str, Meaning]:
+    return {code: meaning for meaning, words in codes.items() for code in words.split()}
+
+
+MEANINGS = _table(
     {
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "TooManyUpdates",
+        Meaning.THROTTLED: """KmsThrottled KmsThrottlingException RequestLimitExceeded RequestThrottled
+            RequestThrottledException SlowDown ThrottledException Throttling ThrottlingException
+            TooManyRequestsException TooManyUpdates""",
+        Meaning.CREDENTIALS: """AuthFailure ExpiredToken ExpiredTokenException IncompleteSignature
+            InvalidClientTokenId InvalidSecurity InvalidSignatureException MissingAuthenticationToken
+            MissingAuthenticationTokenException RequestExpired SignatureDoesNotMatch UnrecognizedClientException""",
+        Meaning.DENIED: """AccessDenied AccessDeniedException AuthorizationError BlockedException KmsAccessDenied
+            KmsAccessDeniedException KmsOptInRequired NotAuthorized OptInRequired RegionDisabledException
+            UnauthorizedOperation""",
+        Meaning.QUOTA: """ExecutionLimitExceeded LimitExceeded LimitExceededException OverLimit ParameterLimitExceeded
+            ParameterMaxVersionLimitExceeded ServiceQuotaExceededException StateMachineLimitExceeded""",
+        Meaning.ABSENT: """AWS.SimpleQueueService.NonExistentQueue ClusterNotFoundException KmsDisabled
+            KmsInvalidKeyUsage KmsInvalidState KmsInvalidStateException KmsNotFound NamespaceNotFoundException
+            QueueDoesNotExist""",
+        Meaning.LATER: """ConflictException InternalServerError ResourceInUseException ServerException
+            ServiceNotActiveException ServiceNotFoundException StateMachineDeleting UpdateInProgressException""",
+        Meaning.YET: "ClientException",
+        Meaning.INVALID: """HierarchyLevelLimitExceededException HierarchyTypeMismatchException
+            IncompatiblePolicyException InvalidAddress InvalidAllowedPatternException InvalidAttributeName
+            InvalidDefinition InvalidEncryptionConfiguration InvalidExecutionInput InvalidFilterKey
+            InvalidFilterOption InvalidFilterValue InvalidIdFormat InvalidKeyId InvalidLoggingConfiguration
+            InvalidName InvalidNextToken InvalidOutput InvalidParameterException InvalidParameterValue
+            InvalidPolicyAttributeException InvalidPolicyTypeException InvalidTracingConfiguration
+            MalformedPolicyDocument MissingParameter MissingRequiredParameter PackedPolicyTooLarge
+            ParameterPatternMismatchException PlatformTaskDefinitionIncompatibilityException PlatformUnknownException
+            PoliciesLimitExceededException TooManyTags UnsupportedParameterType ValidationError ValidationException""",
+        Meaning.UNSUPPORTED: "StateMachineTypeNotSupported UnsupportedFeatureException UnsupportedOperation",
+        Meaning.OVER: """ExecutionAlreadyExists ExecutionDoesNotExist InvalidArn InvalidToken MessageNotInflight
+            ParameterAlreadyExists ReceiptHandleIsInvalid ResourceNotFound StateMachineAlreadyExists
+            StateMachineDoesNotExist TaskDoesNotExist TaskTimedOut""",
     }
 )
-CREDENTIALS = frozenset(
-    {
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "IncompleteSignature",
-        "InvalidClientTokenId",
-        "InvalidSignatureException",
-        "MissingAuthenticationToken",
-        "MissingAuthenticationTokenException",
-        "RequestExpired",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-    }
+NOUNS = {"Cluster": "ECS cluster", "Queue": "SQS queue", "Namespace": "Cloud Map namespace", "Kms": "usable KMS key"}
+
+HEALS = re.compile(
+    r"service linked role|unable to assume|not authorized|is inactive|no container instances|capacity|concurrent"
+    r"|try again|retry|temporar|in progress|rate exceeded|throttl|timed out|is being|draining|not idempotent",
+    re.IGNORECASE,
 )
-"""Their messages may quote the signed request, so they are never passed on."""
-DENIED = frozenset(
-    {"AccessDenied", "AccessDeniedException", "AuthorizationError", "BlockedException", "UnauthorizedOperation"}
+"""Texts of refusals that heal though their code is that of a wrong parameter: roles and capacity of an account's first
+use, a definition that another runner of the execution retired, two who register a revision of one family at once."""
+
+WRONG = re.compile(
+    r"invalid|not valid|malformed|must |should (?:not )?be|not supported|unsupported|can(?:not|'t) be|no fargate config"
+    r"|null or empty|blank|required|missing|too (?:long|many|large)|exceeds|duplicate|not found|unknown|at least one",
+    re.IGNORECASE,
 )
-QUOTA = frozenset(
-    {"LimitExceeded", "LimitExceededException", "ParameterLimitExceeded", "ServiceQuotaExceededException"}
-)
-INVALID = frozenset(
-    {
-        "ClientException",
-        "InvalidParameterException",
-        "PlatformTaskDefinitionIncompatibilityException",
-        "PlatformUnknownException",
-        "ValidationError",
-        "ValidationException",
-    }
-)
-LAGS = re.compile(
-    r"service linked role|unable to assume|not authorized|is inactive|no container instances|capacity", re.IGNORECASE
-)
-"""Refusals that come with the code of an invalid parameter and heal: roles and capacity of an account's first use, and
-a definition that another runner of the execution retired."""
+"""Texts of a ClientException that no repetition mends."""
 
 
 def refused(operation: str, code: str, status: int, message: str, hidden: Iterable[str] = ()) -> LandlordError:
-    """The error for one answer of AWS. `message`: its own text; `hidden`: what is not to be shown of it."""
+    """The error for one answer of AWS, with its `code`. `message`: its own text; `hidden`: what is not to be shown."""
     text = " ".join(redact(message, hidden).split()).rstrip(".")
-    if code in CREDENTIALS:
-        return NotAvailableYet(
-            f"AWS does not accept the control plane's credentials ({operation}: {code}); renew them", code=code
-        )
-    if code in THROTTLED or status == 429:
-        return Throttled(f"AWS asks for fewer calls ({operation}: {text})", code=code)
-    if code in DENIED:
-        needed = "sts:AssumeRole" if operation == "AssumeRole" else operation
-        return NotAvailableYet(f"AWS does not allow {needed}; grant it to the role in use: {text}", code=code)
-    if code in QUOTA:
-        return NotAvailableYet(
-            f"a quota of the AWS account is used up ({operation}); have it raised: {text}", code=code
-        )
-    if code == "ClusterNotFoundException":
-        return NotAvailableYet(
-            f"there is no such ECS cluster ({operation}); create it or name another: {text}", code=code
-        )
-    if code == "UnsupportedFeatureException":
-        return Unsupported(f"ECS cannot do this in the account's region ({operation}): {text}", code=code)
-    if code in INVALID and LAGS.search(message):
-        return NotAvailableYet(f"ECS cannot do this yet ({operation}): {text}", code=code)
-    if code in INVALID:
-        return InvalidConfig(f"ECS refuses the config ({operation}): {text}", code=code)
-    if status >= 500:
-        return Unavailable(f"AWS cannot answer now ({operation}: {text})", code=code)
-    return Retryable(f"AWS refused {operation}: {text}", code=code)
+    match _meaning(code, status, message):
+        case Meaning.THROTTLED:
+            return Throttled(f"AWS asks for fewer calls ({operation}: {text})", code=code)
+        case Meaning.CREDENTIALS:
+            return NotAvailableYet(
+                f"AWS does not accept the control plane's credentials ({operation}: {code}); renew them", code=code
+            )
+        case Meaning.DENIED:
+            needed = "sts:AssumeRole" if operation == "AssumeRole" else operation
+            return NotAvailableYet(f"AWS does not allow {needed}; grant it to the role in use: {text}", code=code)
+        case Meaning.QUOTA:
+            return NotAvailableYet(
+                f"a quota of the AWS account is used up ({operation}); have it raised: {text}", code=code
+            )
+        case Meaning.ABSENT:
+            noun = next(noun for word, noun in NOUNS.items() if word in code)
+            return NotAvailableYet(
+                f"there is no such {noun} ({operation}); create it or name another: {text}", code=code
+            )
+        case Meaning.YET:
+            return NotAvailableYet(f"AWS cannot do this yet ({operation}): {text}", code=code)
+        case Meaning.INVALID:
+            return InvalidConfig(f"AWS refuses the config ({operation}): {text}", code=code)
+        case Meaning.UNSUPPORTED:
+            return Unsupported(f"AWS cannot do this in the account's region ({operation}): {text}", code=code)
+        case Meaning.OVER:
+            return Terminal(f"AWS refused {operation}: {code}: {text}", code=code)
+        case _ if status >= 500:
+            return Unavailable(f"AWS cannot answer now ({operation}: {text})", code=code)
+        case _:
+            return Retryable(f"AWS refused {operation}: {text}", code=code)
+
+
+def _meaning(code: str, status: int, message: str) -> Meaning:
+    meaning = MEANINGS.get(code, Meaning.LATER)
+    if status == 429:
+        return Meaning.THROTTLED
+    if status >= 500 and meaning is not Meaning.THROTTLED:
+        return Meaning.LATER
+    if meaning is Meaning.INVALID and HEALS.search(message):
+        return Meaning.YET
+    if meaning is Meaning.YET and WRONG.search(message) and not HEALS.search(message):
+        return Meaning.INVALID
+    return meaning

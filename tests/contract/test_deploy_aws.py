@@ -47,7 +47,7 @@ async def test_the_outputs_are_settings_that_make_the_provider_available(
     )
     assert StepFunctionsWorkflow.available(settings)
     provider = StepFunctionsWorkflow(
-        Aws.from_settings(settings),
+        Aws.build(settings),
         Bench(Action.PROVISION).store,
         None,  # type: ignore[arg-type]  # nothing waits here
         queue_url=outputs["QueueUrl"],

@@ -15,9 +15,10 @@ from controlplane.errors import Throttled
 from controlplane.model import Action, ExecutionState, Status, StepName, SubState
 from controlplane.ports import ExecutionStore
 from controlplane.steps.attempts import StepAttempts
+from providers.aws.clients import ATTEMPTS, AssumedRole
 from providers.conformance.workflow import PROVISION, CountAtEngine, WorkflowConformance
 from providers.conformance.workflow_bench import Bench, end
-from providers.workflow.stepfunctions.aws import ATTEMPTS, Aws
+from providers.workflow.stepfunctions.aws import Aws
 from providers.workflow.stepfunctions.provider import StepFunctionsWorkflow
 from providers.workflow.stepfunctions.worker import MAX_RECEIVES, StepWorker
 from tests.aws import ACCOUNT, AwsEmulator, AwsFront, let_no_heartbeat_repeat_a_failure, refusal
@@ -37,11 +38,11 @@ class Account:
         self.queue_url: str = self.sqs.create_queue(QueueName=self.prefix)["QueueUrl"]
         self._closing: list[Aws] = []
 
-    def aws(self, assume_role: str | None = None) -> Aws:
+    def aws(self, assume_role: AssumedRole | None = None) -> Aws:
         self._closing.append(Aws(endpoint_url=self.front.url, assume_role=assume_role))
         return self._closing[-1]
 
-    def provider(self, store: ExecutionStore, assume_role: str | None = None) -> StepFunctionsWorkflow:
+    def provider(self, store: ExecutionStore, assume_role: AssumedRole | None = None) -> StepFunctionsWorkflow:
         return StepFunctionsWorkflow(
             self.aws(assume_role), store, SystemClock(), queue_url=self.queue_url, role_arn=ROLE, prefix=self.prefix
         )
@@ -61,7 +62,7 @@ class Account:
     def close(self) -> None:
         """Calls that are under way are seen through: whom they ask goes next."""
         for aws in self._closing:
-            aws._threads.shutdown()
+            aws._threads._pool.shutdown()
         self.sqs.close()
         self.states.close()
 
@@ -225,7 +226,7 @@ class TestCalls:
         await provider.close()
 
     async def test_a_role_is_assumed_once_for_all_calls(self, account: Account, bench: Bench) -> None:
-        provider = account.provider(bench.store, f"arn:aws:iam::{ACCOUNT}:role/landlord")
+        provider = account.provider(bench.store, AssumedRole(f"arn:aws:iam::{ACCOUNT}:role/landlord"))
         assert (await provider.health()).healthy
         assert (await provider.health()).healthy
         assert account.front.calls["AssumeRole"] == 1

@@ -1,23 +1,12 @@
-"""What ECS says of a service, in Landlord's words, and what its refusals mean."""
+"""What ECS says of a service, in Landlord's words."""
 
-import pickle
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from controlplane.errors import (
-    InvalidConfig,
-    LandlordError,
-    NotAvailableYet,
-    Retryable,
-    Throttled,
-    Unavailable,
-    Unsupported,
-)
 from controlplane.ports import Origin, ResourceState
-from providers.aws.refusals import refused
 from providers.compute.ecs.service import DESIRED_TAG, falls_short, resource, stop_reason, tags, wanted_count
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -162,35 +151,3 @@ def test_stop_reasons(task: dict[str, Any], reason: str) -> None:
 @pytest.mark.parametrize(("tag", "count"), [("3", 3), ("0", 1), ("many", 1), ("", 1)])
 def test_the_wanted_count_survives_a_tag_that_somebody_changed(tag: str, count: int) -> None:
     assert wanted_count({"tags": tags({DESIRED_TAG: tag})}) == count
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "message", "kind", "told"),
-    [
-        ("ThrottlingException", 400, "Rate exceeded.", Throttled, "fewer calls (CreateService: Rate exceeded)"),
-        ("Whatever", 429, "slow", Throttled, "fewer calls"),
-        ("ExpiredTokenException", 400, "quoted-token", NotAvailableYet, "renew them"),
-        ("AccessDeniedException", 400, "not allowed", NotAvailableYet, "does not allow CreateService; grant it"),
-        ("LimitExceededException", 400, "too many", NotAvailableYet, "have it raised: too many"),
-        ("ClusterNotFoundException", 400, "Cluster not found.", NotAvailableYet, "create it or name another"),
-        ("ClientException", 400, "No Container Instances were found", NotAvailableYet, "cannot do this yet"),
-        ("ClientException", 400, "TaskDefinition not found.", InvalidConfig, "refuses the config"),
-        ("PlatformUnknownException", 400, "no such platform", InvalidConfig, "refuses the config"),
-        (
-            "UnsupportedFeatureException",
-            400,
-            "not in this Region.",
-            Unsupported,
-            "cannot do this in the account's region",
-        ),
-        ("ServiceUnavailable", 503, "busy", Unavailable, "cannot answer now"),
-        ("Novelty", 400, "hm", Retryable, "AWS refused CreateService: hm"),
-    ],
-)
-def test_refusals(code: str, status: int, message: str, kind: type[LandlordError], told: str) -> None:
-    error = refused("CreateService", code, status, message)
-    assert type(error) is kind
-    assert told in error.message
-    assert "quoted-token" not in error.message
-    assert error.fields["code"] == code
-    assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -1,6 +1,6 @@
 """ECS services by blocking calls: make one, find ours, scale, delete, and retire their task definitions.
 
-Every call raises what `ecs_aws.speaking` raises.
+Every call raises what `clients.speaking` raises.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from controlplane.errors import Retryable
 from controlplane.model import id8
 from controlplane.ports import Origin, Resource
-from providers.aws.clients import AwsClients, code_of, speaking
+from providers.aws.clients import AssumedRole, AwsClients, code_of, speaking
 from providers.compute.ecs.config import EcsConfig, environment
 from providers.compute.ecs.roles import Roles
 from providers.compute.ecs.service import (
@@ -177,7 +177,7 @@ class EcsEngine:
             self._roles.forget(installation_id, tenant_id)
 
     def _ecs(self, role: str | None) -> Any:
-        return self._clients.client("ecs", role)
+        return self._clients.client("ecs", None if role is None else AssumedRole(role))
 
     def _definition(self, config: EcsConfig, origin: Origin) -> str:
         """The ARN of the config's task definition, registered where it is given inline."""
@@ -255,8 +255,8 @@ class EcsEngine:
             if not of_rollout:
                 return []
             of_service = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
-            secrets = environment(of_service)
-            return list(dict.fromkeys(redact(stop_reason(task), secrets) for task in of_rollout))
+            hidden = environment(of_service)
+            return list(dict.fromkeys(redact(stop_reason(task), hidden) for task in of_rollout))
 
 
 def _place(config: EcsConfig) -> Place:

@@ -82,7 +82,7 @@ class StepFunctionsWorkflow:
                 "workflow provider stepfunctions needs LANDLORD_STEPFUNCTIONS_QUEUE_URL and ..._ROLE_ARN"
             )
         return cls(
-            Aws.from_settings(settings),
+            Aws.build(settings),
             environment.store,
             environment.clock,
             queue_url=settings.stepfunctions_queue_url,

@@ -28,7 +28,8 @@ AT_ONCE = 10
 """Steps that one worker does at once; also the most that SQS gives in one answer."""
 VISIBILITY_SECONDS = 30
 HEARTBEAT_SECONDS = 10.0
-LONG_POLL_SECONDS = 20
+LONG_POLL_SECONDS = 15
+"""Less than `READ_SECONDS` of the SDK: an empty queue answers after this."""
 MAX_RECEIVES = 10
 """A message that came so often without an answer takes its workers down: it fails the execution."""
 STORE_PAUSE = 1.0
@@ -219,4 +220,4 @@ def worker_of(settings: Settings, attempts: StepAttempts, clock: Clock) -> StepW
     """Raises SettingsError where no queue is given."""
     if settings.stepfunctions_queue_url is None:
         raise SettingsError("step workers need LANDLORD_STEPFUNCTIONS_QUEUE_URL")
-    return StepWorker(Aws.from_settings(settings), attempts, clock, queue_url=settings.stepfunctions_queue_url)
+    return StepWorker(Aws.build(settings), attempts, clock, queue_url=settings.stepfunctions_queue_url)

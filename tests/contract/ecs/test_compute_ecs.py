@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from controlplane.errors import Terminal
 from controlplane.settings import load_settings
-from providers.aws import clients as ecs_aws
+from providers.aws.clients import ATTEMPTS
 from providers.compute.ecs.provider import EcsCompute
 from providers.conformance.compute import ComputeConformance
 from providers.conformance.compute_bench import SECRET, Effect, LoseAnswer
@@ -51,7 +51,7 @@ class TestEcsConforms(ComputeConformance, NoExecProbesConformance, BelongingsCon
             asked = count(1)
 
             def done_in_vain(request: dict[str, Any], forward: Forward) -> Answer:
-                if next(asked) == ecs_aws.ATTEMPTS:
+                if next(asked) == ATTEMPTS:
                     ecs.rules[operation] = before
                 before(request, forward)
                 return refusal("ServiceUnavailable", "lost on the way", 503)

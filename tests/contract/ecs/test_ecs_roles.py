@@ -1,17 +1,18 @@
 """Roles that lead to other accounts, and credentials that stay in the SDK."""
 
 import logging
-from datetime import timedelta
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from controlplane.errors import NotAvailableYet
 from controlplane.ports import ResourceState
-from providers.aws import clients as ecs_aws
+from providers.aws import clients
+from providers.aws.clients import AssumedRole, AwsClients, speaking
 from providers.compute.ecs.provider import EcsCompute
 from providers.conformance.compute_bench import desire
-from tests.aws import REGION, AwsEmulator, AwsFront
+from tests.aws import REGION, Answer, AwsEmulator, AwsFront, Forward, refusal
 from tests.contract.ecs.bench import CLUSTER, ELSEWHERE, OPEN, ROLE, active_definitions, client_as, inspected, web
 
 
@@ -56,7 +57,8 @@ async def test_a_role_is_assumed_once_and_again_before_it_expires(
     resource = await provider.apply(desire(installation_id, web(assume_role_arn=ROLE)), OPEN)
     await provider.inspect(resource.id)
     assert ecs.calls["AssumeRole"] == 1
-    monkeypatch.setattr(ecs_aws, "RENEW", timedelta(hours=13))
+    # As short as AWS allows, which is when the SDK begins to renew.
+    monkeypatch.setattr(clients, "LIFETIME_SECONDS", 900)
     renewing = EcsCompute(endpoint_url=ecs.url)
     for times in (2, 3):
         await renewing.inspect(resource.id)
@@ -77,6 +79,23 @@ async def test_a_role_that_may_not_be_assumed_is_named(
     await provider.forget(installation_id, denied.origin.tenant_id)
 
 
+def test_a_role_is_asked_for_by_the_session_name_and_the_external_id_that_it_was_given(ecs: AwsFront) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def note(request: dict[str, Any], forward: Forward) -> Answer:
+        asked.append(request)
+        return refusal("AccessDenied", "not you", 403)
+
+    ecs.rules["AssumeRole"] = note
+    clients = AwsClients(endpoint_url=ecs.url, connections=1)
+    role = AssumedRole(ROLE, session_name="acme", external_id="installation-1")
+    with pytest.raises(NotAvailableYet, match="does not allow sts:AssumeRole"), speaking():
+        clients.client("ecs", role).list_clusters()
+    clients.close()
+    named = {name: asked[0][name] for name in ("RoleArn", "RoleSessionName", "ExternalId")}
+    assert named == {"RoleArn": ROLE, "RoleSessionName": "acme", "ExternalId": "installation-1"}
+
+
 async def test_no_credential_is_in_an_id_a_row_an_error_or_a_log(
     provider: EcsCompute,
     installation_id: str,
@@ -87,14 +106,14 @@ async def test_no_credential_is_in_an_id_a_row_an_error_or_a_log(
 ) -> None:
     """Neither the installation's own nor those of a role, through a whole life with a refusal in it."""
     given: list[str] = []
-    assume = ecs_aws.AwsClients._assume
+    assume = AwsClients._assume
 
-    def noted(clients: ecs_aws.AwsClients, role: str) -> Any:
-        identity = assume(clients, role)
-        given.extend(identity.session.get_credentials().get_frozen_credentials()[:3])
-        return identity
+    def noted(clients: AwsClients, role: AssumedRole) -> Mapping[str, str]:
+        credentials = assume(clients, role)
+        given.extend(credentials[part] for part in ("access_key", "secret_key", "token"))
+        return credentials
 
-    monkeypatch.setattr(ecs_aws.AwsClients, "_assume", noted)
+    monkeypatch.setattr(AwsClients, "_assume", noted)
     away = client_as(aws_environment, ROLE)
     away.create_cluster(clusterName=CLUSTER)
     away.close()

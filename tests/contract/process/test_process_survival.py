@@ -49,7 +49,7 @@ async def test_it_does_not_inherit_a_workers_niceness(root: Path) -> None:
     script = f"""
 import asyncio, os
 from pathlib import Path
-from providers.compute.process import ProcessCompute
+from providers.compute.process.provider import ProcessCompute
 from providers.conformance.compute import Gate, desire
 os.nice(15)
 Path("/proc/self/oom_score_adj").write_text("900")
@@ -81,7 +81,7 @@ async def test_it_outlives_its_creators_kill(root: Path) -> None:
     script = f"""
 import asyncio, os, signal
 from pathlib import Path
-from providers.compute.process import ProcessCompute
+from providers.compute.process.provider import ProcessCompute
 from providers.conformance.compute import Gate, desire
 async def main():
     provider = ProcessCompute(Path({str(root)!r}))

@@ -9,7 +9,7 @@ from controlplane.model import Endpoint
 from controlplane.persistence.fleet import TenantKey
 from controlplane.persistence.resting import Drift, Serving
 
-Kind = Drift | tuple[Endpoint, ...] | Literal["unhealthy"]
+Kind = Drift | tuple[Endpoint, ...] | Literal["unhealthy", "recovering"]
 """What is not as it should be: a drift, the endpoints that it moved to, or a probe's finding."""
 
 Nominate = Callable[[TenantKey, Priority], None]
@@ -83,4 +83,4 @@ class Nominations:
 
     def _is_unhealthy(self, tenant: TenantKey) -> bool:
         found = self._found.get(tenant)
-        return found is not None and found.kind == "unhealthy"
+        return found is not None and found.kind in ("unhealthy", "recovering")

@@ -78,7 +78,8 @@ class Probes:
             return
         self._asked[id] = self._clock()
         if result.healthy is False:
-            self._nominations.found(serving, "unhealthy")
+            # Its owner heals the one and waits for the other: to go from one to the other is news.
+            self._nominations.found(serving, "recovering" if result.recovering else "unhealthy")
         elif result.healthy:
             self._nominations.probed_well(serving.tenant)
             if serving.degraded:

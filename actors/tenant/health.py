@@ -58,12 +58,16 @@ class HealthTracker:
         self._good = 0
         self._bad = 0
         self._unknown = 0
+        self._recovering = False
 
     def judge(self, execution: Execution, epoch: int, resource: Resource | None, result: ProbeResult) -> Finding:
         """The finding of one look, begun at `epoch`."""
         if self._execution != execution.id:
             self._execution, self._good, self._bad, self._unknown = execution.id, 0, 0, 0
+            self._recovering = False
         health = execution.spec.health
+        if result.healthy is not None:
+            self._recovering = result.recovering
         if result.healthy is True:
             self._good, self._bad, self._unknown = self._good + 1, 0, 0
         elif result.healthy is False:
@@ -80,6 +84,7 @@ class HealthTracker:
             detail=result.detail,
             good=self._good,
             bad=self._bad,
+            recovering=self._recovering,
         )
 
     def _verdict(self, health: HealthSpec) -> bool | None:

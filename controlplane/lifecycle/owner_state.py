@@ -20,6 +20,8 @@ class Finding:
     good: int = 1
     """Probes in a row that were good, and `bad`: that were bad."""
     bad: int = 0
+    recovering: bool = False
+    """Not healthy, and its platform mends that by itself: it is not healed."""
 
 
 @dataclass(frozen=True, slots=True)

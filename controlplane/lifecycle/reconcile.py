@@ -110,7 +110,8 @@ def _keep(rows: TenantRows, serving: Execution, state: OwnerState, policy: Polic
     status = rows.tenant.status
     stopped = finding.present and not finding.running
     unwell = finding.healthy is False or not finding.present
-    may_heal = status is Status.DEGRADED and serving.spec.heal == "restart" and not state.draining
+    wanted = serving.spec.heal == "restart" and not finding.recovering
+    may_heal = status is Status.DEGRADED and wanted and not state.draining
     if stopped and state.restore_due is None:
         return Decision(RestoreServing(serving))
     if unwell and status in (Status.READY, Status.FAILED):

@@ -29,8 +29,9 @@ class ExecutionGate(Protocol):
         ...
 
 
-PlatformHealth = Literal["healthy", "unhealthy", "starting"]
-"""What a platform itself says of a resource."""
+PlatformHealth = Literal["healthy", "unhealthy", "starting", "recovering"]
+"""What a platform itself says of a resource. `recovering`: it was up, a part of it ended, and the platform is bringing
+that back by itself: not healthy, and nothing that a heal would mend."""
 
 OWNER_LABEL = "landlord.owner"
 TENANT_LABEL = "landlord.tenant"
@@ -255,3 +256,5 @@ class ProbeResult:
     healthy: bool | None
     detail: str = ""
     """What was asked and what came back, naming host and port."""
+    recovering: bool = False
+    """Not healthy, and its platform mends that by itself."""

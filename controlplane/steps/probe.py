@@ -96,6 +96,8 @@ def _platform(resource: Resource) -> ProbeResult:
             return ProbeResult(True, f"{resource.name} is running")
         case "starting":
             return ProbeResult(None, resource.detail or f"the platform says that {resource.name} is starting")
+        case "recovering":
+            return ProbeResult(False, resource.detail or f"the platform brings {resource.name} back", recovering=True)
         case verdict:
             return ProbeResult(verdict == "healthy", resource.detail or f"the platform says {verdict}")
 

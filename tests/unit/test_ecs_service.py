@@ -43,6 +43,20 @@ def service(rollout: str = "COMPLETED", *, desired: int = 2, running: int = 2, *
         (service(), ResourceState.RUNNING, "healthy", ""),
         (service(running=3), ResourceState.RUNNING, "healthy", ""),
         (service(running=0), ResourceState.RUNNING, "unhealthy", "0 of 2 tasks run"),
+        (service(running=1), ResourceState.RUNNING, "recovering", "1 of 2 tasks run"),
+        (service(running=1, pendingCount=1), ResourceState.RUNNING, "recovering", "1 of 2 tasks run"),
+        (
+            service(desired=1, running=0, pendingCount=1),
+            ResourceState.RUNNING,
+            "recovering",
+            "0 of 1 tasks run",
+        ),
+        (
+            service("FAILED", running=1),
+            ResourceState.RUNNING,
+            "unhealthy",
+            "1 of 2 tasks run; the rollout failed: no reason given",
+        ),
         (service("IN_PROGRESS", running=0), ResourceState.STARTING, "starting", "0 of 2 tasks run"),
         (service("IN_PROGRESS"), ResourceState.RUNNING, "starting", "2 of 2 tasks run"),
         (

@@ -43,6 +43,16 @@ def test_any_word_of_it_begins_its_patience_anew() -> None:
         assert judged(tracker, True, True, *[None] * 5).healthy is True
 
 
+def test_what_its_platform_brings_back_is_degraded_and_marked_as_such() -> None:
+    tracker = HealthTracker()
+    lost = ProbeResult(False, "9 of 10 tasks run", recovering=True)
+    finding = [tracker.judge(SERVES, 1, THERE, lost) for _ in range(2)][-1]
+    assert (finding.healthy, finding.recovering) == (False, True)
+    assert judged(tracker, None).recovering, "a look that cannot tell changes nothing"
+    down = judged(tracker, False)
+    assert (down.healthy, down.recovering) == (False, False), "now it is down, and is to be healed"
+
+
 def test_another_execution_starts_from_nothing() -> None:
     tracker = HealthTracker()
     assert judged(tracker, False, False).healthy is False

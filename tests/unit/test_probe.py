@@ -83,11 +83,12 @@ async def test_what_is_starting_cannot_be_told_yet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "healthy"), [(None, True), ("healthy", True), ("unhealthy", False), ("starting", None)]
+    ("verdict", "healthy"),
+    [(None, True), ("healthy", True), ("unhealthy", False), ("starting", None), ("recovering", False)],
 )
 async def test_without_a_probe_the_platform_decides(verdict: Any, healthy: bool | None) -> None:
     result = await probe(lambda request: httpx.Response(500), resource(platform_health=verdict), interval_seconds=1)
-    assert result.healthy is healthy
+    assert (result.healthy, result.recovering) == (healthy, verdict == "recovering")
 
 
 async def test_refused_names_host_and_port() -> None:

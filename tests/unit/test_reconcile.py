@@ -457,6 +457,16 @@ class TestKeeping:
         view = OwnerState(finding=replace(FINE, healthy=False), finding_due=NOW + seconds(9), worked_at=NOW)
         assert reconcile(rows(owner, first), view, POLICY).act is None
 
+    def test_what_its_platform_brings_back_is_degraded_and_not_healed(self) -> None:
+        finding = replace(FINE, healthy=False, recovering=True, detail="9 of 10 tasks run")
+        view = OwnerState(finding=finding, finding_due=NOW + seconds(9), worked_at=NOW)
+        owner, first = served(Status.READY)
+        assert reconcile(rows(owner, first), view, POLICY).act == decisions.MarkUnhealthy("9 of 10 tasks run")
+        owner, first = served(Status.DEGRADED)
+        assert reconcile(rows(owner, first), view, POLICY) == decisions.Decision(None, 9)
+        well = replace(view, finding=FINE)
+        assert reconcile(rows(owner, first), well, POLICY).act == decisions.MarkRecovered()
+
     def test_the_heal_budget_ends_healing(self) -> None:
         owner, first = served(Status.DEGRADED)
         view = OwnerState(finding=replace(FINE, healthy=False), finding_due=NOW + seconds(9), heals=5, worked_at=NOW)

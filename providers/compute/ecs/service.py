@@ -164,14 +164,16 @@ def _state(service: Mapping[str, Any]) -> ResourceState:
 
 
 def _verdict(service: Mapping[str, Any]) -> PlatformHealth:
-    enough = service["runningCount"] >= service["desiredCount"]
     match rollout(service).get("rolloutState"):
         case "FAILED":
             return "unhealthy"
         case "IN_PROGRESS":
             return "starting"
+        case _ if service["runningCount"] >= service["desiredCount"]:
+            return "healthy"
         case _:
-            return "healthy" if enough else "unhealthy"
+            # ECS replaces tasks by itself: Fargate retires them, Spot takes them back, zones are rebalanced.
+            return "recovering" if tasks(service) else "unhealthy"
 
 
 def _detail(service: Mapping[str, Any], reasons: Sequence[str]) -> str:

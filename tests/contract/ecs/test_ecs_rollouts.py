@@ -30,7 +30,8 @@ def rollout(**changes: Any) -> Any:
     [
         (rollout(rolloutState="IN_PROGRESS", running=1), ResourceState.STARTING, "starting", "1 of 2 tasks run"),
         (rollout(rolloutState="IN_PROGRESS"), ResourceState.RUNNING, "starting", "2 of 2 tasks run"),
-        (rollout(running=1), ResourceState.RUNNING, "unhealthy", "1 of 2 tasks run"),
+        (rollout(running=1), ResourceState.RUNNING, "recovering", "1 of 2 tasks run"),
+        (rollout(running=0), ResourceState.RUNNING, "unhealthy", "0 of 2 tasks run"),
         (
             rollout(
                 rolloutState="FAILED", rolloutStateReason="ECS deployment circuit breaker: tasks failed.", running=0

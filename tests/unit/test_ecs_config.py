@@ -169,6 +169,42 @@ def test_the_environment_of_all_containers_is_secret() -> None:
     assert environment({"containerDefinitions": "nonsense"}) == []
 
 
+def on_instances(port: dict[str, Any], network: str | None = None, **config: Any) -> dict[str, Any]:
+    container = {"name": "web", "image": "web:1", "memory": 64, "portMappings": [port]}
+    definition: dict[str, Any] = {"containerDefinitions": [container]}
+    if network is not None:
+        definition["networkMode"] = network
+    return {"task_definition": definition, "launch_type": "EC2", **config}
+
+
+FIXED = {"containerPort": 80, "hostPort": 8080}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "exclusive"),
+    [
+        (on_instances(FIXED), on_instances(FIXED), True),
+        (on_instances(FIXED, launch_type=None), on_instances(FIXED), True),
+        (on_instances(FIXED), on_instances({"containerPort": 81, "hostPort": 8080}, "bridge"), True),
+        (on_instances({"containerPort": 8080}, "host"), on_instances(FIXED), True),
+        (on_instances(FIXED, cluster="tenants"), on_instances(FIXED, cluster=f"{ARN}:cluster/tenants"), True),
+        (on_instances(FIXED), on_instances({"containerPort": 80, "hostPort": 8081}), False),
+        (on_instances(FIXED), on_instances({**FIXED, "protocol": "udp"}), False),
+        (on_instances({"containerPort": 80}), on_instances({"containerPort": 80, "hostPort": 0}), False),
+        (on_instances(FIXED, "awsvpc"), on_instances(FIXED, "awsvpc"), False),
+        (on_instances(FIXED), on_instances(FIXED, cluster="other"), False),
+        (on_instances(FIXED), on_instances(FIXED, assume_role_arn=ROLE), False),
+        (on_instances(FIXED), {"task_definition": "web:7"}, False),
+        (on_instances(FIXED), {"task_definition": WEB}, False),
+        ({"of": "another release"}, on_instances(FIXED), True),
+    ],
+)
+def test_two_that_want_one_port_of_an_instance_do_not_run_side_by_side(
+    before: dict[str, Any], after: dict[str, Any], exclusive: bool
+) -> None:
+    assert EcsCompute().exclusive(before, after) is exclusive
+
+
 def test_an_id_says_how_the_service_is_reached() -> None:
     own, through_role = ServiceId(f"{ARN}:service/tenants/web"), ServiceId(f"{ARN}:service/tenants/web", ROLE)
     for service_id in (own, through_role):

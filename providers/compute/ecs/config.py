@@ -1,6 +1,6 @@
 """What a client may say about an ECS service, and what of it can never work."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator
@@ -74,14 +74,38 @@ class EcsConfig(ProviderConfig):
         probes = (("http", health.http), ("tcp", health.tcp))
         return [{"loc": f"health.{kind}", "message": NO_ADDRESS} for kind, probe in probes if probe is not None]
 
+    def excludes(self, other: "EcsConfig") -> bool:
+        """Both want the same port of the container instances of one cluster. What is in a definition that is only
+        named is not known here."""
+        one_place = (_short(self.cluster), self.assume_role_arn) == (_short(other.cluster), other.assume_role_arn)
+        return one_place and bool(_host_ports(self.definition) & _host_ports(other.definition))
+
+
+def _short(cluster: str) -> str:
+    """The name of a cluster that is given by name or ARN."""
+    return cluster.rpartition("/")[2]
+
+
+def _host_ports(definition: Mapping[str, Any] | None) -> set[tuple[int, str]]:
+    """The fixed ports that one task takes of its instance. With awsvpc, and so on Fargate, each has an address of its
+    own; without a number, or with 0, ECS chooses."""
+    network = "bridge" if definition is None else definition.get("networkMode", "bridge")
+    found = set()
+    for mapping in _of_containers(definition or {}, "portMappings"):
+        port = mapping.get("hostPort") or (mapping.get("containerPort") if network == "host" else None)
+        if network != "awsvpc" and isinstance(port, int) and port:
+            found.add((port, str(mapping.get("protocol") or "tcp")))
+    return found
+
 
 def environment(definition: Mapping[str, Any]) -> Sequence[str]:
     """The values of all environments in a task definition, whatever its shape."""
+    return [str(pair.get("value", "")) for pair in _of_containers(definition, "environment")]
+
+
+def _of_containers(definition: Mapping[str, Any], what: str) -> Iterator[Mapping[str, Any]]:
+    """The items of one list of all its containers, as far as they are shaped so."""
     containers = definition.get("containerDefinitions")
-    return [
-        str(pair.get("value", ""))
-        for container in (containers if isinstance(containers, list) else ())
-        if isinstance(container, Mapping)
-        for pair in (container.get("environment") or ())
-        if isinstance(pair, Mapping)
-    ]
+    for container in containers if isinstance(containers, list) else ():
+        items = container.get(what) if isinstance(container, Mapping) else None
+        yield from (item for item in (items if isinstance(items, list) else ()) if isinstance(item, Mapping))

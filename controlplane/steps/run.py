@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from controlplane.errors import DeadlineExceeded, LandlordError, NotCurrent, Retryable
 from controlplane.failpoints import Failpoints
-from controlplane.model import Observed, Status, StepName
+from controlplane.model import HealthSpec, Observed, Status, StepName
 from controlplane.ports import (
     Clock,
     ComputeProvider,
@@ -30,6 +30,10 @@ from controlplane.steps.platforms import Platforms
 FIRST_PROBE_SECONDS = 0.05
 """wait_healthy looks again after this, and half as long again each time, up to the spec's interval: most tenants are up
 in a moment, and are not to wait for long because they just were not yet."""
+
+THINNING = 0.02
+"""An engine that keeps every look in a history looks again after this share of the time waited so far, at least. A start
+of 24 hours is some hundreds of looks, and what comes up is seen late by this share at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,8 @@ class Steps:
 
     async def probe_once(self, execution_id: str, before: Probes) -> Probes:
         """One round of wait_healthy, for engines that sleep durably between two looks: begin with `Probes()`, hand in
-        what came back, end when `again` is None. Raises NotCurrent, Retryable or Terminal."""
-        return await self._probe_round(await self._current_context(execution_id), before)
+        what came back, end when `again` is None. Looks thin out. Raises NotCurrent, Retryable or Terminal."""
+        return await self._probe_round(await self._current_context(execution_id), before, thinning=THINNING)
 
     # --- provision and update ---
 
@@ -152,7 +156,7 @@ class Steps:
                 return
             await signals.wait(probes.again)
 
-    async def _probe_round(self, context: RunContext, before: Probes) -> Probes:
+    async def _probe_round(self, context: RunContext, before: Probes, thinning: float = 0.0) -> Probes:
         if context.serving:
             return Probes(again=None)
         health = context.execution.spec.health
@@ -185,7 +189,7 @@ class Steps:
             bad,
             pause=min(before.pause * 1.5, health.interval_seconds),
             failing=result.detail if failing else None,
-            again=min(before.pause, health.interval_seconds, health.deadline_seconds - waited),
+            again=next_look(before.pause, health, waited, thinning),
         )
 
     async def _probe(self, context: RunContext) -> tuple[Resource, ProbeResult]:
@@ -260,6 +264,11 @@ class Steps:
     @staticmethod
     def _not_current(execution_id: str) -> NotCurrent:
         return NotCurrent(f"execution {execution_id} is no longer current", execution_id=execution_id)
+
+
+def next_look(pause: float, health: HealthSpec, waited: float, thinning: float) -> float:
+    """Seconds until wait_healthy looks again: never past its deadline, where the last look is."""
+    return min(max(min(pause, health.interval_seconds), waited * thinning), health.deadline_seconds - waited)
 
 
 class _RowGate:

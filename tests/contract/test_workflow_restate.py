@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,10 +24,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from restate.server_types import RestateAppT
 
 from controlplane.clock import SystemClock
-from controlplane.errors import Unavailable
-from controlplane.model import Action, ExecutionState, Status, StepName, SubState, canonical_json
+from controlplane.errors import Retryable, Unavailable
+from controlplane.model import Action, ExecutionState, Status, Step, StepName, SubState, canonical_json
 from controlplane.ports import ExecutionStore
 from controlplane.steps.attempts import StepAttempts
+from controlplane.steps.backoff import Backoff
 from providers.conformance.workflow import PROVISION, CountAtEngine, WorkflowConformance
 from providers.conformance.workflow_bench import Bench, end, until
 from providers.workflow.restate import app as restate_app
@@ -397,17 +399,48 @@ class TestReleases:
         assert bench.script.calls == PROVISION
 
 
-async def test_a_run_is_bounded_though_the_rows_cannot_be_read(
-    provider: RestateWorkflow, bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def unreadable(execution_id: str, step: StepName) -> None:
-        raise OSError("password=hunter2")
+class TestNothingButTheRowsCounts:
+    """The server's own bound, here of two, is for an endpoint that does not answer."""
 
-    monkeypatch.setattr(restate_app, "RUN_ATTEMPTS", 2)
-    monkeypatch.setattr(bench.store, "step_started", unreadable)
-    started = await provider.start(bench.request)
-    ended = await end(provider, bench, started.ref)
-    assert (ended.sub_state, ended.error) == (SubState.FAILED, "the rows cannot be read: OSError")
+    @pytest_asyncio.fixture
+    async def endpoint(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Endpoint]:
+        monkeypatch.setattr(restate_app, "ROWS_PAUSE", timedelta(milliseconds=10))
+        endpoint = Endpoint(build_app(bench.attempts, calls=TWICE))
+        await endpoint.start()
+        yield endpoint
+        await endpoint.stop()
+
+    async def test_rows_that_cannot_be_read_are_waited_for(
+        self, provider: RestateWorkflow, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        refusals = count(1)
+        readable, started_of = asyncio.Event(), bench.store.step_started
+
+        async def unreadable(execution_id: str, step: StepName) -> Step | None:
+            if not readable.is_set():
+                next(refusals)
+                raise OSError("password=hunter2")
+            return await started_of(execution_id, step)
+
+        monkeypatch.setattr(bench.store, "step_started", unreadable)
+        started = await provider.start(bench.request)
+        seen = await until(
+            provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF and s.retry_count > 55
+        )
+        assert seen.error == "the rows cannot be read: OSError"
+        readable.set()
+        assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
+        assert next(refusals) > 50
+
+    @pytest.mark.parametrize("action", [Action.UPDATE])
+    async def test_the_replaced_resource_is_removed_however_often_that_fails(
+        self, provider: RestateWorkflow, bench: Bench
+    ) -> None:
+        bench.attempts._log._backoff = Backoff(base=0.01, ceiling=0.01)
+        bench.script.errors[StepName.RETIRE_PREVIOUS] = [Retryable("the old platform is away")] * 60
+        started = await provider.start(bench.request)
+        assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
+        assert bench.script.calls.count(StepName.RETIRE_PREVIOUS) == 61
 
 
 async def test_an_execution_that_no_row_knows_ends(provider: RestateWorkflow, bench: Bench) -> None:

@@ -28,8 +28,9 @@ from providers.workflow.restate.status import FAILING, HANDLER, SERVICE, STOPPED
 
 logger = logging.getLogger(__name__)
 
-RUN_ATTEMPTS = 50
-"""A `run` is tried so often when the rows cannot even be read; attempts that could be recorded are bounded there."""
+ROWS_PAUSE = timedelta(seconds=5)
+"""Before a `run` whose rows cannot be read is tried again. It is tried for as long as its execution may last: attempts
+are bounded in the rows, and rows that cannot be read say nothing about the tenant."""
 
 CALLS = restate.InvocationRetryPolicy(
     initial_interval=timedelta(milliseconds=200),
@@ -43,9 +44,8 @@ CALLS = restate.InvocationRetryPolicy(
 LONGEST_STEP = timedelta(minutes=30)
 """So long the server holds the connection of a step that works; platforms' own timeouts end it before."""
 
-LONGEST_SHARE = 0.02
 SHORTEST_SLEEP = 0.1
-"""Two looks are at least so many seconds and this share of the time waited so far apart: a journal stays short."""
+"""Two looks are at least so many seconds apart."""
 
 
 def build_app(
@@ -65,10 +65,9 @@ def build_app(
 
 async def _step(ctx: restate.WorkflowContext, attempts: StepAttempts, execution_id: str, step: StepName) -> None:
     probes = Probes()
-    waited = 0.0
     while True:
         make = partial(_make, attempts, execution_id, step, probes)
-        options: restate.RunOptions[dict[str, Any]] = restate.RunOptions(max_attempts=RUN_ATTEMPTS, type_hint=dict)
+        options: restate.RunOptions[dict[str, Any]] = restate.RunOptions(type_hint=dict)
         answer = await ctx.run_typed(step.value, make, options)
         before, probes = probes, Probes(**answer)
         if probes.failing is None and before.failing is not None:
@@ -77,21 +76,20 @@ async def _step(ctx: restate.WorkflowContext, attempts: StepAttempts, execution_
             ctx.set(FAILING, probes.failing)
         if probes.again is None:
             return
-        pause = max(SHORTEST_SLEEP, probes.again, waited * LONGEST_SHARE)
-        waited += pause
-        await ctx.sleep(timedelta(seconds=pause))
+        await ctx.sleep(timedelta(seconds=max(SHORTEST_SLEEP, probes.again)))
 
 
 async def _make(attempts: StepAttempts, execution_id: str, step: StepName, before: Probes) -> dict[str, Any]:
     """One attempt, in Restate's words: the probes as a value, errors as what is tried again and what is not. What the
-    engine is told it keeps and shows, so of errors that are not ours it hears the type only."""
+    engine is told it keeps and shows, so of errors that are not ours it hears the type only. Each failure brings its
+    pause, so none counts against the server's own bound, which is for an endpoint that does not answer."""
     try:
         outcome = await attempts.make(execution_id, step, before)
     except Terminal as error:  # of the store: there is no such execution
         raise restate.TerminalError(error.message) from None
     except Exception as error:
         logger.warning("%s of %s: the rows cannot be read", step, execution_id, exc_info=True)
-        raise RetryableError(f"the rows cannot be read: {type(error).__name__}") from None
+        raise RetryableError(f"the rows cannot be read: {type(error).__name__}", retry_after=ROWS_PAUSE) from None
     if outcome.verdict is Verdict.RETRY:
         raise RetryableError(outcome.message, retry_after=timedelta(seconds=outcome.delay))
     if outcome.verdict is Verdict.STOPPED:

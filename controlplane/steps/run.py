@@ -32,7 +32,7 @@ FIRST_PROBE_SECONDS = 0.05
 in a moment, and are not to wait for long because they just were not yet."""
 
 THINNING = 0.02
-"""An engine that keeps every look in a history looks again after this share of the time waited so far, at least. A start
+"""An engine that keeps every look in a history looks again after this share of the time waited so far at least. A start
 of 24 hours is some hundreds of looks, and what comes up is seen late by this share at most."""
 
 

@@ -2,15 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
-from typing import Any
-from uuid import uuid4
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from controlplane.clock import SystemClock
 from controlplane.errors import Throttled
 from controlplane.model import Action, ExecutionState, Status, StepName, SubState
 from controlplane.ports import ExecutionStore
@@ -18,62 +14,10 @@ from controlplane.steps.attempts import StepAttempts
 from providers.aws.clients import ATTEMPTS, AssumedRole
 from providers.conformance.workflow import PROVISION, CountAtEngine, WorkflowConformance
 from providers.conformance.workflow_bench import Bench, end
-from providers.workflow.stepfunctions.aws import Aws
 from providers.workflow.stepfunctions.provider import StepFunctionsWorkflow
-from providers.workflow.stepfunctions.worker import MAX_RECEIVES, StepWorker
-from tests.aws import ACCOUNT, AwsEmulator, AwsFront, let_no_heartbeat_repeat_a_failure, refusal
+from tests.aws import ACCOUNT, refusal
 from tests.contract.lifecycle import EngineOf, EngineWorld, LifeOutside, ProviderFactory
-
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/landlord-machines"
-
-
-class Account:
-    """A queue and machines of this test's own. `front`: where provider and workers go."""
-
-    def __init__(self, emulator: AwsEmulator, front: AwsFront) -> None:
-        self.front = front
-        self.prefix = f"t{uuid4().hex[:8]}"
-        self.sqs: Any = emulator.client("sqs")
-        self.states: Any = emulator.client("stepfunctions")
-        self.queue_url: str = self.sqs.create_queue(QueueName=self.prefix)["QueueUrl"]
-        self._closing: list[Aws] = []
-
-    def aws(self, assume_role: AssumedRole | None = None) -> Aws:
-        self._closing.append(Aws(endpoint_url=self.front.url, assume_role=assume_role))
-        return self._closing[-1]
-
-    def provider(self, store: ExecutionStore, assume_role: AssumedRole | None = None) -> StepFunctionsWorkflow:
-        return StepFunctionsWorkflow(
-            self.aws(assume_role), store, SystemClock(), queue_url=self.queue_url, role_arn=ROLE, prefix=self.prefix
-        )
-
-    def worker(self, attempts: StepAttempts, max_receives: int = MAX_RECEIVES) -> StepWorker:
-        return StepWorker(
-            self.aws(),
-            attempts,
-            SystemClock(),
-            queue_url=self.queue_url,
-            visibility=5,
-            heartbeat=0.5,
-            long_poll=1,
-            max_receives=max_receives,
-        )
-
-    def close(self) -> None:
-        """Calls that are under way are seen through: whom they ask goes next."""
-        for aws in self._closing:
-            aws._threads._pool.shutdown()
-        self.sqs.close()
-        self.states.close()
-
-
-@pytest.fixture
-def account(aws_environment: AwsEmulator) -> Iterator[Account]:
-    with AwsFront(aws_environment) as front:
-        let_no_heartbeat_repeat_a_failure(front)
-        account = Account(aws_environment, front)
-        yield account
-        account.close()
+from tests.contract.stepfunctions_bench import Account, Work
 
 
 @pytest.fixture
@@ -87,22 +31,6 @@ def count_at_engine(account: Account) -> CountAtEngine:
         return found
 
     return count
-
-
-class Work:
-    """A worker at work; `die` is as by SIGKILL."""
-
-    def __init__(self, worker: StepWorker) -> None:
-        self._worker = worker
-        self._task = asyncio.create_task(worker.run())
-
-    async def die(self) -> None:
-        tasks = [self._task, *self._worker._working]
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 class TestStepFunctionsConforms(WorkflowConformance):

@@ -1,4 +1,4 @@
-"""When wait_healthy looks again: soon at first, ever more rarely where an engine keeps each look, never past the end."""
+"""When wait_healthy looks again: soon at first, rarely later where an engine keeps each look, never past the end."""
 
 import math
 

@@ -19,15 +19,18 @@ CANCELLED = "Landlord.Cancelled"
 """Of an execution that we stopped."""
 POISONED = "Landlord.Poisoned"
 
-STEP_SECONDS = 1800
-HEARTBEAT_SECONDS = 120
-"""Longer than a message stays invisible: what a dead worker held is taken up before its token expires."""
+STEP_SECONDS = 86400
+HEARTBEAT_SECONDS = 1800
+"""AWS counts it from the moment at which the message is sent, so it must bear a backlog. A worker that dies is noticed
+by the queue, which gives its message to another soon; this is for a message that was lost."""
 
 INTERVAL_SECONDS = 1
 RATE = 2.0
 LONGEST_SECONDS = 30
-ATTEMPTS = 50
-"""The engine's bound for when rows cannot be read; attempts that are recorded are bounded there, by the setting."""
+LONGEST_RETIRE_SECONDS = 120
+"""Of retire_previous, which is tried until it works: in one history, of 25,000 events, for days."""
+ATTEMPTS = 99_999_999
+"""The most that AWS takes. Failed attempts are bounded in the rows, by the setting; a token that expired is none."""
 
 
 def definition(action: Action, queue_url: str) -> str:
@@ -42,9 +45,13 @@ def definition(action: Action, queue_url: str) -> str:
     return json.dumps(machine, sort_keys=True)
 
 
-def pause_after(failures: int) -> float:
-    """Seconds that the engine waits after so many failures in a row."""
-    return float(min(LONGEST_SECONDS, INTERVAL_SECONDS * RATE ** min(failures - 1, 10)))
+def pause_after(failures: int, step: StepName | None) -> float:
+    """Seconds that the engine waits after so many failures of a step in a row."""
+    return float(min(longest_pause(step), INTERVAL_SECONDS * RATE ** min(failures - 1, 10)))
+
+
+def longest_pause(step: StepName | None) -> int:
+    return LONGEST_RETIRE_SECONDS if step is StepName.RETIRE_PREVIOUS else LONGEST_SECONDS
 
 
 def _plain(step: StepName, following: StepName | None, queue_url: str) -> dict[str, Any]:
@@ -92,7 +99,7 @@ def _task(step: StepName, queue_url: str, more: dict[str, Any]) -> dict[str, Any
                 "ErrorEquals": [RETRYABLE, "States.Timeout", "States.HeartbeatTimeout"],
                 "IntervalSeconds": INTERVAL_SECONDS,
                 "BackoffRate": RATE,
-                "MaxDelaySeconds": LONGEST_SECONDS,
+                "MaxDelaySeconds": longest_pause(step),
                 "MaxAttempts": ATTEMPTS,
             }
         ],

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
-from controlplane.errors import LandlordError, SettingsError, Terminal
+from controlplane.errors import LandlordError, SettingsError, Terminal, Throttled
 from controlplane.model import Action, SubState, canonical_json
 from controlplane.ports import (
     Clock,
@@ -23,15 +23,17 @@ from controlplane.ports import (
     WorkflowEnvironment,
 )
 from controlplane.settings import Settings, schema_of
-from providers.kit.polling import Polling
 from providers.workflow.stepfunctions.aws import Aws
+from providers.workflow.stepfunctions.following import Following
 from providers.workflow.stepfunctions.machines import CANCELLED, definition
+from providers.workflow.stepfunctions.pace import Pace
 from providers.workflow.stepfunctions.status import status_of
 
 STATES = "stepfunctions"
 GONE = ("ExecutionDoesNotExist", "StateMachineDoesNotExist", "InvalidArn", "ResourceNotFound")
 EVENTS = 50
-"""The newest of a history, which is what a status needs: a step has three events and as many for each attempt."""
+"""The newest of a history, on one page: a dozen attempts, each of which has four and names its step. What came before,
+the rows know."""
 CAUSE = 256
 _ACTION = re.compile(r"-(provision|update|delete)-\d+-[0-9a-f]{8}(?:-r\d+)?$")
 
@@ -63,6 +65,8 @@ class StepFunctionsWorkflow:
         self._role_arn = role_arn
         self._prefix = prefix
         self._random = random or Random()
+        self._pace = Pace()
+        self._following: dict[str, Following] = {}
 
     @classmethod
     def available(cls, settings: Settings) -> bool:
@@ -152,12 +156,42 @@ class StepFunctionsWorkflow:
         return status_of(described, events, context.steps, current=context.current)
 
     async def next_status(self, execution_id: str, ref: str | None, after: ExecutionStatus | None) -> ExecutionStatus:
-        polling = Polling(self._random, soonest=0.25, rarest=5.0)
-        status = await self.status(execution_id, ref)
-        while status == after:
-            await self._clock.sleep(polling.pause())
-            status = await self.status(execution_id, ref)
+        """Reads the rows often, and asks AWS where they have news, else rarely. Throttled is no silence: it waits."""
+        following = self._following.setdefault(execution_id, Following())
+        self._pace.followed = len(self._following)
+        try:
+            while True:
+                status = await self._ask(execution_id, ref, following)
+                if status is not None and status != after:
+                    break
+                await self._clock.sleep(following.polling(self._random).pause())
+        except BaseException:
+            self._forget(execution_id)
+            raise
+        if status.sub_state.terminal or status.sub_state is SubState.UNKNOWN:
+            self._forget(execution_id)
         return status
+
+    async def _ask(self, execution_id: str, ref: str | None, following: Following) -> ExecutionStatus | None:
+        """None: it is not its turn, or AWS asks for fewer questions."""
+        context = await self._store.context(execution_id)
+        now = self._clock.now()
+        if not following.is_due(context, now, self._pace.rest):
+            return None
+        if not following.is_urgent(context) and not self._pace.takes_turn(now):
+            return None
+        following.asked(context, now)
+        try:
+            status = await self.status(execution_id, ref)
+        except Throttled:
+            self._pace.throttled()
+            return None
+        self._pace.answered()
+        return status
+
+    def _forget(self, execution_id: str) -> None:
+        self._following.pop(execution_id, None)
+        self._pace.followed = len(self._following)
 
     async def cancel(self, execution_id: str, ref: str | None, reason: str, *, kill: bool = False) -> None:
         """StopExecution is at once: a step that a worker does meanwhile is stopped by the gate."""

@@ -54,27 +54,44 @@ def _ended(described: Mapping[str, Any], steps: Sequence[Step], *, current: bool
 
 def _running(events: Sequence[Mapping[str, Any]], rows: Mapping[StepName, Step]) -> ExecutionStatus:
     newest = sorted(events, key=lambda event: int(event["id"]), reverse=True)
-    entered = next((event for event in newest if "stateEnteredEventDetails" in event), None)
-    if entered is None:
+    if not newest:
         return ExecutionStatus(SubState.RUNNING)
-    state = entered["stateEnteredEventDetails"]
-    step = StepName(state["name"]) if state["name"] in tuple(StepName) else None
-    within = [event for event in newest if int(event["id"]) > int(entered["id"])]
-    failures = [event for event in within if event["type"] in FAILURES]
+    entered = next((event for event in newest if "stateEnteredEventDetails" in event), None)
+    state = entered["stateEnteredEventDetails"] if entered is not None else {}
+    step = _step(state["name"]) if entered is not None else _step_of_messages(newest, rows)
+    within = newest if entered is None else [event for event in newest if int(event["id"]) > int(entered["id"])]
+    failed = [event for event in within if event["type"] in FAILURES]
     row = rows.get(step) if step is not None else None
+    # Of a step that failed so often that its beginning is not among these events, the rows know how often.
+    failures = len(failed) if entered is not None or row is None else max(len(failed), row.attempts)
     if within and within[0]["type"] in FAILURES:
-        next_at = within[0]["timestamp"] + timedelta(seconds=pause_after(len(failures)))
-        return ExecutionStatus(SubState.BACKING_OFF, len(failures), _text(row, within[0]), next_at, step)
+        next_at = within[0]["timestamp"] + timedelta(seconds=pause_after(failures, step))
+        return ExecutionStatus(SubState.BACKING_OFF, failures, _text(row, within[0]), next_at, step)
     failing = _failing(state.get("input"))
     if failing is not None:
         return ExecutionStatus(SubState.BACKING_OFF, error=failing, step=StepName.WAIT_HEALTHY)
     works = row is not None and row.state is StepState.RUNNING and step is not StepName.WAIT_HEALTHY
     return ExecutionStatus(
         SubState.RUNNING if works else SubState.WAITING,
-        len(failures),
-        _text(row, failures[0]) if failures else None,
+        failures,
+        _text(row, failed[0]) if failed else None,
         step=step,
     )
+
+
+def _step(name: object) -> StepName | None:
+    return StepName(str(name)) if name in tuple(StepName) else None
+
+
+def _step_of_messages(newest: Sequence[Mapping[str, Any]], rows: Mapping[StepName, Step]) -> StepName | None:
+    """That of the newest message, which each attempt sends; else the one that the rows say is on."""
+    for event in newest:
+        try:
+            sent = json.loads(event["taskScheduledEventDetails"]["parameters"])["MessageBody"]["step"]
+        except (KeyError, TypeError, ValueError):
+            continue
+        return _step(sent)
+    return next((name for name, row in rows.items() if row.state in (StepState.RUNNING, StepState.BACKING_OFF)), None)
 
 
 def _text(row: Step | None, failure: Mapping[str, Any]) -> str:

@@ -57,10 +57,12 @@ async def differences(
 
 def _unwanted(provider: str, listed: Iterable[Resource], known: Mapping[str, ExecutionFact]) -> Iterable[Difference]:
     for resource in listed:
-        tenant, execution = resource.origin.tenant_name, resource.origin.execution_id
+        tenant, execution = resource.origin.tenant_name or None, resource.origin.execution_id
         fact = known.get(execution)
         if fact is None:
-            yield Difference("orphan", tenant, resource.id, f"{provider} {resource.name}: no row knows {execution}")
+            yield Difference(
+                "orphan", tenant, resource.id, f"{provider} {resource.name}: no row knows {execution or 'it'}"
+            )
         elif fact.leftover and not fact.busy:
             yield Difference("leftover", tenant, resource.id, f"{provider} {resource.name}: {execution} is over")
 

@@ -23,6 +23,7 @@ from controlplane.ports.compute import (
     Resource,
     ResourceState,
     RunsExecProbes,
+    tenant_id_of,
 )
 from controlplane.ports.directory import (
     TenantDirectory,
@@ -76,4 +77,5 @@ __all__ = [
     "Wake",
     "WorkflowEnvironment",
     "WorkflowProvider",
+    "tenant_id_of",
 ]

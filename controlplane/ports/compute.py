@@ -45,7 +45,8 @@ SPEC_HASH_LABEL = "landlord.spec-hash"
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a resource comes from: installation, tenant and execution. Each resource carries it as labels from its
-    creation on."""
+    creation on. Whatever bears the label of an owner is that owner's: a field of which there is no valid label is the
+    empty one of its type (`""`, 0, the nil UUID), which no tenant and no execution has."""
 
     installation_id: str
     tenant_name: str
@@ -78,19 +79,31 @@ class Origin:
 
     @classmethod
     def from_labels(cls, labels: Mapping[str, str]) -> "Origin | None":
-        """What the labels say, or None where they are not (or not all, or not validly) ours."""
-        try:
-            return cls(
-                installation_id=labels[OWNER_LABEL],
-                tenant_name=labels[TENANT_LABEL],
-                tenant_id=UUID(labels[TENANT_ID_LABEL]),
-                generation=int(labels[GENERATION_LABEL]),
-                run=int(labels[RUN_LABEL]),
-                execution_id=labels[EXECUTION_LABEL],
-                spec_hash=labels[SPEC_HASH_LABEL],
-            )
-        except (KeyError, ValueError):
+        """What the labels say, however few of them; None: no label of an owner."""
+        owner = labels.get(OWNER_LABEL)
+        if not owner:
             return None
+        return cls(
+            installation_id=owner,
+            tenant_name=labels.get(TENANT_LABEL) or "",
+            tenant_id=tenant_id_of(labels) or UUID(int=0),
+            generation=_number(labels.get(GENERATION_LABEL)),
+            run=_number(labels.get(RUN_LABEL)),
+            execution_id=labels.get(EXECUTION_LABEL) or "",
+            spec_hash=labels.get(SPEC_HASH_LABEL) or "",
+        )
+
+
+def tenant_id_of(labels: Mapping[str, str]) -> UUID | None:
+    """None: no label of a tenant, or not a valid one."""
+    try:
+        return UUID(labels.get(TENANT_ID_LABEL) or "")
+    except ValueError:
+        return None
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isascii() and text.isdecimal() else 0
 
 
 @dataclass(frozen=True, slots=True)

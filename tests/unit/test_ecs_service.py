@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from controlplane.ports import Origin, ResourceState
+from controlplane.ports import OWNER_LABEL, Origin, ResourceState
 from providers.compute.ecs.service import DESIRED_TAG, falls_short, resource, stop_reason, tags, wanted_count
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -102,6 +102,12 @@ def test_states(seen: dict[str, Any], state: ResourceState, verdict: str | None,
 @pytest.mark.parametrize("seen", [service(status="INACTIVE"), service(tags=[]), service(tags=None)])
 def test_what_is_gone_or_not_ours_is_nothing(seen: dict[str, Any]) -> None:
     assert resource(seen, None) is None
+
+
+def test_what_bears_our_owner_label_and_no_other_is_ours() -> None:
+    found = resource(service(tags=tags({OWNER_LABEL: "test", "landlord.generation": "many"})), None)
+    assert found is not None
+    assert found.origin == Origin("test", "", UUID(int=0), 0, 0, "", "")
 
 
 def test_reasons_and_the_newest_event_of_this_rollout_are_told() -> None:

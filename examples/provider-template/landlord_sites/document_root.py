@@ -71,7 +71,7 @@ class DocumentRoot:
             labels = json.loads((directory / "labels.json").read_text())
         except FileNotFoundError:
             return None
-        return Site(f"{name}:{labels[TOKEN]}", name, labels, (self._public / name).is_symlink())
+        return Site(f"{name}:{labels.get(TOKEN, '')}", name, labels, (self._public / name).is_symlink())
 
     def get(self, site_id: str) -> Site | None:
         site = self.find(site_id.partition(":")[0])

@@ -152,7 +152,7 @@ class DockerEngine:
         """All labels of the networks and volumes that bear these."""
         with self._speaking() as api:
             volumes = api.volumes(filters={"label": list(labels)})["Volumes"] or ()
-            return [found["Labels"] for found in (*api.networks(filters={"label": list(labels)}), *volumes)]
+            return [found["Labels"] or {} for found in (*api.networks(filters={"label": list(labels)}), *volumes)]
 
     def close(self) -> None:
         if self._api is not None:

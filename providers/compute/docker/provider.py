@@ -11,7 +11,7 @@ from uuid import UUID
 
 from controlplane.errors import Retryable
 from controlplane.model import HealthSpec
-from controlplane.ports import OWNER_LABEL, TENANT_ID_LABEL, DesiredResource, Origin, Resource
+from controlplane.ports import OWNER_LABEL, TENANT_ID_LABEL, DesiredResource, Origin, Resource, tenant_id_of
 from controlplane.settings import Settings
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import from_inspection, from_summary
@@ -103,7 +103,7 @@ class DockerCompute(GatedCompute[DockerConfig]):
 
     async def tenants_with_belongings(self, installation_id: str) -> set[UUID]:
         labelled = await self._threads.run(self._engine.belongings, _labels(installation_id, None))
-        return {UUID(labels[TENANT_ID_LABEL]) for labels in labelled}
+        return {tenant_id for labels in labelled if (tenant_id := tenant_id_of(labels)) is not None}
 
     async def logs(self, resource_id: str, tail: int) -> str:
         return await self._threads.run(self._engine.logs, resource_id, tail)

@@ -33,7 +33,8 @@ ID = re.compile(r"(?P<name>[a-z][-a-z0-9]*)\.[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """One directory, as it was read."""
+    """One directory, as it was read. Of another release, or of a hand, it may lack anything: whatever bears our owner's
+    label is listed and can be removed all the same."""
 
     path: Path
     state: Mapping[str, Any]
@@ -42,17 +43,22 @@ class ProcessRecord:
 
     @property
     def id(self) -> str:
-        return str(self.state["id"])
+        return str(self.state.get("id") or f"{self.path.name}.{'0' * 32}")
 
     @property
     def labels(self) -> Mapping[str, str]:
-        labels: Mapping[str, str] = self.state["labels"]
-        return labels
+        labels = self.state.get("labels")
+        return {name: str(value) for name, value in labels.items()} if isinstance(labels, Mapping) else {}
+
+    @property
+    def env(self) -> Mapping[str, Any]:
+        env = self.state.get("env")
+        return env if isinstance(env, Mapping) else {}
 
     @property
     def launch(self) -> str | None:
         """Which start `run` tells of."""
-        return None if self.run is None else self.run["launch"]
+        return None if self.run is None else self.run.get("launch")
 
     @property
     def running(self) -> bool:
@@ -81,21 +87,20 @@ class ProcessRecord:
         if origin is None:
             return None
         running = self.running
-        port = self.run["port"] if running and self.run is not None else self.state["port"]
+        port = self.run.get("port") if running and self.run is not None else None
         stopped = ResourceState.CREATED if self.run is None else ResourceState.STOPPED
         return Resource(
             id=self.id,
             name=self.path.name,
             origin=origin,
             state=ResourceState.RUNNING if running else stopped,
-            endpoints=(Endpoint("http", f"http://127.0.0.1:{port}", port),) if running else (),
-            detail="" if running else redact(self._detail(), self.secrets.known(self.state["env"].values())),
+            endpoints=(Endpoint("http", f"http://127.0.0.1:{port}", port),) if isinstance(port, int) else (),
+            detail="" if running else redact(self._detail(), self.secrets.known(self.env.values())),
         )
 
     def secret_variables(self) -> Mapping[str, str]:
         """The values of those that are given as references. Raises InvalidConfig, NotAvailableYet."""
-        given: Mapping[str, Any] = self.state["env"]
-        return {name: self.secrets.resolve(value) for name, value in given.items() if is_reference(value)}
+        return {name: self.secrets.resolve(value) for name, value in self.env.items() if is_reference(value)}
 
     def logs(self, tail: int) -> str:
         """The last `tail` lines of both log files."""
@@ -211,8 +216,9 @@ class ProcessDirectory:
         """Remove what was set aside, or never came to be, whoever left it. Under the lock of `root`."""
         for path in [*self.root.glob(".gone-*"), *self.root.glob(".new-*")]:
             state = read_json(str(path / "state.json"))
-            if state is not None and Path(state["work"]).parent == WORK_OF_USERS:
-                shutil.rmtree(state["work"], ignore_errors=True)
+            work = None if state is None else state.get("work")
+            if isinstance(work, str) and Path(work).parent == WORK_OF_USERS:
+                shutil.rmtree(work, ignore_errors=True)
             shutil.rmtree(path, ignore_errors=True)
 
 

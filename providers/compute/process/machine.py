@@ -45,10 +45,10 @@ def look(pid: int) -> tuple[int, int, bool] | None:
 
 def runs(run: Json | None) -> bool:
     """Does the process of this `run.json` run? Never fooled by a pid that was used again."""
-    if not run or "pid" not in run or run["boot"] != boot_id():
+    if not run or "pid" not in run or run.get("boot") != boot_id():
         return False
     found = look(run["pid"])
-    return found is not None and found[2] and found[0] == int(run["start"])
+    return found is not None and found[2] and found[0] == run.get("start")
 
 
 def session_of(run: Json | None) -> list[int]:
@@ -56,10 +56,10 @@ def session_of(run: Json | None) -> list[int]:
 
     The kernel keeps a pid from being used again while a session bears it, so a stranger under that pid means that the
     session is gone."""
-    if not run or "pid" not in run or run["boot"] != boot_id():
+    if not run or "pid" not in run or run.get("boot") != boot_id():
         return []
     leader = look(run["pid"])
-    if leader is not None and leader[0] != run["start"]:
+    if leader is not None and leader[0] != run.get("start"):
         return []
     found = ((int(name), look(int(name))) for name in os.listdir("/proc") if name.isdigit())
     return [pid for pid, seen in found if seen is not None and seen[1] == run["pid"] and seen[2]]
@@ -176,7 +176,7 @@ def choose_port(root: str) -> int:
     for name in os.listdir(root):
         state = read_json(f"{root}/{name}/state.json")
         if state:
-            held.add(state["port"])
+            held.add(state.get("port"))
     start = int.from_bytes(os.urandom(4), "big")
     for offset in range(len(PORTS)):
         port = PORTS[(start + offset) % len(PORTS)]

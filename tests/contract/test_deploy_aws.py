@@ -75,7 +75,7 @@ def test_the_policy_covers_what_is_called_and_no_wildcard_action(
     }
     assert not any("*" in action for action in actions)
     source = "".join(
-        path.read_text() for path in Path(__file__).parents[2].glob("providers/workflow/stepfunctions*.py")
+        path.read_text() for path in Path(__file__).parents[2].glob("providers/workflow/stepfunctions/*.py")
     )
     for action in actions - {"states:TagResource", "iam:PassRole"}:  # both are part of CreateStateMachine
         verb = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in action.split(":")[1])

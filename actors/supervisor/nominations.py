@@ -10,7 +10,8 @@ from controlplane.persistence.fleet import TenantKey
 from controlplane.persistence.resting import Drift, Serving
 
 Kind = Drift | tuple[Endpoint, ...] | Literal["unhealthy", "recovering"]
-"""What is not as it should be: a drift, the endpoints that it moved to, or a probe's finding."""
+"""What is not as it should be: a drift, the endpoints that it moved to, or a probe's finding. An owner heals what is
+unhealthy and waits for what its platform brings back: to go from one to the other is news."""
 
 Nominate = Callable[[TenantKey, Priority], None]
 

@@ -25,7 +25,7 @@ from controlplane.persistence.expressions import ago
 from controlplane.persistence.fleet import TenantKey
 from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.persistence.transaction import transaction
-from controlplane.ports import Origin
+from controlplane.ports import OWNER_LABEL, Origin
 from providers.compute.fake import FakeCloud, FakeCompute
 from tests.integration.owner import World, spec
 
@@ -344,6 +344,33 @@ async def test_what_an_owner_left_that_died_before_its_clean_up_is_due(world: Wo
             await world.settled(tenant, Status.FAILED)
             await world.cleaned(id)
         assert await net.sweep.due() == 0
+
+
+async def test_what_bears_our_owner_label_alone_is_an_orphan_and_goes_as_one(world: World) -> None:
+    await served(world)
+    (serving,) = world.cloud.instances()
+    ours = await bootstrap.installation_id(world.database)
+    made = await world.cloud.create("of-nobody", {OWNER_LABEL: ours}, {"version": "1", "env": {}, "health": []})
+    async with world.net(LANDLORD_ORPHAN_GRACE_SECONDS="0.0001") as runtime:
+        net = Net(runtime)
+        await net.looked()
+        assert net.sweep.orphans == [made]
+        await net.looked()
+    assert [left.id for left in world.cloud.instances()] == [serving.id]
+    assert await trail(world) == [EventType.ORPHAN_REMOVED, EventType.ORPHAN_FOUND], "newest first"
+
+
+async def test_a_part_that_its_platform_brings_back_wakes_once_and_again_when_it_is_down(world: World) -> None:
+    await served(world)
+    (instance,) = world.cloud.instances()
+    async with world.net() as runtime:
+        net = Net(runtime)
+        for health in ("recovering", "unhealthy"):
+            world.cloud.alter(instance.id, health=[health])
+            net.sweep._probed.clear()
+            assert await net.looked() == [("acme", Priority.DRIFT)]
+            net.sweep._probed.clear()
+            assert await net.looked() == []
 
 
 async def test_an_orphan_is_reported_and_stays(world: World, caplog: pytest.LogCaptureFixture) -> None:

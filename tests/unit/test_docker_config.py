@@ -272,8 +272,16 @@ def test_the_list_tells_the_healthcheck_by_its_status_text(words: str, verdict: 
 
 def test_what_is_not_ours_is_nobodys() -> None:
     foreign = inspection()
-    foreign["Config"]["Labels"] = {"landlord.owner": "test"}
+    foreign["Config"]["Labels"] = {"landlord.tenant": "acme", "landlord.generation": "3"}
     assert from_inspection(foreign) is None
+
+
+def test_what_bears_our_owner_label_is_ours_whatever_else_it_bears() -> None:
+    bare = inspection()
+    bare["Config"]["Labels"] = {"landlord.owner": "test"}
+    found = from_inspection(bare)
+    assert found is not None
+    assert (found.origin.installation_id, found.origin.execution_id, found.origin.order) == ("test", "", (0, 0))
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from controlplane.errors import LandlordError, told
+from controlplane.errors import LandlordError, Throttled, told
 from controlplane.model import Execution, SubState
 from controlplane.ports import ExecutionStatus, WorkflowProvider
 
 logger = logging.getLogger(__name__)
 
 FOLLOW_RETRY_SECONDS = 1.0
+THROTTLED_SECONDS = 5.0
 
 
 class Follower:
@@ -40,6 +41,10 @@ class Follower:
             try:
                 engine = self._engines[self._engine]
                 self.status = await engine.next_status(self.execution_id, self._ref, self.status)
+            except Throttled as error:
+                # It answers, and is not silent: it asks for fewer questions.
+                self._speaks()
+                await asyncio.sleep(max(error.delay or 0.0, THROTTLED_SECONDS))
             except Exception as error:
                 self._is_silent(error)
                 await asyncio.sleep(FOLLOW_RETRY_SECONDS)
@@ -48,6 +53,11 @@ class Follower:
                 self._news()
                 if self.status.sub_state is SubState.UNKNOWN:
                     return
+
+    def _speaks(self) -> None:
+        if self.silence is not None:
+            self.silence = None
+            self._news()
 
     def _is_silent(self, error: Exception) -> None:
         if self.silence is not None:

@@ -20,6 +20,9 @@ NOT_SETTINGS = ("LANDLORD_SECRET_", "LANDLORD_INTERNAL_")
 RENAMED = {"lost_engines": "lost_platforms"}
 """Old name → new name of a setting. The old one stops the start: ignored, it would do nothing without a word."""
 
+SHORTEST_TOKEN = 32
+"""Characters of a bearer token: only its hash is stored, without salt, which is safe for long random ones alone."""
+
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -37,7 +40,10 @@ class Settings(BaseModel):
     port: int = Field(default=8000, ge=1, le=65535)
     url: str | None = None
     database_url: SecretStr | None = None
+    admin_token: SecretStr | None = None
+    """The server's: the token named `admin`. None: that of the home, made at the first start."""
     token: SecretStr | None = None
+    """The client's bearer, and nothing else; None: the home's admin token."""
     workflow_provider: str = "embedded"
     compute_providers: tuple[str, ...] | None = None
     """None: `process`, and `docker` where its socket answers."""
@@ -97,6 +103,13 @@ class Settings(BaseModel):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("admin_token", mode="after")
+    @classmethod
+    def _long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and (wrong := token_problem(value.get_secret_value())):
+            raise ValueError(wrong)
+        return value
+
     @field_validator("home", mode="after")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
@@ -120,6 +133,15 @@ class Settings(BaseModel):
     def masked(self) -> dict[str, Any]:
         """For people: secrets are stars."""
         return self.model_dump(mode="json")
+
+
+def token_problem(token: str) -> str | None:
+    """Why this can be no admin token; None where it can."""
+    if len(token) < SHORTEST_TOKEN:
+        return f"a token needs {SHORTEST_TOKEN} characters at least, this one has {len(token)}: `openssl rand -hex 32`"
+    if not token.isascii() or not token.isprintable() or " " in token:
+        return "a token is of visible ASCII characters: `openssl rand -hex 32`"
+    return None
 
 
 def schema_of(prefix: str) -> dict[str, Any]:
@@ -153,7 +175,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         first = error.errors()[0]
         key = str(first["loc"][0])
         origin = f"{PREFIX}{key.upper()}" if key in from_env else f"{key} in {home / 'config.yaml'}"
-        raise SettingsError(f"{origin}: {first['msg']}") from None
+        raise SettingsError(f"{origin}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -10,5 +10,8 @@ class PostgresBootstrap:
     def register(self, database_url: str, *, home: str, build: str, admin_token: str) -> str:
         return run(bootstrap.prepare(database_url, home=home, build=build, admin_token=admin_token))
 
+    def admit(self, database_url: str, admin_token: str) -> None:
+        ask(database_url, lambda database: bootstrap.admit(database, admin_token), application="landlord up")
+
     def migrate(self, database_url: str) -> None:
         ask(database_url, bootstrap.migrate, application="landlord up")

@@ -13,8 +13,8 @@ from controlplane.settings import PREFIX, Settings
 
 CLUSTER_VARIABLE = "LANDLORD_INTERNAL_CLUSTER_ID"
 
-CLIENT_SETTINGS = frozenset({"token", "url"})
-"""The server keeps only hashes of tokens, and asks nobody where it is."""
+NOT_FOR_PROCESSES = frozenset({"admin_token", "token", "url"})
+"""The server keeps only hashes of tokens, and asks nobody where it is. So another of these needs no restart."""
 ORDINARY = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 PASSED_THROUGH = ("AWS_", "DOCKER_", "LANDLORD_SECRET_", "RAY_testing_")
 
@@ -27,7 +27,7 @@ def settings_environment(settings: Settings, database_url: str, environ: Mapping
     effective = {"database_url": database_url}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
-        if name in CLIENT_SETTINGS or name in effective or value is None:
+        if name in NOT_FOR_PROCESSES or name in effective or value is None:
             continue
         effective[name] = ",".join(value) if isinstance(value, tuple) else str(value)
     passed = {name: value for name, value in environ.items() if name.startswith(PASSED_THROUGH)}

@@ -1,6 +1,5 @@
 """What runs on this machine for one home: `up` makes it so, `down` ends it, `components` says where things are."""
 
-import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -11,12 +10,13 @@ from typing import Protocol
 import psutil
 
 from controlplane.errors import SettingsError, Unavailable
+from controlplane.local import admin_token
 from controlplane.local.application import READY_SECONDS, RENEWED_SECONDS, SETTLED_SECONDS, Application
 from controlplane.local.build import build_id
 from controlplane.local.environment import fingerprint, ray_environment, server_environment, settings_environment
 from controlplane.local.head import HOST, RayHead, accepts
 from controlplane.local.lock import file_lock
-from controlplane.local.paths import Home, write_private
+from controlplane.local.paths import Home
 from controlplane.local.ports import Ports, derive_ports, is_free
 from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.local.processes import end_processes, find_processes, name_of
@@ -34,6 +34,10 @@ class Bootstrap(Protocol):
 
     def migrate(self, database_url: str) -> None:
         """Only migrate: the cluster stays."""
+        ...
+
+    def admit(self, database_url: str, admin_token: str) -> None:
+        """The admin token is this one from now on; nothing restarts."""
         ...
 
 
@@ -77,12 +81,12 @@ class Installation:
         self.home.ensure()
         with file_lock(self.home.lock, waiting=lambda: self._say("another landlord command works on this home")):
             url = self._database()
-            token = self._token()
+            token = admin_token.choose(self._settings, self.home, self._say)
             settings_env = settings_environment(self._settings, url, self._environ)
             state = RunState.read(self.home.state)
-            if state is not None and self._keeps(state, self._fingerprint(settings_env, token, state.ports)):
+            if state is not None and self._keeps(state, self._fingerprint(settings_env, state.ports)):
                 try:
-                    return self._renew(state, settings_env, url, bootstrap)
+                    return self._renew(state, settings_env, url, token, bootstrap)
                 except Unavailable as error:
                     self._say(f"starting anew: {error}")
             return self._start(settings_env, url, token, bootstrap, state)
@@ -132,16 +136,6 @@ class Installation:
             self._say("starting Postgres")
         return postgres.start()
 
-    def _token(self) -> str:
-        """LANDLORD_TOKEN, else the file's, else a new one; in the file afterwards."""
-        path = self.home.token
-        kept = path.read_text().strip() if path.exists() else ""
-        given = self._settings.token.get_secret_value() if self._settings.token is not None else ""
-        token = given or kept or secrets.token_urlsafe(32)
-        if token != kept:
-            write_private(path, f"{token}\n")
-        return token
-
     def _keeps(self, state: RunState, fingerprint: str) -> bool:
         """The head may stay: it is healthy and nothing that it was started with has changed."""
         if state.fingerprint != fingerprint or state.ports.http != self._settings.port:
@@ -152,9 +146,14 @@ class Installation:
             self._say(f"starting anew: {trouble}")
         return trouble is None
 
-    def _renew(self, state: RunState, settings_env: Mapping[str, str], url: str, bootstrap: Bootstrap) -> UpResult:
+    def _renew(
+        self, state: RunState, settings_env: Mapping[str, str], url: str, token: str, bootstrap: Bootstrap
+    ) -> UpResult:
         """On the head that runs: nothing to do where the application is ours and ready, else deploy it again."""
         build = build_id()
+        if build != state.build:
+            bootstrap.migrate(url)
+        self._admit(url, token, bootstrap)
         if build == state.build:
             try:
                 self._application.await_ready(SETTLED_SECONDS, self._say)
@@ -162,7 +161,6 @@ class Installation:
             except Unavailable as error:
                 self._say(str(error))
         else:
-            bootstrap.migrate(url)
             RayHead(self.home, state.ports).renew_workers()
         renewed = replace(state, build=build)
         self._deploy(renewed, settings_env, RENEWED_SECONDS)
@@ -180,8 +178,9 @@ class Installation:
         compute = self._compute_providers(settings_env, before)
         build = build_id()
         cluster_id = bootstrap.register(url, home=str(self.home.root), build=build, admin_token=token)
+        admin_token.keep(self.home, token)
         ports = derive_ports(port)
-        fingerprint = self._fingerprint(settings_env, token, ports)
+        fingerprint = self._fingerprint(settings_env, ports)
         state = RunState(build, fingerprint, cluster_id, ports, compute)
         state.write(self.home.state)
         self._say("starting Ray")
@@ -189,6 +188,11 @@ class Installation:
         head.start(self._environment(state, settings_env), self.home.logs / "ray.log")
         self._deploy(state, settings_env, READY_SECONDS)
         return UpResult(state, fresh=True)
+
+    def _admit(self, url: str, token: str, bootstrap: Bootstrap) -> None:
+        """The file follows the database: it never holds a token that was refused there."""
+        bootstrap.admit(url, token)
+        admin_token.keep(self.home, token)
 
     def _compute_providers(self, settings_env: Mapping[str, str], before: RunState | None) -> str:
         """Those of the setting; without one, those of the last start (until `down`), else those available now.
@@ -227,9 +231,9 @@ class Installation:
     def _ray(self, ports: Ports) -> dict[str, str]:
         return ray_environment(self.home, ports, RayHead(self.home, ports).haproxy)
 
-    def _fingerprint(self, settings_env: Mapping[str, str], token: str, ports: Ports) -> str:
+    def _fingerprint(self, settings_env: Mapping[str, str], ports: Ports) -> str:
         """Over all that a running head cannot be told any more, since its processes inherited it."""
-        return fingerprint({**self._ray(ports), **settings_env}, token, sys.executable, version("ray"))
+        return fingerprint({**self._ray(ports), **settings_env}, sys.executable, version("ray"))
 
 
 def _listening(name: str, port: int, address: str) -> Component:

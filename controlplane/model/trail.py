@@ -54,6 +54,7 @@ class EventType(StrEnum):
     CLUSTER_ACTIVE = "cluster.active"
     TOKEN_CREATED = "token.created"
     TOKEN_REVOKED = "token.revoked"
+    TOKEN_REPLACED = "token.replaced"
 
 
 ENDED: Mapping[ExecutionState, EventType] = {

@@ -15,18 +15,21 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.errors import SchemaTooNew
-from controlplane.model import ClusterState
+from controlplane.model import ClusterState, TriggerSource
 from controlplane.persistence import tables, tokens
 from controlplane.persistence.database import open_database
+from controlplane.persistence.transaction import Transaction, transaction
 
 MIGRATION_LOCK = 0x1A4D10D6
+ACTOR = "landlord up"
 
 
 async def prepare(database_url: str, *, home: str, build: str, admin_token: str | None) -> str:
     """Migrate, and register a new cluster of this home; returns its id. Earlier ones of the same home are marked ended,
     so call it only once their processes are gone. `admin_token` is stored (its hash) as the token named `admin`.
 
-    Raises SchemaTooNew, SettingsError for a URL that is not Postgres, and what asyncpg raises where it is not there."""
+    Raises SchemaTooNew, SettingsError for a URL that is not Postgres and for a token that cannot be the admin's, and
+    what asyncpg raises where it is not there."""
     database = open_database(database_url, pool=1, application="landlord bootstrap")
     try:
         async with database.begin() as connection:
@@ -35,7 +38,9 @@ async def prepare(database_url: str, *, home: str, build: str, admin_token: str 
             await _mint_installation(connection)
             cluster_id = await _register_cluster(connection, home, build)
             if admin_token is not None:
-                await tokens.put_admin(connection, admin_token)
+                tx = Transaction(connection, actor=ACTOR, request_id=None, source=TriggerSource.API)
+                await tokens.put_admin(tx, admin_token)
+                await tx.flush()
         return cluster_id
     finally:
         await database.dispose()
@@ -47,6 +52,12 @@ async def migrate(database: AsyncEngine) -> None:
         await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
         await connection.run_sync(_migrate)
         await _mint_installation(connection)
+
+
+async def admit(database: AsyncEngine, admin_token: str) -> None:
+    """The token named `admin` is this one, while everything runs. Raises SettingsError: it cannot be."""
+    async with transaction(database, actor=ACTOR) as tx:
+        await tokens.put_admin(tx, admin_token)
 
 
 async def installation_id(database: AsyncEngine) -> str:

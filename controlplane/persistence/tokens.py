@@ -2,21 +2,27 @@
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import RowMapping, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ARRAY, RowMapping, Text, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from controlplane.errors import Refused
+from controlplane.errors import Refused, SettingsError
+from controlplane.model import EventType
 from controlplane.persistence import tables
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import from_now
+from controlplane.persistence.transaction import Transaction
+from controlplane.settings import token_problem
 
 Role = Literal["admin", "operator", "viewer"]
+ADMIN = "admin"
+"""The name of the token that `landlord up` keeps in the home: it is changed there."""
 ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
 """From the smallest to the largest; each may do what the ones before it may."""
 
@@ -51,33 +57,56 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-async def find(database: AsyncEngine, token: str) -> Token | None:
-    """The valid token with this secret: neither revoked nor expired.
+async def find_all(database: AsyncEngine, hashes: Sequence[str]) -> dict[str, Token]:
+    """The valid tokens with these hashes, by hash: neither revoked nor expired.
 
     The comparison is of hashes, by the index: its timing tells nothing of the secret."""
     left = func.extract("epoch", tables.tokens.c.expires_at - func.clock_timestamp())
-    query = select(tables.tokens.c.id, tables.tokens.c.name, tables.tokens.c.role, left.label("left")).where(
-        tables.tokens.c.hash == hash_token(token),
+    query = select(
+        tables.tokens.c.hash, tables.tokens.c.id, tables.tokens.c.name, tables.tokens.c.role, left.label("left")
+    ).where(
+        tables.tokens.c.hash == func.any(bindparam("hashes", list(hashes), type_=ARRAY(Text))),
         tables.tokens.c.revoked_at.is_(None),
         or_(tables.tokens.c.expires_at.is_(None), tables.tokens.c.expires_at > func.clock_timestamp()),
     )
     async with single(database) as connection:
-        row = (await connection.execute(query)).first()
-    return Token(row.id, row.name, cast(Role, row.role), None if row.left is None else float(row.left)) if row else None
+        found = (await connection.execute(query)).all()
+    return {
+        row.hash: Token(row.id, row.name, cast(Role, row.role), None if row.left is None else float(row.left))
+        for row in found
+    }
 
 
-async def put_admin(connection: AsyncConnection, token: str) -> None:
-    """The token named `admin` is this one, from now on only this one."""
+async def put_admin(tx: Transaction, token: str) -> None:
+    """The token named `admin` is this one, from now on only this one; the trail says so where it was another.
+
+    No token of another name becomes it: its holder would be an admin without a word. Raises SettingsError: too short,
+    or the secret of another token."""
+    if wrong := token_problem(token):
+        raise SettingsError(f"LANDLORD_ADMIN_TOKEN: {wrong}")
     hashed = hash_token(token)
-    current = (
-        await connection.execute(select(tables.tokens.c.hash).where(tables.tokens.c.name == "admin"))
-    ).scalar_one_or_none()
-    if current == hashed:
-        return
-    await connection.execute(
-        delete(tables.tokens).where(or_(tables.tokens.c.name == "admin", tables.tokens.c.hash == hashed))
+    query = select(tables.tokens.c.id, tables.tokens.c.name, tables.tokens.c.role, tables.tokens.c.hash).where(
+        or_(tables.tokens.c.name == ADMIN, tables.tokens.c.hash == hashed)
     )
-    await connection.execute(insert(tables.tokens).values(id=uuid4(), name="admin", role="admin", hash=hashed))
+    found = (await tx.connection.execute(query.with_for_update())).all()
+    if other := next((row for row in found if row.name != ADMIN), None):
+        raise SettingsError(
+            f"LANDLORD_ADMIN_TOKEN: that is the secret of the token {other.name!r} ({other.role}), which would become "
+            "the admin's; give another"
+        )
+    before = found[0] if found else None
+    if before is not None and before.hash == hashed:
+        return
+    await tx.connection.execute(delete(tables.tokens).where(tables.tokens.c.name == ADMIN))
+    made = uuid4()
+    await tx.connection.execute(insert(tables.tokens).values(id=made, name=ADMIN, role="admin", hash=hashed))
+    data = {"token_id": str(made), "name": ADMIN, "role": "admin"}
+    if before is None:
+        tx.record(EventType.TOKEN_CREATED, data=data)
+    else:
+        tx.record(
+            EventType.TOKEN_REPLACED, message="the admin token is another", data={**data, "replaced": str(before.id)}
+        )
 
 
 async def create(

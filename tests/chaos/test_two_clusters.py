@@ -38,6 +38,9 @@ TENANTS = 4
 TAKE_OVER_SECONDS = LEASE_SECONDS + 30.0
 
 
+TOKEN = "one-admin-token-for-both-of-the-homes"
+
+
 def spec(image: str, color: str) -> dict[str, Any]:
     return {
         "compute": {
@@ -54,7 +57,7 @@ async def pair(
 ) -> AsyncIterator[tuple[Installation, Installation]]:
     homes = [Path(tempfile.mkdtemp(prefix="ll-two-")) for _ in range(2)]
     both = [
-        Installation(home, free_port(), LANDLORD_DATABASE_URL=database_url, LANDLORD_TOKEN="one-token-for-both")
+        Installation(home, free_port(), LANDLORD_DATABASE_URL=database_url, LANDLORD_ADMIN_TOKEN=TOKEN)
         for home in homes
     ]
     for one in both:

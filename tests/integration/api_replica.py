@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from controlplane.api.app import create_app
 from controlplane.api.replica import Replica
 from controlplane.model import ENDED, ExecutionState, Status
-from controlplane.persistence import tables, tokens
+from controlplane.persistence import bootstrap, tables, tokens
 from controlplane.persistence.database import open_database
 from controlplane.persistence.fleet import SUPERVISOR
 from controlplane.persistence.tenants import lock_by_name
@@ -25,7 +25,7 @@ from controlplane.persistence.transaction import transaction
 from controlplane.settings import Settings
 from tests.fakes import FakeDirectory, FakeStudio, StubPlatform
 
-ADMIN = "test-admin-token"
+ADMIN = "an-admin-token-of-the-tests-and-of-nobody"
 
 
 @dataclass
@@ -148,8 +148,7 @@ async def served(api: Api) -> AsyncIterator[httpx.AsyncClient]:
 async def api_on(database_url: str, *, cloud: StubPlatform | None = None, **settings: Any) -> AsyncIterator[Api]:
     """A replica on this database, its lifespan running, and an admin's client."""
     database = open_database(database_url, pool=5, overflow=20)
-    async with database.begin() as connection:
-        await tokens.put_admin(connection, ADMIN)
+    await bootstrap.admit(database, ADMIN)
     directory, cloud = FakeDirectory(), cloud or StubPlatform()
     app = create_app(
         Settings(**settings),

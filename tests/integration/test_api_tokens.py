@@ -1,18 +1,21 @@
 """Tokens: made, listed, revoked, expired; secrets of tenants that never leave; pause, logs, providers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID
 
 import pytest
 import pytest_asyncio
 from sqlalchemy import insert, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.persistence import tables
+from controlplane.errors import SettingsError
+from controlplane.persistence import bootstrap, tables, tokens
 from tests.integration.api_replica import Api, api_on, tenant, until
 
 STARS = "********"
+NEXT = "the-next-admin-token-of-the-tests"
 
 
 @pytest_asyncio.fixture
@@ -47,7 +50,72 @@ async def test_a_secret_is_shown_once_and_only_its_hash_is_stored(api: Api) -> N
     again = await api.client.post("/v1/tokens", json={"name": "ci", "role": "admin"})
     assert (again.status_code, again.json()["code"]) == (409, "token_exists")
     told = [item["type"] for item in (await api.client.get("/v1/events")).json()["items"]]
-    assert told == ["token.created"]
+    assert told == ["token.created", "token.created"]
+
+
+async def test_the_admin_token_is_replaced_while_everything_runs_and_the_trail_says_so(api: Api) -> None:
+    before = api.client.headers["Authorization"]
+    second = await make(api, "second", role="admin")
+    other = {"Authorization": f"Bearer {NEXT}"}
+    assert (await api.client.get("/v1/tenants", headers=other)).status_code == 401
+    await bootstrap.admit(api.database, NEXT)
+
+    async def replaced() -> bool:
+        old = await api.client.get("/v1/tenants")
+        new = await api.client.get("/v1/tenants", headers=other)
+        return (old.status_code, new.status_code) == (401, 200)
+
+    # Well before the cache would have forgotten either.
+    await asyncio.wait_for(until(replaced), 3)
+    assert await works(api, second) == 200
+    told = (await api.client.get("/v1/events", headers=other)).json()["items"][0]
+    assert (told["type"], told["actor"], told["data"]["name"]) == ("token.replaced", "landlord up", "admin")
+    assert before.removeprefix("Bearer ") not in str(told)
+    # The same again is no change.
+    await bootstrap.admit(api.database, NEXT)
+    assert (await api.client.get("/v1/events", headers=other)).json()["items"][0]["id"] == told["id"]
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator", "admin"])
+async def test_a_token_of_another_name_never_becomes_the_admins(api: Api, role: str) -> None:
+    made = await make(api, role=role)
+    with pytest.raises(SettingsError, match=rf"secret of the token 'ci' \({role}\)"):
+        await bootstrap.admit(api.database, made["token"])
+    await api.client.delete("/v1/tokens/ci")
+    with pytest.raises(SettingsError, match="secret of the token 'ci'"):
+        await bootstrap.admit(api.database, made["token"])
+    with pytest.raises(SettingsError, match="needs 32 characters"):
+        await bootstrap.admit(api.database, "a")
+    assert (await api.client.get("/v1/tenants")).status_code == 200
+
+
+async def test_unknown_tokens_cost_a_query_together_and_keep_no_valid_one_out(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    find_all = tokens.find_all
+
+    async def counted(database: AsyncEngine, hashes: Sequence[str]) -> dict[str, tokens.Token]:
+        asked.append(len(hashes))
+        return await find_all(database, hashes)
+
+    monkeypatch.setattr(tokens, "find_all", counted)
+    made = await make(api)
+
+    async def guess(number: int) -> int:
+        return await works(api, {"token": f"guess-{number}"})
+
+    found = await asyncio.gather(*(guess(number) for number in range(300)), works(api, made))
+    assert found == [401] * 300 + [200]
+    assert len(asked) < 20
+
+    async def remembered() -> bool:
+        """Once the replica has heard of the token above, after which it forgets what was unknown."""
+        asked.clear()
+        assert [await guess(number) for number in range(50)] == [401] * 50
+        return asked == []
+
+    await asyncio.wait_for(until(remembered), 10)
 
 
 async def test_a_revoked_token_opens_nothing_at_any_replica(api: Api, database_url: str) -> None:

@@ -49,6 +49,9 @@ def test_secrets_of_tenants_and_our_own_variables_are_no_settings(tmp_path: Path
         ("LANDLORD_PORT", "0"),
         ("LANDLORD_SWEEP_SECONDS", "-1"),
         ("LANDLORD_PROCESS_ROLE", "viewer"),
+        ("LANDLORD_ADMIN_TOKEN", "a"),
+        ("LANDLORD_ADMIN_TOKEN", "31-characters-are-one-too-few-."),
+        ("LANDLORD_ADMIN_TOKEN", "32 characters, and then some more of them"),
     ],
 )
 def test_a_wrong_variable_is_named_in_one_line(tmp_path: Path, name: str, value: str) -> None:
@@ -66,7 +69,12 @@ def test_a_wrong_file_is_named_in_one_line(tmp_path: Path, content: str) -> None
 
 
 def test_secrets_are_masked(tmp_path: Path) -> None:
-    given = environ(tmp_path, LANDLORD_TOKEN="hush", LANDLORD_DATABASE_URL="postgresql://u:hush@h/d")
+    given = environ(
+        tmp_path,
+        LANDLORD_TOKEN="hush",
+        LANDLORD_ADMIN_TOKEN="hush" * 8,
+        LANDLORD_DATABASE_URL="postgresql://u:hush@h/d",
+    )
     settings = load_settings(given)
     assert "hush" not in repr(settings)
     assert "hush" not in str(settings.masked())

@@ -27,9 +27,6 @@ from controlplane.persistence.transaction import transaction
 
 router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
 
-HOME_TOKEN = "admin"
-"""The name of the token that `landlord up` keeps in the home: it is changed there."""
-
 
 @router.post(
     "",
@@ -78,9 +75,9 @@ async def list_tokens(here: Here, _: Admin, limit: Limit = 50, cursor: Cursor = 
 )
 async def revoke_token(name: Annotated[str, Path(examples=["ci"])], here: Here, caller: Admin) -> Response:
     """From now on it opens nothing, at any replica. Revoked again, it stays as it was."""
-    if name == HOME_TOKEN:
+    if name == tokens.ADMIN:
         raise Refused.invalid_transition(
-            "the token `admin` is the installation's own: put another into $LANDLORD_HOME/token and run `landlord up`"
+            "the token `admin` is the installation's own: run `landlord up` with another in LANDLORD_ADMIN_TOKEN"
         )
     if not name.isascii() or not name.isprintable():
         raise _not_found(name)

@@ -39,6 +39,12 @@ class Settings(BaseModel):
     home: Path = Field(default_factory=default_home)
     port: int = Field(default=8000, ge=1, le=65535)
     url: str | None = None
+    ca: Path | None = None
+    """The client's: certificates that it trusts an https URL by, instead of the usual authorities."""
+    tls_cert: Path | None = None
+    """The API speaks TLS with this certificate (PEM, its chain behind it) and `tls_key`."""
+    tls_key: Path | None = None
+    log_format: Literal["json", "console"] = "json"
     database_url: SecretStr | None = None
     admin_token: SecretStr | None = None
     """The server's: the token named `admin`. None: that of the home, made at the first start."""
@@ -110,10 +116,10 @@ class Settings(BaseModel):
             raise ValueError(wrong)
         return value
 
-    @field_validator("home", mode="after")
+    @field_validator("home", "ca", "tls_cert", "tls_key", mode="after")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value if value is None else value.expanduser().absolute()
 
     @property
     def idle_seconds(self) -> float | None:
@@ -126,9 +132,18 @@ class Settings(BaseModel):
         return None if self.orphan_grace_seconds == "never" else self.orphan_grace_seconds
 
     @property
+    def tls(self) -> bool:
+        return self.tls_cert is not None
+
+    @property
+    def own_url(self) -> str:
+        """Where this home's API is, seen from this machine."""
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+
+    @property
     def base_url(self) -> str:
         """Where the command line and the client go."""
-        return self.url or f"http://127.0.0.1:{self.port}"
+        return self.url or self.own_url
 
     def masked(self) -> dict[str, Any]:
         """For people: secrets are stars."""
@@ -170,12 +185,23 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     home = Path(from_env.get("home", default_home())).expanduser().absolute()
     from_file = _read_file(home / "config.yaml")
     try:
-        return Settings.model_validate({**from_file, **from_env, "home": home})
+        settings = Settings.model_validate({**from_file, **from_env, "home": home})
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0])
         origin = f"{PREFIX}{key.upper()}" if key in from_env else f"{key} in {home / 'config.yaml'}"
         raise SettingsError(f"{origin}: {first['msg'].removeprefix('Value error, ')}") from None
+    if contradiction := _contradiction(settings):
+        raise SettingsError(contradiction)
+    return settings
+
+
+def _contradiction(settings: Settings) -> str | None:
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        return "LANDLORD_TLS_CERT and LANDLORD_TLS_KEY go together: set both or neither"
+    if settings.tls and settings.restate_admin_url is not None and settings.restate_endpoint_url is None:
+        return "LANDLORD_RESTATE_ENDPOINT_URL: with TLS, say by which https URL Restate reaches this control plane"
+    return None
 
 
 def _read_file(path: Path) -> dict[str, Any]:

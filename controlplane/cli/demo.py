@@ -54,9 +54,9 @@ def demo() -> None:
     url = tenant["observed"]["endpoints"][0]["url"]
     answer = httpx.get(url, timeout=5, trust_env=False)
     output.print(f"\n$ curl {url}\n{answer.text.rstrip()}\n", markup=False)
-    token = shlex.quote(str(Home(settings.home).token))
+    header = shlex.quote(str(Home(settings.home).token_header))
     output.print("Try next:")
-    output.print(f'  curl -H "Authorization: Bearer $(cat {token})" {settings.base_url}/v1/tenants', markup=False)
+    output.print(f"  curl -H @{header} {settings.base_url}/v1/tenants", markup=False)
     output.print("  landlord tenant list", markup=False)
 
 

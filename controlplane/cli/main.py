@@ -1,5 +1,9 @@
 """The root of the `landlord` command: the commands and groups, and nothing else."""
 
+import os
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from controlplane.cli import (
@@ -27,6 +31,18 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def options(
+    ca: Annotated[
+        Path | None, typer.Option(help="Certificates (PEM) that an https LANDLORD_URL is trusted by; LANDLORD_CA.")
+    ] = None,
+) -> None:
+    """Of the whole command."""
+    if ca is not None:
+        os.environ["LANDLORD_CA"] = str(ca)
+
 
 app.command(rich_help_panel="This machine")(server.up)
 app.command(rich_help_panel="This machine")(server.down)

@@ -78,8 +78,8 @@ def _draining(settings: Settings) -> list[tuple[str, str, str, int | None, str]]
 def _addresses(home: Home, settings: Settings, started: UpResult) -> dict[str, object]:
     ports = started.state.ports
     return {
-        "API": f"http://{HOST}:{settings.port}/v1",
-        "API docs": f"http://{HOST}:{settings.port}/docs",
+        "API": f"{settings.own_url}/v1",
+        "API docs": f"{settings.own_url}/docs",
         "dashboard": f"http://{HOST}:{ports.dashboard}  (asks for the token in {home.ray_token})",
         "Ray client": f"ray://{HOST}:{ports.client}",
         "admin token": home.token,

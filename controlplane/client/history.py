@@ -61,7 +61,7 @@ class History(Wire):
                 if isinstance(error, Refused) and error.status != UNAVAILABLE:
                     raise
                 if heard is None or self._clock() - heard > WATCH_PATIENCE_SECONDS:
-                    raise self._unreachable() if isinstance(error, httpx.TransportError) else error from None
+                    raise self._unreachable(error) if isinstance(error, httpx.TransportError) else error from None
             if ended and tenant is not None:
                 return
             self._sleep(BETWEEN_TRIES_SECONDS)

@@ -1,5 +1,7 @@
 """Requests and answers: retries that act once, problems as `Refused`, no answer as `Unreachable`."""
 
+import ipaddress
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, Self
@@ -8,7 +10,8 @@ from uuid import uuid4
 
 import httpx
 
-from controlplane.errors import Refused, Unavailable
+from controlplane.errors import Refused, SettingsError, Unavailable
+from controlplane.local.front import pinned
 from controlplane.local.paths import Home
 from controlplane.settings import Settings
 
@@ -33,19 +36,27 @@ class Wire:
         token: str,
         *,
         timeout: float = 30.0,
+        verify: ssl.SSLContext | bool = True,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`timeout`: seconds for one answer, beyond what `wait` asks for. The last three are for tests."""
+        """`timeout`: seconds for one answer, beyond what `wait` asks for; `verify`: how an https server is verified, if
+        not by the usual authorities. The last three are for tests.
+
+        Raises SettingsError: the token would cross a network in clear."""
         self.url = url.rstrip("/")
+        if in_clear(self.url):
+            raise SettingsError(
+                f"LANDLORD_URL: {self.url} is not https and not on this machine; the token would go there in clear"
+            )
         self._timeout = timeout
         self._sleep = sleep
         self._clock = clock
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
         # No proxy from the environment: it could not reach the loopback address that most control planes have.
         self._http = httpx.Client(
-            base_url=self.url, headers=headers, timeout=timeout, transport=transport, trust_env=False
+            base_url=self.url, headers=headers, timeout=timeout, transport=transport, trust_env=False, verify=verify
         )
 
     @classmethod
@@ -54,8 +65,9 @@ class Wire:
 
         Raises Unreachable when there is neither.
         """
+        verify = trusted(settings)
         if settings.token is not None:
-            return cls(settings.base_url, settings.token.get_secret_value())
+            return cls(settings.base_url, settings.token.get_secret_value(), verify=verify)
         path = Home(settings.home).token
         try:
             token = path.read_text().strip()
@@ -64,7 +76,7 @@ class Wire:
                 f"no token: {path} cannot be read ({error.strerror}) and LANDLORD_TOKEN is not set; "
                 "start the control plane with `landlord up`"
             ) from None
-        return cls(settings.base_url, token)
+        return cls(settings.base_url, token, verify=verify)
 
     def __enter__(self) -> Self:
         return self
@@ -130,7 +142,7 @@ class Wire:
             except httpx.TransportError as error:
                 # A refused connection will be refused again; one that broke is worth another.
                 if isinstance(error, httpx.ConnectError) or number == tries:
-                    raise self._unreachable() from None
+                    raise self._unreachable(error) from None
             else:
                 # After a broken connection the first try may still be at work on our key.
                 if not (1 < number < tries and _code(answer) == "idempotency_in_progress"):
@@ -148,7 +160,11 @@ class Wire:
                 self._read(answer)
             yield from answer.iter_lines()
 
-    def _unreachable(self) -> Unreachable:
+    def _unreachable(self, error: Exception | None = None) -> Unreachable:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return Unreachable(
+                f"{self.url} is not to be trusted: {error}; --ca or LANDLORD_CA names who vouches for it"
+            )
         return Unreachable(f"no control plane answers at {self.url}; is it running? `landlord up`")
 
     def _read(self, answer: httpx.Response) -> Any:
@@ -169,6 +185,31 @@ class Wire:
             retry_after=answer.headers.get("Retry-After"),
             problem=problem,
         )
+
+
+def in_clear(url: str) -> bool:
+    """Whether others could read what is sent there."""
+    parts = httpx.URL(url)
+    if parts.scheme == "https":
+        return False
+    try:
+        return not ipaddress.ip_address(parts.host).is_loopback
+    except ValueError:
+        return parts.host != "localhost"
+
+
+def trusted(settings: Settings) -> ssl.SSLContext | bool:
+    """How the server of these settings is verified: the home's own by the very certificate that `landlord up` gave it.
+
+    Raises SettingsError: a file of certificates cannot be read."""
+    if settings.url is None:
+        return pinned(Home(settings.home).tls) if settings.tls else True
+    if settings.ca is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=settings.ca)
+    except OSError as error:
+        raise SettingsError(f"LANDLORD_CA: {settings.ca} cannot be read: {error.strerror or error}") from None
 
 
 def quoted(segment: str) -> str:

@@ -28,6 +28,9 @@ def keep(home: Home, token: str) -> None:
     """Where the home's own commands find it. Call it once the database has taken the token."""
     if token != _kept(home):
         write_private(home.token, f"{token}\n")
+    header = f"Authorization: Bearer {token}\n"
+    if not home.token_header.exists() or home.token_header.read_text() != header:
+        write_private(home.token_header, header)
 
 
 def _kept(home: Home) -> str:

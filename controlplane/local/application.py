@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from controlplane.errors import Unavailable
+from controlplane.local.front import pinned
 from controlplane.local.head import run_logged
 from controlplane.local.paths import end_of
 from controlplane.local.programs import APPLICATION
@@ -28,6 +29,8 @@ class Application:
     """The control plane's HTTP face at `url`."""
 
     url: str
+    certificate: Path | None = None
+    """With TLS: the one that it shows."""
 
     def deploy(self, environment: Mapping[str, str], *, cwd: Path, log: Path) -> None:
         """Idempotent: over a running application it replaces what differs. Raises Unavailable."""
@@ -39,7 +42,8 @@ class Application:
     def trouble(self) -> str | None:
         """Why it is not ready, None when it is."""
         try:
-            answer = httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False)
+            verify = pinned(self.certificate) if self.certificate is not None else True
+            answer = httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False, verify=verify)
         except httpx.HTTPError as error:
             return f"no answer from {self.url}: {error}"
         return None if answer.status_code == 200 else failing(answer)

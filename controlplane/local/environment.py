@@ -13,7 +13,7 @@ from controlplane.settings import PREFIX, Settings
 
 CLUSTER_VARIABLE = "LANDLORD_INTERNAL_CLUSTER_ID"
 
-NOT_FOR_PROCESSES = frozenset({"admin_token", "token", "url"})
+NOT_FOR_PROCESSES = frozenset({"admin_token", "token", "url", "ca"})
 """The server keeps only hashes of tokens, and asks nobody where it is. So another of these needs no restart."""
 ORDINARY = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 PASSED_THROUGH = ("AWS_", "DOCKER_", "LANDLORD_SECRET_", "RAY_testing_")
@@ -61,6 +61,8 @@ def ray_environment(home: Home, ports: Ports, haproxy: Path) -> dict[str, str]:
         "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(haproxy),
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
+        # To the file that the launcher puts in the place of its standard output.
+        "RAY_SERVE_HAPROXY_LOG_TARGET": "stdout len 8192 format raw",
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.proxy_metrics),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.proxy_stats),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),

@@ -1,7 +1,8 @@
-"""What Ray Serve starts instead of HAProxy: closes the binds that Ray leaves open, then becomes the real HAProxy.
+"""What Ray Serve starts instead of HAProxy: hardens the configuration that Ray wrote, then becomes the real HAProxy.
 
-Ray's configuration binds metrics and statistics to all addresses and gives the admin socket mode 666, with no setting
-for either. And a HAProxy whose Ray is killed stays and keeps its ports: so it is told to end with its parent.
+Ray's configuration binds metrics and statistics to all addresses, gives the admin socket mode 666, knows no time limit
+for a request's header, and an hour for a silent client. And a HAProxy whose Ray is killed stays and keeps its ports: so
+it is told to end with its parent. What it logs goes through a pipe into a bounded file (see `logfile`).
 
 Runs as a script of its own (`python -IS haproxy.py <real haproxy> -db -f <file> …`) in about 20 ms, so it imports
 nothing but the standard library. The pid stays the same through it all, which Ray relies on.
@@ -9,16 +10,64 @@ nothing but the standard library. The pid stays the same through it all, which R
 
 import ctypes
 import itertools
+import json
 import os
 import re
+import resource
 import signal
+import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+FRONT_VARIABLE = "LANDLORD_INTERNAL_FRONT"
+"""Names the file that holds a Front."""
+
+REQUEST_SECONDS = 10
+"""From the first byte until the header, and a body of up to 16 KiB, is there; a longer body is the application's."""
+CLIENT_SECONDS = 12
+"""Without a byte from a client that owes us one: part of a body, a handshake, room for an answer. A client that only
+waits, for `Prefer: wait` or the next event of a stream, owes nothing."""
+MOST_CONNECTIONS = 16384
+RESERVED_FILES = 1000
+"""Of the limit for open files. Of the rest a connection takes two, and half a pipe's two as HAProxy counts."""
+RESERVED_CONNECTIONS = 200
+ASIDE_CONNECTIONS = 50
+"""For statistics and for metrics: neither takes the API's."""
 
 _EVERY_ADDRESS = re.compile(r"^(\s*bind\s+)(?:\*|0\.0\.0\.0|\[::\]|::)?:(?=\d)", re.MULTILINE)
 _OPEN_SOCKET = re.compile(r"^(\s*stats\s+socket\s+.*\bmode\s+)\d+", re.MULTILINE)
+_HARDENED = "# hardened by landlord"
+
+_LOG = {
+    "time": '"%[date,utime("%Y-%m-%dT%H:%M:%SZ")]"',
+    "client": '"%ci"',
+    "method": '"%HM"',
+    "path": '"%[var(txn.landlord_path)]"',
+    "status": "%ST",
+    "ms": "%Ta",
+    "bytes": "%B",
+    "end": '"%ts"',
+    "request_id": '"%[var(txn.landlord_id)]"',
+}
+"""One JSON object for each request. HAProxy says `-` where there is none, and quotes control characters itself."""
+
+
+@dataclass(frozen=True)
+class Front:
+    """What `landlord up` says to each HAProxy that is started: the file for its log, and the certificate with its key
+    where it speaks TLS."""
+
+    log: str | None = None
+    certificate: str | None = None
+
+    def write(self) -> str:
+        return json.dumps(vars(self))
+
+    @classmethod
+    def read(cls, file: str | None) -> "Front":
+        return cls(**json.loads(Path(file).read_text())) if file else cls()
 
 
 def close_binds(configuration: str) -> str:
@@ -26,29 +75,95 @@ def close_binds(configuration: str) -> str:
     return _OPEN_SOCKET.sub(r"\g<1>600", _EVERY_ADDRESS.sub(r"\g<1>127.0.0.1:", configuration))
 
 
+def harden(configuration: str, *, files: int, certificate: str | None = None) -> str:
+    """The configuration that HAProxy gets. `files`: how many it may open; `certificate`: a file with key and chain."""
+    if configuration.startswith(_HARDENED):
+        return configuration
+    most = max(RESERVED_CONNECTIONS * 2, min(MOST_CONNECTIONS, (files - RESERVED_FILES) * 2 // 5))
+    lines = [_HARDENED]
+    section: tuple[str, ...] = ()
+    for line in close_binds(configuration).splitlines():
+        if line[:1].strip() and not line.startswith("#"):
+            section = tuple(line.split())
+            lines += [line, *_added(section, most)]
+        else:
+            lines += _rewritten(line, section, most, certificate)
+    return "\n".join(lines) + "\n"
+
+
+def _added(section: tuple[str, ...], most: int) -> list[str]:
+    """Lines that the section begins with."""
+    match section:
+        case ("defaults", *_):
+            return [f"    timeout client {CLIENT_SECONDS}s", f"    timeout http-request {REQUEST_SECONDS}s"]
+        case ("frontend", "http_frontend"):
+            form = ",".join(f'"{name}":{value}' for name, value in _LOG.items())
+            return [
+                f"    maxconn {most - RESERVED_CONNECTIONS}",
+                # With it the time limit counts for bodies too, and a slow one takes no place of the application's.
+                "    option http-buffer-request",
+                "    http-request set-var(txn.landlord_path) path,bytes(0,1024),json(utf8s)",
+                "    http-request set-header X-Forwarded-For %[src]",
+                "    http-response set-var(txn.landlord_id) res.hdr(x-request-id),bytes(0,128),json(utf8s)",
+                f"    log-format '{{{form}}}'",
+            ]
+        case ("frontend" | "listen", "prometheus" | "stats"):
+            return [f"    maxconn {ASIDE_CONNECTIONS}"]
+    return []
+
+
+def _rewritten(line: str, section: tuple[str, ...], most: int, certificate: str | None) -> list[str]:
+    """The line as it stays; none where it goes."""
+    words = line.split()
+    match (section, words):
+        case (("global", *_), ["maxconn", _]):
+            return [f"    maxconn {most}"]
+        case (("defaults", *_), ["timeout", "client" | "http-request", _]):
+            return []
+        case (("frontend", "http_frontend"), ["bind", address]) if certificate is not None:
+            return [f'    bind {address} ssl crt "{certificate}" ssl-min-ver TLSv1.2']
+    return [line]
+
+
 def configuration_files(arguments: list[str]) -> list[str]:
     """What follows each `-f`."""
     return [value for flag, value in itertools.pairwise(arguments) if flag == "-f"]
 
 
-def launcher(python: str, program: Path) -> str:
+def launcher(python: str, program: Path, front: Path) -> str:
     """A shell script for RAY_SERVE_HAPROXY_BINARY_PATH, which must name one executable file."""
     words = " ".join(f"'{word}'" for word in (python, "-IS", __file__, str(program)))
-    return f'#!/bin/sh\nexec {words} "$@"\n'
+    return f"#!/bin/sh\n{FRONT_VARIABLE}='{front}' exec {words} \"$@\"\n"
 
 
 def main(arguments: list[str]) -> None:
     program, *rest = arguments
+    front = Front.read(os.environ.get(FRONT_VARIABLE))
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     for name in configuration_files(rest):
         file = Path(name)
-        file.write_text(close_binds(file.read_text()))
+        file.write_text(harden(file.read_text(), files=files, certificate=front.certificate))
     parent = os.getppid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         # It died before the kernel knew that we want to hear of it.
         sys.exit(1)
     os.umask(0o077)
+    if front.log is not None:
+        write_to(front.log)
     os.execv(program, [program, *rest])
+
+
+def write_to(log: str) -> None:
+    """Our standard output is a pipe from now on, to a process that writes the file and ends when we do."""
+    reading, writing = os.pipe()
+    script = str(Path(__file__).with_name("logfile.py"))
+    subprocess.Popen(
+        [sys.executable, "-IS", script, log], stdin=reading, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    os.dup2(writing, sys.stdout.fileno())
+    os.close(reading)
+    os.close(writing)
 
 
 if __name__ == "__main__":

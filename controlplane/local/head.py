@@ -99,7 +99,7 @@ class RayHead:
     def _prepare(self) -> None:
         if not self.home.ray_token.exists():
             write_private(self.home.ray_token, secrets.token_hex(32))
-        write_private(self.haproxy, launcher(sys.executable, real_haproxy()))
+        write_private(self.haproxy, launcher(sys.executable, real_haproxy(), self.home.front))
         self.haproxy.chmod(0o700)
         workers = worker.launcher(sys.executable, self.home.runtime, self.home.logs / "workers.log")
         write_private(self.worker, workers)

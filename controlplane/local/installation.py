@@ -10,7 +10,7 @@ from typing import Protocol
 import psutil
 
 from controlplane.errors import SettingsError, Unavailable
-from controlplane.local import admin_token
+from controlplane.local import admin_token, front
 from controlplane.local.application import READY_SECONDS, RENEWED_SECONDS, SETTLED_SECONDS, Application
 from controlplane.local.build import build_id
 from controlplane.local.environment import fingerprint, ray_environment, server_environment, settings_environment
@@ -74,7 +74,7 @@ class Installation:
         self._environ = environ
         self._say = say
         self.home = Home(settings.home)
-        self._application = Application(f"http://{HOST}:{settings.port}")
+        self._application = Application(settings.own_url, self.home.tls if settings.tls else None)
 
     def up(self, bootstrap: Bootstrap) -> UpResult:
         """Returns once `/readyz` is 200. Raises SettingsError, Unavailable, SchemaTooNew."""
@@ -82,6 +82,7 @@ class Installation:
         with file_lock(self.home.lock, waiting=lambda: self._say("another landlord command works on this home")):
             url = self._database()
             token = admin_token.choose(self._settings, self.home, self._say)
+            front.prepare(self.home, self._settings)
             settings_env = settings_environment(self._settings, url, self._environ)
             state = RunState.read(self.home.state)
             if state is not None and self._keeps(state, self._fingerprint(settings_env, state.ports)):
@@ -154,6 +155,8 @@ class Installation:
         if build != state.build:
             bootstrap.migrate(url)
         self._admit(url, token, bootstrap)
+        if self._settings.tls and front.renew(self.home, self._settings.port):
+            self._say("the API shows another certificate")
         if build == state.build:
             try:
                 self._application.await_ready(SETTLED_SECONDS, self._say)

@@ -33,6 +33,16 @@ class Home:
         return self.root / "token"
 
     @property
+    def token_header(self) -> Path:
+        """The token as a header for `curl -H @…`: an argument would be in `ps`."""
+        return self.root / "token.header"
+
+    @property
+    def tls(self) -> Path:
+        """Certificate, chain and key in one, as HAProxy reads them."""
+        return self.root / "tls.pem"
+
+    @property
     def postgres(self) -> Path:
         return self.root / "postgres"
 
@@ -63,6 +73,11 @@ class Home:
         """
         base = Path("/run/landlord") if os.geteuid() == 0 else Path("/tmp") / f"landlord-{os.geteuid()}"
         return base / self.id
+
+    @property
+    def front(self) -> Path:
+        """What each HAProxy that starts is told (see `haproxy.Front`)."""
+        return self.runtime / "front.json"
 
     @property
     def sockets(self) -> Path:

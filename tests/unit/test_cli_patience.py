@@ -28,7 +28,7 @@ class Time:
 
 
 def client(handle: Callable[[httpx.Request], httpx.Response]) -> Client:
-    return Client("http://landlord.test", "secret", transport=httpx.MockTransport(handle))
+    return Client("https://landlord.test", "secret", transport=httpx.MockTransport(handle))
 
 
 def world(*moments: tuple[list[dict[str, Any]], str]) -> Client:

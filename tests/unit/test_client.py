@@ -36,7 +36,7 @@ class FakeTime:
 def client(handler: Handler) -> Client:
     time = FakeTime()
     transport = httpx.MockTransport(handler)
-    return Client("http://landlord.test/", "secret", transport=transport, sleep=time.sleep, clock=time.clock)
+    return Client("https://landlord.test/", "secret", transport=transport, sleep=time.sleep, clock=time.clock)
 
 
 def answering(*answers: httpx.Response | Exception) -> tuple[Handler, list[httpx.Request]]:
@@ -172,8 +172,8 @@ def test_the_token_of_the_home_is_the_default(tmp_path: Path) -> None:
     with Client.of(Settings(home=tmp_path, port=8123)) as found:
         assert found.url == "http://127.0.0.1:8123"
         assert found._http.headers["Authorization"] == "Bearer from-file"
-    with Client.of(Settings(home=tmp_path, url="http://x:1/", token=SecretStr("given"))) as found:
-        assert found.url == "http://x:1"
+    with Client.of(Settings(home=tmp_path, url="https://x:1/", token=SecretStr("given"))) as found:
+        assert found.url == "https://x:1"
         assert found._http.headers["Authorization"] == "Bearer given"
 
 

@@ -1,10 +1,14 @@
 """What the launcher does to the configuration that Ray writes, and that it becomes HAProxy."""
 
+import json
+import resource
 import subprocess
 import sys
+import time
+from importlib.util import find_spec
 from pathlib import Path
 
-from controlplane.local.haproxy import close_binds, configuration_files, launcher
+from controlplane.local.haproxy import Front, close_binds, configuration_files, harden, launcher
 
 WRITTEN_BY_RAY = """global
     stats socket /run/x/admin.sock mode 666 level admin expose-fd listeners
@@ -39,8 +43,11 @@ def test_closing_twice_changes_nothing_more() -> None:
 
 def test_the_template_of_this_ray_has_no_listener_that_we_miss() -> None:
     """Ray's own template, read as text: whatever it binds ends on loopback or on the host that Serve was given."""
-    template = Path(sys.prefix).glob("lib/python3*/site-packages/ray/serve/_private/haproxy_templates.py")
-    text = next(template).read_text().replace("{{ config.metrics_port }}", "1").replace("{{ config.stats_port }}", "2")
+    ray = find_spec("ray")
+    assert ray is not None
+    assert ray.origin is not None
+    template = Path(ray.origin).with_name("serve") / "_private" / "haproxy_templates.py"
+    text = template.read_text().replace("{{ config.metrics_port }}", "1").replace("{{ config.stats_port }}", "2")
     binds = [line.split()[1] for line in close_binds(text).splitlines() if line.strip().startswith("bind ")]
     assert binds
     assert all(bind.startswith(("127.0.0.1:", "{{")) for bind in binds)
@@ -56,14 +63,40 @@ def test_the_launcher_closes_the_file_and_becomes_the_program(tmp_path: Path) ->
     configuration.write_text(WRITTEN_BY_RAY)
     # A path with a space: it is one word for the shell.
     script = tmp_path / "the launcher"
-    script.write_text(launcher(sys.executable, Path("/bin/sh")))
+    log, front = tmp_path / "the log", tmp_path / "front.json"
+    front.write_text(Front(log=str(log)).write())
+    script.write_text(launcher(sys.executable, Path("/bin/sh"), front))
     script.chmod(0o700)
 
-    # The program gets the arguments as they were: here a shell that says its pid.
-    with subprocess.Popen(
-        [script, "-c", "echo $$ $1 $2", "-", "-f", str(configuration)], stdout=subprocess.PIPE, text=True
-    ) as process:
-        said, _ = process.communicate()
+    # The program gets the arguments as they were: here a shell that says its pid, into the log.
+    with subprocess.Popen([script, "-c", "echo $$ $1 $2", "-", "-f", str(configuration)]) as process:
+        assert process.wait() == 0
+    while not (log.exists() and log.read_text().endswith("\n")):
+        time.sleep(0.01)
 
-    assert said.split() == [str(process.pid), "-f", str(configuration)]
-    assert configuration.read_text() == close_binds(WRITTEN_BY_RAY)
+    assert json.loads(log.read_text())["message"].split() == [str(process.pid), "-f", str(configuration)]
+    assert configuration.read_text() == harden(
+        WRITTEN_BY_RAY, files=resource.getrlimit(resource.RLIMIT_NOFILE)[1], certificate=None
+    )
+
+
+def test_a_request_has_ten_seconds_and_side_doors_have_their_own_places() -> None:
+    hardened = harden(WRITTEN_BY_RAY.replace("stats timeout 30s", "maxconn 4096"), files=20_000).splitlines()
+    assert hardened.count("    maxconn 7600") == 1
+    assert "    maxconn 4096" not in hardened
+    assert hardened[hardened.index("frontend prometheus") + 1] == "    maxconn 50"
+    assert hardened[hardened.index("listen stats") + 1] == "    maxconn 50"
+    assert hardened[hardened.index("frontend http_frontend") + 1] == "    maxconn 7400"
+    assert not [line for line in hardened if " ssl " in line]
+
+
+def test_only_the_api_speaks_tls() -> None:
+    before = harden(WRITTEN_BY_RAY, files=20_000).splitlines()
+    after = harden(WRITTEN_BY_RAY, files=20_000, certificate="/h/tls.pem").splitlines()
+    changed = [line for line in after if line not in before]
+    assert changed == ['    bind 127.0.0.1:8000 ssl crt "/h/tls.pem" ssl-min-ver TLSv1.2']
+
+
+def test_hardening_twice_changes_nothing_more() -> None:
+    once = harden(WRITTEN_BY_RAY, files=20_000)
+    assert harden(once, files=20_000) == once

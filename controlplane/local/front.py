@@ -1,0 +1,102 @@
+"""The front door of a home: what its HAProxy is told, and the certificate that it shows.
+
+The certificate and key of the settings are copied into one file of the home that HAProxy reads. A HAProxy that runs
+takes another pair through its admin socket, in place: no connection ends for it.
+"""
+
+import re
+import socket
+import ssl
+from pathlib import Path
+
+from controlplane.errors import SettingsError, Unavailable
+from controlplane.local.haproxy import Front
+from controlplane.local.paths import Home, write_private
+from controlplane.settings import Settings
+
+SECONDS = 5.0
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+def prepare(home: Home, settings: Settings) -> None:
+    """Write what the next HAProxy reads. Raises SettingsError: certificate and key are not there or do not fit."""
+    front = Front(log=str(home.logs / "haproxy.log"), certificate=str(home.tls) if settings.tls else None)
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        write_private(home.tls, pair(settings.tls_cert, settings.tls_key))
+    write_private(home.front, front.write())
+
+
+def pair(certificate: Path, key: Path) -> str:
+    """Both as one text, the certificate with its chain first. Raises SettingsError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # The password: none, instead of a question on the terminal.
+        context.load_cert_chain(certificate, key, password=lambda: "")
+        texts = [path.read_text() for path in (certificate, key)]
+    except (OSError, ValueError) as error:
+        reason = error.strerror or error if isinstance(error, OSError) else error
+        raise SettingsError(f"LANDLORD_TLS_CERT, LANDLORD_TLS_KEY: {certificate} and {key}: {reason}") from None
+    return "".join(f"{line}\n" for text in texts for line in text.splitlines() if line.strip())
+
+
+def renew(home: Home, port: int) -> bool:
+    """The HAProxy that runs shows the certificate of the home. False: it did already, or none runs: one that starts
+    reads it. Raises Unavailable."""
+    text = home.tls.read_text()
+    if shown("127.0.0.1", port) in (None, _leaf(text)):
+        return False
+    for admin in home.runtime.glob("*/a.sock"):
+        _tell(admin, f"set ssl cert {home.tls} <<\n{text}\n")
+        said = _tell(admin, f"commit ssl cert {home.tls}\n")
+        if "Success" not in said:
+            raise Unavailable(f"HAProxy did not take the certificate: {' '.join(said.split())[:200]}")
+    return True
+
+
+def shown(host: str, port: int) -> bytes | None:
+    """The certificate that a server shows, unverified; None where nothing speaks TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection((host, port), timeout=SECONDS) as plain, context.wrap_socket(plain) as secured:
+            return secured.getpeercert(binary_form=True)
+    except OSError:
+        return None
+
+
+def pinned(certificate: Path) -> ssl.SSLContext:
+    """For a client on this machine: the server must hold the key of exactly this certificate, whatever name is in it.
+
+    Raises SettingsError: it cannot be read."""
+    try:
+        leaf = _leaf(certificate.read_text())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{certificate} cannot be read: {error}; `landlord up` writes it") from None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(cadata=leaf)
+    return context
+
+
+def _leaf(text: str) -> bytes:
+    """Of a file that begins with it. Raises ValueError."""
+    found = _CERTIFICATE.search(text)
+    if found is None:
+        raise ValueError("it holds no certificate")
+    return ssl.PEM_cert_to_DER_cert(found[0])
+
+
+def _tell(admin: Path, command: str) -> str:
+    """HAProxy's answer. Raises Unavailable."""
+    answer = b""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(SECONDS)
+            connection.connect(str(admin))
+            connection.sendall(command.encode())
+            while part := connection.recv(4096):
+                answer += part
+    except OSError as error:
+        raise Unavailable(f"HAProxy's admin socket {admin} does not answer: {error}") from None
+    return answer.decode(errors="replace")

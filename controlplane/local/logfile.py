@@ -1,0 +1,84 @@
+"""A log file that many processes write lines to and that stays bounded: who finds it full moves it aside.
+
+Runs as a script of its own too (`python -IS logfile.py <file>`): it writes there what comes on its standard input,
+which is how HAProxy's lines get into such a file. So it imports nothing but the standard library.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+LARGEST = 16 * 1024 * 1024
+KEPT = 3
+"""Full ones beside the one that is written: `x.log.1` is the newest of them."""
+LONGEST_LINE = 32 * 1024
+
+
+class LineFile:
+    """Lines, each appended by one write, so that those of several processes never mix.
+
+    A line may land in the file that was moved aside a moment ago; none is lost. A disk that is full or a directory that
+    is gone costs lines and nothing else: nothing here raises."""
+
+    def __init__(self, path: Path, *, largest: int = LARGEST, kept: int = KEPT) -> None:
+        self._path = path
+        self._largest = largest
+        self._kept = kept
+        self._file = -1
+
+    def write(self, line: bytes) -> None:
+        """`line` without its end."""
+        with contextlib.suppress(OSError):
+            self._open_current()
+            os.write(self._file, line[:LONGEST_LINE] + b"\n")
+            if os.fstat(self._file).st_size > self._largest:
+                self._move_aside()
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _open_current(self) -> None:
+        """The file that bears the name now: another process may have moved ours aside."""
+        if self._file >= 0 and self._is_current():
+            return
+        self.close()
+        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def _is_current(self) -> bool:
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._file))
+        except FileNotFoundError:
+            return False
+
+    def _move_aside(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        if self._is_current():
+            for number in range(self._kept, 0, -1):
+                older = self._path if number == 1 else self._aside(number - 1)
+                with contextlib.suppress(FileNotFoundError):
+                    older.rename(self._aside(number))
+        self.close()
+
+    def _aside(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
+
+
+def copy(lines: Iterable[bytes], file: LineFile) -> None:
+    """Each line into the file. One that is no JSON object is wrapped into one, so that a reader finds nothing else."""
+    for line in lines:
+        text = line.rstrip(b"\n")
+        if not text.startswith(b"{"):
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            text = json.dumps({"time": now, "message": text.decode(errors="replace")}).encode()
+        file.write(text)
+
+
+if __name__ == "__main__":
+    copy(sys.stdin.buffer, LineFile(Path(sys.argv[1])))

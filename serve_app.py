@@ -20,6 +20,7 @@ from actors.runtime import Identity, database_url
 from actors.shared import SharedState
 from actors.supervisor.actor import ensure_supervisor
 from controlplane.api.app import create_app
+from controlplane.local import logs
 from controlplane.settings import load_settings
 from providers import registry
 
@@ -42,6 +43,7 @@ class Api:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         settings = load_settings()
+        logs.configure(settings, "api")
         return create_app(
             settings,
             database_url=database_url(settings),

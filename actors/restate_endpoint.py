@@ -13,6 +13,9 @@ from ray import serve
 from actors import nodes
 from actors.runtime import Runtime, build_runtime
 from actors.shared import SharedState
+from controlplane.api.middleware.body_limit import BodyLimit
+from controlplane.api.middleware.deadline import Deadline
+from controlplane.api.middleware.request_log import Edge
 from controlplane.clock import SystemClock
 from controlplane.settings import Settings
 from controlplane.steps.attempts import StepAttempts
@@ -25,6 +28,8 @@ APPLICATION = "restate"
 ROUTE = "/restate"
 MAX_ONGOING_REQUESTS = 200
 CONNECTIONS = 7
+LARGEST_JOURNAL = 4 * 1024 * 1024
+"""Restate sends the whole journal with each request: that of a day of looks at a tenant's health has about 300 kB."""
 
 
 @serve.deployment(
@@ -42,7 +47,8 @@ class RestateEndpoint:
 
 
 def endpoint(runtime: Runtime) -> FastAPI:
-    """The SDK's application refuses the ASGI lifespan, so it is mounted in one that has it."""
+    """The SDK's application refuses the ASGI lifespan, so it is mounted in one that has it; within the limits that the
+    API has. Its answers begin before the step does, so the deadline bounds none."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -54,6 +60,9 @@ def endpoint(runtime: Runtime) -> FastAPI:
     keys = [settings.restate_identity_key] if settings.restate_identity_key else []
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     app.mount(f"/{JOURNAL}", build_app(attempts, identity_keys=keys))
+    app.add_middleware(Deadline, seconds=settings.request_timeout_seconds)
+    app.add_middleware(BodyLimit, most=LARGEST_JOURNAL)
+    app.add_middleware(Edge)
     return app
 
 

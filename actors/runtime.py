@@ -11,6 +11,7 @@ from controlplane.clock import SystemClock
 from controlplane.errors import SettingsError
 from controlplane.failpoints import Failpoints
 from controlplane.lifecycle.owner_state import Policy
+from controlplane.local import logs
 from controlplane.local.build import build_id
 from controlplane.persistence.database import open_database
 from controlplane.persistence.execution_store import PostgresExecutionStore
@@ -85,6 +86,9 @@ def build_runtime(
     most; `run_step`: of a tenant's owner, since no other process runs steps for an engine that runs in the owner;
     `share`: as `registry.enabled_compute` takes it."""
     settings = load_settings(environ)
+    if environ is None:
+        # Else it is one of several in its process, whose log it is not.
+        logs.configure(settings, "actors")
     clock = SystemClock()
     database = open_database(database_url(settings), pool=pool, application=f"landlord {actor}")
     store = PostgresExecutionStore(database, actor=actor)

@@ -11,6 +11,7 @@ from controlplane.api import failures, openapi
 from controlplane.api.middleware.body_limit import BodyLimit
 from controlplane.api.middleware.deadline import Deadline
 from controlplane.api.middleware.request_log import Edge
+from controlplane.api.readiness import Looks
 from controlplane.api.replica import Parts, replica
 from controlplane.api.routers import admin, docs, events, executions, health, logs, pause, providers, tenants, tokens
 from controlplane.ports import ComputeProvider, TenantDirectory
@@ -53,6 +54,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with replica(parts) as made:
             app.state.replica = made
+            app.state.looks = Looks(made)
             yield
 
     return bare_app(lifespan, settings.request_timeout_seconds)

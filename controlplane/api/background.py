@@ -15,11 +15,16 @@ class Background:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def shielded(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`. Cancelling the caller leaves the work running to its end."""
+    def start(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """For whoever keeps hold of the task."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def shielded(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`. Cancelling the caller leaves the work running to its end."""
+        task = self.start(work)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:

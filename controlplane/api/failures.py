@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from controlplane.api.access import note
 from controlplane.api.problem import problem_response
 from controlplane.api.request_id import log
 from controlplane.errors import (
@@ -86,8 +87,10 @@ def field_errors(errors: Sequence[Any], *, skip: int = 0) -> list[dict[str, str]
     ]
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
+    if error.status in (401, 403, 429):
+        note(request.scope, refused=error.code)
     known = error.fields
     return problem_response(
         error.code,

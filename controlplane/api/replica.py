@@ -12,6 +12,7 @@ from controlplane.api.background import Background
 from controlplane.api.concurrency_limit import Slots
 from controlplane.api.feed import EventFeed
 from controlplane.api.rate_limit import RateLimit
+from controlplane.api.strangers import Strangers
 from controlplane.api.token_cache import TokenCache
 from controlplane.errors import ProviderNotEnabled
 from controlplane.persistence.database import open_database
@@ -51,6 +52,7 @@ class Replica:
     rates: RateLimit
     mutations: Slots
     background: Background = field(default_factory=Background)
+    strangers: Strangers = field(default_factory=Strangers)
     waiters: Slots = field(default_factory=lambda: Slots(WAITERS, queue=0, patience=0))
     watchers: Slots = field(default_factory=lambda: Slots(WATCHERS, queue=0, patience=0))
 

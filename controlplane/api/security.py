@@ -4,8 +4,11 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.exc import SQLAlchemyError
 
+from controlplane.api.access import note
 from controlplane.api.replica import Here, Replica
+from controlplane.api.strangers import client_of
 from controlplane.errors import Refused
 from controlplane.persistence.tokens import Role, Token
 
@@ -19,7 +22,7 @@ _bearer = HTTPBearer(
 
 class Requires:
     """A dependency: the caller's token, at least of `role`. Raises Refused unauthorized (401), forbidden (403), and
-    rate_limited (429) where a limit is set."""
+    rate_limited (429) where a limit is set, and to an address from which many unknown tokens come."""
 
     def __init__(self, role: Role) -> None:
         self.role = role
@@ -33,12 +36,8 @@ class Requires:
         secret = credentials.credentials if credentials else ""
         token = await here.tokens.find(secret) if 0 < len(secret) <= _MAX_TOKEN else None
         if token is None:
-            raise Refused(
-                "send a valid token: `Authorization: Bearer …`",
-                code="unauthorized",
-                status=401,
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+            raise _unknown(request, here, "unknown token" if secret else "no token")
+        note(request.scope, token=token.name, token_id=str(token.id), role=token.role)
         self._count(request, here, token)
         require_role(token, self.role)
         return token
@@ -58,6 +57,39 @@ class Requires:
             )
 
 
+async def token_if_any(request: Request, here: Here) -> Token | None:
+    """The caller's token where it is valid and can be looked up; for routes that anybody may ask, which say more to
+    those who have one."""
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not 0 < len(secret) <= _MAX_TOKEN:
+        return None
+    try:
+        token = await here.tokens.find(secret)
+    except (OSError, SQLAlchemyError):
+        return None
+    if token is not None:
+        note(request.scope, token=token.name, token_id=str(token.id), role=token.role)
+    return token
+
+
+def _unknown(request: Request, here: Replica, why: str) -> Refused:
+    refusal = here.strangers.refuse(client_of(request.scope))
+    note(request.scope, refused=why, quiet=not refusal.logged, unlogged=refusal.unlogged or None)
+    if refusal.seconds:
+        return Refused(
+            f"too many requests without a valid token; try again in {refusal.seconds} s",
+            code="rate_limited",
+            status=429,
+            headers={"Retry-After": str(refusal.seconds)},
+        )
+    return Refused(
+        "send a valid token: `Authorization: Bearer …`",
+        code="unauthorized",
+        status=401,
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
 def require_role(token: Token, role: Role, why: str = "this request") -> None:
     """Raises Refused forbidden."""
     if not token.may(role):
@@ -69,3 +101,4 @@ def require_role(token: Token, role: Role, why: str = "this request") -> None:
 Viewer = Annotated[Token, Depends(Requires("viewer"))]
 Operator = Annotated[Token, Depends(Requires("operator"))]
 Admin = Annotated[Token, Depends(Requires("admin"))]
+Anybody = Annotated[Token | None, Depends(token_if_any)]

@@ -62,6 +62,14 @@ class Installation:
             raise AssertionError(f"landlord {' '.join(words)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
 
+    def run_with(self, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+        """`landlord …` with these settings besides; however it ends."""
+        before, self.environ = self.environ, self.environ | settings
+        try:
+            return self.run(*words, check=False)
+        finally:
+            self.environ = before
+
     def up(self) -> None:
         self.failpoints.mkdir(parents=True, exist_ok=True)
         self.run("up")

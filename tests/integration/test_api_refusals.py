@@ -1,10 +1,16 @@
 """What is refused, and how: the right problem, and no row and no wake-up behind it."""
 
+import asyncio
 import json
+import logging
 import re
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
+import httpx
 import pytest
 import pytest_asyncio
 from fastapi.routing import APIRoute
@@ -12,8 +18,10 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from controlplane.api import readiness, strangers
 from controlplane.api.app import ROUTERS
 from controlplane.api.middleware.body_limit import MAX_BODY
+from controlplane.local.logs import Json
 from controlplane.ports import ProviderHealth
 from tests.integration.api_replica import ADMIN, Api, api_on, served, tenant
 
@@ -25,7 +33,10 @@ async def api(database_url: str) -> AsyncIterator[Api]:
 
 
 async def untouched(api: Api) -> bool:
-    return await api.count("tenants") == await api.count("events") == 0 and not api.directory.woken
+    return (
+        await api.count("tenants") == await api.count("events WHERE type LIKE 'tenant%'") == 0
+        and not api.directory.woken
+    )
 
 
 def spec(**values: Any) -> dict[str, Any]:
@@ -254,7 +265,10 @@ async def test_no_database_is_503(api: Api, postgres: str, database_url: str) ->
     assert (await api.client.get("/healthz")).status_code == 200
 
 
-async def test_readiness(api: Api) -> None:
+async def test_readiness(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "SECONDS", 0.0)
+    monkeypatch.setattr(readiness, "PROVIDER_SECONDS", 0.0)
+    api.app.state.looks = readiness.Looks(api.replica)
     not_yet = await api.client.get("/readyz")
     assert (not_yet.status_code, not_yet.json()["code"]) == (503, "not_ready")
     assert "supervisor" in not_yet.json()["detail"]
@@ -263,6 +277,10 @@ async def test_readiness(api: Api) -> None:
     ready = await api.client.get("/readyz", headers={"Authorization": ""})
     assert (ready.status_code, ready.json()["ready"]) == (200, True)
     api.cloud.state = ProviderHealth(False, "the sky is closed")
+    stranger = (await api.client.get("/readyz", headers={"Authorization": ""})).json()
+    assert (stranger["ready"], stranger["providers"]["cloud"]) == (True, {"ok": False, "detail": ""})
+    unknown = await api.client.get("/readyz", headers={"Authorization": "Bearer nobody-knows-it"})
+    assert (unknown.status_code, unknown.json()["providers"]) == (200, stranger["providers"])
     informed = (await api.client.get("/readyz")).json()
     assert (informed["ready"], informed["providers"]["cloud"]) == (True, {"ok": False, "detail": "the sky is closed"})
     api.directory.ray = ProviderHealth(False, "no head answers")
@@ -270,6 +288,90 @@ async def test_readiness(api: Api) -> None:
     api.directory.ray = ProviderHealth(True)
     await api.beat(seconds_ago=46)
     assert (await api.client.get("/readyz")).json()["checks"]["supervisor"]["ok"] is False
+
+
+async def test_readiness_is_looked_for_once_a_second_and_waits_for_no_platform(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many ask, and whether they have a token."""
+    looked = Counter[str]()
+    closed = asyncio.Event()
+
+    async def ray() -> ProviderHealth:
+        looked["ray"] += 1
+        return ProviderHealth(True)
+
+    async def silent() -> ProviderHealth:
+        looked["cloud"] += 1
+        await closed.wait()
+        return ProviderHealth(True)
+
+    monkeypatch.setattr(api.directory, "ray_health", ray)
+    monkeypatch.setattr(api.cloud, "health", silent)
+    monkeypatch.setattr(readiness, "SECONDS", 30.0)
+    monkeypatch.setattr(readiness, "PROVIDER_SECONDS", 30.0)
+    api.app.state.looks = readiness.Looks(api.replica)
+    await api.beat()
+    began = time.monotonic()
+    answers = await asyncio.gather(*(api.client.get("/readyz") for _ in range(50)))
+    assert time.monotonic() - began < readiness.PROVIDER_PATIENCE + 1.5
+    assert {answer.status_code for answer in answers} == {200}
+    assert answers[0].json()["providers"]["cloud"] == {"ok": False, "detail": "no answer yet"}
+    assert looked == {"ray": 1, "cloud": 1}
+    closed.set()
+
+
+async def test_the_log_says_who_asked_for_what_and_why_it_was_refused_and_no_secret(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    viewer = await api.bearer("viewer")
+    caplog.set_level(logging.INFO, "landlord.access")
+    asked = [
+        await api.client.get("/v1/tenants"),
+        await api.client.get("/v1/tenants", headers={"Authorization": "Bearer a-wrong-secret"}),
+        await api.client.get("/v1/tenants", headers={"Authorization": ""}),
+        await api.client.delete("/v1/tenants/acme", headers={**viewer, "X-Forwarded-For": "6.6.6.6, 10.1.2.3"}),
+        await api.client.get("/v1/tenants/x%0a%7b%22status%22:200%7d%1b[31m?label=password%3Dhush"),
+    ]
+    lines = [json.loads(Json("api").format(record)) for record in caplog.records if record.name == "landlord.access"]
+    said = [(line["status"], line.get("token"), line.get("role"), line.get("refused")) for line in lines]
+    assert said == [
+        (200, "admin", "admin", None),
+        (401, None, None, "unknown token"),
+        (401, None, None, "no token"),
+        (403, "the-viewer", "viewer", "forbidden"),
+        (404, "admin", "admin", None),
+    ]
+    assert [line["request_id"] for line in lines] == [answer.headers["X-Request-ID"] for answer in asked]
+    assert [line["level"] for line in lines] == ["info", "warning", "warning", "warning", "info"]
+    assert [line["client"] for line in lines] == ["127.0.0.1", "127.0.0.1", "127.0.0.1", "10.1.2.3", "127.0.0.1"]
+    assert UUID(lines[3]["token_id"])
+    assert lines[4]["path"] == "/v1/tenants/x%0a%7b%22status%22:200%7d%1b[31m"
+    for secret in ("a-wrong-secret", "hush", viewer["Authorization"].split()[1]):
+        assert secret not in caplog.text
+
+
+async def test_many_requests_without_a_valid_token_are_slowed_and_take_no_more_of_the_log(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "landlord.access")
+    elsewhere = {"X-Forwarded-For": "10.9.9.9"}
+
+    async def knock(number: int) -> httpx.Response:
+        wrong = {"Authorization": f"Bearer wrong-{number % 7}"}
+        return await api.client.get("/v1/tenants", headers={**elsewhere, **wrong})
+
+    found = [await knock(number) for number in range(strangers.AT_ONCE + 300)]
+    codes = Counter(answer.status_code for answer in found)
+    assert codes[401] >= strangers.AT_ONCE
+    assert codes[429] > 100
+    assert found[-1].json()["code"] == "rate_limited"
+    assert int(found[-1].headers["Retry-After"]) >= 1
+    assert sum(record.name == "landlord.access" for record in caplog.records) < len(found) - 100
+    # A valid token from there is let through, and another address is counted by itself.
+    assert (await api.client.get("/v1/tenants", headers=elsewhere)).status_code == 200
+    other = await api.client.get("/v1/tenants", headers={"Authorization": "Bearer wrong-1"})
+    assert other.status_code == 401
 
 
 async def test_rate_limits(database_url: str) -> None:

@@ -1,4 +1,5 @@
-"""Bodies over 256 KiB are refused before anything parses them, whatever Content-Length says or does not say."""
+"""Bodies over a limit (the API's: 256 KiB) are refused before anything parses them, whatever Content-Length says or
+does not say."""
 
 import asyncio
 
@@ -16,8 +17,9 @@ _ARRIVAL_SECONDS = 30.0
 class BodyLimit:
     """ASGI middleware: the body is complete and small before the application runs."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, most: int = MAX_BODY) -> None:
         self._app = app
+        self._most = most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
@@ -26,22 +28,22 @@ class BodyLimit:
             return
         try:
             async with asyncio.timeout(_ARRIVAL_SECONDS):
-                body = await _read(headers, receive)
+                body = await _read(headers, receive, self._most)
         except TimeoutError:
             response = problem_response("request_timeout", "the body did not arrive in time")
             await response(scope, receive, send)
             return
         if body is None:
-            response = problem_response("payload_too_large", f"a body may have {MAX_BODY} bytes at most")
+            response = problem_response("payload_too_large", f"a body may have {self._most} bytes at most")
             await response(scope, receive, send)
             return
         await self._app(scope, _replayed(body, receive), send)
 
 
-async def _read(headers: Headers, receive: Receive) -> bytes | None:
+async def _read(headers: Headers, receive: Receive, most: int) -> bytes | None:
     """The body, or None where it is too large."""
     announced = headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > MAX_BODY and "expect" in headers:
+    if announced.isdigit() and int(announced) > most and "expect" in headers:
         return None
     chunks: list[bytes] = []
     size = 0
@@ -51,12 +53,12 @@ async def _read(headers: Headers, receive: Receive) -> bytes | None:
             return b"".join(chunks)
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size <= MAX_BODY:
+        if size <= most:
             chunks.append(chunk)
         if size > _DRAIN:
             return None
         if not message.get("more_body", False):
-            return b"".join(chunks) if size <= MAX_BODY else None
+            return b"".join(chunks) if size <= most else None
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

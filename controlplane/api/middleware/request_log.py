@@ -1,13 +1,24 @@
-"""The outermost layer of each request: its id, its log line, security headers, and a 500 that gives nothing away."""
+"""The outermost layer of each request: its id, its log line, security headers, and a 500 that gives nothing away.
 
+The line says who (the token's id and name), what, from where, how it ended and why it was refused; never a secret, and
+of the path only what stands in the request line, quoted as it came.
+"""
+
+import logging
 import time
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controlplane.api import request_id
+from controlplane.api.access import noted
 from controlplane.api.problem import problem_response
 from controlplane.api.request_id import log
+from controlplane.api.strangers import client_of
+
+access_log = logging.getLogger("landlord.access")
+_LONGEST_PATH = 1024
 
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -49,10 +60,27 @@ class Edge:
         try:
             await self._app(scope, receive, send_dressed)
         except Exception:
-            log.exception("%s %s failed", scope["method"], scope["path"])
+            log.exception("%s %s failed", scope["method"], _path(scope))
             if status == 0:
                 response = problem_response("internal_error", "the request could not be answered; the log says why")
                 await response(scope, receive, send_dressed)
         finally:
-            spent = (time.perf_counter() - started) * 1000
-            log.info("%s %s %s %.1f ms", scope["method"], scope["path"], status or "aborted", spent)
+            _write(scope, id, status, time.perf_counter() - started)
+
+
+def _write(scope: Scope, id: str, status: int, seconds: float) -> None:
+    who = dict(noted(scope))
+    if who.pop("quiet", False):
+        return
+    method, path = scope["method"], _path(scope)
+    level = logging.WARNING if status in (0, 401, 403, 429) or status >= 500 else logging.INFO
+    said = {"request_id": id, "client": client_of(scope), "method": method, "path": path, "status": status}
+    fields = {**said, "ms": round(seconds * 1000, 1), **who}
+    access_log.log(level, "%s %s %s", method, path, status or "aborted", extra=fields)
+
+
+def _path(scope: Scope) -> str:
+    """As it came, so that nothing in it makes a line of its own; without the query."""
+    raw = scope.get("raw_path")
+    path = raw.decode("latin-1").partition("?")[0] if raw else quote(scope["path"])
+    return path[:_LONGEST_PATH]

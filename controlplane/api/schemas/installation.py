@@ -74,4 +74,6 @@ class Alive(BaseModel):
 class Readiness(BaseModel):
     ready: bool
     checks: dict[str, CheckOut] = Field(description="`database`, `ray` and `supervisor`: all must be good.")
-    providers: dict[str, CheckOut] = Field(description="For information; they do not decide.")
+    providers: dict[str, CheckOut] = Field(
+        description="For information; they do not decide. `detail` is for those who send a token."
+    )

@@ -1,0 +1,88 @@
+"""Whether the installation can work, as one replica found it when it last looked."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from sqlalchemy import text
+
+from controlplane.api.remembered import Remembered
+from controlplane.api.replica import Replica
+from controlplane.api.routers.providers import health_of
+from controlplane.api.schemas.installation import CheckOut
+from controlplane.persistence import fleet
+
+SECONDS = 1.0
+"""However many ask, database and Ray are asked so often."""
+PROVIDER_SECONDS = 5.0
+PROVIDER_PATIENCE = 0.5
+_PATIENCE = 3.0
+
+
+class Looks:
+    """Made with the replica, on its loop."""
+
+    def __init__(self, here: Replica) -> None:
+        start = here.background.start
+        self._checks = Remembered(partial(_look, here), seconds=SECONDS, start=start)
+        self._providers = {
+            name: Remembered(partial(health_of, provider), seconds=PROVIDER_SECONDS, start=start)
+            for name, provider in here.compute.items()
+        }
+
+    async def checks(self) -> dict[str, CheckOut]:
+        """`database`, `ray` and `supervisor`. Their texts are ours, and name no address."""
+        return await self._checks.get()
+
+    async def providers(self, *, details: bool) -> dict[str, CheckOut]:
+        """As they were last known to be: none is waited for long, for none decides. Their texts name addresses and
+        accounts; without `details` they are left out."""
+        found = await asyncio.gather(*(one.last(PROVIDER_PATIENCE) for one in self._providers.values()))
+        return {
+            name: CheckOut(ok=False, detail="no answer yet")
+            if health is None
+            else CheckOut(ok=health.healthy, detail=health.detail if details else "")
+            for name, health in zip(self._providers, found, strict=True)
+        }
+
+
+async def _look(here: Replica) -> dict[str, CheckOut]:
+    looks: dict[str, Callable[[Replica], Awaitable[CheckOut]]] = {
+        "database": _database,
+        "ray": _ray,
+        "supervisor": _supervisor,
+    }
+    found = await asyncio.gather(*(_in_time(look(here)) for look in looks.values()))
+    return dict(zip(looks, found, strict=True))
+
+
+async def _in_time(look: Awaitable[CheckOut]) -> CheckOut:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await look
+    except TimeoutError:
+        return CheckOut(ok=False, detail=f"no answer within {_PATIENCE:g} s")
+    except Exception as error:
+        # The class says enough: messages of drivers hold addresses and statements.
+        return CheckOut(ok=False, detail=f"no answer ({type(error).__name__})")
+
+
+async def _database(here: Replica) -> CheckOut:
+    async with here.database.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+    return CheckOut(ok=True, detail="answers")
+
+
+async def _ray(here: Replica) -> CheckOut:
+    health = await here.directory.ray_health()
+    return CheckOut(ok=health.healthy, detail=health.detail or ("answers" if health.healthy else "does not answer"))
+
+
+async def _supervisor(here: Replica) -> CheckOut:
+    """Its heartbeat row is younger than three sweeps and a grace."""
+    async with here.database.connect() as connection:
+        seconds = await fleet.last_beat(connection)
+    if seconds is None:
+        return CheckOut(ok=False, detail="it has not reported yet")
+    limit = 3 * here.settings.sweep_seconds + 15
+    return CheckOut(ok=seconds < limit, detail=f"reported {seconds:.0f} s ago")

@@ -1,0 +1,52 @@
+"""A value that is looked for at most now and then, however many ask for it."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Remembered(Generic[T]):
+    """The answer of `look` for `seconds`; who asks while one looks waits for the same look.
+
+    `start`: makes a task of a coroutine and keeps hold of it."""
+
+    def __init__(
+        self,
+        look: Callable[[], Coroutine[Any, Any, T]],
+        *,
+        seconds: float,
+        start: Callable[[Coroutine[Any, Any, T]], "asyncio.Task[T]"],
+    ) -> None:
+        self._look = look
+        self._seconds = seconds
+        self._start = start
+        self._known: tuple[T, float] | None = None
+        self._looking: asyncio.Task[T] | None = None
+
+    async def get(self) -> T:
+        """Not older than `seconds`. Raises what `look` raises."""
+        if self._known is not None and self._known[1] > time.monotonic():
+            return self._known[0]
+        return await asyncio.shield(self._looking or self._begin())
+
+    async def last(self, patience: float) -> T | None:
+        """The last one known, however old, where a new one is not there within `patience` seconds; None: there is
+        none."""
+        if self._known is None or self._known[1] <= time.monotonic():
+            await asyncio.wait({self._looking or self._begin()}, timeout=patience)
+        return self._known[0] if self._known is not None else None
+
+    def _begin(self) -> "asyncio.Task[T]":
+        self._looking = self._start(self._keep())
+        return self._looking
+
+    async def _keep(self) -> T:
+        try:
+            found = await self._look()
+            self._known = (found, time.monotonic() + self._seconds)
+            return found
+        finally:
+            self._looking = None

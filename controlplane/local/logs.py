@@ -1,0 +1,105 @@
+"""The log of one process: one line for each record, into a bounded file of the home that all processes of a kind share.
+
+JSON by default. Whatever a client or a platform wrote into a message stays in its line: control characters are quoted
+in both forms. What is not for the log (secrets, bodies) must not be given to it: nothing here takes it out again.
+"""
+
+import json
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from controlplane.local.logfile import LineFile
+from controlplane.local.paths import Home
+from controlplane.settings import Settings
+
+OURS = ("controlplane", "actors", "providers", "landlord")
+"""Loggers that speak from INFO on; the libraries', from WARNING on."""
+LONGEST = 8000
+_NO_FIELD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def configure(settings: Settings, file: str) -> None:
+    """Log to `$LANDLORD_HOME/logs/<file>.log`, or to standard error where there is no such directory. Again is fine."""
+    directory = Home(settings.home).logs
+    formatter = Json(file) if settings.log_format == "json" else Console()
+    there = directory.is_dir()
+    handler = Lines(LineFile(directory / f"{file}.log")) if there else logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    handler.set_name("landlord")
+    root = logging.getLogger()
+    for old in [one for one in root.handlers if one.get_name() == "landlord"]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    for name in OURS:
+        logging.getLogger(name).setLevel(logging.INFO)
+
+
+class Lines(logging.Handler):
+    """Each record as a line of a file."""
+
+    def __init__(self, file: LineFile) -> None:
+        super().__init__()
+        self._file = file
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._file.write(self.format(record).encode())
+        except Exception:
+            self.handleError(record)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class Json(logging.Formatter):
+    """An object: `time`, `level`, `logger`, `process`, `pid`, `message`, whatever was given as `extra`, and `error`
+    with the traceback. ASCII only."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "process": self._process,
+            "pid": os.getpid(),
+            "message": record.getMessage()[:LONGEST],
+            **fields(record),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)[-LONGEST:]
+        return json.dumps(line, default=str)
+
+
+class Console(logging.Formatter):
+    """For people: time, level, logger, message, `name=value` of each extra; a traceback below, indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        words = [_time(record), f"{record.levelname:<7}", record.name, quoted(record.getMessage()[:LONGEST])]
+        words += [f"{name}={quoted(str(value))}" for name, value in fields(record).items()]
+        lines = [" ".join(words)]
+        if record.exc_info:
+            lines += [f"    {quoted(line)}" for line in self.formatException(record.exc_info)[-LONGEST:].splitlines()]
+        return "\n".join(lines)
+
+
+def fields(record: logging.LogRecord) -> dict[str, Any]:
+    """What was given as `extra`."""
+    return {name: value for name, value in vars(record).items() if name not in _NO_FIELD and value is not None}
+
+
+def quoted(text: str) -> str:
+    """On one line, and nothing that a terminal would obey."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")

@@ -11,17 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import LandlordError
 from controlplane.model import Status
-from controlplane.persistence import bootstrap, fleet
+from controlplane.persistence import bootstrap, chain, fleet
 from controlplane.persistence.fleet import ExecutionFact, TenantFact
 from controlplane.persistence.resting import Drift, Serving, by_execution, resting
 from controlplane.ports import ComputeProvider, Resource, TenantDirectory
+
+TRAIL = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """`kind`: missing_resource, stopped_resource, changed_resource (its labels are those of another spec),
     duplicate (a second one bears the labels of one that serves), leftover, orphan, not_serving, unowned_work,
-    actor_without_tenant, other_engine or unchecked (the provider does not answer, or is not enabled)."""
+    actor_without_tenant, other_engine, broken_trail or unchecked (the provider does not answer, or is not enabled)."""
 
     kind: str
     tenant: str | None
@@ -50,9 +52,17 @@ async def differences(
         if one.platform not in compute:
             detail = f"compute provider {one.platform!r}, which serves it, is not enabled"
             found.append(Difference("unchecked", one.tenant.name, one.resource_id, detail))
+    found += await _broken(database)
     live = set(await directory.live())
     found += _misplaced(await fleet.tenant_facts(database), live)
     return found
+
+
+async def _broken(database: AsyncEngine) -> list[Difference]:
+    """Of the newest events; `landlord events verify` compares all."""
+    verdict = await chain.verify(database, newest=TRAIL)
+    detail = "this event, or the one before it, is not as it was written"
+    return [Difference("broken_trail", None, f"event {id}", detail) for id in verdict.broken]
 
 
 def _unwanted(provider: str, listed: Iterable[Resource], known: Mapping[str, ExecutionFact]) -> Iterable[Difference]:

@@ -15,11 +15,11 @@ from typing import Annotated
 from fastapi import Depends, Header, Query, Request
 from starlette.responses import Response
 
-from controlplane.api import plans, request_id
+from controlplane.api import plans
 from controlplane.api.etags import etag
 from controlplane.api.middleware.deadline import extend
 from controlplane.api.problem import problem_response
-from controlplane.api.replica import Here, Replica
+from controlplane.api.replica import Here, Replica, by_token
 from controlplane.api.request_id import log
 from controlplane.api.schemas.plan import PlanOut
 from controlplane.api.schemas.tenant import TenantOut
@@ -29,7 +29,7 @@ from controlplane.model import Execution, Tenant
 from controlplane.persistence import idempotency
 from controlplane.persistence.idempotency import KeyScope, StoredAnswer
 from controlplane.persistence.tokens import Token
-from controlplane.persistence.transaction import Transaction, transaction
+from controlplane.persistence.transaction import Transaction
 from controlplane.ports import Wake
 
 JSON = "application/json"
@@ -152,7 +152,7 @@ class Mutation:
         """The answer, and what was accepted; None for a replay and a dry run."""
         scope = self._scope()
         try:
-            async with transaction(self.here.database, actor=self.token.name, request_id=request_id.current()) as tx:
+            async with by_token(self.here, self.token) as tx:
                 if scope is not None:
                     stored = await idempotency.claim(tx.connection, scope, body_hash)
                     if stored is not None:

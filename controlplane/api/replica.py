@@ -1,13 +1,14 @@
 """What one replica of the API holds, made in the lifespan on the loop that serves: engine, tokens, feed, slots."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from controlplane.api import request_id
 from controlplane.api.background import Background
 from controlplane.api.concurrency_limit import Slots
 from controlplane.api.feed import EventFeed
@@ -16,6 +17,8 @@ from controlplane.api.strangers import Strangers
 from controlplane.api.token_cache import TokenCache
 from controlplane.errors import ProviderNotEnabled
 from controlplane.persistence.database import open_database
+from controlplane.persistence.tokens import Token
+from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import ComputeProvider, TenantDirectory
 from controlplane.settings import Settings
 
@@ -101,6 +104,11 @@ async def replica(parts: Parts) -> AsyncIterator[Replica]:
             await made.background.finish(_GOODBYE_SECONDS)
     finally:
         await database.dispose()
+
+
+def by_token(here: Replica, token: Token) -> AbstractAsyncContextManager[Transaction]:
+    """A transaction whose events say who asked."""
+    return transaction(here.database, actor=token.name, token_id=token.id, request_id=request_id.current())
 
 
 async def of(request: Request) -> Replica:

@@ -8,19 +8,36 @@ import yaml
 from rich.text import Text
 
 from controlplane.cli.console import errors, output
+from controlplane.cli.exit_codes import Exit
 from controlplane.cli.output import COLOURS, Format, FormatOption, instant, show
 from controlplane.client import Client, WatchDocument
 from controlplane.settings import load_settings
 
+VERIFY = "verify"
 COLUMNS = ("id", "at", "tenant", "type", "status", "trigger", "by", "execution", "message")
 
 
 def events(
-    tenant: Annotated[str | None, typer.Argument(help="Only this one's; of a deleted one by its id.")] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Argument(
+            help="Only this one's; of a deleted one by its id. `verify`: see below; a tenant of that name by id."
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="The newest so many.")] = 50,
+    head: Annotated[
+        str | None, typer.Option(metavar="ID:HASH", help="With `verify`: of a head that was noted elsewhere.")
+    ] = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """The audit trail, newest first: who did what, when and why. As it grows: `landlord tenant watch`."""
+    """The audit trail, newest first: who did what, when and why. As it grows: `landlord tenant watch`.
+
+    `landlord events verify` compares each event with its hash and the one before; exit 1 where one does not fit, or
+    where the head of --head is not there as it was.
+    """
+    if tenant == VERIFY:
+        _verify(head, format)
+        return
     with Client.of(load_settings()) as client:
         found = client.list_events(tenant, limit=limit)["items"]
     if format is Format.TABLE and not found:
@@ -41,6 +58,28 @@ def events(
         for event in found
     ]
     show(found, format, COLUMNS, rows)
+
+
+def _verify(head: str | None, format: Format) -> None:
+    with Client.of(load_settings()) as client:
+        found = client.verify_trail(head)
+    sound = not found["broken"] and found["noted"] != "changed"
+    if format is not Format.TABLE:
+        show(found, format, (), ())
+    elif sound:
+        newest = found["head"]
+        output.print(f"[green]The trail is as it was written[/green]: {found['checked']} events after {found['after']}")
+        if newest is not None:
+            output.print(f"head {newest['id']}:{newest['hash']}", markup=False)
+        if found["noted"] == "pruned":
+            output.print("the noted head is older than what is kept")
+    else:
+        for id in found["broken"]:
+            errors.print(f"event {id}, or the one before it, is not as it was written", style="red")
+        if found["noted"] == "changed":
+            errors.print("the noted head is not there as it was: the trail was made anew", style="red")
+    if not sound:
+        raise typer.Exit(Exit.FAILED)
 
 
 def watch(

@@ -87,8 +87,25 @@ class EventDocument(TypedDict):
     execution_id: str | None
     trigger_source: str | None
     actor: str | None
+    token_id: str | None
     message: str
     at: str
+    hash: str | None
+
+
+class HeadDocument(TypedDict):
+    id: int
+    hash: str
+
+
+class TrailDocument(TypedDict):
+    """The audit trail, compared with its hashes."""
+
+    checked: int
+    after: int
+    head: HeadDocument | None
+    broken: list[int]
+    noted: str | None
 
 
 class WatchDocument(TypedDict):

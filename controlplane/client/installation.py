@@ -10,9 +10,12 @@ from controlplane.client.documents import (
     ProvidersDocument,
     TokenDocument,
     TokenPage,
+    TrailDocument,
 )
 from controlplane.client.wire import Wire, quoted
 
+TRAIL_SECONDS = 300.0
+"""Of a trail of millions of events."""
 CONSISTENCY_SECONDS = 120.0
 """Every provider lists all that it has."""
 
@@ -63,6 +66,10 @@ class Installation(Wire):
     def consistency(self) -> ConsistencyDocument:
         """Rows against actors against resources, now."""
         return cast(ConsistencyDocument, self._send("GET", "/v1/admin/consistency", timeout=CONSISTENCY_SECONDS))
+
+    def verify_trail(self, noted: str | None = None) -> TrailDocument:
+        """Whether the audit trail is as it was written. `noted`: `ID:HASH` of an earlier head."""
+        return cast(TrailDocument, self._send("GET", "/v1/admin/trail", params={"noted": noted}, timeout=TRAIL_SECONDS))
 
 
 def _scope(provider: str | None) -> dict[str, Any]:

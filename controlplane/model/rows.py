@@ -170,10 +170,14 @@ class Event:
     execution_id: str | None
     trigger_source: str | None
     actor: str | None
+    token_id: UUID | None
+    """Of the token that `actor` names: a name may be another token's later."""
     request_id: str | None
     message: str
     data: Mapping[str, Any]
     at: datetime
+    hash: str | None
+    """Over this event and the hash of the one before; None for those that are older than the chain."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import Event
-from controlplane.persistence import rows, tables
+from controlplane.persistence import chain, rows, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import ago
 
@@ -62,6 +62,7 @@ async def prune(database: AsyncEngine, *, older_than_seconds: float) -> int:
         ).scalar_one()
         if through is None:
             return 0
+        await chain.move_anchor(connection, through)
         values: dict[str, Any] = {"detail": {"through": through}, "at": func.clock_timestamp()}
         statement = insert(tables.heartbeats).values(name=PRUNED, cluster_id="", **values)
         await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))

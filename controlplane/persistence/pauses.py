@@ -1,5 +1,7 @@
 """Pause and resume: intents are accepted, nothing acts, and a condition says so."""
 
+from uuid import UUID
+
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -27,16 +29,16 @@ async def resume(tx: Transaction, tenant: Tenant) -> Tenant:
     return await _set(tx, tenant, False, EventType.TENANT_RESUMED, ("true" if synced else "false", Reason.RESUMED, ""))
 
 
-async def pause_scope(database: AsyncEngine, scope: str, *, actor: str) -> None:
+async def pause_scope(database: AsyncEngine, scope: str, *, actor: str, token_id: UUID | None = None) -> None:
     """Pause `all`, or `provider:<name>`. Paused again is success."""
-    async with transaction(database, actor=actor) as tx:
+    async with transaction(database, actor=actor, token_id=token_id) as tx:
         await tx.connection.execute(upsert(tables.pauses).values(scope=scope).on_conflict_do_nothing())
         tx.record(EventType.PAUSE_SET, message=scope)
 
 
-async def resume_scope(database: AsyncEngine, scope: str, *, actor: str) -> None:
+async def resume_scope(database: AsyncEngine, scope: str, *, actor: str, token_id: UUID | None = None) -> None:
     """Undo it; the supervisor's next sweep finds what is due. Not paused is success."""
-    async with transaction(database, actor=actor) as tx:
+    async with transaction(database, actor=actor, token_id=token_id) as tx:
         await tx.connection.execute(delete(tables.pauses).where(tables.pauses.c.scope == scope))
         tx.record(EventType.PAUSE_LIFTED, message=scope)
 

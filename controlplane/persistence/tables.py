@@ -166,10 +166,12 @@ events = Table(
     Column("execution_id", Text),
     Column("trigger_source", Text),
     Column("actor", Text),
+    Column("token_id", UUID),
     Column("request_id", Text),
     Column("message", Text, nullable=False, server_default=""),
     Column("data", JSONB, nullable=False, server_default=text("'{}'")),
     _timestamp("at", default=True),
+    Column("hash", Text),  # by a trigger, see `chain`
     Index("events_tenant", "tenant_id", "id"),
 )
 

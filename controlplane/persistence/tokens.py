@@ -23,6 +23,8 @@ from controlplane.settings import token_problem
 Role = Literal["admin", "operator", "viewer"]
 ADMIN = "admin"
 """The name of the token that `landlord up` keeps in the home: it is changed there."""
+RESERVED = frozenset({"landlord", "restate-endpoint", "step-worker", "supervisor", "system", "tenant"})
+"""Names that the trail has for parts of the control plane: no token bears one."""
 ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
 """From the smallest to the largest; each may do what the ones before it may."""
 

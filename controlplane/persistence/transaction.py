@@ -23,18 +23,18 @@ EVENT_CHANNEL = "landlord_events"
 
 _FLUSH = text("""
     INSERT INTO events (type, tenant_id, tenant_name, generation, status, execution_id, trigger_source, actor,
-                        request_id, message, data)
+                        token_id, request_id, message, data)
     SELECT type, tenant_id, tenant_name, generation, status, execution_id, trigger_source, actor,
-           request_id, message, data
+           token_id, request_id, message, data
     FROM pg_advisory_xact_lock(:lock),
          pg_notify(:event_channel, ''),
          (SELECT count(pg_notify(:wake_channel, one::text)) AS sent FROM jsonb_array_elements(:wakes) AS one) AS wakes,
          ROWS FROM (jsonb_to_recordset(:events) AS (
              type text, tenant_id uuid, tenant_name text, generation integer, status text, execution_id text,
-             trigger_source text, actor text, request_id text, message text, data jsonb
+             trigger_source text, actor text, token_id uuid, request_id text, message text, data jsonb
          )) WITH ORDINALITY AS event (
              type, tenant_id, tenant_name, generation, status, execution_id,
-             trigger_source, actor, request_id, message, data, position
+             trigger_source, actor, token_id, request_id, message, data, position
          )
     WHERE wakes.sent >= 0
     ORDER BY position
@@ -46,7 +46,7 @@ _FLUSH = text("""
     wake_channel=WAKE_CHANNEL,
 )
 """One round trip: the lock and the notifications are rows that the events are joined with, and ids are given after the
-sort, so under the lock and in the order of the list."""
+sort, so under the lock and in the order of the list. A trigger chains them (see `chain`): under the lock too."""
 
 
 class Transaction:
@@ -57,11 +57,18 @@ class Transaction:
     now: datetime
 
     def __init__(
-        self, connection: AsyncConnection, *, actor: str | None, request_id: str | None, source: TriggerSource
+        self,
+        connection: AsyncConnection,
+        *,
+        actor: str | None,
+        request_id: str | None,
+        source: TriggerSource,
+        token_id: UUID | None = None,
     ) -> None:
         self.connection = connection
         self._source = source
         self._actor = actor
+        self._token_id = None if token_id is None else str(token_id)
         self._request_id = request_id
         self._events: list[dict[str, Any]] = []
         self._wakes: list[dict[str, str]] = []
@@ -88,6 +95,7 @@ class Transaction:
                 "execution_id": execution.id if execution else None,
                 "trigger_source": source.value,
                 "actor": self._actor,
+                "token_id": self._token_id,
                 "request_id": self._request_id,
                 "message": message,
                 "data": dict(data or {}),
@@ -106,6 +114,7 @@ class Transaction:
                 "execution_id": None,
                 "trigger_source": self._source.value,
                 "actor": self._actor,
+                "token_id": self._token_id,
                 "request_id": self._request_id,
                 "message": message,
                 "data": dict(data or {}),
@@ -129,10 +138,11 @@ async def transaction(
     actor: str | None = None,
     request_id: str | None = None,
     source: TriggerSource = TriggerSource.API,
+    token_id: UUID | None = None,
 ) -> AsyncIterator[Transaction]:
-    """Commits at the end of the block, rolls back when it raises. `actor`: who did it (token name, owner); `source`:
-    what made them do it."""
+    """Commits at the end of the block, rolls back when it raises. `actor`: who did it (token name, owner);
+    `token_id`: of that token; `source`: what made them do it."""
     async with database.begin() as connection:
-        tx = Transaction(connection, actor=actor, request_id=request_id, source=source)
+        tx = Transaction(connection, actor=actor, request_id=request_id, source=source, token_id=token_id)
         yield tx
         await tx.flush()

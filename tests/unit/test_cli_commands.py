@@ -350,3 +350,45 @@ def test_draining_where_nothing_runs_is_exit_3(run: Run) -> None:
         done = run(*arguments)
         assert done.exit_code == 3
         assert "landlord up" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("found", "exit_code", "said"),
+    [
+        ({"broken": [], "noted": None}, 0, f"head 9:{'a' * 64}"),
+        ({"broken": [], "noted": "pruned"}, 0, "the noted head is older than what is kept"),
+        ({"broken": [], "noted": "changed"}, 1, "the noted head is not there as it was"),
+        ({"broken": [4, 5], "noted": None}, 1, "event 4, or the one before it, is not as it was written"),
+    ],
+)
+def test_the_trail_is_compared_with_its_hashes(
+    server: Server, run: Run, found: dict[str, Any], exit_code: int, said: str
+) -> None:
+    head = {"id": 9, "hash": "a" * 64}
+    server.answers["GET", "/v1/admin/trail"] = httpx.Response(
+        200, json={"checked": 9, "after": 0, "head": head, **found}
+    )
+    done = run("events", "verify", "--head", f"3:{'b' * 64}")
+    assert done.exit_code == exit_code
+    assert said in done.stdout + done.stderr
+    assert server.asked[0].url.params["noted"] == f"3:{'b' * 64}"
+    assert json.loads(run("events", "verify", "-o", "json").stdout)["broken"] == found["broken"]
+
+
+def test_a_token_goes_to_no_other_machine_in_clear(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANDLORD_TOKEN", "hush")
+    monkeypatch.setenv("LANDLORD_URL", "http://10.0.0.5:8000")
+    done = run("tenant", "list")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: LANDLORD_URL: http://10.0.0.5:8000 is not https")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_file_of_authorities_that_is_none_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANDLORD_TOKEN", "hush")
+    monkeypatch.setenv("LANDLORD_URL", "https://landlord.test")
+    # The option sets it for the process that the command is.
+    monkeypatch.setenv("LANDLORD_CA", "")
+    done = run("--ca", "/nowhere/ca.pem", "tenant", "list")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: LANDLORD_CA: /nowhere/ca.pem cannot be read")

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from controlplane.client import Client, TenantDocument, Unreachable
-from controlplane.errors import DeadlineExceeded, Refused
+from controlplane.errors import DeadlineExceeded, Refused, SettingsError
 from controlplane.settings import Settings
 
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -267,3 +267,20 @@ def test_a_pause_is_of_a_provider_or_of_all() -> None:
         ("/v1/admin/pause", {"provider": "docker"}),
         ("/v1/admin/resume", {"all": True}),
     ]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000", "http://[::1]:8000/", "http://localhost", "https://landlord.test"]
+)
+def test_a_token_is_sent_to_this_machine_and_by_https(url: str) -> None:
+    with Client(url, "secret"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://10.0.0.5:8000", "http://landlord.test", "http://localhost.evil.test", "landlord:8000", "http://0.0.0.0"],
+)
+def test_a_token_crosses_no_network_in_clear(url: str) -> None:
+    with pytest.raises(SettingsError, match="would go there in clear"):
+        Client(url, "secret")

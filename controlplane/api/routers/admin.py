@@ -1,8 +1,9 @@
 """For admins: pausing a provider or all (one tenant is paused at its own path), and what `landlord doctor` finds."""
 
 from dataclasses import asdict
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
@@ -12,17 +13,26 @@ from controlplane.api.middleware.deadline import extend
 from controlplane.api.mutations import JSON
 from controlplane.api.openapi_parts import answers, body_of
 from controlplane.api.replica import Here, Replica
-from controlplane.api.schemas.installation import ConsistencyOut, DifferenceOut, Pauses
+from controlplane.api.schemas.installation import ConsistencyOut, DifferenceOut, Pauses, TrailOut
 from controlplane.api.schemas.requests import PauseScope
 from controlplane.api.security import Admin
 from controlplane.api.strict_json import read_object
-from controlplane.persistence import pauses
+from controlplane.persistence import chain, pauses
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
 _ALL = "all"
 _LISTING_SECONDS = 90.0
 """Every provider lists all that it has."""
+_VERIFYING_SECONDS = 280.0
+"""Of a trail of millions of events."""
+
+Noted = Annotated[
+    str | None,
+    Query(
+        pattern=r"^[0-9]{1,18}:[0-9a-f]{64}$", description="`ID:HASH` of an event, as an earlier check named its head."
+    ),
+]
 
 
 @router.post(
@@ -37,7 +47,7 @@ async def pause(request: Request, here: Here, caller: Admin) -> Response:
     scope = await _scope(request)
     if scope.provider is not None and scope.provider not in here.workflows:
         here.compute_provider(scope.provider)
-    await pauses.pause_scope(here.database, _name(scope), actor=caller.name)
+    await pauses.pause_scope(here.database, _name(scope), actor=caller.name, token_id=caller.id)
     return await _paused(here)
 
 
@@ -50,7 +60,7 @@ async def pause(request: Request, here: Here, caller: Admin) -> Response:
 )
 async def resume(request: Request, here: Here, caller: Admin) -> Response:
     """Go on. What each tenant or the other scopes are paused by stays."""
-    await pauses.resume_scope(here.database, _name(await _scope(request)), actor=caller.name)
+    await pauses.resume_scope(here.database, _name(await _scope(request)), actor=caller.name, token_id=caller.id)
     return await _paused(here)
 
 
@@ -74,6 +84,23 @@ async def get_consistency(request: Request, here: Here, _: Admin) -> Response:
     found = await differences(here.database, here.compute, here.directory)
     listed = [DifferenceOut.model_validate(asdict(difference)) for difference in found]
     return Response(ConsistencyOut(differences=listed).model_dump_json(), media_type=JSON)
+
+
+@router.get(
+    "/trail",
+    operation_id="verify_trail",
+    response_model=TrailOut,
+    responses=answers(TrailOut, "forbidden", "validation_failed", status=200),
+)
+async def verify_trail(request: Request, here: Here, _: Admin, noted: Noted = None) -> Response:
+    """Whether the audit trail is as it was written: each event bears a hash over itself and the one before."""
+    extend(request, _VERIFYING_SECONDS)
+    head = None
+    if noted is not None:
+        id, hash = noted.split(":")
+        head = chain.Head(int(id), hash)
+    found = TrailOut.model_validate(asdict(await chain.verify(here.database, noted=head)))
+    return Response(found.model_dump_json(), media_type=JSON)
 
 
 async def _scope(request: Request) -> PauseScope:

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Path, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from controlplane.api import cursors, request_id
+from controlplane.api import cursors
 from controlplane.api.failures import invalid_body
 from controlplane.api.mutations import JSON
 from controlplane.api.openapi_parts import answers, body_of
 from controlplane.api.paging import Cursor, Limit, page_of
-from controlplane.api.replica import Here
+from controlplane.api.replica import Here, by_token
 from controlplane.api.schemas.requests import TokenCreate
 from controlplane.api.schemas.token import TokenCreated, TokenOut, TokenPage
 from controlplane.api.security import Admin
@@ -23,7 +23,6 @@ from controlplane.api.strict_json import read_object
 from controlplane.errors import Refused
 from controlplane.model import EventType
 from controlplane.persistence import tokens
-from controlplane.persistence.transaction import transaction
 
 router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
 
@@ -42,7 +41,7 @@ async def create_token(request: Request, here: Here, caller: Admin) -> Response:
         wanted = TokenCreate.model_validate(await read_object(request))
     except ValidationError as error:
         raise invalid_body(error) from None
-    async with transaction(here.database, actor=caller.name, request_id=request_id.current()) as tx:
+    async with by_token(here, caller) as tx:
         record, secret = await tokens.create(
             tx.connection, wanted.name, wanted.role, expires_in_seconds=wanted.expires_in_seconds
         )
@@ -81,7 +80,7 @@ async def revoke_token(name: Annotated[str, Path(examples=["ci"])], here: Here, 
         )
     if not name.isascii() or not name.isprintable():
         raise _not_found(name)
-    async with transaction(here.database, actor=caller.name, request_id=request_id.current()) as tx:
+    async with by_token(here, caller) as tx:
         record = await tokens.revoke(tx.connection, name)
         if record is None:
             raise _not_found(name)

@@ -26,10 +26,14 @@ class EventOut(BaseModel):
     execution_id: str | None
     trigger_source: str | None
     actor: str | None = Field(description="The token's name, or the owner that acted.")
+    token_id: UUID | None = Field(description="Of the token: its name may be another's later.")
     request_id: str | None
     message: str
     data: dict[str, Any]
     at: datetime
+    hash: str | None = Field(
+        description="Over this event and the hash of the one before; GET /v1/admin/trail compares."
+    )
 
     @classmethod
     def of(cls, event: Event) -> "EventOut":
@@ -43,10 +47,12 @@ class EventOut(BaseModel):
             execution_id=event.execution_id,
             trigger_source=event.trigger_source,
             actor=event.actor,
+            token_id=event.token_id,
             request_id=event.request_id,
             message=event.message,
             data=dict(event.data),
             at=event.at,
+            hash=event.hash,
         )
 
 

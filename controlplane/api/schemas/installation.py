@@ -50,6 +50,7 @@ class DifferenceOut(BaseModel):
         "actor_without_tenant",
         "other_engine",
         "unchecked",
+        "broken_trail",
     ]
     tenant: str | None
     resource: str | None
@@ -60,6 +61,23 @@ class ConsistencyOut(BaseModel):
     """Rows against actors against resources. Work in flight is no difference."""
 
     differences: list[DifferenceOut]
+
+
+class HeadOut(BaseModel):
+    id: int
+    hash: str
+
+
+class TrailOut(BaseModel):
+    """The audit trail, compared with its hashes."""
+
+    checked: int = Field(description="Events.")
+    after: int = Field(description="Events up to this id are not in the chain: pruned, or older than it.")
+    head: HeadOut | None = Field(description="The newest event; note it elsewhere to have it asked for later.")
+    broken: list[int] = Field(description="Events that do not fit, or whose predecessor does not; the first 20.")
+    noted: Literal["kept", "changed", "pruned"] | None = Field(
+        description="What became of the event that was asked for."
+    )
 
 
 class CheckOut(BaseModel):

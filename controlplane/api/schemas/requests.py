@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator, model_validator
 
 from controlplane.model import Strict, TenantName, TenantSpec
-from controlplane.persistence.tokens import Role
+from controlplane.persistence.tokens import RESERVED, Role
 
 LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_./]{0,126}[A-Za-z0-9])?$")]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=256)]
@@ -94,3 +94,10 @@ class TokenCreate(Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,62}[A-Za-z0-9])?$", examples=["ci"])
     role: Role
     expires_in_seconds: int | None = Field(default=None, ge=1, le=10 * 365 * 86400)
+
+    @field_validator("name", mode="after")
+    @classmethod
+    def _nobody_elses(cls, name: str) -> str:
+        if name.lower() in RESERVED:
+            raise ValueError("the audit trail has this name for a part of the control plane")
+        return name

@@ -1,0 +1,135 @@
+"""The trail's chain of hashes: each event bears one over itself and the hash of the event before.
+
+An event that was changed, and one whose predecessor is gone or was put in between, no longer fits. Who may write to the
+database can make the chain again from any event on: only a head that was noted elsewhere tells that. Retention takes
+the oldest events, and keeps the hash of the last of them as an anchor.
+
+The hashes are made by a trigger of the database, in the statement that inserts (migration 0004), and compared here.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from controlplane.persistence import tables
+
+ANCHOR = "events-anchor"
+"""The row of `heartbeats` that holds `through`, the last event that is not in the chain any more, and its `hash`."""
+PART = 5000
+SHOWN = 20
+
+Noted = Literal["kept", "changed", "pruned"]
+
+_LENGTHS = " || ".join(
+    f"coalesce(length({one}) || ':' || {one}, '-')"
+    for one in (
+        "id::text",
+        "type",
+        "tenant_id::text",
+        "tenant_name",
+        "generation::text",
+        "status",
+        "execution_id",
+        "trigger_source",
+        "actor",
+        "token_id::text",
+        "request_id",
+        "message",
+        "data::text",
+        "extract(epoch FROM at)::text",
+    )
+)
+_PART = text(f"""
+    SELECT count(*) AS number, max(id) AS last, (array_agg(hash ORDER BY id DESC))[1] AS hash,
+           (array_agg(id ORDER BY id) FILTER (WHERE hash IS DISTINCT FROM expected))[1:{SHOWN}] AS broken
+    FROM (
+        SELECT id, hash, encode(sha256(convert_to(
+            coalesce(lag(hash, 1, CAST(:before AS text)) OVER (ORDER BY id), '') || {_LENGTHS}, 'UTF8'
+        )), 'hex') AS expected
+        FROM (SELECT * FROM events WHERE id > :after ORDER BY id LIMIT :part) AS part
+    ) AS compared
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An event and its hash: who notes one elsewhere can tell later whether all up to it is as it was."""
+
+    id: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`checked`: how many events; `after`: those up to this id are not in the chain (pruned, or older than it);
+    `broken`: ids of events that do not fit, the first 20; `head`: of the newest; `noted`: what became of the one asked
+    for."""
+
+    checked: int
+    after: int
+    head: Head | None
+    broken: tuple[int, ...]
+    noted: Noted | None = None
+
+
+async def verify(database: AsyncEngine, *, newest: int | None = None, noted: Head | None = None) -> Verdict:
+    """Compare all of the chain, or its `newest` events, as it is at one instant."""
+    async with database.connect() as connection:
+        await connection.execution_options(isolation_level="REPEATABLE READ")
+        async with connection.begin():
+            return await _verify(connection, newest, noted)
+
+
+async def move_anchor(connection: AsyncConnection, through: int) -> None:
+    """Before the events up to this id go. One before the anchor moves nothing."""
+    last = select(tables.events.c.id, tables.events.c.hash).where(tables.events.c.id <= through)
+    row = (await connection.execute(last.order_by(tables.events.c.id.desc()).limit(1))).first()
+    anchor = await _anchor(connection)
+    if row is None or row.id <= anchor.id:
+        return
+    values = {"detail": {"through": row.id, "hash": row.hash or ""}, "at": func.clock_timestamp()}
+    statement = insert(tables.heartbeats).values(name=ANCHOR, cluster_id="", **values)
+    await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+
+
+async def _verify(connection: AsyncConnection, newest: int | None, noted: Head | None) -> Verdict:
+    anchor = await _anchor(connection)
+    before = anchor if newest is None else await _before(connection, newest, anchor)
+    after, checked, broken = before.id, 0, list[int]()
+    while True:
+        values = {"after": before.id, "before": before.hash, "part": PART}
+        row = (await connection.execute(_PART, values)).one()
+        checked += row.number
+        broken += row.broken or ()
+        if row.number:
+            before = Head(row.last, row.hash or "")
+        if row.number < PART:
+            break
+    head = before if checked or before.hash else None
+    fate = None if noted is None else await _fate(connection, noted, anchor)
+    return Verdict(checked, after, head, tuple(broken[:SHOWN]), fate)
+
+
+async def _fate(connection: AsyncConnection, noted: Head, anchor: Head) -> Noted:
+    if noted.id == anchor.id:
+        return "kept" if noted.hash == anchor.hash else "changed"
+    if noted.id < anchor.id:
+        return "pruned"
+    query = select(tables.events.c.hash).where(tables.events.c.id == noted.id)
+    return "kept" if (await connection.execute(query)).scalar() == noted.hash else "changed"
+
+
+async def _anchor(connection: AsyncConnection) -> Head:
+    query = select(tables.heartbeats.c.detail).where(tables.heartbeats.c.name == ANCHOR)
+    detail = (await connection.execute(query)).scalar() or {}
+    return Head(int(detail.get("through", 0)), str(detail.get("hash", "")))
+
+
+async def _before(connection: AsyncConnection, newest: int, anchor: Head) -> Head:
+    """The event before the newest so many."""
+    query = select(tables.events.c.id, tables.events.c.hash).where(tables.events.c.id > anchor.id)
+    row = (await connection.execute(query.order_by(tables.events.c.id.desc()).offset(newest).limit(1))).first()
+    return anchor if row is None else Head(row.id, row.hash or "")

@@ -1,4 +1,4 @@
-"""The database's part of `landlord up`, as `controlplane.local` asks for it."""
+"""The database part of `landlord up`, behind the interface of `controlplane.local`."""
 
 from controlplane.cli.database import ask, run
 from controlplane.persistence import bootstrap

@@ -1,4 +1,4 @@
-"""This home's cluster in its database: what `drain` marks, `up` clears and `status` shows."""
+"""This home's cluster in its database. `drain` marks it, `up` clears the mark, `status` shows it."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ class Cluster:
 
     @classmethod
     def of(cls, settings: Settings) -> "Cluster":
-        """Raises Unreachable where nothing was started."""
+        """Raises Unreachable if nothing was started."""
         installation = Installation(settings, os.environ, lambda _: None)
         state = RunState.read(installation.home.state)
         if state is None:
@@ -37,14 +37,14 @@ class Cluster:
         return cls(state.cluster_id, given.get_secret_value() if given is not None else installation.postgres.url)
 
     def drain(self) -> datetime:
-        """Mark it; the database's now. Raises Unreachable where it has ended."""
+        """Mark the cluster as draining; return the database's time. Raises Unreachable if the cluster has ended."""
         since = self._ask(lambda database: clusters.drain(database, self.id, actor="landlord drain"))
         if since is None:
             raise Unreachable(f"the cluster {self.id} has ended; start another with `landlord up`")
         return since
 
     def undrain(self, actor: str) -> bool:
-        """False: it did not drain."""
+        """End the drain. Returns False if the cluster was not draining."""
         return self._ask(lambda database: clusters.undrain(database, self.id, actor=actor))
 
     @property
@@ -52,7 +52,7 @@ class Cluster:
         return self._ask(lambda database: clusters.state(database, self.id)) is ClusterState.DRAINING
 
     def left(self, since: datetime) -> int | None:
-        """How many tenants it still owns; None: its supervisor has not seen the mark of `since` yet."""
+        """The number of tenants that it still owns. None: its supervisor has not seen the mark of `since` yet."""
         return self._ask(lambda database: clusters.left(database, self.id, since=since))
 
     def _ask(self, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:

@@ -1,18 +1,18 @@
-"""`landlord config`: the settings as they came out."""
+"""`landlord config`: the settings in effect."""
 
 import typer
 
 from controlplane.cli.output import Format, FormatOption, show
 from controlplane.settings import PREFIX, load_settings
 
-app = typer.Typer(help="The effective settings.", no_args_is_help=True)
+app = typer.Typer(help="Show the effective settings.", no_args_is_help=True)
 
 
 @app.command("show")
 def show_config(
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """What is in effect: environment before file before default. Secrets are stars."""
+    """Show the settings in effect. Environment overrides file, file overrides defaults. Secrets are stars."""
     settings = load_settings().masked()
     rows = [(f"{PREFIX}{name.upper()}", name, _text(value)) for name, value in settings.items()]
     show(settings, format, ("variable", "key in config.yaml", "value"), rows)

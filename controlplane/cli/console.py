@@ -1,4 +1,4 @@
-"""Where the command writes: results to stdout, the rest to stderr; pleasant on a terminal, plain lines in a pipe."""
+"""The command writes results to stdout and the rest to stderr: formatted on a terminal, plain lines in a pipe."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 class Progress:
-    """What is going on: one line that changes on a terminal, a line for each change elsewhere."""
+    """Shows progress: on a terminal one line that changes, elsewhere a line for each change."""
 
     def __init__(self, status: Status | None) -> None:
         self._status = status
@@ -29,7 +29,7 @@ class Progress:
 
 @contextmanager
 def progress(text: str) -> Iterator[Progress]:
-    """Shows `text`, then what is said, while the body runs."""
+    """Shows `text`, then each text passed to `say`, while the body runs."""
     if errors.is_terminal:
         with errors.status(text) as status:
             yield Progress(status)

@@ -1,4 +1,4 @@
-"""The home's database, for what the command does there by itself: the control plane may not run."""
+"""Access to the home's database for commands that work while the control plane is down."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -25,7 +25,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     except (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-        raise Unavailable(f"the database does not do its part: {' '.join(str(cause).split())}") from None
+        raise Unavailable(f"the database failed: {' '.join(str(cause).split())}") from None
 
 
 async def _ask(database_url: str, work: Callable[[AsyncEngine], Awaitable[T]], application: str) -> T:

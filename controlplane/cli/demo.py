@@ -43,7 +43,7 @@ DEMO: Mapping[str, Any] = {
 
 
 def demo() -> None:
-    """Provision the tenant `demo` on the process provider, wait until it is ready, and call it."""
+    """Create the tenant `demo` on the process provider, wait until it is ready, and call it."""
     settings = load_settings()
     with Client.of(settings) as client:
         tenant = await_tenant(client, _ensure(client), TIMEOUT_SECONDS)
@@ -61,7 +61,7 @@ def demo() -> None:
 
 
 def _ensure(client: Client) -> TenantDocument:
-    """The tenant as it is, made where it is not, tried again where it failed."""
+    """Return the tenant. If it does not exist, create it; if it failed, retry it."""
     try:
         return client.create_tenant(DEMO)
     except Refused as error:

@@ -1,4 +1,4 @@
-"""`landlord doctor`: is everything as the rows say?"""
+"""`landlord doctor`: compare everything with the rows."""
 
 import typer
 
@@ -12,9 +12,10 @@ COLUMNS = ("kind", "tenant", "resource", "detail")
 
 
 def doctor(format: FormatOption = Format.TABLE) -> None:
-    """Compare the rows with the actors and with every provider's resources; exit 1 on a difference.
+    """Compare the rows with the actors and with every provider's resources; exit 1 if there is a difference.
 
-    Changes nothing. Work in flight is no difference; one that the next sweep mends may be seen once, and not again.
+    This changes nothing. Work in flight does not count as a difference. A difference that the next sweep mends may
+    appear once, and not again.
     """
     with Client.of(load_settings()) as client, progress("comparing rows, actors and resources"):
         found = client.consistency()
@@ -22,7 +23,7 @@ def doctor(format: FormatOption = Format.TABLE) -> None:
 
 
 def report(found: ConsistencyDocument, format: Format) -> None:
-    """Show what was found; ends the command with exit 1 where that is something."""
+    """Show the differences. If there is one, end the command with exit 1."""
     differences = found["differences"]
     if format is Format.TABLE and not differences:
         output.print("[green]No differences[/green]: rows, actors and resources agree.")

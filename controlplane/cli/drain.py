@@ -16,20 +16,20 @@ POLL_SECONDS = 0.5
 
 
 def drain(
-    undo: Annotated[bool, typer.Option("--undo", help="Go on: end the drain.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Return once no tenant has an actor here any more.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="End the drain and continue.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return once no tenant has an actor here.")] = False,
     timeout: Timeout = DEFAULT_TIMEOUT,
 ) -> None:
-    """Let the cluster of this home come to rest: what is under way ends, nothing new begins, every actor leaves.
+    """Bring this home's cluster to rest: running work ends, nothing new begins, every actor leaves.
 
-    Tenants' compute keeps running, and the API keeps answering: changes are stored, and done by another cluster of
-    the same database or after the drain. --undo or the next `landlord up` ends the drain. Acts on the home
-    (LANDLORD_HOME), not on LANDLORD_URL.
+    Tenants' compute keeps running. The API keeps answering and stores changes; another cluster of the same database
+    carries them out, or this one after the drain. --undo or the next `landlord up` ends the drain. This command acts
+    on the home (LANDLORD_HOME), not on LANDLORD_URL.
     """
     cluster = Cluster.of(load_settings())
     if undo:
         ended = cluster.undrain("landlord drain --undo")
-        output.print("The drain is over: tenants are taken up again" if ended else "It was not draining")
+        output.print("The drain is over: tenants are activated again" if ended else "The cluster was not draining")
         return
     since = cluster.drain()
     if wait:
@@ -48,7 +48,7 @@ def await_rest(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Returns once `left` says 0. Raises DeadlineExceeded after `timeout` seconds. The last two are for tests."""
+    """Returns once `left` is 0. Raises DeadlineExceeded after `timeout` seconds. Tests inject the last two."""
     deadline = clock() + timeout
     while (count := left()) != 0:
         what = "the supervisor has not noticed yet" if count is None else f"{count} tenants are still owned"

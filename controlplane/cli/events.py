@@ -1,4 +1,4 @@
-"""`landlord events` and `landlord tenant watch`: what happened, and what happens."""
+"""`landlord events` and `landlord tenant watch`: past events, and events as they happen."""
 
 import json
 from typing import Annotated
@@ -19,25 +19,12 @@ COLUMNS = ("id", "at", "tenant", "type", "status", "trigger", "by", "execution",
 
 def events(
     tenant: Annotated[
-        str | None,
-        typer.Argument(
-            help="Only this one's; of a deleted one by its id. `verify`: see below; a tenant of that name by id."
-        ),
+        str | None, typer.Argument(help="Show only this tenant's events; name a deleted tenant by its id.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="The newest so many.")] = 50,
-    head: Annotated[
-        str | None, typer.Option(metavar="ID:HASH", help="With `verify`: of a head that was noted elsewhere.")
-    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many to show.")] = 50,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """The audit trail, newest first: who did what, when and why. As it grows: `landlord tenant watch`.
-
-    `landlord events verify` compares each event with its hash and the one before; exit 1 where one does not fit, or
-    where the head of --head is not there as it was.
-    """
-    if tenant == VERIFY:
-        _verify(head, format)
-        return
+    """Show the audit trail, newest first: who did what, when and why. `landlord tenant watch` follows it."""
     with Client.of(load_settings()) as client:
         found = client.list_events(tenant, limit=limit)["items"]
     if format is Format.TABLE and not found:
@@ -83,19 +70,19 @@ def _verify(head: str | None, format: Format) -> None:
 
 
 def watch(
-    name: Annotated[str | None, typer.Argument(help="The tenant's name or id; without it all tenants.")] = None,
-    after: Annotated[int | None, typer.Option(help="Go on after the event of this id, instead of from now.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The tenant's name or id. If left out: all tenants.")] = None,
+    after: Annotated[int | None, typer.Option(help="Start after the event with this id, not now.")] = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Events as they happen, one a line; with -o json an object a line. Ctrl-C ends it.
+    """Show events as they happen, one a line; with -o json an object a line. Ctrl-C ends the watch.
 
-    A watch of one tenant ends by itself once the tenant is deleted. It survives a restart of the control plane and
-    misses nothing meanwhile.
+    A watch of one tenant ends by itself once the tenant is deleted. A watch survives a restart of the control plane
+    and misses no event.
     """
     with Client.of(load_settings()) as client:
         identity = None
         if name is not None:
-            # By id: the name may be free, and somebody else's, before the watch is over.
+            # By id: during the watch the name may become free and go to another tenant.
             tenant = client.get_tenant(name)
             identity = tenant["id"]
             errors.print(f"{tenant['name']}: {tenant['status']}; watching, Ctrl-C ends", markup=False)
@@ -122,5 +109,5 @@ def _tell(event: WatchDocument, format: Format) -> None:
                 f"  {event['type']:<26}  {event['execution_id'] or ''}",
             )
             output.print(Text.assemble(*parts))
-    # Somebody may read it line by line.
+    # A reader in a pipe gets each line at once.
     output.file.flush()

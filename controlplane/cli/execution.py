@@ -1,4 +1,4 @@
-"""`landlord execution`: what was done for a tenant, and what is being done."""
+"""`landlord execution`: past and running work for a tenant."""
 
 from typing import Annotated
 
@@ -9,19 +9,19 @@ from controlplane.cli.output import Format, FormatOption, instant, show, table
 from controlplane.client import Client, ExecutionDocument
 from controlplane.settings import load_settings
 
-app = typer.Typer(help="Look at executions, cancel them, run failed ones again.", no_args_is_help=True)
+app = typer.Typer(help="Show, cancel and retry executions.", no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(help="As in workflow_execution_id.")]
+Id = Annotated[str, typer.Argument(help="An execution's id, as in workflow_execution_id.")]
 COLUMNS = ("execution", "state", "run", "retries", "trigger", "started", "ended", "error")
 
 
 @app.command("list")
 def list_executions(
-    tenant: Annotated[str, typer.Argument(help="The tenant's name; of a deleted one its id.")],
-    limit: Annotated[int, typer.Option(min=1, max=500, help="The newest so many.")] = 50,
+    tenant: Annotated[str, typer.Argument(help="The tenant's name; for a deleted tenant its id.")],
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many to show.")] = 50,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """A tenant's history, newest first."""
+    """Show a tenant's executions, newest first."""
     with Client.of(load_settings()) as client:
         found = client.list_executions(tenant, limit=limit)["items"]
     show(found, format, COLUMNS, [_row(execution) for execution in found])
@@ -29,7 +29,7 @@ def list_executions(
 
 @app.command()
 def get(execution_id: Id, format: FormatOption = Format.TABLE) -> None:
-    """One execution with its steps."""
+    """Show one execution with its steps."""
     with Client.of(load_settings()) as client:
         execution = client.get_execution(execution_id)
     show(execution, format, COLUMNS, [_row(execution)])
@@ -44,10 +44,10 @@ def get(execution_id: Id, format: FormatOption = Format.TABLE) -> None:
 
 @app.command()
 def cancel(execution_id: Id) -> None:
-    """Ask for its end. The tenant becomes failed; nothing is rolled back."""
+    """Ask an execution to end. The tenant becomes failed; nothing is rolled back."""
     with Client.of(load_settings()) as client:
         tenant = client.cancel_execution(execution_id)
-    output.print(f"{execution_id}: cancel asked for, {tenant['name']} is {tenant['status']}", markup=False)
+    output.print(f"{execution_id}: asked to cancel, {tenant['name']} is {tenant['status']}", markup=False)
 
 
 def _row(execution: ExecutionDocument) -> tuple[object, ...]:

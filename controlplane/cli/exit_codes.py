@@ -41,7 +41,7 @@ def exit_of(error: LandlordError) -> Exit:
 
 
 def describe(error: LandlordError) -> str:
-    """One line for a person, one more for each field that is wrong."""
+    """One line for a person, and one more for each wrong field."""
     lines = [error.message]
     if isinstance(error, Refused):
         lines[0] += f" ({error.code})"
@@ -50,7 +50,7 @@ def describe(error: LandlordError) -> str:
 
 
 class Commands(TyperGroup):
-    """The root group: errors of ours end the command with a line on stderr and their exit code, never a traceback."""
+    """The root group. A LandlordError ends the command with a line on stderr and its exit code, never a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""What a person gives on the command line becomes a document: `-f FILE` and `--set a.b=c`."""
+"""Reads `-f FILE` and `--set a.b=c` from the command line into one document."""
 
 import sys
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _assign(document: dict[str, Any], assignment: str) -> None:
     """`spec.compute.config.image=web:2`: the value is read as YAML, so `3` is a number and `[a, b]` a list.
 
-    A number in the path is an index into a list that is there; `\\.` is a dot in a key.
+    A number in the path is an index into an existing list; `\\.` is a dot in a key.
     """
     path, separator, text = assignment.partition("=")
     if not separator or not path:

@@ -1,4 +1,4 @@
-"""`landlord tenant logs`: what a tenant's compute wrote."""
+"""`landlord tenant logs`: the output of a tenant's compute."""
 
 from typing import Annotated
 
@@ -12,9 +12,9 @@ from controlplane.settings import load_settings
 
 def logs(
     name: Name,
-    tail: Annotated[int, typer.Option(min=1, max=10_000, help="So many lines from the end.")] = 100,
+    tail: Annotated[int, typer.Option(min=1, max=10_000, help="How many lines to show, from the end.")] = 100,
 ) -> None:
-    """The last lines that a tenant's compute wrote, as it wrote them; where its provider keeps them."""
+    """Show the last lines of the output of a tenant's compute, unchanged. Not every provider keeps logs."""
     with Client.of(load_settings()) as client:
         text = client.tenant_logs(name, tail=tail)
     if text:

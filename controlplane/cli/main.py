@@ -26,7 +26,7 @@ from controlplane.cli.exit_codes import HELP, Commands
 
 app = typer.Typer(
     cls=Commands,
-    help="Landlord gives every tenant compute of its own, and keeps it so.",
+    help="Landlord gives every tenant its own compute and keeps it running.",
     epilog=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have in common."""
+"""Arguments and options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 Name = Annotated[str, typer.Argument(help="The tenant's name, or its id.")]
-File = Annotated[Path | None, typer.Option("-f", "--file", help="YAML or JSON; - reads stdin.")]
+File = Annotated[Path | None, typer.Option("-f", "--file", help="A YAML or JSON file; - reads stdin.")]
 Assignments = Annotated[
-    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Set one value, read as YAML; may be repeated.")
+    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Set one value, read as YAML. May be repeated.")
 ]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is done; exit 1 when it ends badly.")]
-Timeout = Annotated[float, typer.Option(help="Seconds that --wait takes at most.")]
-IfMatch = Annotated[int | None, typer.Option(help="Only if this is still the tenant's version.")]
-Key = Annotated[str | None, typer.Option(help="The same key and request act once only.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is done; exit 1 if it ends badly.")]
+Timeout = Annotated[float, typer.Option(help="Longest time to wait, in seconds.")]
+IfMatch = Annotated[int | None, typer.Option(help="Change the tenant only if this is still its version.")]
+Key = Annotated[str | None, typer.Option(help="Repeating a request with the same key acts only once.")]
 
 DEFAULT_TIMEOUT = 600.0

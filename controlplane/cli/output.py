@@ -1,4 +1,4 @@
-"""How documents are shown: a table for people, JSON or YAML as the API gave them."""
+"""Shows documents: a table for people, JSON or YAML as the API gave them."""
 
 import json
 import re
@@ -53,13 +53,13 @@ def show(document: Any, format: Format, columns: Sequence[str], rows: Sequence[S
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """On a terminal with colours by state; in a pipe nothing but text, as wide as it must be, for `grep`."""
+    """On a terminal, colour the cells by state. In a pipe, print plain text of full width, for `grep`."""
     titles = [column.upper() for column in columns]
     cells = [["" if value is None else str(value) for value in row] for row in rows]
     if output.is_terminal:
         shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for title in titles:
-            # Onto the next line rather than cut off: ids are there to be copied.
+            # Fold, do not cut off: people copy ids.
             shown.add_column(title, overflow="fold")
         for row in cells:
             shown.add_row(*(Text(text, style=COLOURS.get(text, "")) for text in row))

@@ -1,4 +1,4 @@
-"""`landlord pause` and `resume`: of a tenant, of all that is on a provider, or of everything."""
+"""`landlord pause` and `resume`: for one tenant, for all tenants on a provider, or for all."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -18,9 +18,9 @@ All = Annotated[bool, typer.Option("--all", help="All tenants (admin).")]
 def pause(
     tenant: Tenant = None, provider: Provider = None, everything: All = False, format: FormatOption = Format.TABLE
 ) -> None:
-    """Begin nothing new, until `landlord resume` of the same; without an argument say what is paused.
+    """Begin nothing new until `landlord resume` with the same argument. Without an argument, list what is paused.
 
-    Changes are accepted and stored meanwhile, what is under way ends, nothing is healed. Compute keeps running.
+    During a pause changes are accepted and stored, running work ends, and nothing is healed. Compute keeps running.
     """
     with Client.of(load_settings()) as client:
         if tenant is None and provider is None and not everything:
@@ -37,12 +37,12 @@ def pause(
 def resume(
     tenant: Tenant = None, provider: Provider = None, everything: All = False, format: FormatOption = Format.TABLE
 ) -> None:
-    """End a pause: what was asked for meanwhile is done now. What is paused by something wider stays paused."""
+    """End a pause. Changes stored during the pause are carried out now. A wider pause still holds its tenants."""
     _only_one(tenant, provider, everything)
     with Client.of(load_settings()) as client:
         if tenant is not None:
             client.resume_tenant(tenant)
-            # As it is now: what else it is paused by is not in the answer to the change.
+            # Read the tenant again: the answer to the change does not name its other pauses.
             document = client.get_tenant(tenant)
             still = "; it is still paused, with its provider or with all" if document["paused"] else ""
             _say(document, f"{tenant}: resumed{still}", format)
@@ -73,7 +73,7 @@ def _scopes(pauses: PausesDocument) -> list[str]:
 
 
 def _covered(tenant: TenantDocument, pauses: PausesDocument) -> bool:
-    """It is paused by something wider, whether or not also by itself."""
+    """True if a wider pause holds the tenant, even if it is also paused by itself."""
     used = {tenant["spec"]["compute"]["provider"], tenant["workflow"]["provider"]}
     return pauses["all"] or not used.isdisjoint(pauses["providers"])
 

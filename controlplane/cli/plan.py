@@ -1,4 +1,4 @@
-"""`landlord tenant plan`: what a change would do, as a diff."""
+"""`landlord tenant plan`: show as a diff what a change would do."""
 
 import json
 from typing import Annotated, Any
@@ -17,21 +17,21 @@ COLOURS = {"+": "green", "-": "red", "~": "yellow"}
 
 
 def plan(
-    name: Annotated[str | None, typer.Argument(help="May be in the file instead.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The tenant's name, if the file does not name it.")] = None,
     file: File = None,
     assignments: Assignments = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """What `tenant create` or, where there is such a tenant, `tenant update` would do with the same arguments.
+    """Show what `tenant create` would do, or `tenant update` if the tenant exists, with the same arguments.
 
-    Nothing is stored and nothing is started. Refused is what the change itself would be refused for.
+    Nothing is stored and nothing is started. Fails with the same errors as the change itself.
     """
     document = read_document(file, assignments or [])
     if not document:
         raise typer.BadParameter("give -f or --set", param_hint="-f")
     named = document.setdefault("name", name)
     if named is None or (name is not None and named != name):
-        raise typer.BadParameter("which tenant? give its name once, here or in the file", param_hint="NAME")
+        raise typer.BadParameter("give the tenant's name once, here or in the file", param_hint="NAME")
     with Client.of(load_settings()) as client:
         found = _plan(client, document)
     if format is not Format.TABLE:
@@ -57,7 +57,7 @@ def _plan(client: Client, document: dict[str, Any]) -> PlanDocument:
 def _summary(found: PlanDocument) -> str:
     if found["action"] != "none":
         return f"{found['action']}, generation {found['generation']}, as {found['workflow_execution_id']}"
-    return "no execution, only what is stored changes" if found["changes"] else "nothing would change"
+    return "no execution, only stored values change" if found["changes"] else "nothing would change"
 
 
 def _line(change: ChangeDocument) -> tuple[str, str]:
@@ -70,5 +70,5 @@ def _line(change: ChangeDocument) -> tuple[str, str]:
 
 
 def _value(value: object) -> str:
-    """As JSON, so that \"1\" is not taken for 1."""
+    """As JSON, so that \"1\" and 1 look different."""
     return json.dumps(value, ensure_ascii=False)

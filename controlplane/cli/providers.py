@@ -1,4 +1,4 @@
-"""`landlord providers`: what tenants can run on here."""
+"""`landlord providers`: the compute and workflow providers enabled here."""
 
 from typing import Annotated
 
@@ -13,11 +13,11 @@ COLUMNS = ("kind", "name", "state", "capabilities", "detail")
 
 def providers(
     schema: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Instead, the JSON Schema of this compute provider's config.")
+        str | None, typer.Option(metavar="NAME", help="Show the JSON Schema of this compute provider's config instead.")
     ] = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """The enabled providers: compute with its health now, workflow with the one that is the default."""
+    """Show the enabled providers: compute providers with their health, workflow providers with the default marked."""
     with Client.of(load_settings()) as client:
         if schema is not None:
             # A schema has no rows.

@@ -1,4 +1,4 @@
-"""`landlord restore`: a home comes back from its database, after the loss of everything else."""
+"""`landlord restore`: rebuild a home from its database after the loss of everything else."""
 
 import time
 from collections.abc import Callable
@@ -19,16 +19,16 @@ GONE = ("tenant_not_found", "tenant_deleted")
 
 
 def restore(
-    timeout: Annotated[float, typer.Option(help="Seconds that tenants have to come back.")] = 600.0,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for tenants to come back.")] = 600.0,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Bring a home back from its database, after the loss of everything else: machine, home, actors or compute.
+    """Rebuild a home from its database after the loss of everything else: machine, home, actors or compute.
 
-    First bring the database itself back with Postgres's own tools, and set LANDLORD_DATABASE_URL to it (an embedded
-    one is the directory `postgres` of the home). This starts the control plane as `up` does, compares every tenant
-    with reality, waits while what is missing is made again (not for tenants with `heal: none`), and ends as `doctor`
-    does: exit 1 with what could not be mended. A lost admin token is replaced; settings from a lost config.yaml must
-    be given again.
+    First restore the database itself with Postgres's own tools, and set LANDLORD_DATABASE_URL to it (an embedded
+    database is the directory `postgres` of the home). Then run this command. It starts the control plane as `up` does,
+    compares every tenant with reality, and waits until missing compute is made again (not for tenants with
+    `heal: none`). It ends as `doctor` does: exit 1 if differences remain. A lost admin token is replaced. Settings from
+    a lost config.yaml must be given again.
     """
     settings = load_settings()
     bring_up(settings)
@@ -39,12 +39,12 @@ def restore(
 
 
 def wake_all(client: Client) -> None:
-    """Have every tenant look at its compute now; by themselves they would within `rest_probe_seconds`."""
+    """Ask every tenant to check its compute now. Without this it would happen within `rest_probe_seconds`."""
     for tenant in client.iterate_tenants():
         try:
             client.reconcile_tenant(tenant["id"])
         except Refused as error:
-            # Deleted since we listed it.
+            # It was deleted since we listed it.
             if error.code not in GONE:
                 raise
 
@@ -58,8 +58,11 @@ def mend(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> ConsistencyDocument:
-    """What still differs once it is nothing, or has stayed the same for `patience` seconds with nothing under way, or
-    after `timeout` seconds. The last two are for tests."""
+    """Wait, then return the differences that remain.
+
+    Returns when there is no difference, when nothing is under way and the differences stayed the same for `patience`
+    seconds, or after `timeout` seconds. Tests inject the last two.
+    """
     deadline, steady, seen = clock() + timeout, clock(), None
     while True:
         found = client.consistency()

@@ -22,7 +22,7 @@ PURGE_SECONDS = 600.0
 
 
 def up() -> None:
-    """Start the control plane, or make what runs right again, and end a drain. Returns once it answers."""
+    """Start the control plane, or repair a running one, and end a drain. Returns once the control plane answers."""
     settings = load_settings()
     started = bring_up(settings)
     output.print("[green]Landlord is up[/green]" if started.fresh else "Landlord is already running")
@@ -30,19 +30,19 @@ def up() -> None:
 
 
 def bring_up(settings: Settings) -> UpResult:
-    """What `up` does, without a word about where everything is."""
+    """Does the work of `up`, but prints no addresses."""
     with progress("starting the control plane") as shown:
         started = Installation(settings, os.environ, shown.say).up(PostgresBootstrap())
-        # The cluster of another start is new; one that was kept may drain since.
+        # A new start has a new cluster; a cluster that was kept may still be draining.
         if Cluster.of(settings).undrain("landlord up"):
-            errors.print("the drain is over: tenants are taken up again")
+            errors.print("the drain is over: tenants are activated again")
     return started
 
 
 def down(
-    purge: Annotated[bool, typer.Option(help="First delete every tenant, and wait until its compute is gone.")] = False,
+    purge: Annotated[bool, typer.Option(help="First delete every tenant and wait until its compute is gone.")] = False,
 ) -> None:
-    """Stop the control plane. Tenants' compute keeps running unless --purge."""
+    """Stop the control plane. Tenants' compute keeps running, unless --purge deletes it."""
     settings = load_settings()
     if purge:
         _purge(settings)
@@ -52,7 +52,7 @@ def down(
 
 
 def status(format: FormatOption = Format.TABLE) -> None:
-    """What runs where. Exit code 3 when the control plane does not answer or is not ready."""
+    """Show what runs where. Exit code 3 if the control plane does not answer or is not ready."""
     settings = load_settings()
     components = Installation(settings, os.environ, lambda _: None).components()
     columns = ("component", "state", "address", "pid", "detail")
@@ -65,14 +65,15 @@ def status(format: FormatOption = Format.TABLE) -> None:
 
 
 def _draining(settings: Settings) -> list[tuple[str, str, str, int | None, str]]:
-    """A row that is there only while it explains why nothing begins."""
+    """One row while the cluster drains: it explains why nothing new begins. Otherwise none."""
     try:
         cluster = Cluster.of(settings)
         draining = cluster.draining
     except Unavailable:
-        # The other rows say what is wrong.
+        # The other rows show the failure.
         return []
-    return [("cluster", "draining", cluster.id, None, "begins nothing; `landlord drain --undo`")] if draining else []
+    row = ("cluster", "draining", cluster.id, None, "begins nothing new; `landlord drain --undo` ends that")
+    return [row] if draining else []
 
 
 def _addresses(home: Home, settings: Settings, started: UpResult) -> dict[str, object]:
@@ -94,7 +95,7 @@ def _purge(settings: Settings) -> None:
         if tenants and sys.stdin.isatty():
             typer.confirm(f"Delete {len(tenants)} tenants and their compute?", abort=True, err=True)
         with progress(f"deleting {len(tenants)} tenants") as shown:
-            # All at once, then one by one: they are deleted side by side.
+            # First ask for every delete, then wait for each: the deletes run in parallel.
             for tenant in tenants:
                 _delete(client, tenant["id"])
             for number, tenant in enumerate(tenants, start=1):
@@ -107,6 +108,6 @@ def _delete(client: Client, identity: str) -> None:
     try:
         client.delete_tenant(identity)
     except Refused as error:
-        # Somebody else deleted it since we listed it.
+        # It was deleted since we listed it.
         if error.code != "tenant_deleted":
             raise

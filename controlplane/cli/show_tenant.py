@@ -1,4 +1,4 @@
-"""A tenant as the answer of a command: shown, and waited for where that was asked."""
+"""A tenant as the answer of a command: shown, after a wait if --wait was given."""
 
 import time
 from typing import Any
@@ -12,7 +12,7 @@ from controlplane.client import Client, TenantDocument
 
 
 def answer(client: Client, tenant: TenantDocument, wait: bool, timeout: float, format: Format) -> None:
-    """Show the tenant, with `wait` as it is in the end. Ends the command with exit 1 where that is not well."""
+    """Show the tenant; with `wait`, its final state. If it is neither ready nor deleted then, end with exit 1."""
     if wait:
         tenant = await_tenant(client, tenant, timeout)
     show_tenants(tenant, [tenant], format)
@@ -23,7 +23,7 @@ def answer(client: Client, tenant: TenantDocument, wait: bool, timeout: float, f
 
 
 def await_tenant(client: Client, tenant: TenantDocument, timeout: float) -> TenantDocument:
-    """Wait and show what happens."""
+    """Wait until nothing is under way for the tenant, and show progress."""
     start = time.monotonic()
     with progress(f"{tenant['name']}: {tenant['status']}") as shown:
 
@@ -57,7 +57,7 @@ def show_tenants(document: Any, tenants: list[TenantDocument], format: Format) -
 
 
 def _doing(client: Client, tenant: TenantDocument) -> str:
-    """The step that is being worked on, and why it has to be tried again."""
+    """The step in progress, and the error of its last attempt."""
     if tenant["workflow"]["state"] not in ("running", "stopping"):
         return f" ({tenant['workflow']['state']})"
     steps = client.get_execution(tenant["workflow_execution_id"]).get("steps", [])
@@ -70,6 +70,6 @@ def _doing(client: Client, tenant: TenantDocument) -> str:
 
 
 def _message(tenant: TenantDocument) -> str:
-    """What a person should know of it; that it is paused explains why nothing happens."""
+    """The message for a person. \"paused\" comes first, because it explains why nothing happens."""
     message = tenant["workflow"]["error"] or tenant["status_message"]
     return ", ".join(part for part in ("paused" if tenant["paused"] else "", message) if part)

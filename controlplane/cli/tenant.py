@@ -1,4 +1,4 @@
-"""`landlord tenant`: one verb for each call."""
+"""`landlord tenant`: one command for each call of the API."""
 
 from typing import Annotated
 
@@ -11,12 +11,12 @@ from controlplane.cli.show_tenant import answer, show_tenants
 from controlplane.client import Client
 from controlplane.settings import load_settings
 
-app = typer.Typer(help="Create, look at, change and delete tenants.", no_args_is_help=True)
+app = typer.Typer(help="Create, show, change and delete tenants.", no_args_is_help=True)
 
 
 @app.command()
 def create(
-    name: Annotated[str | None, typer.Argument(help="May be in the file instead.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The tenant's name, if the file does not name it.")] = None,
     file: File = None,
     assignments: Assignments = None,
     wait: Wait = False,
@@ -35,12 +35,15 @@ def create(
 
 @app.command("list")
 def list_tenants(
-    status: Annotated[list[str] | None, typer.Option(help="Only these; may be repeated.")] = None,
-    label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="All of these; may be repeated.")] = None,
-    name_prefix: Annotated[str, typer.Option(help="Only names that begin so.")] = "",
+    status: Annotated[list[str] | None, typer.Option(help="Only tenants with this status. May be repeated.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Only tenants with this label. May be repeated; all must match."),
+    ] = None,
+    name_prefix: Annotated[str, typer.Option(help="Only tenants whose name starts with this.")] = "",
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Every tenant that is not deleted."""
+    """List every tenant that is not deleted."""
     labels = dict(_pair(text) for text in label or [])
     with Client.of(load_settings()) as client:
         found = list(client.iterate_tenants(status=status or (), labels=labels, name_prefix=name_prefix))
@@ -49,7 +52,7 @@ def list_tenants(
 
 @app.command()
 def get(name: Name, format: FormatOption = Format.TABLE) -> None:
-    """One tenant; a deleted one by its id."""
+    """Show one tenant. Name a deleted tenant by its id."""
     with Client.of(load_settings()) as client:
         tenant = client.get_tenant(name)
     show_tenants(tenant, [tenant], format)
@@ -66,12 +69,12 @@ def update(
     idempotency_key: Key = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Change a tenant by a merge patch of spec, labels and annotations; null removes a key."""
+    """Change a tenant with a merge patch of spec, labels and annotations; null removes a key."""
     patch = read_document(file, assignments or [])
     if not patch:
         raise typer.BadParameter("give -f or --set", param_hint="-f")
     if patch.pop("name", name) != name:
-        raise typer.BadParameter("the file is another tenant's: a name cannot be changed", param_hint="-f")
+        raise typer.BadParameter("the file names another tenant, and a name cannot be changed", param_hint="-f")
     with Client.of(load_settings()) as client:
         tenant = client.update_tenant(name, patch, if_match=if_match, idempotency_key=idempotency_key)
         answer(client, tenant, wait, timeout, format)
@@ -82,7 +85,7 @@ def delete(
     name: Name,
     wait: Wait = False,
     timeout: Timeout = DEFAULT_TIMEOUT,
-    force: Annotated[bool, typer.Option(help="Close the row now and abandon its compute (admin).")] = False,
+    force: Annotated[bool, typer.Option(help="Mark it deleted now and abandon its compute (admin).")] = False,
     if_match: IfMatch = None,
     idempotency_key: Key = None,
     format: FormatOption = Format.TABLE,
@@ -109,7 +112,7 @@ def retry(
 
 @app.command("wait")
 def wait_for(name: Name, timeout: Timeout = DEFAULT_TIMEOUT, format: FormatOption = Format.TABLE) -> None:
-    """Wait until nothing is under way for a tenant; exit 1 when it ended badly."""
+    """Wait until nothing is under way for a tenant; exit 1 if it ended badly."""
     with Client.of(load_settings()) as client:
         answer(client, client.get_tenant(name), True, timeout, format)
 

@@ -1,4 +1,4 @@
-"""`landlord token`: who may do what."""
+"""`landlord token`: bearer tokens and their roles."""
 
 import re
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from controlplane.cli.output import Format, FormatOption, instant, show
 from controlplane.client import Client, TokenDocument
 from controlplane.settings import load_settings
 
-app = typer.Typer(help="Make, list and revoke bearer tokens. Only admins may.", no_args_is_help=True)
+app = typer.Typer(help="Create, list and revoke bearer tokens (admin).", no_args_is_help=True)
 
 COLUMNS = ("name", "role", "state", "created", "expires", "revoked")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -27,7 +27,7 @@ class Role(StrEnum):
 def _seconds(text: str) -> int:
     found = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
     if found is None:
-        raise typer.BadParameter(f"{text!r} is not a number with s, m, h or d, as 90d")
+        raise typer.BadParameter(f"{text!r} is not a number followed by s, m, h or d, such as 90d")
     return int(found[1]) * SECONDS[found[2]]
 
 
@@ -38,13 +38,16 @@ def create(
         Role, typer.Option(help="viewer reads, operator changes tenants and executions, admin does everything.")
     ],
     expires_in: Annotated[
-        int | None, typer.Option(parser=_seconds, metavar="90d", help="So long it works (s, m, h, d); else for ever.")
+        int | None,
+        typer.Option(
+            parser=_seconds, metavar="90d", help="The token works for this time (s, m, h, d). If left out: for ever."
+        ),
     ] = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Make a token and print its secret, which is shown now and never again.
+    """Create a token and print its secret. The secret is shown only now.
 
-    The secret alone is on stdout: LANDLORD_TOKEN=$(landlord token create ci --role operator)
+    Only the secret goes to stdout: LANDLORD_TOKEN=$(landlord token create ci --role operator)
     """
     with Client.of(load_settings()) as client:
         made = client.create_token(name, role.value, expires_in_seconds=expires_in)
@@ -58,7 +61,7 @@ def create(
 
 @app.command("list")
 def list_tokens(format: FormatOption = Format.TABLE) -> None:
-    """All tokens by name, revoked and expired ones too; never their secrets."""
+    """List all tokens by name, including revoked and expired ones. Secrets are never shown."""
     with Client.of(load_settings()) as client:
         found = list(client.iterate_tokens())
     rows = [
@@ -76,8 +79,8 @@ def list_tokens(format: FormatOption = Format.TABLE) -> None:
 
 
 @app.command()
-def revoke(name: Annotated[str, typer.Argument(help="As in `landlord token list`.")]) -> None:
-    """From now on it opens nothing. There is no way back: make another, under another name."""
+def revoke(name: Annotated[str, typer.Argument(help="The token's name, as in `landlord token list`.")]) -> None:
+    """Revoke a token for good. To give access again, create a token with another name."""
     with Client.of(load_settings()) as client:
         revoked = client.revoke_token(name)
     output.print(f"{name}: revoked {instant(revoked['revoked_at'])}", markup=False)

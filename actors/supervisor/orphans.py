@@ -30,7 +30,7 @@ class Orphans:
         for resource in fresh:
             self._since[provider, resource.id] = now
             execution = resource.origin.execution_id
-            logger.warning("orphan: %s %s bears our label; no row knows %s", provider, resource.name, execution)
+            logger.warning("orphan: %s %s has our label; no row knows %s", provider, resource.name, execution)
         there = {resource.id for resource in found}
         self._since = {key: at for key, at in self._since.items() if key[0] != provider or key[1] in there}
         if self.grace is None:

@@ -39,6 +39,6 @@ class SilentOwners:
         self._since = {name: self._since.get(name, now) for name in silent}
         overdue = [name for name, since in self._since.items() if now - since >= PATIENCE_SECONDS]
         for name in overdue:
-            logger.warning("the owner of %s has not renewed its lease for long and is ended", name)
+            logger.warning("the owner of %s has not renewed its lease for a long time; ending it", name)
             self.end(name)
         return len(overdue)

@@ -86,7 +86,7 @@ def _what_became_of(id: str, rows: TenantRows) -> Wake | None:
         # Neither queued, active, current nor serving: it is over, and was overtaken.
         return Wake("started")
     if execution.state is ExecutionState.QUEUED and rows.tenant.paused:
-        return Wake("pending", "paused: it is begun when the tenant is resumed")
+        return Wake("pending", "paused: the execution begins when the tenant is resumed")
     if execution.state is ExecutionState.QUEUED:
         active = rows.active
         waits_its_turn = active is not None and active.state is not ExecutionState.STOPPING

@@ -31,7 +31,7 @@ ROUTERS = (
 )
 
 _DESCRIPTION = (
-    "A control plane that gives every tenant compute of its own. Say what a tenant should be; it is made so. "
+    "A control plane that gives every tenant its own compute. A client describes a tenant, and Landlord makes it so. "
     "Each change is stored before it is acknowledged (202). Errors are `application/problem+json`; branch on `code`."
 )
 

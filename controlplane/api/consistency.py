@@ -93,11 +93,11 @@ def _drifted(identity: str, at_rest: Iterable[Serving], listed: Iterable[Resourc
             case Drift.STOPPED if resource:
                 yield Difference("stopped_resource", tenant, resource.id, resource.detail)
             case Drift.CHANGED if resource:
-                detail = f"{resource.name} bears the spec hash {resource.origin.spec_hash}, not {serving.spec_hash}"
+                detail = f"{resource.name} has the spec hash {resource.origin.spec_hash}, not {serving.spec_hash}"
                 yield Difference("changed_resource", tenant, resource.id, detail)
         for copy in there.get(serving.execution_id, ()):
             if resource is not None and copy.id != resource.id:
-                detail = f"{copy.name} bears the labels of {resource.name}"
+                detail = f"{copy.name} has the labels of {resource.name}"
                 yield Difference("duplicate", tenant, copy.id, detail)
 
 
@@ -110,4 +110,4 @@ def _misplaced(tenants: Iterable[TenantFact], live: set[str]) -> Iterable[Differ
         if fact.status in (Status.READY, Status.DEGRADED) and not fact.serving and not fact.unfinished:
             yield Difference("not_serving", fact.key.name, None, f"is {fact.status} and nothing serves it")
     for name in sorted(live - named):
-        yield Difference("actor_without_tenant", name, None, "an actor lives for a tenant that does not")
+        yield Difference("actor_without_tenant", name, None, "an actor is live, but its tenant is not")

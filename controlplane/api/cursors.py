@@ -32,5 +32,5 @@ def _storable(part: Any) -> bool:
 
 
 def _foreign() -> Exception:
-    message = "is not a cursor that this list gave"
+    message = "is not a cursor of this list"
     return validation_failed(f"cursor {message}", [{"loc": "cursor", "message": message}])

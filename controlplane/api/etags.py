@@ -18,7 +18,7 @@ def require_match(if_match: str | None, tenant: Tenant) -> None:
     if "*" in offered or etag(tenant) in offered:
         return
     raise Refused(
-        f"tenant {tenant.name!r} is at version {tenant.version}, which If-Match does not name; read it again",
+        f"tenant {tenant.name!r} is at version {tenant.version}, and If-Match names another; read the tenant again",
         code="version_mismatch",
         status=412,
         headers={"ETag": etag(tenant)},

@@ -36,7 +36,7 @@ JSON = "application/json"
 
 IfMatch = Annotated[
     str | None,
-    Header(alias="If-Match", description="The `ETag` that the change is meant for; stale is 412."),
+    Header(alias="If-Match", description="The `ETag` of the version to change; if it is stale, the answer is 412."),
 ]
 IdempotencyKey = Annotated[
     str | None,
@@ -45,14 +45,14 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[ -~]+$",
-        description="The same request again gets the same answer, for 24 hours.",
+        description="For 24 hours, a repeat of the request with this key gets the same answer.",
     ),
 ]
 Prefer = Annotated[
     str | None,
     Header(
         alias="Prefer",
-        description="`wait=N`: up to 60 seconds for the end of the execution (200 instead of 202).",
+        description="`wait=N`: wait up to N seconds, at most 60, for the end of the execution (200 instead of 202).",
     ),
 ]
 _RETRY_AFTER = "5"
@@ -200,7 +200,7 @@ async def mutation(
     if_match: IfMatch = None,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
-    dry_run: Annotated[bool, Query(description="Answer with the plan (200) and store nothing.")] = False,
+    dry_run: Annotated[bool, Query(description="Answer with the plan (200); store nothing.")] = False,
 ) -> Mutation:
     """The dependency of every route that changes a tenant."""
     wait = wait_seconds(prefer)

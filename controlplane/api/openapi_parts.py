@@ -24,19 +24,22 @@ _BODY = ("validation_failed", "request_timeout", "payload_too_large", "unsupport
 
 HEADERS: dict[str, dict[str, Any]] = {
     "ETag": {"description": "The tenant's version, for If-Match.", "schema": {"type": "string"}},
-    "Location": {"description": "Path of what was made or changed.", "schema": {"type": "string"}},
-    "Preference-Applied": {"description": "`wait=N`: it was waited for.", "schema": {"type": "string"}},
+    "Location": {"description": "Path of the created or changed resource.", "schema": {"type": "string"}},
+    "Preference-Applied": {"description": "`wait=N`: the server applied the preference.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}},
-    "Idempotency-Replayed": {"description": "`true`: the answer was given before.", "schema": {"type": "string"}},
+    "Idempotency-Replayed": {
+        "description": "`true`: an earlier answer, repeated.",
+        "schema": {"type": "string"},
+    },
     "WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}},
     "X-Request-ID": {
         "description": "The request's id, also in problems and in the log.",
         "schema": {"type": "string"},
     },
-    "RateLimit-Limit": {"description": "Requests at once, where a limit is set.", "schema": {"type": "integer"}},
-    "RateLimit-Remaining": {"description": "Of them now.", "schema": {"type": "integer"}},
+    "RateLimit-Limit": {"description": "Requests allowed at once, if a limit is set.", "schema": {"type": "integer"}},
+    "RateLimit-Remaining": {"description": "Requests allowed now.", "schema": {"type": "integer"}},
     "RateLimit-Reset": {
-        "description": "Seconds until the next one, 0 while there is one.",
+        "description": "Seconds until the next request is allowed; 0 if one is allowed now.",
         "schema": {"type": "integer"},
     },
 }
@@ -103,7 +106,7 @@ def answers(
             "headers": named("ETag", "Location", "Idempotency-Replayed", "Preference-Applied"),
         }
         found[202] = {
-            "description": "Stored; it will be done.",
+            "description": "Stored; it will be carried out.",
             "headers": named("ETag", "Location", "Idempotency-Replayed"),
         }
     elif status == 201:

@@ -8,7 +8,7 @@ from fastapi import Query
 T = TypeVar("T")
 
 Limit = Annotated[int, Query(ge=1, le=500)]
-Cursor = Annotated[str | None, Query(max_length=512, description="`next_cursor` of the page before.")]
+Cursor = Annotated[str | None, Query(max_length=512, description="`next_cursor` of the previous page.")]
 
 
 def page_of(found: Sequence[T], limit: int) -> tuple[Sequence[T], bool]:

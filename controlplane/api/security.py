@@ -50,7 +50,7 @@ class Requires:
         request.state.allowance = allowance
         if not allowed:
             raise Refused(
-                f"token {token.name!r} asks too often; try again in {allowance.reset} s",
+                f"token {token.name!r} sends too many requests; try again in {allowance.reset} s",
                 code="rate_limited",
                 status=429,
                 headers={"Retry-After": str(allowance.reset)},

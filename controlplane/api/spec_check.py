@@ -83,7 +83,7 @@ def _with_leftover_keys(here: Replica, error: Refused, after: TenantSpec, patch:
         return error
     names = ", ".join(leftover)
     return validation_failed(
-        f"the config keeps keys of the provider before, which {after.compute.provider!r} does not know; "
+        f"the config still has keys of the previous provider, which {after.compute.provider!r} does not know; "
         f"set these to null in the patch: {names}",
         [{"loc": f"{CONFIG}.{key}", "message": "set it to null"} for key in leftover],
     )
@@ -105,6 +105,6 @@ def _refuse_stars(paths: list[str]) -> None:
     if paths:
         message = "stars stand for a stored value, and there is none here; send the value"
         raise validation_failed(
-            "a masked value has nothing to stand for",
+            "a masked value stands for no stored value",
             [{"loc": f"{CONFIG}.{path}", "message": message} for path in paths],
         )

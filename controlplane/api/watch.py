@@ -31,14 +31,14 @@ async def watch(here: Replica, *, tenant_id: UUID | None, last_event_id: str | N
     """The stream. Raises Refused validation_failed (400), events_expired (410), overloaded and unavailable (503)."""
     start = _start(last_event_id)
     if here.watchers.full:
-        raise Refused("too many watch this replica", code="overloaded", status=503, headers={"Retry-After": "5"})
+        raise Refused("this replica has too many watchers", code="overloaded", status=503, headers={"Retry-After": "5"})
     if not await here.feed.begun(_BEGIN_SECONDS):
-        raise Refused("the event feed does not run yet", code="unavailable", status=503, headers={"Retry-After": "1"})
+        raise Refused("the event feed is not running yet", code="unavailable", status=503, headers={"Retry-After": "1"})
     async with here.database.connect() as connection:
         extent = await events.extent(connection)
     if start is not None and not extent.pruned <= start <= extent.newest:
         raise Refused(
-            "the events after this id are not kept; read the tenants again, then watch from now",
+            "the events after this id are no longer kept; read the tenants again, then watch from now",
             code="events_expired",
             status=410,
         )
@@ -105,6 +105,6 @@ def _start(last_event_id: str | None) -> int | None:
     if last_event_id is None or last_event_id == "":
         return None
     if not last_event_id.isascii() or not last_event_id.isdigit() or len(last_event_id) > 18:
-        message = "is not an id that this stream gave"
+        message = "is not an id of this stream"
         raise validation_failed(f"Last-Event-ID {message}", [{"loc": "Last-Event-ID", "message": message}])
     return int(last_event_id)

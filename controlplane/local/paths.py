@@ -100,7 +100,7 @@ class Home:
         for directory in (self.root, self.logs, self.runtime.parent, self.runtime, self.ray):
             private_directory(directory)
         if self.runtime.parent.is_symlink() or self.runtime.parent.stat().st_uid != os.geteuid():
-            raise SettingsError(f"LANDLORD_HOME: {self.runtime.parent} was made by somebody else")
+            raise SettingsError(f"LANDLORD_HOME: {self.runtime.parent} belongs to another user")
 
     def clear_runtime(self) -> None:
         """Remove the runtime directory once nothing runs, but for Ray's logs where they had to be in it."""

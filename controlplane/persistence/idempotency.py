@@ -62,7 +62,7 @@ async def claim(connection: AsyncConnection, scope: KeyScope, body_hash: str) ->
         return None
     if row.body_hash != body_hash:
         raise Refused(
-            "this Idempotency-Key was used with another request; take a new one",
+            "this Idempotency-Key was used with another request; use a new key",
             code="idempotency_key_reused",
             status=422,
         )

@@ -55,7 +55,7 @@ def exec_probe_refused(health: HealthSpec) -> Problems:
     """`health.exec` as `unsupported`, of a provider that does not have RunsExecProbes."""
     if health.exec is None:
         return []
-    return [{"loc": "health.exec", "message": "this provider runs no command beside a tenant; leave it out"}]
+    return [{"loc": "health.exec", "message": "this provider cannot run a health command; leave it out"}]
 
 
 def difference(model: type[BaseModel], before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:

@@ -97,7 +97,7 @@ async def apply_gated(verbs: GatedCompute[Any], desired: DesiredResource, gate: 
         made = await verbs.create(desired)
         found = await (verbs.observe(wanted) if made is None else verbs.inspect(made))
     if found is None:
-        raise Retryable(f"{wanted.name} was there a moment ago and is gone again")
+        raise Retryable(f"{wanted.name} existed a moment ago and is gone")
     if found.state not in (ResourceState.CREATED, ResourceState.STOPPED):
         return found
     # One question serves as the gate after create and as the one before start.
@@ -115,7 +115,7 @@ async def apply_gated(verbs: GatedCompute[Any], desired: DesiredResource, gate: 
 async def _pass(gate: ExecutionGate, wanted: Origin, made: str | None) -> None:
     if not await gate.current():
         raise NotCurrent(
-            f"{wanted.execution_id} is no longer current; {wanted.name} is left to its successor",
+            f"{wanted.execution_id} is no longer current; {wanted.name} is left to the next execution",
             made=made,
             execution=wanted.execution_id,
         )

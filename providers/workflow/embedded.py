@@ -177,7 +177,7 @@ class EmbeddedWorkflow:
         activations = await self._store.activated(id)
         if activations > CRASH_LOOP_ACTIVATIONS:
             return ExecutionStatus(
-                SubState.FAILED, error=f"CrashLoop: {activations - 1} owners died in it without a step succeeding"
+                SubState.FAILED, error=f"CrashLoop: {activations - 1} owners died during it and no step succeeded"
             )
         if activations > 2:
             await run.pause(min(LONGEST_CRASH_PAUSE, 0.25 * 2.0 ** (activations - 2)))

@@ -36,7 +36,7 @@ class Deadline:
         except TimeoutError:
             if not timeout.expired():
                 raise
-            detail = "no answer in time; what was begun ends by itself: ask again, with the same Idempotency-Key"
+            detail = "no answer in time; a change once begun runs to its end: ask again with the same Idempotency-Key"
             response = problem_response("overloaded", detail, headers={"Retry-After": "1"})
             await response(scope, receive, send)
 

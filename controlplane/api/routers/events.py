@@ -23,7 +23,7 @@ LastEventId = Annotated[
     str | None,
     Header(
         alias="Last-Event-ID",
-        description="Go on after this event, without a gap; without it the stream starts at now.",
+        description="Start after this event, without a gap. If left out, the stream starts now.",
     ),
 ]
 

@@ -34,7 +34,7 @@ async def get_tenant_logs(
     name: str,
     here: Here,
     _: Viewer,
-    tail: Annotated[int, Query(ge=1, le=10_000, description="So many lines from the end.")] = 100,
+    tail: Annotated[int, Query(ge=1, le=10_000, description="The number of lines, from the end.")] = 100,
 ) -> Response:
     """The last lines of the serving resource, of the newest one where none serves yet; empty before there is any."""
     tenant = (await tenant_rows.find(here.database, name)).tenant

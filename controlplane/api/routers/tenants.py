@@ -47,7 +47,7 @@ async def create_tenant(request: Request, change: Mutating) -> Response:
     except ValidationError as error:
         raise invalid_body(error) from None
     if change.if_match is not None:
-        raise Refused("a tenant that is new has no version yet", code="version_mismatch", status=412)
+        raise Refused("a new tenant has no version yet; leave out If-Match", code="version_mismatch", status=412)
     here = change.here
 
     async def operation(tx: Transaction) -> Accepted:
@@ -75,10 +75,13 @@ async def create_tenant(request: Request, change: Mutating) -> Response:
 async def list_tenants(
     here: Here,
     _: Viewer,
-    status: Annotated[list[Status] | None, Query(description="May be repeated: any of them.")] = None,
-    label: Annotated[list[LabelPair] | None, Query(description="`key=value`; may be repeated: all of them.")] = None,
+    status: Annotated[list[Status] | None, Query(description="May be repeated; one must match.")] = None,
+    label: Annotated[
+        list[LabelPair] | None,
+        Query(description="`key=value`. May be repeated; all must match."),
+    ] = None,
     name_prefix: Annotated[str, Query(max_length=40, pattern=r"^[-a-z0-9]*$")] = "",
-    lagging: Annotated[bool, Query(description="Only those whose newest generation has not succeeded yet.")] = False,
+    lagging: Annotated[bool, Query(description="Only tenants whose newest generation has not succeeded yet.")] = False,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
@@ -173,7 +176,8 @@ async def delete_tenant(
     name: str,
     change: Mutating,
     force: Annotated[
-        bool, Query(description="For admins: close the row now, and leave to you what its compute still holds.")
+        bool,
+        Query(description="For admins: mark the tenant deleted now and abandon its compute."),
     ] = False,
 ) -> Response:
     """Delete the tenant and its compute. Asked again, the newest delete run answers."""

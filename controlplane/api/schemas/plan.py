@@ -18,6 +18,6 @@ class PlanOut(BaseModel):
 
     dry_run: Literal[True] = True
     action: Literal["provision", "update", "delete", "none"]
-    generation: int = Field(description="Of the tenant afterwards.")
-    workflow_execution_id: str = Field(description="Of the execution that would answer for the tenant.")
+    generation: int = Field(description="The tenant's generation afterwards.")
+    workflow_execution_id: str = Field(description="Id of the tenant's newest execution afterwards.")
     changes: list[ChangeOut]

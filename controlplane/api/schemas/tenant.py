@@ -26,8 +26,8 @@ class ObservedOut(BaseModel):
     healthy: bool | None
     checked_at: datetime | None
     effective_interval_seconds: float | None = Field(
-        description="Between two looks: `health.interval_seconds` while an actor of the tenant lives, at rest no less "
-        "than LANDLORD_REST_PROBE_SECONDS; null: it is deleted."
+        description="Seconds between two health probes: `health.interval_seconds` while the tenant has a live actor, "
+        "at rest no less than LANDLORD_REST_PROBE_SECONDS. Null: the tenant is deleted."
     )
 
     @classmethod
@@ -117,7 +117,7 @@ class TenantOut(BaseModel):
     name: str
     labels: dict[str, str]
     annotations: dict[str, str]
-    spec: dict[str, Any] = Field(description="As a TenantSpec, with defaults filled in and secret values as stars.")
+    spec: dict[str, Any] = Field(description="A TenantSpec with defaults filled in and secret values as stars.")
     generation: int
     observed_generation: int
     status: Literal[
@@ -129,7 +129,7 @@ class TenantOut(BaseModel):
     workflow_execution_id: str
     workflow: WorkflowOut
     paused: bool = Field(
-        description="Nothing new is begun: it is paused itself, or its provider, its engine or all are."
+        description="Nothing new begins, because the tenant itself, its provider, its engine or everything is paused."
     )
     version: int
     created_at: datetime

@@ -31,7 +31,7 @@ class TokenOut(BaseModel):
 
 
 class TokenCreated(TokenOut):
-    token: str = Field(description="The secret itself: shown now and never again.")
+    token: str = Field(description="The secret. It is shown only now.")
 
 
 class TokenPage(BaseModel):

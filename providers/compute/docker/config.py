@@ -25,7 +25,7 @@ class PublishedPort(Strict):
     container_port: Port
     host_port: Port | None = None
     protocol: Literal["tcp", "udp"] = "tcp"
-    host_ip: str = Field(default="127.0.0.1", description="the host's address that it is published on")
+    host_ip: str = Field(default="127.0.0.1", description="the host address to publish on")
 
     @field_validator("host_ip")
     @classmethod
@@ -131,7 +131,7 @@ class DockerConfig(ProviderConfig):
     @classmethod
     def _not_of_others(cls, value: str | None) -> str | None:
         if value is not None and value.startswith("landlord-"):
-            raise ValueError("is a tenant's own; `tenant` stands for that of this one")
+            raise ValueError("belongs to a tenant; write `tenant` for this tenant's own network")
         return value
 
     @property
@@ -181,7 +181,7 @@ class DockerConfig(ProviderConfig):
         if not ports:
             return [{"loc": loc, "message": "there is nothing to probe: ports publishes no tcp port"}]
         if probe.port is None and len(ports) > 1:
-            return [{"loc": loc, "message": f"say which of {', '.join(map(str, ports))} is to be probed"}]
+            return [{"loc": loc, "message": f"name the port to probe: one of {', '.join(map(str, ports))}"}]
         if probe.port is not None and probe.port not in ports:
             return [{"loc": loc, "message": f"{probe.port} is not among the published tcp ports"}]
         return []

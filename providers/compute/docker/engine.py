@@ -100,7 +100,7 @@ class DockerEngine:
                     return None
                 # A name is taken before its container can be seen, and free again should that create fail.
                 if time.monotonic() > deadline:
-                    raise Retryable(f"the name {origin.name} is taken, by nothing that can be seen", code=409)
+                    raise Retryable(f"the name {origin.name} is taken, but no such container is visible", code=409)
                 time.sleep(0.05)
 
     def start(self, container: str) -> None:

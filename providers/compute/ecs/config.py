@@ -17,19 +17,19 @@ Cluster = Annotated[
 ]
 Role = Annotated[str, StringConstraints(pattern=rf"^{ARN}:iam::\d{{12}}:role/[A-Za-z0-9+=,.@_/-]{{1,576}}$")]
 TASK_DEFINITION = rf"^({ARN}:ecs:[a-z0-9-]+:\d{{12}}:task-definition/)?[A-Za-z0-9_-]{{1,255}}(:[1-9]\d*)?$"
-NO_ADDRESS = "an ECS service has no address that could be probed from here; leave it out, and ECS's own health decides"
+NO_ADDRESS = "an ECS service has no address to probe from here; leave this out, and ECS's own health decides"
 
 
 class EcsConfig(ProviderConfig):
     """`task_definition` and `network_configuration` are in AWS's own words (`RegisterTaskDefinition`,
     `networkConfiguration` of `CreateService`), so that what is known of ECS holds here."""
 
-    cluster: Cluster = Field(default="default", description="name or ARN of a cluster that exists")
+    cluster: Cluster = Field(default="default", description="name or ARN of an existing cluster")
     task_definition: Annotated[str, StringConstraints(pattern=TASK_DEFINITION)] | dict[str, Any] = Field(
-        description="the ARN (or family:revision) of one that exists, or a definition as RegisterTaskDefinition takes "
+        description="the ARN (or family:revision) of an existing one, or a definition as RegisterTaskDefinition takes "
         "it, registered for this generation under a family of Landlord's own and retired with it"
     )
-    desired_count: int = Field(default=1, ge=1, le=5000, description="how many tasks are to run")
+    desired_count: int = Field(default=1, ge=1, le=5000, description="the number of tasks")
     launch_type: Literal["FARGATE", "EC2", "EXTERNAL"] | None = Field(
         default=None, description="left out: the cluster's default capacity providers"
     )

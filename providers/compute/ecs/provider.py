@@ -138,7 +138,7 @@ class EcsCompute(GatedCompute[EcsConfig]):
         while not done(seen):
             if clock.time() >= deadline:
                 left = 0 if seen is None else tasks(seen)
-                raise Retryable(f"service {service_id.name} is still draining: {left} of its tasks run or are to run")
+                raise Retryable(f"service {service_id.name} is still draining: {left} tasks running or pending")
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_LOOK_SECONDS)
             seen = await self._threads.run(self._engine.describe, service_id)

@@ -19,7 +19,7 @@ class ProcessConfig(ProviderConfig):
     env: dict[EnvName, Variable] = Field(default_factory=dict)
     workdir: Word | None = Field(
         default=None,
-        description="an absolute path, in which one version runs at a time; left out: an empty one of its own",
+        description="an absolute path; one version runs in it at a time. Left out: an empty directory of its own",
     )
 
     @field_validator("command")

@@ -111,7 +111,7 @@ class Locked:
             except BlockingIOError:
                 os.close(self.file)
                 if time.monotonic() >= deadline:
-                    raise TimeoutError(f"locked by another for {self.seconds:g} s") from None
+                    raise TimeoutError(f"locked by another process for {self.seconds:g} s") from None
                 time.sleep(0.02)
                 continue
             if self._is_at_path():

@@ -108,7 +108,7 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
         if record is None or await self._ended(record, signal.SIGTERM, GRACE_SECONDS):
             return
         if not await self._ended(record, signal.SIGKILL, KILL_SECONDS):
-            raise Retryable(f"{record.path.name} does not end, not even by SIGKILL")
+            raise Retryable(f"{record.path.name} does not end, even after SIGKILL")
 
     async def destroy(self, resource_id: str) -> None:
         await self.stop(resource_id)
@@ -125,7 +125,7 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
         usable = next((path for path in (root, *root.parents) if path.exists()), Path("/"))
         if os.access(usable, os.W_OK | os.X_OK):
             return ProviderHealth(True)
-        return ProviderHealth(False, "the state of processes, under LANDLORD_HOME, cannot be written to")
+        return ProviderHealth(False, "the state of processes, under LANDLORD_HOME, is not writable")
 
     async def close(self) -> None:
         self._threads.close()
@@ -141,7 +141,7 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
                         return after or before
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
-            raise Retryable(f"{before.path.name} could not be started: no keeper came up") from None
+            raise Retryable(f"{before.path.name} could not be started: its keeper did not start") from None
 
     async def _ended(self, record: ProcessRecord, number: int, seconds: float) -> bool:
         """Signal the whole session, and say whether it is gone in that time."""

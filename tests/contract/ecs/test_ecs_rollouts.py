@@ -130,7 +130,7 @@ async def test_a_service_is_not_gone_before_its_tasks_are(
         answer["service"][kind] = 1
 
     ecs.change("UpdateService", still_one)
-    with pytest.raises(Retryable, match="still draining: 1 of its tasks run or are to run"):
+    with pytest.raises(Retryable, match="still draining: 1 tasks running or pending"):
         await impatient.destroy(resource.id)
     assert ecs.calls.get("DeleteService", 0) == 0
     (service,) = client.describe_services(cluster=CLUSTER, services=[resource.name])["services"]

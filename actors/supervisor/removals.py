@@ -108,4 +108,4 @@ class Removals:
             try:
                 await provider.forget(installation_id, tenant_id)
             except LandlordError as error:
-                logger.warning("what belonged to the deleted tenant %s is not removed yet: %s", tenant_id, error)
+                logger.warning("belongings of the deleted tenant %s are not removed yet: %s", tenant_id, error)

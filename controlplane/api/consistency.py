@@ -83,12 +83,12 @@ def _drifted(identity: str, at_rest: Iterable[Serving], listed: Iterable[Resourc
         tenant = serving.tenant.name
         resource = serving.resource_among(there)
         if serving.platform_identity != identity:
-            detail = f"placed on engine {serving.platform_identity}; {serving.platform} is {identity} now"
+            detail = f"placed on platform {serving.platform_identity}; {serving.platform} is {identity} now"
             yield Difference("other_engine", tenant, serving.resource_id, detail)
             continue
         match serving.drift(resource):
             case Drift.GONE:
-                detail = f"{serving.execution_id} made it; gone"
+                detail = f"{serving.execution_id} made it; it is gone"
                 yield Difference("missing_resource", tenant, serving.resource_id, detail)
             case Drift.STOPPED if resource:
                 yield Difference("stopped_resource", tenant, resource.id, resource.detail)

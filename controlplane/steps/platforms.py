@@ -84,4 +84,4 @@ class Platforms:
     @staticmethod
     async def _same_platform(name: str, provider: ComputeProvider, placed_on: str) -> None:
         if (now := await provider.identity()) != placed_on:
-            raise Unavailable(f"{name} is another engine ({now}) than the one that holds resources ({placed_on})")
+            raise Unavailable(f"{name} is another platform ({now}) than the one that holds resources ({placed_on})")

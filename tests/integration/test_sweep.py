@@ -122,9 +122,9 @@ async def test_what_another_engine_shows_is_never_acted_on(world: World) -> None
     cloud, world.cloud = world.cloud, FakeCloud(identity="another cloud")
     async with world.net() as runtime:
         serving = (await runtime.store.context(tenant.newest_execution)).execution
-        with pytest.raises(Unavailable, match="another engine"):
+        with pytest.raises(Unavailable, match="another platform"):
             await runtime.upkeep.observe(serving)
-        with pytest.raises(Unavailable, match="another engine"):
+        with pytest.raises(Unavailable, match="another platform"):
             await runtime.upkeep.restore(serving)
     async with world.net(LANDLORD_LOST_PLATFORMS="cloud") as runtime:
         assert (await runtime.upkeep.observe(serving))[0] is None

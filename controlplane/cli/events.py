@@ -1,4 +1,4 @@
-"""`landlord events` and `landlord tenant watch`: past events, and events as they happen."""
+"""`landlord events` and `landlord tenant watch`: what happened, and what happens."""
 
 import json
 from typing import Annotated
@@ -19,12 +19,23 @@ COLUMNS = ("id", "at", "tenant", "type", "status", "trigger", "by", "execution",
 
 def events(
     tenant: Annotated[
-        str | None, typer.Argument(help="Show only this tenant's events; name a deleted tenant by its id.")
+        str | None,
+        typer.Argument(help="Show only this tenant's events; name a deleted tenant by its id. `verify`: see below."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many to show.")] = 50,
+    head: Annotated[
+        str | None, typer.Option(metavar="ID:HASH", help="With `verify`: a head that was noted elsewhere.")
+    ] = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Show the audit trail, newest first: who did what, when and why. `landlord tenant watch` follows it."""
+    """Show the audit trail, newest first: who did what, when and why. `landlord tenant watch` follows it.
+
+    `landlord events verify` compares each event with its hash and the event before it. It exits with 1 if one does not
+    fit, or if the head of --head is missing or changed.
+    """
+    if tenant == VERIFY:
+        _verify(head, format)
+        return
     with Client.of(load_settings()) as client:
         found = client.list_events(tenant, limit=limit)["items"]
     if format is Format.TABLE and not found:
@@ -70,19 +81,19 @@ def _verify(head: str | None, format: Format) -> None:
 
 
 def watch(
-    name: Annotated[str | None, typer.Argument(help="The tenant's name or id. If left out: all tenants.")] = None,
-    after: Annotated[int | None, typer.Option(help="Start after the event with this id, not now.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The tenant's name or id; without it all tenants.")] = None,
+    after: Annotated[int | None, typer.Option(help="Go on after the event of this id, instead of from now.")] = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Show events as they happen, one a line; with -o json an object a line. Ctrl-C ends the watch.
+    """Events as they happen, one a line; with -o json an object a line. Ctrl-C ends it.
 
-    A watch of one tenant ends by itself once the tenant is deleted. A watch survives a restart of the control plane
-    and misses no event.
+    A watch of one tenant ends by itself once the tenant is deleted. It survives a restart of the control plane and
+    misses nothing meanwhile.
     """
     with Client.of(load_settings()) as client:
         identity = None
         if name is not None:
-            # By id: during the watch the name may become free and go to another tenant.
+            # By id: the name may be free, and somebody else's, before the watch is over.
             tenant = client.get_tenant(name)
             identity = tenant["id"]
             errors.print(f"{tenant['name']}: {tenant['status']}; watching, Ctrl-C ends", markup=False)
@@ -109,5 +120,5 @@ def _tell(event: WatchDocument, format: Format) -> None:
                 f"  {event['type']:<26}  {event['execution_id'] or ''}",
             )
             output.print(Text.assemble(*parts))
-    # A reader in a pipe gets each line at once.
+    # Somebody may read it line by line.
     output.file.flush()

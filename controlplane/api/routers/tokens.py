@@ -76,7 +76,7 @@ async def revoke_token(name: Annotated[str, Path(examples=["ci"])], here: Here, 
     """From now on it opens nothing, at any replica. Revoked again, it stays as it was."""
     if name == tokens.ADMIN:
         raise Refused.invalid_transition(
-            "the token `admin` is the installation's own: put a new one into $LANDLORD_HOME/token and run `landlord up`"
+            "the token `admin` is the installation's own: run `landlord up` with another in LANDLORD_ADMIN_TOKEN"
         )
     if not name.isascii() or not name.isprintable():
         raise _not_found(name)

@@ -13,7 +13,8 @@ class ComputeProviderOut(BaseModel):
     detail: str
     one_node: bool = Field(description="Its resources live on one machine.")
     capabilities: list[Capability] = Field(
-        description="Capabilities: `logs` for `GET /v1/tenants/{name}/logs`, `exec_probe` for `health.exec`."
+        description="What it has beside running tenants: `logs` for `GET /v1/tenants/{name}/logs`, `exec_probe` for "
+        "`health.exec`."
     )
 
 
@@ -90,5 +91,7 @@ class Alive(BaseModel):
 
 class Readiness(BaseModel):
     ready: bool
-    checks: dict[str, CheckOut] = Field(description="`database`, `ray` and `supervisor`: all must be ready.")
-    providers: dict[str, CheckOut] = Field(description="For information only; they do not affect readiness.")
+    checks: dict[str, CheckOut] = Field(description="`database`, `ray` and `supervisor`: all must be good.")
+    providers: dict[str, CheckOut] = Field(
+        description="For information; they do not decide. `detail` is for those who send a token."
+    )

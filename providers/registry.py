@@ -3,9 +3,12 @@
 A compute provider's class has `build(settings)`; one that depends on something on this machine may also have
 `available(settings)`, which decides whether it is enabled where the setting does not say. One that keeps its resources
 in memory has `shared_state(settings)`, whose methods are coroutines, and is built from a handle on it, so that all
-processes of a cluster see the same. A workflow provider's class
-has `build(environment)`, and `available(settings)` where it can be used beside the default engine once the settings
-that it needs are given. A provider's module, and with it its SDK, is imported when the provider is first looked up.
+processes of a cluster see the same.
+
+A workflow provider's class has `build(environment)`, and `available(settings)` where it can be used beside the default
+engine once the settings that it needs are given.
+
+A provider's module, and with it its SDK, is imported when the provider is first looked up.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

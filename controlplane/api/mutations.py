@@ -1,4 +1,4 @@
-"""The one way in which a request changes anything.
+"""The one way in which a request changes a tenant.
 
     key → operation → answer, key and event in one transaction → commit → wake the tenant's actor → answer (or wait)
 

@@ -68,7 +68,7 @@ them is never switched to."""
 
 
 class SubState(StrEnum):
-    """What an engine is doing with an execution, in words that fit all engines (DESIGN §5, mapping table)."""
+    """What an engine is doing with an execution, in words that fit all engines (docs/workflow-providers.md)."""
 
     RUNNING = "running"
     WAITING = "waiting"

@@ -1,7 +1,7 @@
 """What the API writes: an intent is one transaction of tenant, queued execution, event and a signal.
 
 The overlap rule on arrival is here for the queued one (superseded by the newer) and in `reconcile` for the active one.
-Raises Refused with API.md's codes.
+Raises Refused with codes of docs/api.md.
 """
 
 from collections.abc import Mapping

@@ -113,7 +113,7 @@ class Client:
                     self.acknowledged += 1
                     return answer
                 seen = f"{answer.status_code} {answer.text[:300]}"
-                # Plain text is the proxy's: no replica is up (API.md).
+                # Plain text is the proxy's: no replica is up (README.md, Limits).
                 from_proxy = "json" not in answer.headers.get("content-type", "")
                 passing = from_proxy or answer.status_code >= 500 or answer.status_code in (busy, 429)
                 in_progress = answer.status_code == 409 and "idempotency_in_progress" in answer.text

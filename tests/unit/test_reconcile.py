@@ -214,7 +214,7 @@ class TestOverlap:
 
 
 class TestAnEngineThatIsNotThere:
-    """DESIGN §5, Overlap: the engine of a delete, when disabled or unreachable for 5 minutes, is replaced."""
+    """docs/design/executions.md: a delete's engine that is disabled or silent for five minutes is replaced."""
 
     POLICY = replace(POLICY, fallback="embedded")
     DELETE = execution(

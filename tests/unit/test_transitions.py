@@ -1,4 +1,4 @@
-"""The (status × cause) table as a whole, and the promises of DESIGN §6 as walks through it."""
+"""The (status × cause) table as a whole, and the promises of docs/lifecycle.md as walks through it."""
 
 import pytest
 

@@ -1,1 +1,1 @@
-"""What the API answers, in API.md's shapes, made from rows; one file a noun."""
+"""What the API answers, in the shapes of docs/openapi.json, made from rows; one file a noun."""

@@ -6,9 +6,11 @@ SEED ?= 1000
 PROCESSES ?= 2
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The theme would say in each build that a successor exists.
+export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test coverage suite-tools lint format lock bench chaos
+.PHONY: help run down test coverage suite-tools lint format docs lock bench chaos
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,15 +28,20 @@ test: .venv suite-tools lint ## everything that is checked before a merge
 coverage: .venv suite-tools ## the same tests one after the other, and what they do not reach
 	$(BIN)/python -m pytest -m "not long" --cov=controlplane --cov=actors --cov=providers --cov-report=term:skip-covered
 
-lint: .venv ## ruff, mypy --strict, import contracts
+lint: .venv ## ruff, mypy --strict, import contracts, and the site without a warning or a dead link
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/mkdocs build
 
 format: .venv ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: .venv ## the site, in site/, and the picture of the floors from the import contracts
+	$(BIN)/python docs/floors.py
+	$(BIN)/mkdocs build
 
 chaos: .venv suite-tools ## the long tests, and 200 seeded runs of the fault suite; make chaos RUNS=20 SEED=7 for others
 	$(BIN)/python -m pytest -m long

@@ -1,4 +1,4 @@
-"""`python docs/floors.py > docs/img/floors.svg`: the floors of the house, drawn from the import contracts.
+"""`python docs/floors.py`: draws docs/img/floors.svg, the floors of the house, from the import contracts.
 
 Reads `[tool.importlinter]` of pyproject.toml, and the tree where a contract names all modules of a folder. `make docs`
 runs it, and a test compares the picture with it, so the picture cannot rot. Its colours do for light and dark pages.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+PICTURE = ROOT / "docs" / "img" / "floors.svg"
 ROOT_MODULE = "serve_app"
 
 WIDTH = 920
@@ -168,4 +169,4 @@ def picture() -> str:
 
 
 if __name__ == "__main__":
-    print(picture(), end="")
+    PICTURE.write_text(picture())

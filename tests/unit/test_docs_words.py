@@ -13,7 +13,7 @@ from providers.compute.fake import FakeConfig
 from providers.compute.process.config import ProcessConfig
 from tests.pages import DOCS, first_cells, section
 
-DESIGN = DOCS / "design" / "executions.md"
+EXECUTIONS = DOCS / "design" / "executions.md"
 
 
 def test_the_lifecycle_page_shows_the_table_that_the_code_has() -> None:
@@ -24,14 +24,14 @@ def test_the_lifecycle_page_shows_the_table_that_the_code_has() -> None:
 
 
 def test_each_state_of_an_execution_has_its_row_and_each_sub_state() -> None:
-    tables = section(DESIGN, "## States")
+    tables = section(EXECUTIONS, "## States")
     states, sub_states = tables.split("Inside an active execution")
     assert first_cells(states)[1:] == [f"`{state}`" for state in ExecutionState]
     assert first_cells(sub_states)[1:] == [f"`{state}`" for state in SubState]
 
 
 def test_the_steps_of_each_action_are_those_of_the_code() -> None:
-    rows = [line for line in section(DESIGN, "## Steps").splitlines() if line.startswith("| `")]
+    rows = [line for line in section(EXECUTIONS, "## Steps").splitlines() if line.startswith("| `")]
     assert len(rows) == 2
     for row in rows:
         actions, steps = [re.findall(r"`([a-z_]+)`", cell) for cell in row.split("|")[1:3]]

@@ -128,7 +128,7 @@ class LeaseLost(LandlordError):
 
 
 class Refused(LandlordError):
-    """A request is refused. `code` is one of the codes in docs/api.md, `status` the HTTP status that goes with it."""
+    """A request is refused. `code` is one of the codes in `docs/api.md`, `status` is its HTTP status."""
 
     code: str
     status: int

@@ -1,1 +1,1 @@
-"""The HTTP face: what docs/api.md promises under `/v1`, on FastAPI. Imports no ray: live actors are a port."""
+"""The HTTP API, described in `docs/api.md`, under `/v1`, on FastAPI. Imports no ray: live actors are a port."""

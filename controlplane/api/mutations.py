@@ -2,8 +2,8 @@
 
     key → operation → answer, key and event in one transaction → commit → wake the tenant's actor → answer (or wait)
 
-Commit and wake run shielded from the client's disconnect: once begun, they end whoever listens. Nothing that was
-acknowledged depends on the wake: the supervisor reads rows.
+Commit and wake run shielded from the client's disconnect: once begun, they run to their end. No acknowledged change
+depends on the wake: the supervisor reads rows.
 """
 
 import hashlib

@@ -68,7 +68,7 @@ them is never switched to."""
 
 
 class SubState(StrEnum):
-    """What an engine is doing with an execution, in words that fit all engines (docs/workflow-providers.md)."""
+    """The engine's progress on an execution, in words that fit all engines."""
 
     RUNNING = "running"
     WAITING = "waiting"

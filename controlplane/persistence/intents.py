@@ -1,7 +1,7 @@
-"""What the API writes: an intent is one transaction of tenant, queued execution, event and a signal.
+"""The API's writes. An intent is one transaction with tenant, queued execution, event and a signal.
 
-The overlap rule on arrival is here for the queued one (superseded by the newer) and in `reconcile` for the active one.
-Raises Refused with codes of docs/api.md.
+The overlap rule on arrival is split: a queued execution is superseded by the newer one here, an active one in
+`reconcile`. Raises Refused with the codes in `docs/api.md`.
 """
 
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""What the API answers, in the shapes of docs/openapi.json, made from rows; one file a noun."""
+"""The API's answers, made from rows; one file a noun."""

@@ -22,6 +22,7 @@ SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
 _LINK = re.compile(r"(?P<text>!?\[[^\]]*\])\((?P<target>[^)\s#]*)(?P<anchor>#[^)\s]*)?\)")
 _TIGHT_LIST = re.compile(r"^(?![ \t]|[-*+] |\d+\. |[|>#])(.+)\n(?=(?:[-*+]|\d+\.) )", re.M)
 _PATH = re.compile(r"(?<=<code>)[\w./:-]+/[\w./:-]+(?=</code>)")
+_CODE = re.compile(r"(?<=<code>)[^<]*(?=</code>)")
 _FENCE = re.compile(r"(^```.*?^```)", re.M | re.S)
 
 
@@ -47,7 +48,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """A long path may break after a slash or a colon, not in the middle of a name."""
+    """A bar in a table's code is a bar, as on GitHub. Lines may break after it, in paths after a slash or a colon."""
+    html = _CODE.sub(lambda code: code[0].replace("\\|", "|<wbr>"), html)
     return _PATH.sub(lambda code: re.sub(r"([/:])(?=\w)", r"\1<wbr>", code[0]), html)
 
 

@@ -39,7 +39,7 @@ MAX_ONGOING_REQUESTS = 2500
 )
 @serve.ingress()
 class Api:
-    """One Serve replica: the HTTP face, and a directory to the tenants' actors."""
+    """One Serve replica: the HTTP API, and a directory to the tenants' actors."""
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         settings = load_settings()

@@ -1,1 +1,1 @@
-"""The Ray actors: one per live tenant, and the supervisor. With serve_app.py the only code that imports Ray."""
+"""The Ray actors: one per live tenant, and the supervisor. Apart from serve_app.py, only this package imports Ray."""

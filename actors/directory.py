@@ -1,4 +1,4 @@
-"""name → live actor, for Serve replicas and the supervisor: wakes, and activates where there is none."""
+"""name → live actor, for Serve replicas and the supervisor: wakes an actor, and activates one if there is none."""
 
 import asyncio
 import time
@@ -15,19 +15,19 @@ from controlplane.errors import Unavailable
 from controlplane.ports import ProviderHealth, Wake
 
 ACTIVATIONS = 3
-"""So often a wake-up that meets a leaving or dead actor activates anew before it is `pending`."""
+"""If a wake-up meets a leaving or dead actor, it activates another one this often before it is `pending`."""
 
 DESCRIBE_SECONDS = 5.0
 
 LEAVING_PAUSE = 0.05
-"""Seconds for an actor that said goodbye to be gone."""
+"""Seconds to wait until a leaving actor is gone."""
 
 
 class RayDirectory:
     """`ports.TenantDirectory` on Ray's named actors.
 
-    Keeps handles it has met; a dead one is dropped when it is met again. Cold tenants are activated through the
-    supervisor, which admits them under its ceiling; no answer in time is `pending`, since the intent is durable.
+    Keeps the handles it has met, and drops a dead one when it meets it again. Cold tenants are activated through the
+    supervisor, which admits them under its ceiling. No answer in time is `pending`, since the intent is durable.
     """
 
     def __init__(self) -> None:
@@ -80,15 +80,16 @@ class RayDirectory:
         return bool(await supervisor.activate.remote(name))
 
     async def make_room(self, name: str) -> None:
-        """Ask a live actor to leave if it is at rest; nothing where there is none."""
-        self._handles.pop(name, None)  # maybe of one that has left: nobody would tell this one again
+        """Ask a live actor to leave if it is at rest. If there is none, do nothing."""
+        self._handles.pop(name, None)  # maybe the handle of an actor that has left, which would never answer
         handle = self._find(name)
         if handle is not None:
             with suppress(RayError):
                 await handle.make_room.remote()
 
     async def build(self, name: str) -> str | None:
-        """Of the code that a live actor runs. None: there is none, it does not answer, or has nothing to do yet."""
+        """The build of the code that a live actor runs. None: there is none, it does not answer, or it has nothing to
+        do yet."""
         handle = self._find(name)
         if handle is None:
             return None
@@ -99,7 +100,7 @@ class RayDirectory:
         return str(described["build"]) if described["build"] else None
 
     async def live(self) -> list[str]:
-        """Names of the tenants whose actors live in this cluster. Raises Unavailable."""
+        """Names of the tenants with live actors in this cluster. Raises Unavailable."""
         try:
             supervisor = ray.get_actor(SUPERVISOR, namespace=NAMESPACE)
             return list(await supervisor.live.remote())

@@ -1,12 +1,12 @@
-"""The fork server: a process that has imported what every worker needs and forks one for each request.
+"""The fork server: a process that has imported everything a worker needs, and forks one worker for each request.
 
-`python -m actors.forkserver <socket>`, started on first use by `controlplane.local.worker`, which the raylet runs in
-the place of a new Python. One for each raylet and job, with the environment of the first worker that asked. Ends when
-its raylet does, and by `up` when there is new code.
+`python -m actors.forkserver <socket>`, started on first use by `controlplane.local.worker`, which the raylet runs
+instead of a new Python. There is one for each raylet and job, with the environment of the first worker that asked. It
+ends when its raylet does; `up` ends it when there is new code.
 
 A process must have one thread when it forks, so nothing here may start any: no event loop, no call to Ray. Nor may
-anything draw one of Ray's random ids, which `ray.remote` does for a class: all children would draw the same ones after
-it. So the modules that define actors are not imported here, but what those import is.
+anything draw one of Ray's random ids, which `ray.remote` does for a class: all later children would draw the same ones.
+So this module does not import the modules that define actors, but imports everything that those import.
 """
 
 import gc
@@ -31,7 +31,7 @@ from providers import registry
 
 
 def serve(path: Path, raylet: int) -> ForkRequest | None:
-    """Fork until the raylet ends, then None. In each child: the request that it is to become."""
+    """Fork until the raylet ends, then return None. In each child, return the request that it must become."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         path.chmod(0o600)
@@ -54,7 +54,7 @@ def serve(path: Path, raylet: int) -> ForkRequest | None:
 
 def become(request: ForkRequest) -> None:
     """Run the worker as its interpreter would have."""
-    # The raylet ends a worker by its process group: with ours it would end all.
+    # The raylet ends a worker by its process group: in our group it would end all of them.
     os.setpgid(0, 0)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for target, descriptor in enumerate(request.descriptors):
@@ -70,7 +70,7 @@ def become(request: ForkRequest) -> None:
 
 
 def main() -> None:
-    # Its own code decides which build a child is of, not what lies on the disk when the child is made.
+    # The build of a child follows from the code in memory, not from the code on the disk when the child is made.
     build_id()
     registry.import_compute(load_settings())
     assert threading.active_count() == 1, "only a process with one thread may fork"

@@ -16,5 +16,5 @@ def shared_actor(provider: str) -> str:
 
 
 def name_of_tenant(actor: str) -> str | None:
-    """The inverse; None for an actor that is no tenant's."""
+    """The inverse. None for an actor that is no tenant's."""
     return actor.removeprefix(_TENANT) if actor.startswith(_TENANT) else None

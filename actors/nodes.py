@@ -1,7 +1,7 @@
-"""Which nodes of the cluster our processes may run on.
+"""The nodes of the cluster on which our processes may run.
 
-`process`, `docker` on a local socket and the embedded Postgres are of one machine: the head's. With any of them every
-process of ours that touches compute or rows is pinned there, so that a second node that joins changes nothing.
+`process`, `docker` on a local socket and the embedded Postgres belong to one machine: the head's. With any of them
+every process of ours that touches compute or rows is pinned there, so that nothing changes if a second node joins.
 """
 
 from typing import Any
@@ -13,19 +13,19 @@ from controlplane.settings import Settings
 from providers import registry
 
 HEAD = "node:__internal_head__"
-"""A resource that Ray gives to the head node, one of it."""
+"""A resource that Ray gives to the head node, one unit of it."""
 SHARE = 0.0001
-"""What one process takes of it: Ray's smallest."""
+"""The share of it that one process takes: Ray's smallest."""
 AT_HEAD: dict[str, Any] = {"resources": {HEAD: SHARE}}
 
 
 def where(settings: Settings) -> dict[str, Any]:
-    """Options of an actor or a replica. Raises SettingsError: an unknown provider."""
+    """Options of an actor or a replica. Raises SettingsError for an unknown provider."""
     return AT_HEAD if _one_machine(settings) else {}
 
 
 def refuse_several(settings: Settings, nodes: int) -> None:
-    """Raises SettingsError where the database is this machine's own and the cluster has more than one node."""
+    """Raises SettingsError if the database is this machine's own and the cluster has more than one node."""
     if nodes > 1 and _socket_database(settings):
         raise SettingsError(
             f"LANDLORD_DATABASE_URL: the embedded Postgres serves one node and this cluster has {nodes};"

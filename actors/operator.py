@@ -1,4 +1,4 @@
-"""For operators' scripts: the live actors as they are, from a Ray client.
+"""For operators' scripts: the live actors, seen from a Ray client.
 
     import ray
     from actors.operator import Operator
@@ -8,7 +8,7 @@
     print(operator.supervisor()["sweep"])
     print(operator.tenant("acme"))
 
-Everything here looks or wakes; nothing here changes what a tenant should be. That is the API's.
+Everything here looks or wakes; nothing here changes a tenant's spec. Use the API for that.
 """
 
 from typing import Any
@@ -21,19 +21,19 @@ ANSWER_SECONDS = 10.0
 
 
 class Operator:
-    """Blocking calls on live actors, bounded by ANSWER_SECONDS. Raises LookupError where there is no such actor, and
-    ray.exceptions.GetTimeoutError where it does not answer."""
+    """Blocking calls on live actors, bounded by ANSWER_SECONDS. Raises LookupError if there is no such actor, and
+    ray.exceptions.GetTimeoutError if it does not answer."""
 
     def supervisor(self) -> dict[str, Any]:
         """`describe` of the supervisor: live tenants, ceiling, queue, the last sweep's stages, build, pid."""
         return self._ask(SUPERVISOR)
 
     def tenant(self, name: str) -> dict[str, Any]:
-        """`describe` of a live tenant actor: tenant id, what it does now, build, pid."""
+        """`describe` of a live tenant actor: tenant id, present work, build, pid."""
         return self._ask(tenant_actor(name))
 
     def live(self) -> list[str]:
-        """Names of the tenants whose actors live."""
+        """Names of the tenants with live actors."""
         return list(self.supervisor()["live"])
 
     def dismiss(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""How our actors are created: the options that the design rests on, in one place."""
+"""The options of our actors, on which the design rests, in one place."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ from actors.naming import NAMESPACE, SUPERVISOR, shared_actor, tenant_actor
 from actors.nodes import AT_HEAD
 
 MAX_CALLS = 1000
-"""Concurrent calls of an async actor: wake-ups are many and short, reads never wait behind work."""
+"""Concurrent calls of an async actor: wake-ups are many and short, and reads never wait behind work."""
 
 CONNECTIONS_PER_ACTOR = 2
-"""Of a tenant's actor, to the database."""
+"""Connections of a tenant's actor to the database."""
 
 
 def for_tenant(name: str, where: dict[str, Any]) -> dict[str, Any]:
-    """Detached and found by name. Never restarted by Ray: a crash-looping tenant must not restart for ever, so the
-    supervisor brings it back. No CPU is reserved, no runtime_env given (that would start the worker the slow way).
-    `where`: as `nodes.where` says."""
+    """Detached and found by name. Ray never restarts it: a crash-looping tenant must not restart for ever, so the
+    supervisor brings it back. It reserves no CPU and has no runtime_env (that would start the worker the slow way).
+    `where`: from `nodes.where`."""
     return {
         **where,
         "name": tenant_actor(name),
@@ -30,7 +30,7 @@ def for_tenant(name: str, where: dict[str, Any]) -> dict[str, Any]:
 
 
 def for_supervisor() -> dict[str, Any]:
-    """Restarted for ever: it is the safety net. Where the head is, whose loss is the cluster's anyway."""
+    """Restarted for ever: it is the safety net. It runs on the head, whose loss ends the cluster anyway."""
     return {
         **AT_HEAD,
         "name": SUPERVISOR,
@@ -45,5 +45,5 @@ def for_supervisor() -> dict[str, Any]:
 
 
 def for_shared(provider: str) -> dict[str, Any]:
-    """Found by name, made by whoever needs it first, and brought back by Ray: who uses it has other work."""
+    """Found by name, made by its first user, and brought back by Ray: its users have other work."""
     return {**for_supervisor(), "name": shared_actor(provider)}

@@ -1,6 +1,6 @@
-"""Ray's own command line, with another program in the interpreter's place for the processes that it starts.
+"""Ray's own command line, with another program instead of the interpreter for the processes that it starts.
 
-`python -m actors.ray_start <launcher> start --head …`. The raylet starts each worker with what was `sys.executable`
+`python -m actors.ray_start <launcher> start --head …`. The raylet starts each worker with the value of `sys.executable`
 here (`ray._private.services.start_raylet`), and there is no setting for it.
 """
 

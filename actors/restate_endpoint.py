@@ -1,7 +1,7 @@
-"""What Restate calls: the lifecycle's handler as a Serve deployment of its own, under `/restate`.
+"""The endpoint for Restate: the lifecycle's handler as a Serve deployment of its own, under `/restate`.
 
-Deployed where Restate is set up. Its replicas hold no state; a request lasts as long as one step, so a redeploy waits
-for steps and not for executions. `/restate/v1` is the endpoint that is registered: journals in flight fit that number.
+Deployed if Restate is set up. Its replicas hold no state. A request lasts as long as one step, so a redeploy waits for
+steps and not for executions. `/restate/v1` is the registered endpoint: journals in flight fit that number.
 """
 
 from collections.abc import AsyncIterator
@@ -40,7 +40,7 @@ LARGEST_JOURNAL = 4 * 1024 * 1024
 )
 @serve.ingress()
 class RestateEndpoint:
-    """One replica. What Restate asks is safe to ask twice: attempts are recorded, effects pass the gate."""
+    """One replica. Restate may repeat any request safely: attempts are recorded, effects pass the gate."""
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return endpoint(build_runtime(actor="restate-endpoint", pool=CONNECTIONS, share=SharedState))
@@ -67,7 +67,7 @@ def endpoint(runtime: Runtime) -> FastAPI:
 
 
 def deploy(settings: Settings) -> None:
-    """Where Restate is set up; taken away where it no longer is. Idempotent."""
+    """Deploy the endpoint if Restate is set up; else remove it. Idempotent."""
     if RestateWorkflow.name in registry.enabled_workflow_names(settings):
         options = {"num_cpus": 0, **nodes.where(settings)}
         # The decorator made a Deployment of it.

@@ -1,4 +1,4 @@
-"""What one actor process is built from: settings, database, providers, steps. Made lazily on the actor's own loop."""
+"""The parts of one actor process: settings, database, providers, steps. Made lazily on the actor's own loop."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -29,8 +29,8 @@ INTERNAL = "LANDLORD_INTERNAL_"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which start of which cluster this process belongs to, handed down by `up`, and which code it runs: its own, since
-    workers outlive upgrades of the environment that they inherit."""
+    """The cluster start that this process belongs to, passed down by `up`, and the build of its code. The build is its
+    own, since workers outlive upgrades of the environment that they inherit."""
 
     cluster_id: str
     build: str
@@ -52,7 +52,7 @@ def database_url(settings: Settings) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Shared by all that runs in one actor process, on one event loop."""
+    """Shared by all code in one actor process, on one event loop."""
 
     settings: Settings
     identity: Identity
@@ -82,9 +82,9 @@ def build_runtime(
     share: Callable[[str], Any] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Runtime:
-    """Raises SettingsError. `actor`: who it is, in the trail; `pool`: database connections that this process has at
-    most; `run_step`: of a tenant's owner, since no other process runs steps for an engine that runs in the owner;
-    `share`: as `registry.enabled_compute` takes it."""
+    """Build the runtime. Raises SettingsError. `actor`: its name in the audit trail; `pool`: most database connections
+    of this process; `run_step`: for a tenant's owner only, since no other process runs steps for an engine that runs in
+    the owner; `share`: as `registry.enabled_compute` takes it."""
     settings = load_settings(environ)
     if environ is None:
         # Else it is one of several in its process, whose log it is not.

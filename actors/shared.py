@@ -1,6 +1,6 @@
 """State that a provider keeps in memory and that every process of the cluster must see as one: an actor holds it.
 
-Which providers have such state they say themselves (`registry.enabled_compute`); nobody here knows one by name.
+A provider itself says that it has such state (`registry.enabled_compute`); this module knows no provider by name.
 """
 
 import inspect
@@ -18,7 +18,7 @@ from providers import registry
 
 
 class Shared:
-    """Holds one provider's state. Restarted for ever, and empty after a restart, as memory is."""
+    """Holds one provider's state. Restarted for ever, and empty after a restart, since it is in memory."""
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
@@ -37,9 +37,9 @@ SharedActor = ray.remote(Shared)
 
 
 class SharedState:
-    """The state as it looks from any process: each method a coroutine that runs where the state is.
+    """A handle on the state for any process: each method is a coroutine that runs where the state is.
 
-    Raises what the method raises, and Unavailable where the actor does not answer."""
+    Raises the method's own errors, and Unavailable if the actor does not answer."""
 
     def __init__(self, provider: str) -> None:
         self._provider = provider

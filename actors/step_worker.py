@@ -1,7 +1,7 @@
 """Step workers: a small pool of actors, named `step-worker:<n>`, that do the steps of Step Functions' executions.
 
-Detached and restarted by Ray for ever: they hold no state, and what a dead one had in hand comes back from the queue.
-The deployment creates them where the engine is set up, and the supervisor's sweep those that are missing.
+Detached and restarted by Ray for ever: they hold no state, and a dead worker's messages come back from the queue. The
+deployment creates them if the engine is set up; the supervisor's sweep creates missing ones.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ DESCRIBE_SECONDS = 10
 
 
 class Worker:
-    """One worker. Promises: it takes steps for as long as it lives; its build is that of the code it runs."""
+    """One worker. Promises: it takes steps as long as it lives; its build is that of the code it runs."""
 
     async def __init__(self, number: int) -> None:  # type: ignore[misc]  # Ray awaits it
         self._number = number
@@ -45,7 +45,7 @@ class Worker:
         return name_of(self._number)
 
     async def describe(self) -> dict[str, Any]:
-        """For operators: who it is and how many steps it does now."""
+        """For operators: its identity, and the number of steps in hand."""
         return {"pid": os.getpid(), "build": self._runtime.identity.build, "steps": self._worker.busy}
 
 
@@ -54,8 +54,8 @@ def name_of(number: int) -> str:
 
 
 def deploy(settings: Settings, build: str) -> None:
-    """The pool where the engine is set up, none where it no longer is. Workers of another build are ended first: what
-    they had in hand comes back from the queue. Idempotent."""
+    """Create the pool if the engine is set up; else remove it. Workers of another build are ended first: their messages
+    come back from the queue. Idempotent."""
     wanted = _wanted(settings)
     for number in range(WORKERS):
         _end_unless(number, build if number < wanted else None)
@@ -63,7 +63,7 @@ def deploy(settings: Settings, build: str) -> None:
 
 
 def ensure_step_workers(settings: Settings) -> None:
-    """Create those of the pool that are missing. Also called by the supervisor's sweep: operators may kill actors."""
+    """Create the missing workers of the pool. The supervisor's sweep calls this too: operators may kill actors."""
     for number in range(_wanted(settings)):
         WorkerActor.options(
             **nodes.where(settings),
@@ -92,7 +92,7 @@ def _end_unless(number: int, build: str | None) -> None:
 
 
 def _build(worker: Any) -> str | None:
-    """None: it does not answer, so it is to be made anew."""
+    """The worker's build. None: it does not answer, so it must be replaced."""
     try:
         return str(ray.get(worker.describe.remote(), timeout=DESCRIBE_SECONDS)["build"])
     except RayError:

@@ -1,4 +1,4 @@
-"""Runs steps where people can see them: as tasks of the tenant's actor in the Ray dashboard."""
+"""Runs steps visibly: as tasks of the tenant's actor in the Ray dashboard."""
 
 from typing import Any
 
@@ -11,15 +11,16 @@ from controlplane.ports import ExecutionInput, StepSignals
 
 
 class VisibleStepRunner:
-    """`ports.StepRunner`: the actor calls itself, under the name `acme/provision/apply_compute`, so each step is a
-    task in the Ray dashboard with its state and its error. Costs about 6 ms ."""
+    """`ports.StepRunner`: the actor calls itself, under the name `acme/provision/apply_compute`. So each step is a task
+    in the Ray dashboard with its state and its error. Costs about 6 ms."""
 
     def __init__(self) -> None:
         self._myself: Any = None
         self._signals: dict[str, StepSignals] = {}
 
     def signals(self, execution_id: str) -> StepSignals:
-        """For `run_step` of the actor, which cannot be handed them. Raises NotCurrent where no step of it is called."""
+        """The signals for the actor's `run_step`, which cannot receive them as arguments. Raises NotCurrent if no step
+        of that execution is being called."""
         try:
             return self._signals[execution_id]
         except KeyError:

@@ -1,4 +1,4 @@
-"""The floor of reads: the least that a Serve application can answer, beside ours. `python benchmarks/hello.py`.
+"""The floor of reads: the smallest answer of a Serve application, to compare with ours. `python benchmarks/hello.py`.
 
 Run by `benchmarks.reads` in the environment of a running cluster; returns once it answers.
 """

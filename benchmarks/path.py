@@ -1,8 +1,8 @@
-"""How long the whole path takes, beside its floor in the same run: `python -m benchmarks.path [--rounds N]`.
+"""Times of the whole path, and of its floor in the same run: `python -m benchmarks.path [--rounds N]`.
 
 Milliseconds. `post_202_cold`: POST of a new tenant, whose actor must be activated; `patch_202_live`: PATCH of a tenant
-whose actor lives. `docker_floor`: `docker run` and the first good probe, done directly with the SDK. `*_ready`: from
-the request until GET says ready at the newest generation. What counts is the ratio and the difference within one run.
+with a live actor. `docker_floor`: `docker run` and the first good probe, done directly with the SDK. `*_ready`: from
+the request until GET says ready at the newest generation. Compare the ratio and the difference within one run.
 """
 
 import argparse
@@ -143,7 +143,7 @@ def line(metric: str, samples: list[float], floor: float | None, **more: Any) ->
 
 
 def write(name: str, lines: list[dict[str, Any]]) -> None:
-    """To stdout, and to a file of its own beside those of other runs."""
+    """To stdout, and to a file of its own next to those of other runs."""
     RESULTS.mkdir(exist_ok=True)
     at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     with (RESULTS / f"{name}-{at}.jsonl").open("w") as out:

@@ -1,8 +1,8 @@
-"""How fast reads are with 100,000 tenants, beside a bare Serve application: `python -m benchmarks.reads`.
+"""Times of reads with 100,000 tenants, and of a bare Serve application: `python -m benchmarks.reads`.
 
 Milliseconds of one request after the other, and requests per second of 16 at once, through the same HAProxy and from
 the same client. `hello`: two replicas of a Serve deployment that answer a word. `get_one`: any tenant by its name.
-`list_50`: the page after any tenant. The client is as plain as can be: it shares the machine with what it measures.
+`list_50`: the page after any tenant. The client is as plain as possible, because it shares the machine with the server.
 """
 
 import argparse

@@ -1,1 +1,1 @@
-"""The rules, the store, the HTTP face and the command line of Landlord. Imports no Ray and no engine's SDK."""
+"""The rules, the store, the HTTP API and the command line of Landlord. Imports neither Ray nor any engine's SDK."""

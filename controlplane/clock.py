@@ -20,6 +20,6 @@ class SystemClock:
             async with timeout:
                 yield
         except TimeoutError:
-            if not timeout.expired():  # somebody else's
+            if not timeout.expired():  # another timeout's
                 raise
             raise error from None

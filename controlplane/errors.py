@@ -60,7 +60,7 @@ class Retryable(LandlordError):
 
 
 class Unavailable(Retryable):
-    """The engine or platform does not answer, or answers that it cannot now."""
+    """The engine or platform does not answer, or says that it cannot do this now."""
 
 
 class Throttled(Retryable):
@@ -68,7 +68,7 @@ class Throttled(Retryable):
 
 
 class NotAvailableYet(Retryable):
-    """Refused at first use (image, quota, access), which may heal: registries and IAM lag behind."""
+    """Refused at first use (image, quota, access). This may heal: registries and IAM lag behind."""
 
 
 class Terminal(LandlordError):
@@ -85,11 +85,11 @@ class InvalidConfig(Terminal):
 
 
 class NameConflict(Terminal):
-    """A resource under our name bears another owner's or another tenant's labels."""
+    """A resource with our name has another owner's or another tenant's labels."""
 
 
 class Unsupported(Terminal):
-    """The provider or its platform cannot do what was asked, however it is worded. `errors` as of InvalidConfig."""
+    """The provider or its platform cannot do this, however it is worded. `errors` as in InvalidConfig."""
 
     errors: Sequence[dict[str, str]]
 
@@ -98,11 +98,11 @@ class Unsupported(Terminal):
 
 
 class DeadlineExceeded(Terminal):
-    """The execution or a step had its time and did not end well."""
+    """The execution or a step used up its time and did not end well."""
 
 
 class ProviderNotEnabled(Terminal):
-    """The spec names a provider that this installation does not run. `enabled` names those it does."""
+    """The spec names a provider that this installation does not run. `enabled` names the providers that it runs."""
 
     enabled: list[str]
 
@@ -158,6 +158,6 @@ class SchemaTooNew(LandlordError):
 
 
 def told(error: Exception, unexpected: str) -> str:
-    """What people are shown of any error: ours says what it says, of another one only the type, after `unexpected`.
-    Texts of foreign errors may hold what nobody should see."""
+    """The text of an error for people. An error of ours gives its message. Any other error gives only its type, after
+    `unexpected`: its own text may hold secrets."""
     return error.message if isinstance(error, LandlordError) else f"{unexpected}: {type(error).__name__}"

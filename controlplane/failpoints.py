@@ -1,8 +1,8 @@
 """Named points in the code where a fault test may kill or hold this process. Off unless LANDLORD_FAILPOINTS is set.
 
-The setting names a directory. A file `<directory>/<point>` arms the point, its text says what happens there: `kill`
-(SIGKILL to this very process), `fail` (the platform is said not to answer) or `hold` (wait until the file is gone).
-`kill` and `fail` disarm themselves first, so they hit once.
+The setting names a directory. A file `<directory>/<point>` arms the point, and its text is the fault: `kill` (SIGKILL
+to this very process), `fail` (as if the platform did not answer) or `hold` (wait until the file is gone). `kill` and
+`fail` disarm themselves first, so they hit once.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ class Failpoints:
         self._directory = directory
 
     async def reach(self, point: str) -> None:
-        """Do what the test armed here, if anything. Raises Unavailable where that is `fail`."""
+        """Inject the fault that the test armed here, if any. Raises Unavailable for `fail`."""
         if self._directory is None:
             return
         armed = self._directory / point
@@ -34,7 +34,7 @@ class Failpoints:
             try:
                 armed.unlink()
             except FileNotFoundError:
-                return  # it hit somebody else
+                return  # it hit another process
         if what == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if what == "fail":

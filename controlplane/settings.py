@@ -1,4 +1,5 @@
-"""One typed Settings, read once: environment beats file (`$LANDLORD_HOME/config.yaml`) beats default.
+"""One typed Settings, read once. The environment overrides the file (`$LANDLORD_HOME/config.yaml`), which overrides the
+defaults.
 
 Raises SettingsError with one line that names the setting.
 """
@@ -15,10 +16,11 @@ from controlplane.errors import SettingsError
 
 PREFIX = "LANDLORD_"
 NOT_SETTINGS = ("LANDLORD_SECRET_", "LANDLORD_INTERNAL_")
-"""Variables that bear our prefix and are no settings: secrets for tenants, and what `up` hands to its children."""
+"""Variables with our prefix that are no settings: secrets for tenants, and variables that `up` sets for its
+children."""
 
 RENAMED = {"lost_engines": "lost_platforms"}
-"""Old name → new name of a setting. The old one stops the start: ignored, it would do nothing without a word."""
+"""Old name → new name of a setting. The old name stops the start: if it were ignored, it would silently do nothing."""
 
 SHORTEST_TOKEN = 32
 """Characters of a bearer token: only its hash is stored, without salt, which is safe for long random ones alone."""
@@ -52,40 +54,40 @@ class Settings(BaseModel):
     """The client's bearer, and nothing else; None: the home's admin token."""
     workflow_provider: str = "embedded"
     compute_providers: tuple[str, ...] | None = None
-    """None: `process`, and `docker` where its socket answers."""
+    """None: `process`, and `docker` if its socket answers."""
     restate_ingress_url: str | None = None
     restate_admin_url: str | None = None
     restate_endpoint_url: str | None = None
-    """Where Restate reaches the control plane's `/restate`; None: on this machine, at `port`."""
+    """Address at which Restate reaches the control plane's `/restate`. None: on this machine, at `port`."""
     restate_identity_key: str | None = None
     """`publickeyv1_…`: only a server that signs with it may call our endpoint."""
     restate_token: SecretStr | None = None
-    """Bearer for both of Restate's doors, where they ask for one."""
+    """Bearer for Restate's ingress and admin, if they ask for one."""
     stepfunctions_queue_url: str | None = None
     """The SQS queue from which step workers take their work."""
     stepfunctions_role_arn: str | None = None
-    """The role that the state machines run as: it may send to that queue."""
+    """The role that the state machines run as. It may send to that queue."""
     stepfunctions_prefix: str = Field(default="landlord", pattern=r"^[A-Za-z0-9_-]{1,40}$")
     """State machines are named `<prefix>-<action>`: two installations in one account have two prefixes."""
     stepfunctions_assume_role_arn: str | None = None
-    """A role that the control plane takes for its calls; None: the standard credential chain alone."""
+    """A role that the control plane assumes for its calls. None: the standard credential chain alone."""
     aws_endpoint_url: str | None = None
     actor_idle_seconds: Seconds | Literal["never"] = 60.0
     sweep_seconds: Seconds = 10.0
     rest_probe_seconds: Seconds = 30.0
     orphan_grace_seconds: Seconds | Literal["never"] = "never"
-    """After which the supervisor removes what bears our owner label and no row knows."""
+    """Time after which the supervisor removes an orphan: a resource with our owner label that no row knows."""
     lost_platforms: tuple[str, ...] = ()
-    """Identities of platforms that are gone for good (a machine, a Docker Engine): what they held is made anew."""
+    """Identities of platforms that are gone for good (a machine, a Docker Engine). Their resources are made again."""
     trigger_timeout_seconds: Seconds = 2.0
     step_max_attempts: int = Field(default=5, ge=1, le=100)
     step_timeout_seconds: Seconds = 600.0
-    """For one attempt at a step; wait_healthy has the `deadline_seconds` of its spec instead."""
+    """Bound of one attempt at a step; wait_healthy has the `deadline_seconds` of its spec instead."""
     provision_deadline_seconds: Seconds = 600.0
     event_retention_days: float = Field(default=90, gt=0)
-    """So long the audit trail is kept; a watcher that wants to resume from before that is told so (410)."""
+    """The audit trail is kept for this time. A watcher that resumes from an earlier event gets a 410."""
     request_timeout_seconds: Seconds = 20.0
-    """After which a request that has no answer yet is 503 `overloaded`; `Prefer: wait` adds what it asks for."""
+    """Time after which a request without an answer is 503 `overloaded`; `Prefer: wait` adds its own time."""
     rate_limit_per_minute: int | None = Field(default=None, ge=1)
     """Requests of one token at one replica of the API in a minute, with bursts of a sixth of that; None: no limit."""
     process_role: Literal["admin", "operator"] = "admin"
@@ -94,11 +96,11 @@ class Settings(BaseModel):
     docker_allow_host_access: bool = False
     """Allow host mounts, host network and privileged containers in docker configs."""
     fake_latency_seconds: float = Field(default=0.0, ge=0)
-    """Of each call of the `fake` cloud."""
+    """Seconds of each call of the `fake` cloud."""
     fake_failure_rate: float = Field(default=0.0, ge=0, le=1)
-    """How many of them fail without their effect."""
+    """The share of these calls that fail without their effect."""
     fake_timeout_rate: float = Field(default=0.0, ge=0, le=1)
-    """How many have their effect and are told to have failed (ExecuteAndTimeout)."""
+    """The share of these calls that have their effect and report a failure (ExecuteAndTimeout)."""
     failpoints: Path | None = None
     """Directory of named failpoints, for fault tests only (see `controlplane.failpoints`)."""
 
@@ -142,11 +144,11 @@ class Settings(BaseModel):
 
     @property
     def base_url(self) -> str:
-        """Where the command line and the client go."""
+        """The address that the command line and the client call."""
         return self.url or self.own_url
 
     def masked(self) -> dict[str, Any]:
-        """For people: secrets are stars."""
+        """The settings for people: secrets are stars."""
         return self.model_dump(mode="json")
 
 
@@ -160,7 +162,7 @@ def token_problem(token: str) -> str | None:
 
 
 def schema_of(prefix: str) -> dict[str, Any]:
-    """JSON Schema 2020-12 of the settings whose names begin so, as keys of the file."""
+    """JSON Schema 2020-12 of the settings with this prefix, as keys of the file."""
     properties = Settings.model_json_schema()["properties"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -170,7 +172,7 @@ def schema_of(prefix: str) -> dict[str, Any]:
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Raises SettingsError: unknown or malformed variable or key, unreadable file."""
+    """Raises SettingsError for an unknown or malformed variable or key, or an unreadable file."""
     environ = os.environ if environ is None else environ
     from_env = {
         name.removeprefix(PREFIX).lower(): value

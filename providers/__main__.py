@@ -1,5 +1,5 @@
-"""`python -m providers`: the compute providers that these settings enable, comma-separated. `landlord up` asks once, so
-that an engine that is away for a moment is not disabled in the actors that start meanwhile."""
+"""`python -m providers` prints the compute providers that these settings enable, comma-separated. `landlord up` asks
+once, so that a platform that is away for a moment is not disabled in actors that start during it."""
 
 import sys
 

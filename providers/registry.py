@@ -1,14 +1,13 @@
-"""Names to providers, through the entry points of whatever is installed; third parties add theirs without a fork.
+"""Names to providers, through the entry points of the installed packages; third parties add theirs without a fork.
 
-A compute provider's class has `build(settings)`; one that depends on something on this machine may also have
-`available(settings)`, which decides whether it is enabled where the setting does not say. One that keeps its resources
-in memory has `shared_state(settings)`, whose methods are coroutines, and is built from a handle on it, so that all
-processes of a cluster see the same.
+A compute provider's class has `build(settings)`. If it depends on something on this machine, it may also have
+`available(settings)`, which decides whether it is enabled when the setting is unset. If it keeps its resources in
+memory, it has `shared_state(settings)`, whose methods are coroutines, and is built from a handle on that state, so that
+all processes of a cluster see the same.
 
-A workflow provider's class has `build(environment)`, and `available(settings)` where it can be used beside the default
-engine once the settings that it needs are given.
-
-A provider's module, and with it its SDK, is imported when the provider is first looked up.
+A workflow provider's class has `build(environment)`. If it can be used in addition to the default engine once its
+settings are given, it has `available(settings)`. A provider's module, and with it its SDK, is imported when the
+provider is first looked up.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,9 +21,9 @@ from controlplane.settings import Settings
 COMPUTE = "landlord.compute_providers"
 WORKFLOW = "landlord.workflow_providers"
 BY_DEFAULT = ("process", "docker")
-"""Compute providers enabled without a setting, each where it is available."""
+"""Compute providers enabled without a setting, each if it is available."""
 FALLBACK = "embedded"
-"""The workflow provider that is enabled always: deletes whose own engine is not there are handed to it."""
+"""The workflow provider that is always enabled. If a delete's own engine is gone, the delete is handed to this one."""
 
 Provider = TypeVar("Provider")
 
@@ -54,7 +53,7 @@ class Enabled(Mapping[str, Provider], Generic[Provider]):
 
     @property
     def built(self) -> Sequence[Provider]:
-        """Those that were looked up, for whoever closes them."""
+        """The providers that were looked up; their owner closes them."""
         return tuple(self._built.values())
 
 
@@ -63,10 +62,10 @@ class _NoSuchProvider(ProviderNotEnabled, KeyError):
 
 
 def enabled_names(settings: Settings) -> tuple[str, ...]:
-    """The compute providers that this installation runs. Where LANDLORD_COMPUTE_PROVIDERS is unset: BY_DEFAULT, asked
-    whether they are available now (up to 2 s for docker): resolve once, at start, and hand the answer on.
+    """The compute providers that this installation runs. If LANDLORD_COMPUTE_PROVIDERS is unset: those of BY_DEFAULT
+    that are available now (asking takes up to 2 s for docker). Resolve them once, at start, and pass the answer on.
 
-    Raises SettingsError: an unknown name, which is answered with the known ones."""
+    Raises SettingsError for an unknown name; the message lists the known ones."""
     known = _known(COMPUTE)
     if settings.compute_providers is None:
         return tuple(name for name in BY_DEFAULT if name in known and _available(known[name], settings))
@@ -78,37 +77,37 @@ def enabled_names(settings: Settings) -> tuple[str, ...]:
 
 
 def enabled_compute(settings: Settings, share: Callable[[str], Any] | None = None) -> Enabled[ComputeProvider]:
-    """Those of `enabled_names`. Raises SettingsError as it does, and at a look-up what `build` raises.
+    """The providers of `enabled_names`. Raises SettingsError as that does, and at a look-up the errors of `build`.
 
-    `share`: gives a handle on the one `shared_state` of a provider that has such, wherever it lives; without it each
+    `share`: gives a handle on the one `shared_state` of a provider that has one, wherever it lives. Without it each
     process has its own."""
     known = _known(COMPUTE)
     return Enabled({name: _compute_factory(known[name], settings, share) for name in enabled_names(settings)})
 
 
 def shared_state(name: str, settings: Settings) -> Any:
-    """A new one, for whoever holds it for all. Raises SettingsError: no such provider."""
+    """A new state, for the process that holds it for all. Raises SettingsError if there is no such provider."""
     return _load(_entry_point(_known(COMPUTE), name, "LANDLORD_COMPUTE_PROVIDERS")).shared_state(settings)
 
 
 def import_compute(settings: Settings) -> None:
-    """Import the modules of the enabled ones, with their SDKs, before anybody looks one up. Raises SettingsError."""
+    """Import the modules of the enabled providers, with their SDKs, before the first look-up. Raises SettingsError."""
     known = _known(COMPUTE)
     for name in enabled_names(settings):
         _load(known[name])
 
 
 def one_node(settings: Settings) -> bool:
-    """True where the resources of an enabled one live on one machine. Raises SettingsError."""
+    """True if the resources of an enabled provider live on one machine. Raises SettingsError."""
     known = _known(COMPUTE)
     return any(bool(_load(known[name]).one_node) for name in enabled_names(settings))
 
 
 def enabled_workflow_names(settings: Settings) -> tuple[str, ...]:
-    """The installation's default engine first; `embedded` always, since deletes fall back to it; then those that are
-    set up, so that tenants may choose them.
+    """The installation's default engine comes first. `embedded` is always included, since deletes fall back to it. Then
+    come the engines that are set up, so that tenants may choose them.
 
-    Raises SettingsError: an unknown name, which is answered with the known ones."""
+    Raises SettingsError for an unknown name; the message lists the known ones."""
     known = _known(WORKFLOW)
     _entry_point(known, settings.workflow_provider, "LANDLORD_WORKFLOW_PROVIDER")
     always = (settings.workflow_provider, *((FALLBACK,) if FALLBACK in known else ()))
@@ -117,7 +116,8 @@ def enabled_workflow_names(settings: Settings) -> tuple[str, ...]:
 
 
 def enabled_workflow(environment: WorkflowEnvironment) -> Enabled[WorkflowProvider]:
-    """Those of `enabled_workflow_names`. Raises SettingsError as it does, and at a look-up what `build` raises."""
+    """The providers of `enabled_workflow_names`. Raises SettingsError as that does, and at a look-up the errors of
+    `build`."""
     known = _known(WORKFLOW)
     names = enabled_workflow_names(environment.settings)
     return Enabled({name: _workflow_factory(known[name], environment) for name in names})
@@ -139,7 +139,7 @@ def _available(point: EntryPoint, settings: Settings) -> bool:
 
 
 def _is_set_up(point: EntryPoint, settings: Settings) -> bool:
-    """Engine `x` with settings `x_…`, none of which is given, is not even imported: actors start on this path."""
+    """If none of the settings `x_…` is given, engine `x` is not even imported: actors start on this path."""
     own = {name: field for name, field in Settings.model_fields.items() if name.startswith(f"{point.name}_")}
     if own and all(getattr(settings, name) == field.default for name, field in own.items()):
         return False
@@ -164,7 +164,7 @@ def _workflow_factory(point: EntryPoint, environment: WorkflowEnvironment) -> Ca
 
 
 def _load(point: EntryPoint) -> Any:
-    """Raises SettingsError: the provider is registered and its module cannot be imported (a missing dependency)."""
+    """Raises SettingsError if a registered provider's module cannot be imported (a missing dependency)."""
     try:
         return point.load()
     except (ImportError, AttributeError) as error:

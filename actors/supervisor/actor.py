@@ -1,7 +1,7 @@
 """SupervisorActor: the safety net. Named `supervisor`, detached, restarted for ever.
 
 It admits activations, sweeps rows and resources every `LANDLORD_SWEEP_SECONDS`, and hears of due work by NOTIFY. The
-sweep is the guarantee, NOTIFY and the calls it holds open on live actors are speed.
+sweep is the guarantee. NOTIFY, and the calls that it holds open on live actors, only make it faster.
 """
 
 import logging
@@ -34,12 +34,12 @@ logger = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Brings back what the API could not start or what drifted.
+    """Starts tenants that the API could not start, and mends drift.
 
-    Promises: a tenant that is due is nominated within one sweep, and at once when its actor dies; stages that ask only
-    rows and actors do not wait for platforms and engines; actors of another build leave as soon as they are at rest.
-    `Admission`, `Waker` and `Clockwork` promise the rest.
-    What breaks it: nothing lasting; a new one starts from the rows and from Ray's list of names.
+    Promises: a due tenant is nominated within one sweep, and at once when its actor dies. Stages that ask only rows and
+    actors do not wait for platforms and engines. Actors of another build leave as soon as they are at rest.
+    `Admission`, `Waker` and `Clockwork` promise the rest. Nothing breaks it lastingly: a new supervisor starts from the
+    rows and from Ray's list of names.
     """
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Ray awaits it
@@ -62,7 +62,7 @@ class Supervisor:
         )
         self._clockwork = Clockwork(runtime.settings.sweep_seconds)
         self._inspected: set[str] = set()
-        """Of the live ones at the last sweep: those whose build was asked for."""
+        """The live actors of the last sweep whose build was asked for."""
         self._draining = False
         of_rows: Stages = {
             "heartbeat": self._beat,
@@ -89,7 +89,7 @@ class Supervisor:
 
     async def activate(self, name: str) -> bool:
         """Create the tenant's actor, or find it. False: not now (the ceiling is reached, this cluster drains, another
-        one owns the tenant); the intent is durable and waits."""
+        one owns the tenant). The intent is durable and waits."""
         if name in self._admission.live:
             return True
         if self._draining or await fleet.owned_elsewhere(self._runtime.database, name, self._cluster_id):
@@ -97,7 +97,7 @@ class Supervisor:
         return await self._admission.admit(name)
 
     async def live(self) -> list[str]:
-        """Names of the tenants whose actors live in this cluster."""
+        """Names of the tenants with live actors in this cluster."""
         return sorted(self._admission.live)
 
     async def describe(self) -> dict[str, Any]:
@@ -119,12 +119,12 @@ class Supervisor:
         return self._runtime.identity.cluster_id
 
     def _died(self, name: str) -> None:
-        """What its owner was to see to is new to the next sweep, which comes at once."""
+        """The owner has died: its findings count as new at the next sweep, which begins at once."""
         self._nominations.died(name)
         self._clockwork.sweep_now()
 
     def _room(self) -> None:
-        """Somebody was turned away and somebody has left: those that are due are looked for, not at the next sweep."""
+        """A tenant was refused, and an actor has left since: search due tenants now, before the next sweep."""
         self._tasks.begin(self._clockwork.run("due", self._sweep.due), "there is room")
 
     # --- stages ---
@@ -136,8 +136,8 @@ class Supervisor:
         return 1
 
     async def _adopt(self) -> int:
-        """Actors that live and that this supervisor, having been restarted, does not know yet. One without a tenant
-        leaves by itself."""
+        """Adopt live actors that this supervisor, after a restart, does not know yet. An actor without a tenant leaves
+        by itself."""
         named = list_named_actors(all_namespaces=True)
         names = (name_of_tenant(actor["name"]) for actor in named if actor["namespace"] == NAMESPACE)
         tenants = {name for name in names if name is not None}
@@ -150,7 +150,8 @@ class Supervisor:
         return len(tenants)
 
     async def _replace(self, name: str) -> None:
-        """One that runs other code than this: it finishes what it does and leaves; who is due comes back by this."""
+        """Replace an actor that runs other code than this one: it finishes its work and leaves. If its tenant is due,
+        it comes back with this code."""
         build = await self._directory.build(name)
         if build is not None and build != self._runtime.identity.build:
             logger.info("the actor of %s is of build %s and leaves as soon as it is at rest", name, build)
@@ -161,5 +162,5 @@ SupervisorActor = ray.remote(Supervisor)
 
 
 def ensure_supervisor() -> Any:
-    """The supervisor's handle; created where there is none. Blocks for some milliseconds."""
+    """The supervisor's handle. If there is no supervisor, it is created. Blocks for some milliseconds."""
     return SupervisorActor.options(**for_supervisor()).remote()

@@ -1,4 +1,4 @@
-"""Which tenants' actors live in this cluster, and who else may come: work waits durably, it never fails."""
+"""The live tenant actors of this cluster, and the admission of further ones. Work waits durably; it never fails."""
 
 import asyncio
 import os
@@ -22,17 +22,17 @@ ACTOR_BYTES = 100 * 2**20
 """An actor is a process: 94 MB resident on stock Ray, measured."""
 
 RESERVED_CONNECTIONS = 40
-"""For Serve replicas, the supervisor, step workers, people."""
+"""Connections kept for Serve replicas, the supervisor, step workers and people."""
 
 ACTIVATIONS_AT_ONCE = max(4, 2 * (os.cpu_count() or 1))
-"""Actors that are being started at once: a burst is served one after the other, not all of it late."""
+"""Actors that are being started at once. A burst is served one after the other, so that not all of it is late."""
 
 WAKE_SECONDS = 30.0
 
 
 def ceiling(max_connections: int, memory_bytes: int | None = None) -> int:
-    """min(memory, database connections − reserve), at least 1. `memory_bytes`: of the machine; a quarter is kept back
-    for everything else."""
+    """min(memory, database connections − reserve), at least 1. `memory_bytes`: the machine's; a quarter is kept for
+    everything else."""
     memory = psutil.virtual_memory().total if memory_bytes is None else memory_bytes
     by_memory = int(memory * 0.75) // ACTOR_BYTES
     by_connections = (max_connections - RESERVED_CONNECTIONS) // CONNECTIONS_PER_ACTOR
@@ -40,11 +40,11 @@ def ceiling(max_connections: int, memory_bytes: int | None = None) -> int:
 
 
 class Admission:
-    """Starts actors under the ceiling, and holds a call open on each that lives.
+    """Starts actors under the ceiling, and holds a call open on each live one.
 
-    Promises: no more actors are started than the ceiling says; one that leaves or dies is noticed at once; while the
-    ceiling keeps somebody out, each live one is told in each sweep to leave as soon as it is at rest, and `room` is
-    called when one has left. What breaks it: nothing lasting; whoever is found to live later is held as well.
+    Promises: no more actors are started than the ceiling allows. If one leaves or dies, that is noticed at once. If the
+    ceiling has refused a tenant, each live actor is asked, once, to leave as soon as it is at rest, and `room` is
+    called when one has left. Nothing breaks it lastingly: live actors that are found later are held as well.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class Admission:
         died: Callable[[str], None],
         room: Callable[[], None],
     ) -> None:
-        """`where`: as `nodes.where` says. `died`: called with the name of a tenant whose actor has died."""
+        """`where`: from `nodes.where`. `died`: called with the name of a tenant whose actor has died."""
         self.live: dict[str, asyncio.Task[None]] = {}
         """Name → the call held open on its actor."""
         self.ceiling = 0
-        """How many may live; 0 until the first one comes."""
+        """The number of actors that may live; 0 until the first activation."""
         self._database = database
         self._directory = directory
         self._tasks = tasks
@@ -70,12 +70,12 @@ class Admission:
         self._room = room
         self._activating = asyncio.Semaphore(ACTIVATIONS_AT_ONCE)
         self._making_room: set[str] = set()
-        """Of the live ones: those that were told to leave as soon as they are at rest."""
+        """The live actors that were asked to leave as soon as they are at rest."""
         self._turned_away = False
-        """The ceiling has kept somebody out: when an actor leaves, those that are due are looked for at once."""
+        """True if the ceiling has refused a tenant. When an actor leaves, due tenants are then searched at once."""
 
     async def admit(self, name: str) -> bool:
-        """Create its actor, or find it; returns once its process answers or has ended. False: the ceiling is
+        """Create the tenant's actor, or find it. Returns once its process answers or has ended. False: the ceiling is
         reached."""
         async with self._activating:
             if name not in self.live:
@@ -92,12 +92,13 @@ class Admission:
             self.live[name] = self._tasks.begin(self._watch(name, actor), f"watch {name}")
 
     def end(self, name: str) -> None:
-        """Kill a live actor; the call held open on it then returns, and what is due is found by the next sweep."""
+        """Kill a live actor. The call held open on it then returns, and the next sweep finds the due work."""
         with suppress(ValueError):
             ray.kill(ray.get_actor(tenant_actor(name), namespace=NAMESPACE))
 
     async def full(self) -> bool:
-        """As many live as may. Then those at rest are asked to leave. The ceiling is read when the first one comes."""
+        """True if the ceiling is reached; then actors at rest are asked to leave. The ceiling is read at the first
+        activation."""
         if self.ceiling == 0:
             self.ceiling = ceiling(await fleet.max_connections(self._database))
         if len(self.live) < self.ceiling:
@@ -113,13 +114,13 @@ class Admission:
             self._make_room()
 
     async def _started(self, name: str) -> None:
-        """Until its process answers, or has ended."""
+        """Wait until its process answers or has ended."""
         with suppress(ValueError, RayError, TimeoutError):
             actor = ray.get_actor(tenant_actor(name), namespace=NAMESPACE)
             await asyncio.wait_for(actor.ping.remote(), WAKE_SECONDS)
 
     async def _watch(self, name: str, actor: Any) -> None:
-        """Returns when the actor leaves; its death is noticed at once."""
+        """Returns when the actor leaves. Its death is noticed at once."""
         try:
             await actor.until_leaving.remote()
         except RayError:

@@ -1,4 +1,5 @@
-"""A circuit breaker: a provider that fails again and again is left alone for a while. Pure; time is given."""
+"""A circuit breaker: if a provider fails again and again, it is not called for a while. Pure; the caller passes the
+time."""
 
 from dataclasses import dataclass
 
@@ -9,13 +10,14 @@ LONGEST_PAUSE = 120.0
 
 @dataclass(slots=True)
 class Breaker:
-    """Closed until `FAILURES` failures in a row; then open for a pause that doubles with each further one. Seconds."""
+    """Closed until `FAILURES` failures in a row. Then open for a time, in seconds, that doubles with each further
+    failure."""
 
     failures: int = 0
     open_until: float = 0.0
 
     def allows(self, now: float) -> bool:
-        """Closed, or the pause is over: one call may try."""
+        """True if it is closed, or if its time is over: one call may try."""
         return now >= self.open_until
 
     def succeeded(self) -> None:

@@ -1,4 +1,4 @@
-"""The clockwork of sweeps: runs their stages, one sweep after the other, and keeps how each stage went."""
+"""The clockwork of sweeps: runs their stages, one sweep after the other, and keeps the result of each stage."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 STAGE_SECONDS = 120.0
-"""For one stage of a sweep: what hangs is given up, and the next stage begins."""
+"""Bound of one stage of a sweep: a hanging stage is given up, and the next one begins."""
 
 Stages = dict[str, Callable[[], Awaitable[int]]]
 
@@ -19,19 +19,19 @@ class Clockwork:
     """Promises: each stage of a sweep is caught, timed, counted and bounded; two loops do not wait for each other."""
 
     def __init__(self, sweep_seconds: float) -> None:
-        """`sweep_seconds`: from the end of one sweep to the next one at most."""
+        """`sweep_seconds`: longest time from the end of one sweep to the next."""
         self._sweep_seconds = sweep_seconds
         self._again: list[asyncio.Event] = []
         self.report: dict[str, Any] = {}
-        """Stage → how it went last: seconds, count, error."""
+        """Stage → its last result: seconds, count, error."""
 
     def sweep_now(self) -> None:
-        """Each loop sweeps at once, or again once it is through."""
+        """Make each loop sweep at once; if it is sweeping, make it sweep again afterwards."""
         for again in self._again:
             again.set()
 
     async def loop(self, stages: Stages) -> None:
-        """One sweep after the other; cannot die."""
+        """Run one sweep after the other. It cannot die."""
         again = asyncio.Event()
         self._again.append(again)
         while True:
@@ -42,7 +42,7 @@ class Clockwork:
                 await asyncio.wait_for(again.wait(), self._sweep_seconds)
 
     async def run(self, name: str, stage: Callable[[], Awaitable[int]]) -> None:
-        """One stage. Never raises: what became of it is in the report."""
+        """Run one stage. Never raises: the report holds the result."""
         began = time.monotonic()
         outcome: dict[str, Any] = {"error": None}
         try:

@@ -10,15 +10,15 @@ logger = logging.getLogger(__name__)
 
 
 class Engines:
-    """Registers what each engine must know, at the first sweep and again after an engine was away: it may have come
-    back without its memory. Engines are independent: one that is away does not keep the others from being set up."""
+    """Registers our workflow with each engine, at the first sweep and again after the engine was away: it may have lost
+    its memory. Engines are independent: if one is away, the others are still set up."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._set_up: set[str] = set()
 
     async def look(self) -> int:
-        """One round over the enabled engines and their runners; how many engines were set up in it."""
+        """One round over the enabled engines and their runners. Returns the number of engines that it set up."""
         ensure_step_workers(self._runtime.settings)
         count = 0
         for name, engine in self._runtime.workflow.items():

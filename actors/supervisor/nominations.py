@@ -1,4 +1,4 @@
-"""What the sweep has found wrong with tenants, so that each finding wakes its tenant once."""
+"""The sweep's findings about tenants, kept so that each finding wakes its tenant once."""
 
 import time
 from collections.abc import Callable
@@ -10,14 +10,13 @@ from controlplane.persistence.fleet import TenantKey
 from controlplane.persistence.resting import Drift, Serving
 
 Kind = Drift | tuple[Endpoint, ...] | Literal["unhealthy", "recovering"]
-"""What is not as it should be: a drift, the endpoints that it moved to, or a probe's finding. An owner heals what is
-unhealthy and waits for what its platform brings back: to go from one to the other is news."""
+"""A finding: a drift, the endpoints that the resource moved to, or a probe's finding."""
 
 Nominate = Callable[[TenantKey, Priority], None]
 
 
 class Nomination(NamedTuple):
-    """Why a tenant at rest was woken."""
+    """The finding for which a resting tenant was woken."""
 
     execution_id: str
     epoch: int
@@ -30,12 +29,12 @@ forgotten after this, and whoever still finds it wakes the tenant again."""
 
 
 class Nominations:
-    """Nominates tenants to be woken. Promises: an unchanged finding wakes a tenant once in REMEMBERED_SECONDS, and at
-    once if the wake-up came to nothing or the owner that was to see to it died; after an execution it is a new one."""
+    """Nominates tenants to wake. Promises: an unchanged finding wakes a tenant once, unless the wake-up failed or the
+    owner that should act on it died. After an execution the finding is new."""
 
     def __init__(self, nominate: Nominate, clock: Callable[[], float] = time.monotonic) -> None:
         self.nominate = nominate
-        """At once, whatever was found before."""
+        """Nominate a tenant at once, whatever was found before."""
         self._clock = clock
         self._found: dict[TenantKey, Nomination] = {}
         self._since: dict[TenantKey, float] = {}
@@ -52,7 +51,7 @@ class Nominations:
             self._forget(tenant)
 
     def found(self, serving: Serving, kind: Kind) -> None:
-        """Something is wrong with what serves."""
+        """Note a finding about the serving resource."""
         known = Nomination(serving.execution_id, serving.epoch, kind)
         if self._found.get(serving.tenant) != known:
             self._found[serving.tenant] = known
@@ -60,21 +59,21 @@ class Nominations:
             self.nominate(serving.tenant, Priority.DRIFT)
 
     def listed_well(self, tenant: TenantKey) -> None:
-        """Its platform lists what should be there. What a probe found, only a probe takes back."""
+        """The platform lists the resource as it should be. Only a probe takes back the finding of a probe."""
         if not self._is_unhealthy(tenant):
             self._forget(tenant)
 
     def probed_well(self, tenant: TenantKey) -> None:
-        """It answers as it should. What a list found, only a list takes back."""
+        """The resource answers as it should. Only a list takes back the finding of a list."""
         if self._is_unhealthy(tenant):
             self._forget(tenant)
 
     def not_woken(self, tenant: TenantKey) -> None:
-        """A nomination came to nothing: what was found is new to the next sweep."""
+        """A nomination failed: its finding counts as new at the next sweep."""
         self._forget(tenant)
 
     def died(self, name: str) -> None:
-        """The owner that was to see to a finding has died: it is new to the next sweep."""
+        """The owner that should act on a finding has died: the finding counts as new at the next sweep."""
         for tenant in [tenant for tenant in self._found if tenant.name == name]:
             self._forget(tenant)
 

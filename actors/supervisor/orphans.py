@@ -1,4 +1,4 @@
-"""Orphans: resources that bear our owner label and that no row knows. Reported at once, removed only by policy."""
+"""Orphans: resources with our owner label that no row knows. Reported at once, removed only by policy."""
 
 import logging
 import time
@@ -12,8 +12,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Orphans:
-    """What one supervisor has seen of them. `grace`: seconds after which one may be removed, None: never. They count
-    from the first time that this supervisor sees it."""
+    """The orphans that one supervisor has seen. `grace`: seconds after which an orphan may be removed; None: never.
+    They count from the moment when this supervisor first sees it."""
 
     grace: float | None
     clock: Callable[[], float] = time.monotonic
@@ -24,7 +24,7 @@ class Orphans:
         return sorted(id for _, id in self._since)
 
     def seen(self, provider: str, found: Collection[Resource]) -> tuple[list[Resource], list[Resource]]:
-        """All that one provider holds now. Those that are new, and those whose grace is over."""
+        """Note all orphans that one provider holds now. Returns the new ones, and those whose grace is over."""
         now = self.clock()
         fresh = [resource for resource in found if (provider, resource.id) not in self._since]
         for resource in fresh:

@@ -83,7 +83,7 @@ class Probes:
         elif result.healthy:
             self._nominations.probed_well(serving.tenant)
             if serving.degraded:
-                # It seems well again: its actor says so.
+                # It seems well again: let its actor decide.
                 self._nominations.nominate(serving.tenant, Priority.DRIFT)
 
     async def _ask(self, id: str, serving: Serving, resource: Resource) -> ProbeResult | None:

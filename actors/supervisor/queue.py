@@ -1,4 +1,4 @@
-"""Who is woken next: by priority, with ageing. Pure but for the waiting; time is given."""
+"""The queue of wake-ups: by priority, with ageing. Pure but for the waiting; the caller passes the time."""
 
 import asyncio
 import heapq
@@ -10,8 +10,8 @@ from controlplane.persistence.fleet import TenantKey
 
 
 class Priority(IntEnum):
-    """Seconds of head start that the next class gives: an entry that has waited longer than the difference goes
-    before a fresher one of a better class, so nothing waits for ever."""
+    """Seconds added to an entry's arrival time; the queue pops the smallest sum. An old entry of a low class therefore
+    overtakes a new one of a high class."""
 
     CLIENT = 0
     RETRY = 5
@@ -20,7 +20,7 @@ class Priority(IntEnum):
 
 
 class WakeQueue:
-    """Tenants to be woken, each once: the earliest of (time it came + its priority's seconds) is next."""
+    """The tenants to wake, each once. The smallest (arrival time + its priority's seconds) is next."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, TenantKey]] = []
@@ -32,7 +32,7 @@ class WakeQueue:
         return len(self._waiting)
 
     def put(self, tenant: TenantKey, priority: Priority, now: float) -> None:
-        """Queued already: the better of the two places counts."""
+        """Add a tenant. If it is queued already, the better of the two places counts."""
         turn = now + priority
         if turn < self._waiting.get(tenant.id, float("inf")):
             self._waiting[tenant.id] = turn
@@ -40,7 +40,7 @@ class WakeQueue:
             self._filled.set()
 
     async def get(self) -> TenantKey:
-        """The next one, waiting for it where there is none."""
+        """The next tenant; waits until there is one."""
         while True:
             while self._heap:
                 turn, _, tenant = heapq.heappop(self._heap)

@@ -1,4 +1,4 @@
-"""What the sweep removes: leftovers of executions that are over, orphans, and belongings of deleted tenants."""
+"""The removals of the sweep: leftovers of ended executions, orphans, and belongings of deleted tenants."""
 
 import asyncio
 import logging
@@ -22,12 +22,13 @@ logger = logging.getLogger(__name__)
 REMOVALS_A_ROUND = 20
 
 DESTROY_SECONDS = 15.0
-"""For one leftover to go. What takes longer (a service that drains) goes on by itself, and is looked at again."""
+"""Bound of removing one leftover. If it takes longer (a service that drains), it continues by itself, and the next
+sweep looks again."""
 
 
 class Removals:
-    """Promises: nothing is removed without one re-check of the rows, by immutable id; nothing that is unknown or
-    unowned where its platform or all is paused; one that does not go keeps none of the others."""
+    """Promises: each removal is by immutable id, after one re-check of the rows. If a platform or everything is paused,
+    no orphan and no belonging there is removed. If one removal fails, the others go on."""
 
     def __init__(self, database: AsyncEngine, store: ExecutionStore, orphans: Orphans) -> None:
         self._database = database
@@ -35,12 +36,12 @@ class Removals:
         self._orphans = orphans
 
     async def leftovers(self, provider: ComputeProvider, listed: Iterable[Resource]) -> int:
-        """Remove those that the rows said may go. Returns how many went."""
+        """Remove the listed resources, which the rows released. Returns the number of removed ones."""
         return sum(await self._all(self._remove(provider, resource) for resource in listed))
 
     async def orphans(self, name: str, provider: ComputeProvider, listed: Collection[Resource]) -> int:
-        """All that no row knows. Each is told to the trail once, and removed once its grace is over and a re-check
-        still knows no row. Returns how many went."""
+        """Handle all resources that no row knows. Each is reported once in the audit trail, and removed once its grace
+        is over and a re-check still finds no row. Returns the number of removed ones."""
         fresh, overdue = self._orphans.seen(name, listed)
         await self._tell(EventType.ORPHAN_FOUND, name, fresh)
         if overdue and await self._is_paused(name):
@@ -53,7 +54,7 @@ class Removals:
         return len(gone)
 
     async def belongings(self, name: str, provider: ComputeProvider, installation_id: str) -> None:
-        """Those of deleted tenants, where the provider can list them."""
+        """Remove the belongings of deleted tenants, if the provider can list them."""
         if not isinstance(provider, ListsBelongings) or await self._is_paused(name):
             return
         kept = await provider.tenants_with_belongings(installation_id)
@@ -61,7 +62,7 @@ class Removals:
             await self._forget(provider, installation_id, tenant_id)
 
     async def _remove(self, provider: ComputeProvider, resource: Resource) -> bool:
-        """After one re-check, by immutable id."""
+        """Remove it by immutable id, after one re-check."""
         again = await fleet.facts(self._database, {resource.origin.execution_id})
         fact = again.get(resource.origin.execution_id)
         if fact is None or not fact.sweepable:
@@ -87,12 +88,12 @@ class Removals:
 
     @staticmethod
     async def _all(removals: Iterable[Coroutine[Any, Any, bool]]) -> list[bool]:
-        """Side by side, as many as one round takes; the next one takes the rest."""
+        """Run removals in parallel, as many as one round takes; the next one takes the rest."""
         return await asyncio.gather(*islice(removals, REMOVALS_A_ROUND))
 
     @staticmethod
     async def _destroy(provider: ComputeProvider, resource: Resource) -> bool:
-        """One that does not go must not keep the sweep from the others; the next one tries again."""
+        """Remove one resource. If that fails, the sweep goes on with the others, and the next sweep tries again."""
         try:
             async with asyncio.timeout(DESTROY_SECONDS):
                 await provider.destroy(resource.id)
@@ -103,7 +104,7 @@ class Removals:
 
     @staticmethod
     async def _forget(provider: ComputeProvider, installation_id: str, tenant_id: UUID) -> None:
-        """Belongings of a deleted tenant: of a step that died long after the delete's last look."""
+        """Remove belongings of a deleted tenant. They come from a step that died long after the delete's last look."""
         if isinstance(provider, KeepsBelongings):
             try:
                 await provider.forget(installation_id, tenant_id)

@@ -1,7 +1,7 @@
-"""Owners that live and say nothing: a stage of the supervisor's sweep.
+"""Live owners that are silent: a stage of the supervisor's sweep.
 
 A process that is stopped, or whose loop is stuck, keeps its actor's name, and with it the tenant: Ray sees a live
-worker, and inside one cluster nobody else may take the lease. So it is ended, and the tenant is activated anew.
+worker, and inside one cluster no other owner may take the lease. So it is ended, and the tenant is activated again.
 """
 
 import logging
@@ -17,13 +17,13 @@ from controlplane.persistence.leases import LEASE_SECONDS
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = float(LEASE_SECONDS)
-"""A lease must be expired for so long, by the database's clock, and seen so for as long again by ours: while the
-database was away nobody could renew, and everybody does within a heartbeat once it is back."""
+"""A lease must be expired for this time by the database's clock, and then for this time again by ours. While the
+database is away no owner can renew, but each renews within a heartbeat once the database is back."""
 
 
 @dataclass(slots=True)
 class SilentOwners:
-    """`live`: names of the tenants whose actors live in this cluster; `end`: ends the actor of one."""
+    """`live`: names of the tenants with live actors in this cluster; `end`: ends the actor of one."""
 
     database: AsyncEngine
     cluster_id: str
@@ -33,7 +33,7 @@ class SilentOwners:
     _since: dict[str, float] = field(default_factory=dict)
 
     async def look(self) -> int:
-        """How many were ended."""
+        """Returns the number of owners that it ended."""
         now = self.clock()
         silent = set(await fleet.silent_owners(self.database, self.cluster_id, PATIENCE_SECONDS)) & set(self.live)
         self._since = {name: self._since.get(name, now) for name in silent}

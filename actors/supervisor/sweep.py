@@ -1,6 +1,5 @@
-"""The stages of one sweep. Each is independent: caught, timed and counted by the clockwork, so that one that fails
-never stops the rest. Bulk observation only nominates; the tenant's own actor decides, under its lease.
-"""
+"""The stages of one sweep. Each is independent: the clockwork catches, times and counts it, so that a failing stage
+never stops the rest. Bulk observation only nominates; the tenant's own actor decides, under its lease."""
 
 import asyncio
 import logging
@@ -21,11 +20,11 @@ from controlplane.ports import ComputeProvider, Resource
 logger = logging.getLogger(__name__)
 
 PROVIDER_SECONDS = 45.0
-"""One round on one provider, which then counts as failed: a platform that hangs is one that is away."""
+"""Bound of one round on one provider; after it the round counts as failed: a hanging platform is treated as away."""
 
 
 class Sweep:
-    """Looks at rows and platforms, and keeps between sweeps what the last one saw.
+    """Looks at rows and platforms, and keeps the observations of the last sweep.
 
     Promises: a failed or partial list nominates nothing and removes nothing; one provider does not wait for another.
     """
@@ -37,7 +36,7 @@ class Sweep:
         self._orphans = Orphans(runtime.settings.orphan_grace)
         self._removals = Removals(runtime.database, runtime.store, self._orphans)
         self.resting: dict[str, tuple[Serving, Resource]] = {}
-        """Serving execution → what the last sweep listed for it, for the probes."""
+        """Serving execution → its resource in the last sweep's list, for the probes."""
 
     @property
     def orphans(self) -> list[str]:
@@ -52,15 +51,15 @@ class Sweep:
         return len(found)
 
     async def resources(self) -> int:
-        """Each provider's list against the rows, side by side: leftovers removed, orphans reported, drift nominated.
-        The count is of resources removed."""
+        """Compares each provider's list with the rows, all providers in parallel: leftovers are removed, orphans
+        reported, drift nominated. Returns the number of removed resources."""
         self._nominations.forget_old()
         self.resting = {}
         rounds = [self._round(name, provider) for name, provider in self._runtime.compute.items()]
         return sum(await asyncio.gather(*rounds))
 
     async def retention(self) -> int:
-        """Old events and idempotency keys go. The count is of rows."""
+        """Removes old events and idempotency keys. Returns the number of rows."""
         days = self._runtime.settings.event_retention_days
         pruned = await events.prune(self._runtime.database, older_than_seconds=days * 86400)
         return pruned + await idempotency.prune(self._runtime.database)
@@ -68,7 +67,7 @@ class Sweep:
     # --- one provider ---
 
     async def _round(self, name: str, provider: ComputeProvider) -> int:
-        """Behind its breaker, and bounded."""
+        """One round on one provider, behind its breaker, and bounded."""
         breaker = self.breakers.setdefault(name, Breaker())
         if not breaker.allows(time.monotonic()):
             return 0
@@ -86,7 +85,7 @@ class Sweep:
     async def _provider(self, name: str, provider: ComputeProvider) -> int:
         identity = await provider.identity()
         installation_id = await bootstrap.installation_id(self._runtime.database)
-        # The list before the rows: what they know by then is not unknown.
+        # List first, then read rows: a resource created in between is then known, not an orphan.
         listed = await provider.list_owned(installation_id)
         known = await fleet.facts(self._runtime.database, {r.origin.execution_id for r in listed})
         await self._compare(name, identity, listed)
@@ -98,7 +97,7 @@ class Sweep:
         return removed
 
     async def _compare(self, name: str, identity: str, listed: Collection[Resource]) -> None:
-        """What should run against what does. Another platform's placements are not ours to judge."""
+        """Compares the wanted resources with the listed ones. Placements on another platform are not judged."""
         there = by_execution(listed)
         platforms = {identity, *self._runtime.settings.lost_platforms}
         for serving in await resting(self._runtime.database, name):

@@ -1,4 +1,4 @@
-"""Background tasks that nobody awaits, kept until they are done."""
+"""Background tasks that are never awaited, kept until they are done."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Tasks:
-    """Keeps a reference to each: the loop alone would let one be collected in the middle of its work."""
+    """Keeps a reference to each task: the loop alone would let one be collected in the middle of its work."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
@@ -18,5 +18,5 @@ class Tasks:
         return task
 
     def __iter__(self) -> Iterator["asyncio.Task[None]"]:
-        """Those that are not done yet."""
+        """The tasks that are not done yet."""
         return iter(tuple(self._running))

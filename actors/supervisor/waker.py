@@ -1,4 +1,4 @@
-"""Wakes the tenants that were nominated, in the order of the queue."""
+"""Wakes the nominated tenants, in the order of the queue."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from controlplane.persistence.fleet import TenantKey
 logger = logging.getLogger(__name__)
 
 SIGNAL_GRACE_SECONDS = 0.25
-"""The API wakes the actor itself in the same moment: the net is held a little later, off the path of a 202."""
+"""The API wakes the actor itself at the same moment, so the supervisor waits a little, off the path of a 202."""
 
 WAKES_AT_ONCE = 8
 """Wake-ups under way at once: cold ones start processes, and a machine has few cores."""
@@ -27,7 +27,7 @@ WAKES_AT_ONCE = 8
 
 class Waker:
     """Promises: tenants are woken in the order of priority with ageing; two wake-ups of one tenant under way are one.
-    One that fails is the sweep's to nominate again."""
+    If a wake-up fails, the sweep nominates the tenant again."""
 
     def __init__(self, database: AsyncEngine, directory: RayDirectory, admission: Admission, tasks: Tasks) -> None:
         self._database = database
@@ -39,16 +39,16 @@ class Waker:
 
     @property
     def queued(self) -> int:
-        """How many wait for their turn."""
+        """The number of waiting tenants."""
         return len(self._queue)
 
     @property
     def busy(self) -> bool:
-        """Somebody waits, or is being woken."""
+        """True if a tenant waits or is being woken."""
         return bool(self._queue or self._waking)
 
     def start(self, not_woken: Callable[[TenantKey], None]) -> None:
-        """From now on they are woken. `not_woken`: called with each whose wake-up came to nothing."""
+        """Start waking. `not_woken`: called with each tenant whose wake-up failed."""
         for number in range(WAKES_AT_ONCE):
             self._tasks.begin(self._wakes(not_woken), f"waker {number}")
 
@@ -57,7 +57,7 @@ class Waker:
             self._queue.put(tenant, priority, time.monotonic())
 
     def heard(self, payload: str) -> None:
-        """A signal by NOTIFY: its tenant is nominated a little later."""
+        """Handle a signal by NOTIFY: nominate its tenant a little later."""
         signal = json.loads(payload)
         self._tasks.begin(self._after_grace(TenantKey(UUID(signal["tenant_id"]), signal["name"])), "heard")
 
@@ -66,7 +66,7 @@ class Waker:
         self.nominate(tenant, Priority.CLIENT)
 
     async def _wakes(self, not_woken: Callable[[TenantKey], None]) -> None:
-        """One of the wakers: the next in line, again and again; cannot die."""
+        """One of the wakers: it wakes the next tenant in line, for ever. It cannot die."""
         while True:
             tenant = await self._queue.get()
             if tenant.id in self._waking:
@@ -81,10 +81,10 @@ class Waker:
                 self._waking.discard(tenant.id)
 
     async def _wake(self, tenant: TenantKey) -> bool:
-        """False: there is no room for its actor, or it did not answer."""
+        """Wake one tenant. False: there is no room for its actor, or it did not answer."""
         if tenant.name not in self._admission.live:
             if await fleet.deleted_among(self._database, [tenant.id]):
-                return True  # it waited in the queue for so long that all is done
+                return True  # it waited in the queue so long that all work is done
             if await self._admission.full():
                 return False
         woken = await self._directory.wake(tenant.name, tenant.id, timeout=WAKE_SECONDS)

@@ -1,7 +1,7 @@
 """TenantActor: the live owner of one tenant's row, named `tenant:<name>`.
 
-Called by the directory (Serve replicas) and the supervisor with wake-ups, by itself with steps, by operators with
-`describe`. State comes from the database; the constructor takes the name only.
+The directory (Serve replicas) and the supervisor call it with wake-ups, it calls itself with steps, and operators call
+`describe`. Its state comes from the database; the constructor takes only the name.
 """
 
 import asyncio
@@ -29,15 +29,15 @@ logger = logging.getLogger(__name__)
 LONELY_SECONDS = 30.0
 
 LEAVING = "leaving"
-"""Answer of a wake-up that came too late: the directory activates the tenant anew."""
+"""The answer to a wake-up that came too late: the directory activates the tenant again."""
 
 
 class TenantOwner:
     """Owns one tenant at a time: takes the lease, runs the runner, leaves.
 
-    Promises: one runner, whatever the number of callers; methods take plain data and answer plain data. An actor that
-    is called for another tenant id under the same name (the first was deleted) reloads. One that has lost its lease,
-    has written `deleted` or was idle for long exits, and says `leaving` to who calls it meanwhile.
+    Promises: one runner, whatever the number of callers; methods take and return plain data. If it is called for
+    another tenant id under the same name (the first tenant was deleted), it reloads. If it has lost its lease, has
+    written `deleted` or was idle for long, it exits; until then it answers `leaving` to callers.
     """
 
     def __init__(self, name: str) -> None:
@@ -58,8 +58,8 @@ class TenantOwner:
     async def wake(
         self, tenant_id: str, execution_id: str | None = None, seconds: float | None = None
     ) -> dict[str, str]:
-        """Mark it dirty; with an execution id wait up to `seconds` for its start, without one look at reality too.
-        {outcome, message}."""
+        """Mark it dirty. With an execution id, wait up to `seconds` for its start; without one, also look at reality.
+        Returns {outcome, message}."""
         mailbox = self._live(UUID(tenant_id))
         if mailbox is None:
             return {"outcome": LEAVING, "message": "this actor is about to leave"}
@@ -70,17 +70,17 @@ class TenantOwner:
         return {"outcome": wake.outcome, "message": wake.message}
 
     async def run_step(self, execution_id: str, step: str) -> None:
-        """Called by this actor itself, under the step's name. Raises what the step raises."""
+        """This actor calls it itself, under the step's name. Raises the step's errors."""
         runtime = self._runtime
         assert runtime is not None, "only the runner's engine calls this"
         await runtime.steps.run(execution_id, StepName(step), self._run_step.signals(execution_id))
 
     async def until_leaving(self) -> str:
-        """Held open by the supervisor, which so notices at once when this actor dies, or has left: its connections to
-        the database are given back by then, so that the ceiling of actors is one of connections as well."""
+        """The supervisor holds this call open, so it notices at once when this actor dies or has left. By then the
+        actor's database connections are given back, so that the ceiling of actors also bounds connections."""
         left = self._leaving()
         if self._life is None:
-            # Created, and the wake-up that was to follow never came: its caller died.
+            # The actor was created, but the wake-up that should follow never came: its caller died.
             with suppress(TimeoutError):
                 await asyncio.wait_for(left.wait(), LONELY_SECONDS)
             if self._life is None and not left.is_set():
@@ -92,7 +92,7 @@ class TenantOwner:
         return self._name
 
     async def make_room(self) -> None:
-        """Leave now if at rest: others wait for a place."""
+        """Leave now if at rest: other tenants wait for a place."""
         self._hurried = True
         if self._runner is not None:
             self._runner.hurry()
@@ -102,7 +102,7 @@ class TenantOwner:
         return "pong"
 
     async def describe(self) -> dict[str, Any]:
-        """For operators: who it is and what it does now."""
+        """For operators: its identity and its present work."""
         return {
             "name": self._name,
             "tenant_id": str(self._tenant_id) if self._tenant_id else None,
@@ -112,20 +112,22 @@ class TenantOwner:
         }
 
     async def leave(self) -> None:
-        """Called by this actor itself at its end. Running calls are let finish."""
+        """This actor calls it itself at its end. Running calls may finish first."""
         ray.actor.exit_actor()  # type: ignore[no-untyped-call]
 
     # --- its life ---
 
     def _live(self, tenant_id: UUID) -> Mailbox | None:
-        """The mailbox of a living runner for that tenant, begun now if this is the first call. None: it leaves."""
+        """The mailbox of a live runner for that tenant, started now if this is the first call. None: the actor
+        leaves."""
         if self._leaving().is_set() or (self._mailbox is not None and self._mailbox.closed):
             return None
         if self._life is None:
             self._tenant_id, self._mailbox = tenant_id, Mailbox()
             self._life = asyncio.create_task(self._live_and_leave(tenant_id, self._mailbox), name=f"life of {self!r}")
         elif self._tenant_id != tenant_id:
-            # The name is used again and its former bearer is still here: let it see that, then come anew.
+            # The name is used again while the actor of its former tenant is still here: let that one see it, then start
+            # again.
             assert self._mailbox is not None, "a life has a mailbox"
             self._mailbox.mark_dirty()
             return None
@@ -146,7 +148,7 @@ class TenantOwner:
             self._exit()
 
     def _leaving(self) -> asyncio.Event:
-        """Set once this actor goes. Made on the actor's own loop, which the constructor does not run on."""
+        """Set once this actor leaves. Made on the actor's own loop, on which the constructor does not run."""
         if self._left is None:
             self._left = asyncio.Event()
         return self._left
@@ -181,8 +183,8 @@ class TenantOwner:
         return reason
 
     async def _keep_lease(self, runtime: Runtime, runner: Runner, tenant_id: UUID, fence: int) -> None:
-        """Renews until another owner took it. A database that does not answer is no reason to stop: nobody can take
-        the lease there either, and every write is fenced."""
+        """Renews the lease until another owner took it. If the database does not answer, that is no reason to stop: no
+        owner can take the lease there either, and every write is fenced."""
         while True:
             await asyncio.sleep(leases.HEARTBEAT_SECONDS)
             try:
@@ -198,7 +200,7 @@ TenantActor = ray.remote(TenantOwner)
 
 
 def as_wake(answer: dict[str, str]) -> Wake | None:
-    """The plain answer as a value. None: the actor leaves, ask again."""
+    """The plain answer as a value. None: the actor leaves; ask again."""
     if answer["outcome"] == LEAVING:
         return None
     return Wake(answer["outcome"], answer["message"])  # type: ignore[arg-type]

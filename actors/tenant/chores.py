@@ -1,7 +1,7 @@
-"""The runner's children: what may take long, and the follower of what its engine does.
+"""The runner's children: work that may take long, and the follower of the engine's progress.
 
-A chore is a child coroutine, at most one of a kind. It decides nothing: it does what the runner told it to, notes what
-came of it, and marks the mailbox when it is done.
+A chore is a child coroutine, at most one of a kind. It decides nothing: it does its work for the runner, notes the
+result, and marks the mailbox when it is done.
 """
 
 import asyncio
@@ -24,25 +24,26 @@ from controlplane.steps.backoff import Backoff
 logger = logging.getLogger(__name__)
 
 FAILED_PAUSE = 1.0
-"""Seconds that a chore that failed waits before the runner looks again."""
+"""A failed chore waits this many seconds before the runner looks again."""
 
 LOOK_PAUSE = timedelta(seconds=5)
-"""After a look that failed: its platform does not answer, or is not enabled here any more."""
+"""Time after a failed look: its platform does not answer, or is no longer enabled here."""
 
 CLEAN_PAUSE = timedelta(seconds=5)
-"""After a clean-up that failed."""
+"""Time after a failed clean-up."""
 
 CHECKED_AT_SECONDS = 30.0
 """An unchanged healthy finding is written down this often, not at each probe."""
 
 ANSWER_SECONDS = 0.01
-"""Who waits for a start is answered, and has the cores for so long, before an engine in this process takes them."""
+"""Callers that wait for a start get their answer first, and have the cores for this time, before an engine in this
+process takes them."""
 
 TRIGGER_BACKOFF = Backoff(base=1.0, ceiling=30.0)
 
 
 class Note(Protocol):
-    """Puts fields of the `OwnerState`, by their names."""
+    """Sets fields of the `OwnerState` by their names."""
 
     def __call__(self, **changes: Any) -> None: ...
 
@@ -50,8 +51,8 @@ class Note(Protocol):
 class Chores:
     """The chores of one runner, under its lease.
 
-    Promises: at most one of a kind at once; one that fails is logged and the runner looks again a little later;
-    database writes are under the fence. Ends with `stop`.
+    Promises: at most one of a kind at once. If one fails, it is logged, and the runner looks again a little later.
+    Database writes are under the fence. Ends with `stop`.
     """
 
     def __init__(self, owned: OwnedTenant, runtime: Runtime, mailbox: Mailbox, note: Note) -> None:
@@ -67,11 +68,12 @@ class Chores:
 
     @property
     def doing(self) -> list[str]:
-        """Names of those that run now, for people."""
+        """Names of the running chores, for people."""
         return sorted(self._running)
 
     async def begin(self, kind: str, work: Coroutine[Any, Any, None]) -> None:
-        """Begin it, unless one of its kind runs: then wait for news instead, since the decision will come again."""
+        """Begin a chore, unless one of its kind runs. Then wait for news instead, since the decision will come
+        again."""
         if kind in self._running:
             work.close()
             await self._mailbox.wait(None)
@@ -79,20 +81,20 @@ class Chores:
         self._running[kind] = asyncio.create_task(self._see_through(kind, work), name=f"{kind}")
 
     def stop(self) -> None:
-        """All of them."""
+        """Stop the follower and all chores."""
         if self.follower is not None:
             self.follower.stop()
         for task in self._running.values():
             task.cancel()
 
     def follow(self, execution: Execution, ref: str | None) -> None:
-        """From now on the follower is of this execution. `ref`: its engine's own handle."""
+        """Follow this execution from now on. `ref`: its engine's own handle."""
         if self.follower is not None:
             self.follower.stop()
         self.follower = Follower(self._runtime.workflow, execution, ref, self._mailbox.mark_dirty)
 
     def let_go(self, execution: Execution) -> None:
-        """Do not follow it any more."""
+        """Stop following the execution."""
         if self.follower is not None and self.follower.execution_id == execution.id:
             self.follower.stop()
             self.follower = None
@@ -104,7 +106,8 @@ class Chores:
     # --- what a chore does ---
 
     async def start(self, execution: Execution, now: datetime) -> None:
-        """Hand it to its engine, and follow it. Refused, or its engine is away: again, later and later."""
+        """Hand the execution to its engine, and follow it. If the engine refuses it or is away, it is tried again,
+        later each time."""
         try:
             provider = self._provider(execution)
             if isinstance(provider, RunsInOwner) and self._mailbox.started(execution.id):
@@ -127,11 +130,11 @@ class Chores:
         self.follow(execution, started.ref)
 
     async def cancel(self, execution: Execution, reason: str, *, kill: bool) -> None:
-        """Ask its engine to stop it."""
+        """Ask the engine to stop the execution."""
         await self._provider(execution).cancel(execution.id, execution.provider_ref, reason, kill=kill)
 
     async def clean(self, ended: Iterable[Execution], now: datetime) -> None:
-        """Remove what these left."""
+        """Remove the leftovers of these executions."""
         for execution in ended:
             try:
                 await self._runtime.upkeep.clean(execution)
@@ -140,7 +143,7 @@ class Chores:
                 self._note(clean_due=now + CLEAN_PAUSE)
 
     async def look(self, execution: Execution, rows: TenantRows) -> None:
-        """Observe, probe, remember; write down what changed."""
+        """Observe, probe, remember; write down the changes."""
         tenant = rows.tenant
         interval = timedelta(seconds=execution.spec.health.interval_seconds)
         self._note(finding_due=rows.now + interval, look_due=rows.now + LOOK_PAUSE, looking=True)
@@ -172,7 +175,7 @@ class Chores:
         self._note(**news)
 
     async def restore(self, execution: Execution, now: datetime) -> None:
-        """Start again what it made, and look again."""
+        """Start the execution's resource again, and look again."""
         interval = timedelta(seconds=execution.spec.health.interval_seconds)
         self._note(finding=None, restore_due=now + interval)
         self._observer.forget()

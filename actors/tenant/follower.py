@@ -1,4 +1,4 @@
-"""Follows what an engine does with one execution, for the runner that started it."""
+"""Follows an engine's progress on one execution, for the runner that started it."""
 
 import asyncio
 import logging
@@ -15,10 +15,10 @@ THROTTLED_SECONDS = 5.0
 
 
 class Follower:
-    """A child of the runner: keeps what the engine last said of one execution, and calls back when it is news.
+    """A child of the runner: keeps the engine's last report on one execution, and calls back when it is new.
 
-    `silence`: why the engine does not answer, where it does not; it is asked again and again, also one that is not
-    enabled: what it was asked first stays due."""
+    `silence`: the reason if the engine does not answer. It is asked again and again, even if it is not enabled: its
+    first request stays due."""
 
     def __init__(
         self,

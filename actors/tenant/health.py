@@ -1,4 +1,4 @@
-"""Health of what serves a tenant: single looks, and with thresholds a verdict."""
+"""Health of the resource that serves a tenant: single probes, and with thresholds a verdict."""
 
 import time
 from collections.abc import Callable
@@ -20,9 +20,9 @@ class _Seen:
 
 
 class Observer:
-    """Looks at the serving resource. While its own answer to a probe is good, rows and platform are asked at most every
-    OBSERVE_SECONDS: a look each second at a platform costs more than the tenant. What answers badly is observed at
-    once."""
+    """Looks at the serving resource. While the resource answers its probes well, rows and platform are asked at most
+    every OBSERVE_SECONDS: asking a platform each second costs more than the tenant. After a bad answer they are asked
+    at once."""
 
     def __init__(self, upkeep: Upkeep, prober: Prober, clock: Callable[[], float] = time.monotonic) -> None:
         self._upkeep = upkeep
@@ -35,7 +35,7 @@ class Observer:
         self._seen = None
 
     async def look(self, execution: Execution) -> tuple[Resource | None, ProbeResult]:
-        """What is there, None for nothing, and how its probe went. Raises Unavailable."""
+        """The resource (None: there is none), and the result of its probe. Raises Unavailable."""
         health, now = execution.spec.health, self._clock()
         answers_itself = health.http is not None or health.tcp is not None
         seen = self._seen
@@ -49,9 +49,9 @@ class Observer:
 
 
 class HealthTracker:
-    """Counts probes of one serving execution in a row; another serving execution starts from nothing. What served and
-    only says that it is starting, for longer than its start period and as many probes as it may fail, does not come up:
-    its platform starts it again and again."""
+    """Counts probes of one serving execution in a row; another serving execution starts from zero. A resource that
+    reports "starting" for longer than its start period plus `unhealthy_threshold` probes counts as failing: its
+    platform is restarting it in a loop."""
 
     def __init__(self) -> None:
         self._execution: str | None = None

@@ -1,4 +1,5 @@
-"""A mailbox of wake-ups, not of work: many wake-ups before a look are one look. And who waits for an outcome."""
+"""A mailbox of wake-ups, not of work: many wake-ups before a look are one look. It also serves callers that wait for an
+outcome."""
 
 import asyncio
 from contextlib import suppress
@@ -8,8 +9,8 @@ from controlplane.ports import Wake
 
 
 class Mailbox:
-    """Promises: a wake-up that is marked before the rows are read is served by that read; one that is marked after
-    it causes another. Waiting is shielded: a caller that goes away changes nothing."""
+    """Promises: if a wake-up is marked before the rows are read, that read serves it; if it is marked later, it causes
+    another read. Waiting is shielded: if a caller goes away, nothing changes."""
 
     def __init__(self) -> None:
         self._dirty = asyncio.Event()
@@ -23,34 +24,35 @@ class Mailbox:
 
     @property
     def closed(self) -> bool:
-        """Nobody reads on: what is marked now is not served."""
+        """True if no more rows are read: a later mark is not served."""
         return self._closed
 
     def close(self) -> bool:
-        """The owner leaves, unless something was marked: False."""
+        """The owner leaves. Returns False if something was marked: then it stays."""
         self._closed = not self.dirty
         return self._closed
 
     def mark_dirty(self, *, look: bool = False) -> None:
-        """`look`: at reality too, whenever that was done last: a sweep has seen something, or a client asks for it."""
+        """Mark the mailbox. `look`: also look at reality, however recent the last look is: a sweep has seen something,
+        or a client asks for it."""
         self._look = self._look or look
         self._dirty.set()
 
     def clear(self) -> bool:
-        """Called right before the rows are read. True: reality is to be looked at as well."""
+        """Call it right before the rows are read. True: reality must be looked at as well."""
         self._dirty.clear()
         look, self._look = self._look, False
         return look
 
     async def wait(self, seconds: float | None) -> None:
-        """Until the next mark, or for so many seconds."""
-        # Not by `wait_for`: up to Python 3.11 that swallows a cancellation which comes together with a mark.
+        """Wait until the next mark, or for that many seconds."""
+        # Not `wait_for`: up to Python 3.11 it swallows a cancellation that comes together with a mark.
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._dirty.wait()
 
     async def outcome(self, execution_id: str, seconds: float | None) -> Wake:
-        """What became of an execution's start: `pending` when it takes longer than `seconds`."""
+        """The outcome of an execution's start. `pending` if it takes longer than `seconds`."""
         future = self._waiting.get(execution_id)
         if future is None:
             future = self._waiting[execution_id] = asyncio.get_running_loop().create_future()
@@ -60,21 +62,21 @@ class Mailbox:
             return Wake("pending", "the execution is queued; its start takes longer than usual")
 
     def publish(self, rows: TenantRows) -> None:
-        """Answer those who wait for executions about which these rows say something."""
+        """Answer the callers that wait for executions whose outcome these rows show."""
         for id in list(self._waiting):
             wake = _what_became_of(id, rows)
             if wake is not None:
                 self._waiting.pop(id).set_result(wake)
 
     def started(self, execution_id: str) -> bool:
-        """The engine took it: answer before that is written down. False: nobody waits."""
+        """The engine took it: answer before that is written down. False: no caller waits."""
         future = self._waiting.pop(execution_id, None)
         if future is not None:
             future.set_result(Wake("started"))
         return future is not None
 
     def abandon(self, message: str) -> None:
-        """The owner leaves: nobody will answer."""
+        """The owner leaves: end every wait, since no answer will come."""
         for future in self._waiting.values():
             future.set_result(Wake("pending", message))
         self._waiting.clear()
@@ -83,7 +85,7 @@ class Mailbox:
 def _what_became_of(id: str, rows: TenantRows) -> Wake | None:
     execution = rows.find(id)
     if execution is None:
-        # Neither queued, active, current nor serving: it is over, and was overtaken.
+        # Neither queued, active, newest nor serving: it has ended, and was overtaken.
         return Wake("started")
     if execution.state is ExecutionState.QUEUED and rows.tenant.paused:
         return Wake("pending", "paused: the execution begins when the tenant is resumed")

@@ -1,8 +1,8 @@
 """The runner: load rows → pure `reconcile` → at most one action → wait for a wake-up, a child or a timer.
 
-One coroutine per live tenant. Database writes are done here and at once; whatever may take long (an engine's start, a
+One coroutine per live tenant. It does database writes itself and at once. Work that may take long (an engine's start, a
 look, a clean-up) is a chore: a child coroutine, at most one of a kind, that marks the mailbox when it is done. So a
-DELETE is seen at once and reads never wait behind work.
+DELETE is seen at once, and reads never wait behind work.
 """
 
 import logging
@@ -33,8 +33,8 @@ class Runner:
     """Drives one tenant under one lease.
 
     Promises: acts only on rows read after the last wake-up; writes only under its fence; does not die of an error. It
-    ends with `deleted`, `passivated` or `lost` (another owner holds the tenant). What breaks it: nothing but the end
-    of its process; then the next owner goes on from the rows.
+    ends with `deleted`, `passivated` or `lost` (another owner holds the tenant). Only the end of its process breaks it;
+    then the next owner continues from the rows.
     """
 
     def __init__(self, owned: OwnedTenant, runtime: Runtime, mailbox: Mailbox) -> None:
@@ -59,12 +59,12 @@ class Runner:
         self._mailbox.mark_dirty()
 
     def drain(self) -> None:
-        """The cluster is to end: finish what is on, begin nothing, leave."""
+        """The cluster drains: finish running work, begin nothing, leave."""
         self._note(draining=True)
         self._mailbox.mark_dirty()
 
     async def run(self) -> str:
-        """Until the tenant is deleted, rests for long, or is lost. Children are stopped on return."""
+        """Run until the tenant is deleted, rests for long, or is lost. Children are stopped on return."""
         try:
             while True:
                 try:
@@ -81,7 +81,7 @@ class Runner:
             self._chores.stop()
 
     async def _turn(self) -> str | None:
-        """One look at the rows and what follows from it."""
+        """One look at the rows, and the action that follows."""
         if self._mailbox.clear():
             self._chores.forget_look()
             self._note(finding_due=None)
@@ -110,11 +110,11 @@ class Runner:
         return None
 
     def _note(self, **changes: Any) -> None:
-        """Fields of the state, by their names: what is remembered from turn to turn beside the rows."""
+        """Set fields of the state by their names. The state is remembered from turn to turn, besides the rows."""
         self._state = replace(self._state, **changes)
 
     def _silence_of(self, followed: Follower | None, now: datetime) -> Silence | None:
-        """By the clock of the rows, from the first look that saw it."""
+        """The silence of its engine by the clock of the rows, from the first look that saw it."""
         if followed is None or followed.silence is None:
             return None
         before = self._state.silence if self._state.followed == followed.execution_id else None

@@ -1,4 +1,4 @@
-"""`python -m controlplane.api > docs/openapi.json`: the OpenAPI document as it is committed."""
+"""`python -m controlplane.api > docs/openapi.json` writes the committed OpenAPI document."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The application of one replica: routes, layers around them, and what lives as long as they do."""
+"""The application of one replica: routes, the layers around them, and everything with the same lifetime."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -44,10 +44,11 @@ def create_app(
     compute: Mapping[str, ComputeProvider],
     workflows: Sequence[str],
 ) -> FastAPI:
-    """The application. Nothing is opened here: engine and event feed are made in its lifespan, on the loop that serves.
+    """The application. Nothing is opened here: the lifespan connects the database and makes the event feed, on the loop
+    that serves.
 
-    `compute`: the enabled compute providers by name, asked only for what needs no network in a request (and for health
-    and logs). `workflows`: names of the enabled engines."""
+    `compute`: the enabled compute providers by name. During a request the API calls only their verbs without network
+    (and health and logs). `workflows`: names of the enabled engines."""
     parts = Parts(settings, database_url, directory, compute, workflows)
 
     @asynccontextmanager
@@ -61,7 +62,7 @@ def create_app(
 
 
 def bare_app(lifespan: Lifespan[FastAPI] | None = None, request_timeout_seconds: float = 20.0) -> FastAPI:
-    """Routes and layers without anything behind them: enough to be asked for its OpenAPI document."""
+    """Routes and layers without anything behind them: enough to write its OpenAPI document."""
     app = FastAPI(
         title="Landlord",
         version=version("landlord"),

@@ -1,4 +1,4 @@
-"""Work that must not depend on its request: it goes on when the client goes away; the replica's end waits for it."""
+"""Work that must not depend on its request. It continues when the client goes away; the replica's end waits for it."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Background:
-    """Runs coroutines as tasks of the replica. Whoever awaits `shielded` may be cancelled; the work is not."""
+    """Runs coroutines as tasks of the replica. If the caller of `shielded` is cancelled, the work is not."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -32,7 +32,7 @@ class Background:
             raise
 
     async def finish(self, seconds: float) -> None:
-        """Wait until all of it has ended, at most so long; what is left then is cancelled."""
+        """Wait up to `seconds` until all work has ended, then cancel the rest."""
         if not self._tasks:
             return
         _, left = await asyncio.wait(self._tasks, timeout=seconds)
@@ -41,6 +41,6 @@ class Background:
 
 
 def _report(task: asyncio.Task[Any]) -> None:
-    """Nobody is there any more to whom an error could be answered."""
+    """Log the error: the client that could receive it is gone."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.warning("a request whose client had left ended with %s", error, exc_info=error)

@@ -1,4 +1,4 @@
-"""Bounded admission: so many at once, so many waiting, the rest is told to come back."""
+"""Bounded admission: a number runs at once, a number waits, and all others are refused for now."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from controlplane.errors import Refused
 
 
 class Slots:
-    """`count` at once; at most `queue` wait for one, each at most `patience` seconds; beyond that `overloaded`."""
+    """At most `count` run at once; at most `queue` wait, each at most `patience` seconds. Beyond that: `overloaded`."""
 
     def __init__(self, count: int, *, queue: int, patience: float) -> None:
         self._free = asyncio.Semaphore(count)
@@ -17,7 +17,7 @@ class Slots:
 
     @property
     def full(self) -> bool:
-        """Who asks now would have to wait."""
+        """True if a new caller would have to wait."""
         return self._free.locked()
 
     @asynccontextmanager

@@ -1,7 +1,7 @@
-"""Rows against actors against resources: every difference named. Work in flight is none.
+"""Compares rows with actors and resources, and names every difference. Work in flight is not a difference.
 
-What a restart, a sweep or the next step of a running execution is about to mend is not reported: a tenant with
-unfinished executions is judged by nothing but the liveness of its owner.
+A difference that a restart, a sweep or the next step of a running execution is about to mend is not reported. If a
+tenant has unfinished executions, only the liveness of its owner is judged.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,9 +21,9 @@ TRAIL = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`kind`: missing_resource, stopped_resource, changed_resource (its labels are those of another spec),
-    duplicate (a second one bears the labels of one that serves), leftover, orphan, not_serving, unowned_work,
-    actor_without_tenant, other_engine, broken_trail or unchecked (the provider does not answer, or is not enabled)."""
+    """`kind` is one of: missing_resource; stopped_resource; changed_resource (its labels are those of another spec);
+    duplicate (a second one has the labels of one that serves); leftover; orphan; not_serving; unowned_work;
+    actor_without_tenant; other_engine; broken_trail; unchecked (the provider does not answer, or is not enabled)."""
 
     kind: str
     tenant: str | None
@@ -34,7 +34,7 @@ class Difference:
 async def differences(
     database: AsyncEngine, compute: Mapping[str, ComputeProvider], directory: TenantDirectory
 ) -> list[Difference]:
-    """All of them now. Raises Unavailable where the cluster does not answer."""
+    """All present differences. Raises Unavailable if the cluster does not answer."""
     installation_id = await bootstrap.installation_id(database)
     found: list[Difference] = []
     listings: dict[str, tuple[str, list[Resource]]] = {}

@@ -1,4 +1,5 @@
-"""Opaque cursors for keyset pagination: where a page ended, not how many rows to skip, so inserts do not move pages."""
+"""Opaque cursors for keyset pagination. A cursor holds the place where a page ended, not a number of rows to skip, so
+inserts do not move pages."""
 
 import base64
 import json
@@ -12,7 +13,8 @@ def encode(kind: str, *key: str | int) -> str:
 
 
 def decode(cursor: str | None, kind: str, *types: type) -> tuple[Any, ...] | None:
-    """The key where the page before ended, or None without a cursor. Raises Refused for one that is not ours."""
+    """The key at which the previous page ended, or None without a cursor. Raises Refused for a cursor that is not
+    ours."""
     if cursor is None:
         return None
     try:

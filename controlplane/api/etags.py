@@ -1,4 +1,4 @@
-"""ETags are the tenant's `version`, quoted: they count what clients changed, so a probe never defeats an If-Match."""
+"""An ETag is the tenant's `version`, quoted. It counts changes by clients, so a probe never defeats an If-Match."""
 
 from controlplane.errors import Refused
 from controlplane.model import Tenant
@@ -9,7 +9,7 @@ def etag(tenant: Tenant) -> str:
 
 
 def require_match(if_match: str | None, tenant: Tenant) -> None:
-    """Raises Refused version_mismatch (412) where `If-Match` was sent and names another version.
+    """Raises Refused version_mismatch (412) if `If-Match` was sent and names another version.
 
     Comparison is strong, as RFC 9110 asks: a weak tag never matches."""
     if if_match is None:

@@ -1,4 +1,4 @@
-"""Errors of the layers below, as problems. What is not foreseen here is a 500 without a word about its cause."""
+"""Errors of the layers below, as problems. An unforeseen error is a 500 that does not reveal its cause."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -28,15 +28,15 @@ from controlplane.errors import (
 VERSIONS = ("v1",)
 _UNVERSIONED = ("healthz", "readyz", "docs")
 _LATER = frozenset({"55P03", "57014", "40001", "40P01", "53300", "53200"})
-"""SQLSTATEs that another try may not meet: lock or statement timeout, serialisation, deadlock, too many clients."""
+"""SQLSTATEs that another try may avoid: lock or statement timeout, serialisation, deadlock, too many clients."""
 
 
 def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
-    """Answer these errors with problems. `routers`: to tell which methods a path has."""
+    """Answer these errors with problems. `routers`: they know which methods a path has."""
     routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
 
     async def http(request: Request, error: Exception) -> Response:
-        """What the framework itself refuses."""
+        """Refusals by the framework itself."""
         assert isinstance(error, HTTPException)
         path = request.url.path
         if error.status_code == 404:
@@ -153,7 +153,7 @@ async def _database(_: Request, error: Exception) -> Response:
         return problem_response(
             "overloaded", "too much at once on the same rows; try again", headers={"Retry-After": "1"}
         )
-    # Without a statement it is connecting that failed; without a SQLSTATE the driver met a connection that broke.
+    # Without a statement, connecting failed; without a SQLSTATE, the driver met a broken connection.
     if error.statement is None or state is None or error.connection_invalidated or state.startswith(("08", "57P")):
         log.error("the database does not answer", exc_info=error)
         return problem_response("unavailable", "the database does not answer; try again", headers={"Retry-After": "2"})

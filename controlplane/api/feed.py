@@ -1,7 +1,7 @@
-"""Events as they are committed: one LISTEN connection per replica, fanned out to whoever watches or waits.
+"""Events as they are committed. Each replica has one LISTEN connection, fanned out to its watchers and waiters.
 
 The notification carries nothing: it says that the table has more, and the table is read by id. So a lost notification
-costs a moment (there is a slow look besides), never an event.
+costs a moment (there is also a slow poll), never an event.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from controlplane.persistence.transaction import EVENT_CHANNEL
 
 LOOK_SECONDS = 2.0
 UNWATCHED_SECONDS = 0.1
-"""With nobody to wait for them, events are read this much later and more at once: off the path of the next 202."""
+"""Without a waiter, events are read this much later and in larger batches, off the path of the next 202."""
 PAGE = 500
 BACKLOG = 1000
-"""Events that one subscriber may be behind before it is dropped."""
+"""A subscriber that is this many events behind is dropped."""
 
 
 class Subscription:
@@ -48,7 +48,7 @@ class Subscription:
         return self._events.popleft() if self._events else None
 
     def clear(self) -> None:
-        """Forget what has come: the caller looks at the rows now."""
+        """Forget the received events: the caller reads the rows now."""
         self._events.clear()
 
     def offer(self, event: Event) -> None:
@@ -67,10 +67,10 @@ class Subscription:
 
 
 class EventFeed:
-    """Reads the trail from where it is when the feed starts, for ever, and hands each event out once, in order.
+    """Reads the trail from its end at the start of the feed, for ever, and hands out each event once, in order.
 
-    Uses one connection of the engine for good, to listen, and another for moments, to read. `on_event` sees every
-    event before the subscribers do."""
+    Holds one connection to the database for good, to listen, and uses another for moments, to read. `on_event` sees
+    every event before the subscribers do."""
 
     def __init__(self, database: AsyncEngine, *, on_event: Callable[[Event], None]) -> None:
         self._database = database
@@ -90,7 +90,7 @@ class EventFeed:
             self._subscriptions.discard(subscription)
 
     async def begun(self, timeout: float) -> bool:
-        """From now on every event is handed out. False: it has not begun in this time (no database)."""
+        """True: from now on every event is handed out. False: the feed has not begun in this time (no database)."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._begun.wait()
@@ -98,7 +98,7 @@ class EventFeed:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The feed runs as long as the block; at its end every subscription is dropped."""
+        """The feed runs as long as the block. At its end every subscription is dropped."""
         tasks = (
             asyncio.create_task(listen(self._database, EVENT_CHANNEL, lambda _: self._more.set(), self._more.set)),
             asyncio.create_task(self._run()),

@@ -1,6 +1,6 @@
 """Values of variables whose names look secret never leave: answers, plans and events show stars.
 
-A client may send the stars back (read, change, write): they stand for the value that is stored.
+If a client sends the stars back (read, change, write), they stand for the stored value.
 """
 
 import re
@@ -38,13 +38,13 @@ def mask_change(path: str, value: Any) -> Any:
         if part in _ENVIRONMENTS:
             rest = [name for name in parts[position + 1 :] if not name.isdigit()]
             if len(rest) > 1 and rest[-1] == "secret":
-                return value  # where a secret is, not what it is
+                return value  # the place of a secret, not its value
             return _masked(".".join(rest), value) if rest else mask(value, environment=True)
     return mask(value)
 
 
 def restore(config: Any, stored: Any) -> tuple[Any, list[str]]:
-    """`config` with each star replaced by what `stored` holds at that place, and the paths where it holds nothing."""
+    """`config` with each star replaced by the stored value at that place, and the paths without a stored value."""
     missing: list[str] = []
     return _restore(config, stored, (), False, missing), missing
 
@@ -76,7 +76,7 @@ def _restore(value: Any, stored: Any, path: tuple[str, ...], environment: bool, 
 
 
 def _counterpart(item: Any, stored: Any, index: int) -> Any:
-    """The stored member of a list that `item` stands for: of the same name, else at the same place."""
+    """The stored list member that `item` stands for: the one of the same name, else the one at the same place."""
     if not isinstance(stored, Sequence) or isinstance(stored, str):
         return None
     if isinstance(item, Mapping) and "name" in item:

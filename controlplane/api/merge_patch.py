@@ -4,7 +4,7 @@ from typing import Any
 
 
 def merge(target: Any, patch: Any) -> Any:
-    """`target` as `patch` wants it; neither is changed."""
+    """`target` with `patch` applied; neither is changed."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}

@@ -60,11 +60,11 @@ _RETRY_AFTER = "5"
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What an operation did, still inside its transaction: the tenant as it left it, and the execution that answers.
+    """The result of an operation, still inside its transaction: the changed tenant, and the execution that answers.
 
-    `before`: the tenant as it found it, None for a new one. `wake`: tell the actor. `started`: the execution is new
-    and nothing is before it, so the wake waits until its engine took it or refused. `ends`: the execution whose end
-    `Prefer: wait` waits for, where it is another one."""
+    `before`: the tenant before the change, None for a new one. `wake`: wake the actor. `started`: the execution is new
+    and no other is before it, so the wake waits until its engine took or refused it. `ends`: the execution whose end
+    `Prefer: wait` waits for, if that is another one."""
 
     tenant: Tenant
     execution: Execution
@@ -96,7 +96,7 @@ class _DryRun(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """A request that may change something: who asks, and what its headers demand."""
+    """A request that may change something: its caller, and the demands of its headers."""
 
     request: Request
     here: Replica
@@ -107,8 +107,9 @@ class Mutation:
     wait: float
 
     async def perform(self, operation: Operation, *, variant: str = "") -> Response:
-        """Run the operation and answer. `variant`: what the query says of the request's meaning; a key that was used
-        with another one was used with another request. Raises Refused and what else the operation raises."""
+        """Run the operation and answer. `variant` is the part of the query that changes the request's meaning. If a key
+        was used with another variant, it was used with another request. Raises Refused and the operation's own
+        errors."""
         body_hash = hashlib.sha256(f"{variant}\n".encode() + await self.request.body()).hexdigest()
         outcome = await self.here.background.shielded(self._commit_and_wake(operation, body_hash))
         answer = outcome.answer
@@ -136,7 +137,7 @@ class Mutation:
         return _Outcome(answer, refusal=woken if accepted.started and woken.outcome == "refused" else None)
 
     async def _wake(self, accepted: Accepted) -> Wake:
-        """After the commit nothing may fail any more: what the wake-up meets is the supervisor's to mend."""
+        """Nothing may fail after the commit. If the wake-up fails, the supervisor mends it."""
         try:
             return await self.here.directory.wake(
                 accepted.tenant.name,
@@ -149,7 +150,7 @@ class Mutation:
             return Wake("pending")
 
     async def _commit(self, operation: Operation, body_hash: str) -> tuple[StoredAnswer, Accepted | None]:
-        """The answer, and what was accepted; None for a replay and a dry run."""
+        """The answer, and the accepted change; None for a replay and for a dry run."""
         scope = self._scope()
         try:
             async with by_token(self.here, self.token) as tx:
@@ -212,7 +213,8 @@ Mutating = Annotated[Mutation, Depends(mutation)]
 
 
 def _trigger_failed(refusal: Wake, answer: StoredAnswer, headers: dict[str, str]) -> Response:
-    """The intent is kept and the supervisor goes on trying: the client learns what to look at."""
+    """The answer to a refused start. The intent is kept and the supervisor tries again; the client learns where to
+    look."""
     return problem_response(
         "workflow_trigger_failed",
         refusal.message or "the workflow engine did not take the execution; it is tried again",

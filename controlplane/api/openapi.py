@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document: FastAPI's, with our bodies, problems and roles put in and its own error model taken out."""
+"""The OpenAPI 3.1 document: FastAPI's, with our bodies, problems and roles added and its own error model removed."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -31,7 +31,7 @@ def document(app: FastAPI, routers: Iterable[APIRouter]) -> dict[str, Any]:
     schemas = made.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    # The answers once more: FastAPI drops the nulls of their examples.
+    # Add the answers again: FastAPI drops the nulls of their examples.
     models: list[type[BaseModel]] = [Problem, TenantOut, ExecutionOut, *BODIES.values()]
     for model in models:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -53,7 +53,7 @@ def document(app: FastAPI, routers: Iterable[APIRouter]) -> dict[str, Any]:
 
 
 def _dress(responses: dict[str, Any], *, counted: bool) -> None:
-    """`counted`: requests of a token have a limit, where one is set; who has none (401) is not told of any."""
+    """`counted`: requests of a token have a limit, if one is set. A caller without a token (401) sees no limit."""
     unprocessable = responses.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
     if str(unprocessable.get("$ref", "")).endswith("HTTPValidationError"):
         del responses["422"]
@@ -63,7 +63,7 @@ def _dress(responses: dict[str, Any], *, counted: bool) -> None:
 
 
 def _sent(schema: dict[str, Any]) -> dict[str, Any]:
-    """Of a parameter: it may be left out, but what is sent is never null."""
+    """The schema of a parameter: it may be left out, but a value that is sent is never null."""
     match schema.pop("anyOf", []):
         case [one, {"type": "null"}]:
             return {**one, **schema}
@@ -74,7 +74,7 @@ def _sent(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _roles(routers: Iterable[APIRouter]) -> Iterator[tuple[str, str]]:
-    """The role that each operation needs, from its dependencies: so no route can be documented wrongly."""
+    """The role of each operation, read from its dependencies, so that no route can be documented wrongly."""
     for route in (route for router in routers for route in router.routes):
         if isinstance(route, APIRoute):
             for dependency in _walk(route.dependant):

@@ -1,4 +1,4 @@
-"""What routes say of themselves to OpenAPI: their answers, every problem by its code, and the bodies that they take."""
+"""The parts of the OpenAPI document that routes supply: their answers, every problem by its code, and their bodies."""
 
 from collections import defaultdict
 from typing import Any
@@ -43,7 +43,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "integer"},
     },
 }
-"""For the components of the document."""
+"""Examples for the components of the document."""
 ALLOWANCE = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 _SERVER_SENT_EVENT: dict[str, Any] = {
@@ -79,7 +79,7 @@ def answers(
     body: bool = False,
     public: bool = False,
 ) -> dict[int | str, dict[str, Any]]:
-    """`responses` of a route: its own codes and those that every route of its kind has."""
+    """`responses` of a route: its own codes, and those that every route of its kind has."""
     listed: dict[int, list[str]] = defaultdict(list)
     every = {*codes, *(() if public else _ANYWHERE), *(_MUTATION if mutation else ()), *(_BODY if body else ())}
     for code in CODES:

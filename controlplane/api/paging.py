@@ -12,5 +12,5 @@ Cursor = Annotated[str | None, Query(max_length=512, description="`next_cursor` 
 
 
 def page_of(found: Sequence[T], limit: int) -> tuple[Sequence[T], bool]:
-    """Of `limit + 1` rows that were asked for: those of the page, and whether there are more."""
+    """Takes up to `limit + 1` rows. Returns the rows of the page, and whether there are more."""
     return found[:limit], len(found) > limit

@@ -1,4 +1,4 @@
-"""The plan of a dry run: the difference between a tenant before and after, as lines that a person can read."""
+"""The plan of a dry run: the difference between a tenant before and after, as lines for a person."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from controlplane.ports import ComputeProvider
 
 
 def changes(before: Tenant | None, after: Tenant, compute: Mapping[str, ComputeProvider]) -> list[ChangeOut]:
-    """What differs in labels, annotations and spec; the provider itself tells of its config, defaults filled in."""
+    """The differences in labels, annotations and spec. The provider itself compares its config, defaults filled in."""
     found = [
         *_difference("labels", dict(before.labels) if before else {}, dict(after.labels)),
         *_difference("annotations", dict(before.annotations) if before else {}, dict(after.annotations)),

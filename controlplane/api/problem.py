@@ -1,4 +1,4 @@
-"""RFC 9457 problems: every error leaves as one of these, and says no more than a client may know.
+"""RFC 9457 problems: every error leaves as one of these, and reveals no more than a client may know.
 
 `CODES` is the whole list of codes with their status and title; the OpenAPI document is written from it.
 """
@@ -50,14 +50,14 @@ CODES: Mapping[str, tuple[int, str]] = {
 
 
 class FieldError(BaseModel):
-    """One field that is wrong: where it is, dotted from the root of the body (or the parameter's name), and why."""
+    """One wrong field: its place, dotted from the root of the body (or the parameter's name), and the reason."""
 
     loc: str
     message: str
 
 
 class Problem(BaseModel):
-    """What every error is, as `application/problem+json`. Branch on `code`; `detail` is for a person."""
+    """The form of every error, as `application/problem+json`. Branch on `code`; `detail` is for a person."""
 
     type: str = Field(examples=["urn:landlord:problem:tenant_not_found"])
     title: str
@@ -69,7 +69,7 @@ class Problem(BaseModel):
 
 
 def examples() -> dict[str, dict[str, Any]]:
-    """One for each code, for the components of the OpenAPI document."""
+    """One example for each code, for the components of the OpenAPI document."""
     return {
         code: {
             "summary": title,

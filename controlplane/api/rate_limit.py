@@ -1,4 +1,4 @@
-"""Requests of one token, bounded by a bucket that fills steadily. Off unless a setting asks for it; per replica."""
+"""Bounds the requests of one token by a bucket that fills steadily. Off unless a setting asks for it; per replica."""
 
 import math
 from dataclasses import dataclass
@@ -7,12 +7,13 @@ from uuid import UUID
 from controlplane.api.buckets import Buckets
 
 _BURST = 6
-"""The bucket holds a sixth of what a minute brings: ten seconds' worth."""
+"""The bucket holds a sixth of a minute's requests: ten seconds' worth."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """`limit` at once, `remaining` of them now, `reset`: seconds until the next one where none is left, else 0."""
+    """`limit`: requests at once. `remaining`: of these, allowed now. `reset`: if none remains, seconds until the next
+    one, else 0."""
 
     limit: int
     remaining: int
@@ -35,6 +36,6 @@ class RateLimit:
         self._buckets: Buckets[UUID] = Buckets(max(1, math.ceil(per_minute / _BURST)), per_minute / 60)
 
     def take(self, token_id: UUID, now: float | None = None) -> tuple[bool, Allowance]:
-        """Count a request. Whether it may go on, and what is left."""
+        """Count a request. Returns whether it may go on, and the remaining allowance."""
         allowed, level, reset = self._buckets.take(token_id, now)
         return allowed, Allowance(int(self._buckets.size), int(level), reset)

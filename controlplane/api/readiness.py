@@ -63,7 +63,7 @@ async def _in_time(look: Awaitable[CheckOut]) -> CheckOut:
     except TimeoutError:
         return CheckOut(ok=False, detail=f"no answer within {_PATIENCE:g} s")
     except Exception as error:
-        # The class says enough: messages of drivers hold addresses and statements.
+        # Only the class: messages of drivers hold addresses and statements.
         return CheckOut(ok=False, detail=f"no answer ({type(error).__name__})")
 
 
@@ -79,7 +79,7 @@ async def _ray(here: Replica) -> CheckOut:
 
 
 async def _supervisor(here: Replica) -> CheckOut:
-    """Its heartbeat row is younger than three sweeps and a grace."""
+    """Ready if the supervisor's heartbeat row is younger than three sweeps and a grace."""
     async with here.database.connect() as connection:
         seconds = await fleet.last_beat(connection)
     if seconds is None:

@@ -1,4 +1,4 @@
-"""What one replica of the API holds, made in the lifespan on the loop that serves: engine, tokens, feed, slots."""
+"""The state of one replica of the API: database, tokens, feed, slots. The lifespan makes it on the loop that serves."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -24,10 +24,11 @@ from controlplane.settings import Settings
 
 POOL = 10
 MUTATIONS = 6
-"""Transactions at once: the rest of the pool is for reads, so that these stay fast while mutations wait."""
+"""The number of mutations at once. The rest of the pool is for reads, so that reads stay fast while mutations wait."""
 MUTATION_QUEUE = 1000
 MUTATION_PATIENCE = 0.5
-"""Of the time that a request has: so long it waits for its turn. Who waited longer has no time left to be done in."""
+"""The share of a request's time for which it waits its turn. After a longer wait, too little time would be left to do
+it."""
 WAITERS = 100
 WATCHERS = 600
 _GOODBYE_SECONDS = 10.0
@@ -35,7 +36,7 @@ _GOODBYE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What `create_app` was given."""
+    """The arguments of `create_app`."""
 
     settings: Settings
     database_url: str
@@ -90,8 +91,8 @@ class Replica:
 
 @asynccontextmanager
 async def replica(parts: Parts) -> AsyncIterator[Replica]:
-    """A replica for as long as the block runs; what it still has to commit at the end, it does."""
-    # One more, which the event feed keeps to listen.
+    """A replica for as long as the block runs. At the end it finishes its open commits."""
+    # One more connection, which the event feed keeps to listen.
     database = open_database(parts.database_url, pool=POOL + 1, application="landlord api")
     tokens = TokenCache(database)
     feed = EventFeed(database, on_event=tokens.hear)

@@ -1,4 +1,4 @@
-"""One id for each request: minted or taken from the client, on the answer, in problems, in events and in logs."""
+"""One id for each request, new or taken from the client: on the answer, in problems, in events and in logs."""
 
 import logging
 import re
@@ -11,19 +11,19 @@ _current: ContextVar[str] = ContextVar("landlord_request_id", default="-")
 
 
 def begin(offered: str | None) -> str:
-    """Start a request: the client's own id where it is harmless in a log line, else a new one."""
+    """Start a request. Uses the client's own id if it is harmless in a log line, else a new one."""
     id = offered if offered and _ACCEPTABLE.fullmatch(offered) else uuid4().hex
     _current.set(id)
     return id
 
 
 def current() -> str:
-    """The id of the request that this coroutine works for; `-` outside of any."""
+    """The id of the request that this coroutine works for; `-` outside of any request."""
     return _current.get()
 
 
 class RequestIdFilter(logging.Filter):
-    """Puts `request_id` on each log record, for whoever formats it."""
+    """Puts `request_id` on each log record, for the formatters."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = current()

@@ -1,4 +1,4 @@
-"""Who may: a bearer token, whose role must be at least the route's."""
+"""Authorisation by a bearer token. The token's role must be at least the route's."""
 
 from typing import Annotated
 
@@ -21,8 +21,8 @@ _bearer = HTTPBearer(
 
 
 class Requires:
-    """A dependency: the caller's token, at least of `role`. Raises Refused unauthorized (401), forbidden (403), and
-    rate_limited (429) where a limit is set, and to an address from which many unknown tokens come."""
+    """A dependency: the caller's token, with at least `role`. Raises Refused unauthorized (401), forbidden (403), and
+    rate_limited (429) if a limit is set, and for an address that sends many unknown tokens."""
 
     def __init__(self, role: Role) -> None:
         self.role = role
@@ -43,7 +43,8 @@ class Requires:
         return token
 
     def _count(self, request: Request, here: Replica, token: Token) -> None:
-        """The outermost layer puts the allowance on the answer. Raises Refused rate_limited (429)."""
+        """Count the request; the outermost layer puts the allowance on the answer. Raises Refused rate_limited
+        (429)."""
         if not here.rates.on:
             return
         allowed, allowance = here.rates.take(token.id)

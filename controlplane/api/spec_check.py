@@ -1,4 +1,5 @@
-"""A spec against the providers of this installation: what can never work is refused before anything is stored."""
+"""Checks a spec against the providers of this installation. If a spec can never work, it is refused before anything is
+stored."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +21,7 @@ CONFIG = "spec.compute.config"
 
 def check_spec(here: Replica, token: Token, spec: TenantSpec) -> None:
     """Raises ProviderNotEnabled (422), Refused validation_failed (400) and forbidden (403: `process` runs commands on
-    this machine, which takes `LANDLORD_PROCESS_ROLE`)."""
+    this machine, so it takes `LANDLORD_PROCESS_ROLE`)."""
     provider = here.compute_provider(spec.compute.provider)
     if spec.workflow is not None:
         here.require_workflow(spec.workflow.provider)
@@ -33,16 +34,17 @@ def check_spec(here: Replica, token: Token, spec: TenantSpec) -> None:
 
 
 def check_new_spec(here: Replica, token: Token, spec: TenantSpec) -> None:
-    """The same for a tenant that does not exist yet: stars have nothing to stand for."""
+    """The same check for a new tenant: stars stand for nothing there."""
     _, stars = masking.restore(spec.compute.config, None)
     _refuse_stars(stars)
     check_spec(here, token, spec)
 
 
 def merged(here: Replica, token: Token, tenant: Tenant, patch: Mapping[str, Any]) -> TenantDocument:
-    """The tenant's document after a merge patch, stars replaced by what they stand for, checked where the spec changed.
+    """The tenant's document after a merge patch, with stars replaced by the stored values. If the spec changed, it is
+    checked.
 
-    Raises as `check_spec`, and validation_failed where the result is no valid document."""
+    Raises as `check_spec`, and validation_failed if the result is no valid document."""
     before = {
         "labels": dict(tenant.labels),
         "annotations": dict(tenant.annotations),
@@ -74,7 +76,7 @@ def _check_changed(
 
 
 def _with_leftover_keys(here: Replica, error: Refused, after: TenantSpec, patch: Mapping[str, Any]) -> Refused:
-    """Another provider by merge patch keeps the old one's keys: name those that are to be nulled."""
+    """A change of provider by merge patch keeps the old provider's keys: name the keys to null."""
     sent = patch["spec"]["compute"].get("config") or {}
     fields = here.compute_provider(after.compute.provider).config_model.model_fields
     known = {name for key, field in fields.items() for name in (key, field.alias) if name}
@@ -95,7 +97,7 @@ def _invalid(error: InvalidConfig | Unsupported) -> Refused:
 
 
 def _located(loc: str) -> str:
-    """Providers locate from the root of their config, or name a field of `health`."""
+    """Providers give locations from the root of their config, or name a field of `health`."""
     if loc == "health" or loc.startswith("health."):
         return f"spec.{loc}"
     return f"{CONFIG}.{loc}" if loc else CONFIG

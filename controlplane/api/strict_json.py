@@ -1,4 +1,4 @@
-"""JSON from strangers: no ambiguity, nothing that the database or a recursive reader could stumble over."""
+"""JSON from strangers: nothing ambiguous, and nothing that breaks the database or a recursive reader."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from controlplane.errors import Refused
 MAX_DEPTH = 32
 _LIMIT: dict[type, float] = {bool: 2, int: 2**63, float: float("inf")}
 _EXACT = 2**53
-"""Below it a float that is whole is one integer and no other."""
+"""Below this, a whole float is exactly one integer."""
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 _JSON = ("application/json",)
 
@@ -29,7 +29,7 @@ async def read_object(request: Request, media_types: tuple[str, ...] = _JSON) ->
 
 
 def parse(body: bytes) -> Any:
-    """Any JSON value; 1.0 is the integer 1, as JSON Schema has it. Raises Refused for what is not JSON by RFC 8259,
+    """Any JSON value; 1.0 is the integer 1, as in JSON Schema. Raises Refused if the body is not JSON by RFC 8259,
     repeats a member, is nested deeper than 32, or holds a NUL, half a surrogate pair, or a number beyond 64 bits."""
     try:
         value = json.loads(

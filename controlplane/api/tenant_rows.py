@@ -1,4 +1,4 @@
-"""Finding a tenant by what stands in a path: its name or its UUID."""
+"""Finding a tenant by the name or UUID in a path."""
 
 import re
 from uuid import UUID
@@ -15,7 +15,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 
 async def find(database: AsyncEngine, reference: str) -> TenantView:
-    """To read it. A deleted one is found by UUID only.
+    """Find a tenant for reading. A deleted one is found by UUID only.
 
     Raises Refused tenant_not_found (404), tenant_deleted (410)."""
     _refuse_nonsense(reference)
@@ -28,7 +28,8 @@ async def find(database: AsyncEngine, reference: str) -> TenantView:
 
 
 async def lock(tx: Transaction, reference: str) -> Tenant:
-    """To change it, until the transaction ends. Raises Refused tenant_not_found (404), tenant_deleted (410)."""
+    """Lock a tenant for a change, until the transaction ends. Raises Refused tenant_not_found (404), tenant_deleted
+    (410)."""
     _refuse_nonsense(reference)
     if _is_uuid(reference):
         tenant = await tenants.lock(tx, UUID(reference))
@@ -46,13 +47,13 @@ def _is_uuid(reference: str) -> bool:
 
 
 def _refuse_nonsense(reference: str) -> None:
-    """What no tenant can be called is not asked of the database."""
+    """An impossible name is refused without asking the database."""
     if not is_tenant_name(reference) and not _is_uuid(reference):
         raise Refused.tenant_not_found(reference[:80])
 
 
 def deleted(tenant: Tenant) -> Refused:
-    """What a name answers while nobody has taken it again."""
+    """The answer for a deleted tenant's name until the name is used again."""
     return Refused(
         f"tenant {tenant.name!r} was deleted; its record is at /v1/tenants/{tenant.id}",
         code="tenant_deleted",

@@ -14,7 +14,7 @@ from controlplane.persistence import tokens
 from controlplane.persistence.tokens import Token
 
 SECONDS = 5.0
-"""A token that another replica revoked may be good here for so long, should its notice be lost."""
+"""If the notice of a revocation at another replica is lost, the token may be valid here for this time."""
 BETWEEN_SECONDS = 0.02
 """From one query to the next."""
 BATCH = 500
@@ -54,8 +54,8 @@ class TokenCache:
         return await asyncio.shield(asked)
 
     def hear(self, event: Event) -> None:
-        """Of any event: a token that was revoked or replaced, here or at another replica, is forgotten at once, and one
-        that was made is unknown no more."""
+        """Called for every event. If it revokes or replaces a token, here or at another replica, forget that token at
+        once. If it makes a token, that token is no longer unknown."""
         match event.type:
             case EventType.TOKEN_REVOKED:
                 self.forget(event.data.get("token_id"))

@@ -1,4 +1,4 @@
-"""`Prefer: wait=N`: hold the answer until the execution has ended, by events, with a slow look at the rows besides."""
+"""`Prefer: wait=N` holds the answer until the execution has ended. Events say when; the rows are also polled slowly."""
 
 import asyncio
 import re
@@ -9,12 +9,12 @@ from controlplane.persistence.tenants import TenantView
 
 MAX_SECONDS = 60.0
 LOOK_SECONDS = 2.0
-"""Events say when to look; should their connection be down, this does."""
+"""Events say when to look. If their connection is down, this interval does."""
 _WAIT = re.compile(r"^wait\s*=\s*\"?(\d{1,9})\"?$", re.I)
 
 
 def wait_seconds(prefer: str | None) -> float:
-    """From `Prefer` (RFC 7240), at most 60; 0 without one, and for preferences that we do not know."""
+    """Seconds from `Prefer` (RFC 7240), at most 60. 0 without the header, and for preferences that we do not know."""
     for preference in (prefer or "").split(","):
         if found := _WAIT.match(preference.split(";", 1)[0].strip()):
             return min(float(found[1]), MAX_SECONDS)
@@ -22,8 +22,8 @@ def wait_seconds(prefer: str | None) -> float:
 
 
 async def final_tenant(here: Replica, execution_id: str, seconds: float) -> TenantView | None:
-    """The tenant once the execution, or the last of those that superseded it, has ended. None: not in this time, or
-    too many wait already."""
+    """The tenant once the execution, or the last one that superseded it, has ended. None: it did not end in this time,
+    or too many clients wait already."""
     if here.waiters.full:
         return None
     async with here.waiters.take():

@@ -1,7 +1,7 @@
-"""Server-Sent Events from the audit trail: first what the table holds after the client's last id, then what comes.
+"""Server-Sent Events from the audit trail: first the stored events after the client's last id, then new ones.
 
-A stream ends when its client falls too far behind, when the replica goes, and after its tenant was deleted. Whoever
-comes back with `Last-Event-ID` goes on without a gap and without a repeat.
+A stream ends when its client falls too far behind, when the replica stops, and after its tenant was deleted. A client
+that reconnects with `Last-Event-ID` continues without a gap and without a repeat.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -48,7 +48,7 @@ async def watch(here: Replica, *, tenant_id: UUID | None, last_event_id: str | N
 
 
 async def has_after(here: Replica, tenant_id: UUID, last_event_id: str | None) -> bool:
-    """Whether the trail of a tenant that is deleted holds something that this client has not seen."""
+    """Whether the trail of a deleted tenant holds an event that this client has not seen."""
     start = _start(last_event_id)
     return start is not None and bool(await _after(here, tenant_id, start, limit=1))
 
@@ -59,13 +59,14 @@ async def _stream(here: Replica, tenant_id: UUID | None, start: int) -> AsyncIte
             async for event in found:
                 yield _HEARTBEAT if event is None else _frame(event)
         except (DBAPIError, PoolTimeout, OSError) as error:
-            # The answer has begun: all that can be said is its end, and the client comes back with its last id.
+            # The answer has begun, so we can only end it; the client reconnects with its last id.
             log.warning("a watch ends: the database does not answer (%s)", type(error).__name__)
 
 
 async def _events(here: Replica, tenant_id: UUID | None, last: int) -> AsyncGenerator[Event | None, None]:
-    """In order, each once. What the table holds comes first, page by page; then the client is subscribed, and the
-    table read once more: so nothing falls between. None: subscribed, and later for each while without an event."""
+    """The events in order, each once. Stored events come first, page by page. Then the client is subscribed, and the
+    table is read once more, so that no event falls in between. None: subscribed, and later after each interval without
+    an event."""
     ended = False
     while len(page := await _after(here, tenant_id, last, limit=PAGE)) == PAGE:
         for event in page:
@@ -93,7 +94,7 @@ async def _after(here: Replica, tenant_id: UUID | None, id: int, *, limit: int) 
 
 
 def _is_end(event: Event, tenant_id: UUID | None) -> bool:
-    """The tenant that is watched is deleted: a few events of the same transaction may follow, then nothing."""
+    """True if the watched tenant is deleted: a few events of the same transaction may follow, then none."""
     return tenant_id is not None and event.status == Status.DELETED
 
 

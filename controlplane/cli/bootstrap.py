@@ -5,7 +5,7 @@ from controlplane.persistence import bootstrap
 
 
 class PostgresBootstrap:
-    """Blocking, each call in an event loop of its own. Raises Unavailable where the database does not answer."""
+    """Blocks; each call runs in an event loop of its own. Raises Unavailable if the database does not answer."""
 
     def register(self, database_url: str, *, home: str, build: str, admin_token: str) -> str:
         return run(bootstrap.prepare(database_url, home=home, build=build, admin_token=admin_token))

@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 
 class Cluster:
-    """What the last `up` of this home started. Every call blocks, and raises Unavailable where the database does
-    not answer."""
+    """The cluster that the last `up` of this home started. Every call blocks, and raises Unavailable if the database
+    does not answer."""
 
     def __init__(self, id: str, database_url: str) -> None:
         self.id = id

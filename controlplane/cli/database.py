@@ -15,12 +15,12 @@ T = TypeVar("T")
 
 
 def ask(database_url: str, work: Callable[[AsyncEngine], Awaitable[T]], *, application: str) -> T:
-    """`work` on an engine of its own. Blocks. Raises Unavailable where the database does not answer."""
+    """Run `work` on a database connection of its own. Blocks. Raises Unavailable if the database does not answer."""
     return run(_ask(database_url, work, application))
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """In an event loop of its own; what a driver raises becomes Unavailable, in one line."""
+    """Run `work` in an event loop of its own. A driver's error becomes Unavailable, in one line."""
     try:
         return asyncio.run(work)
     except (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

@@ -1,4 +1,4 @@
-"""`landlord drain`: let this home's cluster come to rest, for an upgrade, a move or a reboot."""
+"""`landlord drain`: bring this home's cluster to rest, for an upgrade, a move or a reboot."""
 
 import time
 from collections.abc import Callable

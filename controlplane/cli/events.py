@@ -1,4 +1,4 @@
-"""`landlord events` and `landlord tenant watch`: what happened, and what happens."""
+"""`landlord events` and `landlord tenant watch`: past events, and events as they happen."""
 
 import json
 from typing import Annotated
@@ -81,19 +81,19 @@ def _verify(head: str | None, format: Format) -> None:
 
 
 def watch(
-    name: Annotated[str | None, typer.Argument(help="The tenant's name or id; without it all tenants.")] = None,
-    after: Annotated[int | None, typer.Option(help="Go on after the event of this id, instead of from now.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The tenant's name or id. If left out: all tenants.")] = None,
+    after: Annotated[int | None, typer.Option(help="Start after the event with this id, not now.")] = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Events as they happen, one a line; with -o json an object a line. Ctrl-C ends it.
+    """Show events as they happen, one a line; with -o json an object a line. Ctrl-C ends the watch.
 
-    A watch of one tenant ends by itself once the tenant is deleted. It survives a restart of the control plane and
-    misses nothing meanwhile.
+    A watch of one tenant ends by itself once the tenant is deleted. A watch survives a restart of the control plane
+    and misses no event.
     """
     with Client.of(load_settings()) as client:
         identity = None
         if name is not None:
-            # By id: the name may be free, and somebody else's, before the watch is over.
+            # By id: during the watch the name may become free and go to another tenant.
             tenant = client.get_tenant(name)
             identity = tenant["id"]
             errors.print(f"{tenant['name']}: {tenant['status']}; watching, Ctrl-C ends", markup=False)
@@ -120,5 +120,5 @@ def _tell(event: WatchDocument, format: Format) -> None:
                 f"  {event['type']:<26}  {event['execution_id'] or ''}",
             )
             output.print(Text.assemble(*parts))
-    # Somebody may read it line by line.
+    # A reader in a pipe gets each line at once.
     output.file.flush()

@@ -1,4 +1,4 @@
-"""What the command's exit code says, and how an error becomes one."""
+"""The command's exit codes, and the exit code of each error."""
 
 from enum import IntEnum
 from typing import Any

@@ -4,7 +4,7 @@
         tenant = client.create_tenant({"name": "acme", "spec": {...}})
         tenant = client.wait_tenant(tenant["id"], timeout=60)
 
-Answers are the JSON documents of the API as they came, typed. Problems are raised as `Refused` with the problem's
+Answers are the JSON documents of the API, unchanged and typed. A problem is raised as `Refused` with the problem's
 fields; no answer at all is `Unreachable`.
 """
 
@@ -69,4 +69,4 @@ __all__ = [
 
 
 class Client(Tenants, History, Installation):
-    """One connection pool to one control plane. Not for use by several threads at once."""
+    """One connection pool to one control plane. Do not use it from several threads at once."""

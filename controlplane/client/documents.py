@@ -1,4 +1,4 @@
-"""The JSON documents of the API, typed: what `Client` takes apart and hands out."""
+"""The JSON documents of the API, typed: `Client` sends and returns them."""
 
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -29,7 +29,7 @@ class Observed(TypedDict):
 
 
 class TenantDocument(TypedDict):
-    """A tenant as the API shows it. `version` is what `if_match` takes."""
+    """A tenant as the API shows it. Pass its `version` as `if_match`."""
 
     id: str
     name: str
@@ -59,7 +59,7 @@ class StepDocument(TypedDict):
 
 
 class ExecutionDocument(TypedDict):
-    """An execution. `steps` only where one was asked for."""
+    """An execution. `steps` is there only if a single execution was asked for."""
 
     id: str
     tenant: str
@@ -109,7 +109,7 @@ class TrailDocument(TypedDict):
 
 
 class WatchDocument(TypedDict):
-    """An event as a watch tells it."""
+    """An event as a watch sends it."""
 
     id: int
     type: str
@@ -121,7 +121,7 @@ class WatchDocument(TypedDict):
 
 
 class ChangeDocument(TypedDict):
-    """One difference: a dotted path of the tenant's document; None is: not there."""
+    """One difference: a dotted path of the tenant's document. None means: not there."""
 
     path: str
     before: Any
@@ -129,7 +129,7 @@ class ChangeDocument(TypedDict):
 
 
 class PlanDocument(TypedDict):
-    """What a change would do. `action` is none where no execution would follow."""
+    """The plan of a change. `action` is none if no execution would follow."""
 
     dry_run: Literal[True]
     action: Literal["provision", "update", "delete", "none"]
@@ -173,7 +173,7 @@ class NewTokenDocument(TokenDocument):
 
 
 class PausesDocument(TypedDict):
-    """What is paused beside single tenants."""
+    """The pauses that cover more than single tenants."""
 
     all: bool
     providers: list[str]

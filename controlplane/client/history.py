@@ -1,4 +1,4 @@
-"""Executions, the audit trail, and the trail as it grows."""
+"""Executions, the audit trail, and watches of new events."""
 
 import json
 from collections.abc import Iterator
@@ -11,19 +11,19 @@ from controlplane.client.wire import BETWEEN_TRIES_SECONDS, Unreachable, Wire, q
 from controlplane.errors import Refused
 
 WATCH_PATIENCE_SECONDS = 60.0
-"""So long a watch that was cut off looks for a server to go on with."""
+"""A watch that was cut off looks for a server for this time."""
 UNAVAILABLE = 503
 
 
 class History(Wire):
-    """The calls of `Client` that are about what was done."""
+    """The calls of `Client` about executions and events."""
 
     def get_execution(self, execution_id: str) -> ExecutionDocument:
-        """With its steps."""
+        """One execution with its steps."""
         return cast(ExecutionDocument, self._send("GET", f"/v1/executions/{quoted(execution_id)}"))
 
     def list_executions(self, tenant: str, *, limit: int = 50, cursor: str | None = None) -> ExecutionPage:
-        """A tenant's history, newest first."""
+        """A tenant's executions, newest first."""
         query = {"limit": limit, "cursor": cursor}
         return cast(ExecutionPage, self._send("GET", f"/v1/tenants/{quoted(tenant)}/executions", params=query))
 
@@ -38,13 +38,13 @@ class History(Wire):
 
     def watch(self, tenant: str | None = None, *, after: int | None = None) -> Iterator[WatchDocument]:
         """Events as they are committed: of one tenant until it is deleted, or of all for ever. `after`: the id of the
-        last event that was seen; without it from now.
+        last event that was seen; without it the watch starts now.
 
-        In order, each once; goes on where it was when the connection breaks or the server restarts. Raises Refused,
-        and Unreachable when no server was there for a minute.
+        In order, each once. If the connection breaks or the server restarts, the watch continues where it was. Raises
+        Refused, and Unreachable if no server answered for a minute.
         """
         path = "/v1/watch" if tenant is None else f"/v1/tenants/{quoted(tenant)}/watch"
-        # From now, but by id: so that a break before the first event leaves no gap either.
+        # From now, but by id, so that a break before the first event leaves no gap either.
         newest = self.list_events(limit=1)["items"] if after is None else []
         last = newest[0]["id"] if newest else after
         heard: float | None = None

@@ -17,11 +17,11 @@ from controlplane.client.wire import Wire, quoted
 TRAIL_SECONDS = 300.0
 """Of a trail of millions of events."""
 CONSISTENCY_SECONDS = 120.0
-"""Every provider lists all that it has."""
+"""Seconds. Every provider lists all its resources."""
 
 
 class Installation(Wire):
-    """The calls of `Client` that are about the installation itself."""
+    """The calls of `Client` about the installation itself."""
 
     def list_providers(self) -> ProvidersDocument:
         """The enabled providers and their health."""
@@ -32,13 +32,13 @@ class Installation(Wire):
         return cast(dict[str, Any], self._send("GET", f"/v1/providers/compute/{quoted(name)}/schema"))
 
     def create_token(self, name: str, role: str, *, expires_in_seconds: int | None = None) -> NewTokenDocument:
-        """A new bearer token; its secret is in this answer and nowhere else. Never sent twice: where the connection
-        breaks there may be a token that nobody knows, to be revoked."""
+        """A new bearer token. Its secret is in this answer and nowhere else. The request is never sent twice: if the
+        connection breaks, there may be a token whose secret is lost; revoke it."""
         document = {"name": name, "role": role, "expires_in_seconds": expires_in_seconds}
         return cast(NewTokenDocument, self._send("POST", "/v1/tokens", json=document, tries=1))
 
     def iterate_tokens(self) -> Iterator[TokenDocument]:
-        """All by name, revoked and expired ones too."""
+        """All tokens by name, including revoked and expired ones."""
         cursor = None
         while True:
             page = cast(TokenPage, self._send("GET", "/v1/tokens", params={"limit": 500, "cursor": cursor}))
@@ -48,23 +48,23 @@ class Installation(Wire):
                 return
 
     def revoke_token(self, name: str) -> TokenDocument:
-        """From now on it opens nothing."""
+        """Revoke a token for good."""
         return cast(TokenDocument, self._send("DELETE", f"/v1/tokens/{quoted(name)}"))
 
     def list_pauses(self) -> PausesDocument:
-        """What is paused beside single tenants."""
+        """The pauses that cover more than single tenants."""
         return cast(PausesDocument, self._send("GET", "/v1/admin/pause"))
 
     def pause(self, provider: str | None) -> PausesDocument:
-        """Begin nothing new for the tenants of a provider; of None: for all."""
+        """Begin nothing new for the tenants of a provider. None: for all tenants."""
         return cast(PausesDocument, self._send("POST", "/v1/admin/pause", json=_scope(provider)))
 
     def resume(self, provider: str | None) -> PausesDocument:
-        """End what `pause` of the same began; other pauses stay."""
+        """End the pause with the same argument; other pauses stay."""
         return cast(PausesDocument, self._send("POST", "/v1/admin/resume", json=_scope(provider)))
 
     def consistency(self) -> ConsistencyDocument:
-        """Rows against actors against resources, now."""
+        """Compare rows with actors and resources, now."""
         return cast(ConsistencyDocument, self._send("GET", "/v1/admin/consistency", timeout=CONSISTENCY_SECONDS))
 
     def verify_trail(self, noted: str | None = None) -> TrailDocument:

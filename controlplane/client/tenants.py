@@ -1,4 +1,4 @@
-"""Tenants: made, read, changed, waited for."""
+"""Tenants: create, read, change and await them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -14,22 +14,22 @@ RESTING = frozenset({"ready", "degraded", "failed", "deleted"})
 
 
 class Tenants(Wire):
-    """The calls of `Client` that are about tenants."""
+    """The calls of `Client` about tenants."""
 
     def create_tenant(
         self, document: Mapping[str, Any], *, wait: int | None = None, idempotency_key: str | None = None
     ) -> TenantDocument:
-        """`document`: name, spec, and maybe labels and annotations. `wait`: let the server answer only once the
-        execution has ended or that many seconds (at most 60) have passed."""
+        """Create a tenant. `document`: name, spec, and maybe labels and annotations. `wait`: the server answers only
+        once the execution has ended or that many seconds (at most 60) have passed."""
         found = self._mutate("POST", "/v1/tenants", json=document, wait=wait, idempotency_key=idempotency_key)
         return cast(TenantDocument, found)
 
     def plan_create(self, document: Mapping[str, Any]) -> PlanDocument:
-        """What `create_tenant` would do; refused as that would be. Nothing is stored."""
+        """The plan of `create_tenant`, with the same refusals. Nothing is stored."""
         return cast(PlanDocument, self._mutate("POST", "/v1/tenants", json=document, params=DRY_RUN))
 
     def get_tenant(self, name: str) -> TenantDocument:
-        """By name or UUID; a deleted tenant by UUID only."""
+        """A tenant by name or UUID; a deleted tenant by UUID only."""
         return cast(TenantDocument, self._send("GET", f"/v1/tenants/{quoted(name)}"))
 
     def list_tenants(
@@ -42,8 +42,8 @@ class Tenants(Wire):
         limit: int = 50,
         cursor: str | None = None,
     ) -> TenantPage:
-        """One page of the tenants that are not deleted, by name. `lagging`: of those whose newest generation has not
-        succeeded yet."""
+        """One page of the tenants that are not deleted, by name. `lagging`: only tenants whose newest generation has
+        not succeeded yet."""
         pairs = [f"{key}={value}" for key, value in (labels or {}).items()]
         query = {
             "status": list(status),
@@ -58,7 +58,7 @@ class Tenants(Wire):
     def iterate_tenants(
         self, *, status: Sequence[str] = (), labels: Mapping[str, str] | None = None, name_prefix: str = ""
     ) -> Iterator[TenantDocument]:
-        """All of them, page by page."""
+        """All matching tenants, page by page."""
         cursor = None
         while True:
             page = self.list_tenants(status=status, labels=labels, name_prefix=name_prefix, limit=500, cursor=cursor)
@@ -76,7 +76,8 @@ class Tenants(Wire):
         wait: int | None = None,
         idempotency_key: str | None = None,
     ) -> TenantDocument:
-        """`patch`: a JSON Merge Patch of spec, labels, annotations. `if_match`: the version that it was made for."""
+        """Change a tenant. `patch`: a JSON Merge Patch of spec, labels, annotations. `if_match`: the version that the
+        patch was made for."""
         found = self._mutate(
             "PATCH",
             f"/v1/tenants/{quoted(name)}",
@@ -88,7 +89,7 @@ class Tenants(Wire):
         return cast(TenantDocument, found)
 
     def plan_update(self, name: str, patch: Mapping[str, Any]) -> PlanDocument:
-        """What `update_tenant` would do; refused as that would be. Nothing is stored."""
+        """The plan of `update_tenant`, with the same refusals. Nothing is stored."""
         path = f"/v1/tenants/{quoted(name)}"
         return cast(PlanDocument, self._mutate("PATCH", path, json=patch, params=DRY_RUN))
 
@@ -101,7 +102,7 @@ class Tenants(Wire):
         wait: int | None = None,
         idempotency_key: str | None = None,
     ) -> TenantDocument:
-        """`force`: close the row and abandon what its compute still holds (admin)."""
+        """Delete a tenant. `force`: mark it deleted now and abandon its compute (admin)."""
         found = self._mutate(
             "DELETE",
             f"/v1/tenants/{quoted(name)}",
@@ -117,19 +118,19 @@ class Tenants(Wire):
         return self._act(name, "retry", idempotency_key)
 
     def reconcile_tenant(self, name: str, *, idempotency_key: str | None = None) -> TenantDocument:
-        """Wake its actor to compare it with reality now."""
+        """Wake the tenant's actor to compare the tenant with reality now."""
         return self._act(name, "reconcile", idempotency_key)
 
     def pause_tenant(self, name: str, *, idempotency_key: str | None = None) -> TenantDocument:
-        """Begin nothing new for it. Paused again is success."""
+        """Begin nothing new for the tenant. Pausing it twice is success."""
         return self._act(name, "pause", idempotency_key)
 
     def resume_tenant(self, name: str, *, idempotency_key: str | None = None) -> TenantDocument:
-        """Go on with it; what a provider or all are paused by stays."""
+        """End the tenant's own pause; a pause of its provider or of all stays."""
         return self._act(name, "resume", idempotency_key)
 
     def tenant_logs(self, name: str, *, tail: int = 100) -> str:
-        """The last lines that its compute wrote; empty before there is any."""
+        """The last lines of its compute's output. Empty if there is none yet."""
         answer = self._request("GET", f"/v1/tenants/{quoted(name)}/logs", params={"tail": tail})
         return answer.text if answer.is_success else str(self._read(answer))
 
@@ -137,7 +138,7 @@ class Tenants(Wire):
         self, name: str, *, timeout: float, changed: Callable[[TenantDocument], None] | None = None
     ) -> TenantDocument:
         """Returns the tenant once the execution of its newest generation has ended and its status rests (ready,
-        degraded, failed or deleted). `changed` is called with each state on the way.
+        degraded, failed or deleted). Calls `changed` with each state on the way.
 
         Survives restarts of the server. Raises DeadlineExceeded after `timeout` seconds.
         """
@@ -146,7 +147,7 @@ class Tenants(Wire):
         while True:
             try:
                 tenant = self.get_tenant(identity)
-                # By id from now on: the name is gone once the tenant is deleted.
+                # Use the id from now on: the name is gone once the tenant is deleted.
                 identity = tenant["id"]
                 if changed is not None and tenant != seen:
                     changed(tenant)
@@ -167,5 +168,5 @@ class Tenants(Wire):
 
 
 def settled(tenant: TenantDocument) -> bool:
-    """Nothing is under way for it."""
+    """True if nothing is under way for the tenant."""
     return tenant["status"] in RESTING and tenant["workflow"]["state"] in ENDED

@@ -1,4 +1,4 @@
-"""Requests and answers: retries that act once, problems as `Refused`, no answer as `Unreachable`."""
+"""Requests and answers. A retried request acts once, a problem is `Refused`, no answer is `Unreachable`."""
 
 import ipaddress
 import ssl
@@ -16,10 +16,11 @@ from controlplane.local.paths import Home
 from controlplane.settings import Settings
 
 TRIES = 4
-"""Of one request when the connection breaks: each carries the same Idempotency-Key, so none acts twice."""
+"""Tries of one request if the connection breaks. Each carries the same Idempotency-Key, so the request acts only
+once."""
 BETWEEN_TRIES_SECONDS = 0.3
 SILENCE_SECONDS = 30.0
-"""A watch that is silent for so long is broken: the server sends a heartbeat every 10 s."""
+"""A watch that is silent for this time is broken: the server sends a heartbeat every 10 s."""
 MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -28,7 +29,7 @@ class Unreachable(Unavailable):
 
 
 class Wire:
-    """The connection, and how a request is sent on it."""
+    """The connection, and the sending of requests on it."""
 
     def __init__(
         self,
@@ -41,10 +42,10 @@ class Wire:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`timeout`: seconds for one answer, beyond what `wait` asks for; `verify`: how an https server is verified, if
-        not by the usual authorities. The last three are for tests.
+        """`timeout`: seconds for one answer, on top of `wait`; `verify`: how to verify an https server, if not by the
+        usual authorities. Tests inject the last three.
 
-        Raises SettingsError: the token would cross a network in clear."""
+        Raises SettingsError if the token would cross a network in clear."""
         self.url = url.rstrip("/")
         if in_clear(self.url):
             raise SettingsError(
@@ -54,16 +55,17 @@ class Wire:
         self._sleep = sleep
         self._clock = clock
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
-        # No proxy from the environment: it could not reach the loopback address that most control planes have.
+        # No proxy from the environment: it could not reach the loopback address of most control planes.
         self._http = httpx.Client(
             base_url=self.url, headers=headers, timeout=timeout, transport=transport, trust_env=False, verify=verify
         )
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """With the URL of the settings and LANDLORD_TOKEN, else the token that `landlord up` left in the home.
+        """A client for the URL of the settings. The token is LANDLORD_TOKEN, or else the one that `landlord up` left in
+        the home.
 
-        Raises Unreachable when there is neither.
+        Raises Unreachable if there is neither.
         """
         verify = trusted(settings)
         if settings.token is not None:
@@ -140,18 +142,18 @@ class Wire:
                     method, path, json=json, params=query, headers=headers, timeout=timeout or self._timeout
                 )
             except httpx.TransportError as error:
-                # A refused connection will be refused again; one that broke is worth another.
+                # A refused connection will be refused again; a broken one is worth another try.
                 if isinstance(error, httpx.ConnectError) or number == tries:
                     raise self._unreachable(error) from None
             else:
-                # After a broken connection the first try may still be at work on our key.
+                # After a broken connection the first try may still be working on our key.
                 if not (1 < number < tries and _code(answer) == "idempotency_in_progress"):
                     return answer
             self._sleep(BETWEEN_TRIES_SECONDS)
         raise AssertionError("the last try returns or raises")
 
     def _lines(self, path: str, last: int | None) -> Iterator[str]:
-        """Of an event stream, as they come."""
+        """The lines of an event stream, as they arrive."""
         headers = {"Accept": "text/event-stream"} | ({} if last is None else {"Last-Event-ID": str(last)})
         timeout = httpx.Timeout(self._timeout, read=SILENCE_SECONDS)
         with self._http.stream("GET", path, headers=headers, timeout=timeout) as answer:
@@ -171,7 +173,7 @@ class Wire:
         try:
             body = answer.json()
         except ValueError:
-            # Only the proxy in front of the application answers anything else.
+            # Only the proxy in front of the application gives any other answer.
             raise Unreachable(f"{self.url} answers {answer.status_code}, but not as a control plane") from None
         if answer.is_success:
             return body
@@ -213,7 +215,7 @@ def trusted(settings: Settings) -> ssl.SSLContext | bool:
 
 
 def quoted(segment: str) -> str:
-    """As one segment of a path, whatever is in it."""
+    """The text quoted as one segment of a path."""
     return quote(segment, safe="")
 
 

@@ -1,1 +1,1 @@
-"""The rules, pure: rows and knowledge in, one decision out. No I/O and no clock."""
+"""The rules, pure: they take rows and knowledge and return one decision. No I/O and no clock."""

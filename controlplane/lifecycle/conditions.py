@@ -1,4 +1,4 @@
-"""Conditions: beside the status word, why. Pure."""
+"""Conditions: they give the reasons for the status. Pure."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ def with_condition(
     now: datetime,
     message: str = "",
 ) -> tuple[Condition, ...]:
-    """The list with this one set. `since` moves only when the status does."""
+    """The list with this condition set. `since` moves only when the status does."""
     before = next((c for c in conditions if c.type == type), None)
     since = before.since if before is not None and before.status == status else now
     new = Condition(type=type, status=status, reason=reason, message=message, since=since)

@@ -1,4 +1,5 @@
-"""What the owner of a tenant may do next: one value each. `reconcile` chooses, `actors/tenant/runner.py` does it."""
+"""The decisions that the owner of a tenant can take: one class each. `reconcile` chooses, `actors/tenant/runner.py`
+acts."""
 
 from dataclasses import dataclass, field
 
@@ -13,8 +14,8 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Passivate:
-    """Nothing to do for a while: give the lease back and exit. `wake_in`: seconds after which the tenant is due again;
-    None: when somebody wants something of it."""
+    """There is nothing to do for a while: give the lease back and exit. `wake_in`: seconds until the tenant is due
+    again; None: only when a client wants something of it."""
 
     wake_in: float | None = None
 
@@ -26,7 +27,7 @@ class Promote:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Call the engine's start (idempotent) and follow it."""
+    """Call the engine's start (idempotent), then follow the execution."""
 
     execution: Execution
 
@@ -63,7 +64,7 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """End a delete whose engine is not there as failed; its next run is `engine`'s."""
+    """The engine of a delete is gone: end this run as failed. The next run belongs to `engine`."""
 
     execution: Execution
     engine: str
@@ -72,7 +73,7 @@ class HandOver:
 
 @dataclass(frozen=True, slots=True)
 class Clean:
-    """Remove what executions that ended without serving have left."""
+    """Remove the resources of executions that ended without serving."""
 
     placements: tuple[Placement, ...]
 
@@ -86,7 +87,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class RestoreServing:
-    """The serving resource is there and does not run: start it again."""
+    """The serving resource exists but does not run: start it again."""
 
     execution: Execution
 
@@ -98,7 +99,7 @@ class MarkUnhealthy:
 
 @dataclass(frozen=True, slots=True)
 class MarkRecovered:
-    """The newest generation serves, and is well again."""
+    """The newest generation serves and is well again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class Heal:
 
 @dataclass(frozen=True, slots=True)
 class MarkBudgetSpent:
-    """Healed too often of late: it stays degraded until the budget's window has moved on."""
+    """The tenant was healed too often: it stays degraded until the budget's window has moved on."""
 
     message: str
 
@@ -147,10 +148,9 @@ Act = (
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """At most one action; `look_again`: seconds until the next look without a wake-up, None: only when woken.
-
-    `durable`: nothing of this wait is in the owner's memory only, so the rows can bring it back: an owner may leave
-    while it waits, if others want its place."""
+    """At most one action. `look_again`: seconds until the next look without a wake-up; None: only when woken.
+    `durable`: no part of this wait is only in the owner's memory, so the rows can bring it back. Then an owner may
+    leave while it waits, if other tenants want its place."""
 
     act: Act | None
     look_again: float | None = None

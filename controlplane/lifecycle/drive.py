@@ -28,7 +28,8 @@ from controlplane.model import (
 from controlplane.ports import ExecutionStatus
 
 STOP_SECONDS = 30.0
-"""A stopping execution whose engine does not answer is ended after this; the gate, not the wait, is the guarantee."""
+"""If the engine of a stopping execution does not answer, the execution is ended after this time. The guarantee is the
+gate, not the wait."""
 
 UNHEALTHY_SECONDS = 60.0
 """An owner whose place others want waits so long for a tenant whose probe fails, before it leaves for a while."""
@@ -40,7 +41,7 @@ NOT_GONE = "the engine says that it succeeded, but resources of the tenant are r
 def drive(
     rows: TenantRows, active: Execution, left: tuple[Placement, ...], state: OwnerState, policy: Policy
 ) -> Decision:
-    """The first rule that applies decides. `left`: placements of executions that are over and do not serve.
+    """The first matching rule decides. `left`: placements of executions that have ended and do not serve.
 
     1. It has switched: see `_after_switch`.
     2. The engine is done with it: end it.
@@ -48,12 +49,12 @@ def drive(
     4. There is a reason to stop it: a cancel, its deadline, a successor.
     5. The engine of a delete is silent for too long: hand the delete over.
     6. It has not started: start it when that is due.
-    7. Nobody follows it: follow it.
-    8. The engine has said nothing yet: wait.
+    7. It is not followed: follow it.
+    8. The engine has not reported yet: wait.
     9. The engine does not know it: start it again.
     10. The engine gave up: stop it.
-    11. Its first step is through: move the status on.
-    12. The engine said something new: record it. Else wait.
+    11. Its first step is done: move the status on.
+    12. The engine has news: record it. Else wait.
     """
     reported = state.reported if state.followed == active.id else None
     if rows.tenant.serving_execution == active.id:
@@ -112,13 +113,13 @@ def _waiting(
 
 
 def _followed(rows: TenantRows, active: Execution, reported: ExecutionStatus | None, state: OwnerState) -> Decision:
-    """An execution that the engine has, and that goes on: rules 7 to 12."""
+    """The engine has the execution and works on it: rules 7 to 12."""
     if state.followed != active.id:
         return Decision(Follow(active))  # 7
     if reported is None:
         return Decision(None)  # 8
     if reported.sub_state is SubState.UNKNOWN:
-        # The engine has never heard of it, or (embedded) lost it with its owner: start the same id again.
+        # The engine has never heard of the execution, or (embedded) lost it with its owner: start the same id again.
         if is_due(state.start_due, rows.now):
             return Decision(Start(active))  # 9
         return Decision(None, until(state.start_due, rows.now))
@@ -145,10 +146,10 @@ def _after_switch(
     state: OwnerState,
     policy: Policy,
 ) -> Decision:
-    """What it made serves, so it can only succeed, and the engine is not needed any more: an engine that has ended it,
-    gave up on it, lost it or is silent leaves the rest to the owner, which removes what was replaced and then ends it.
-    So `ready` means that the replaced resource is gone, on every engine. A successor takes over what cannot be removed.
-    """
+    """Its resource serves, so it can only succeed, and the engine is no longer needed. If the engine has ended it, gave
+    up on it, lost it or is silent, the owner does the rest: it removes the replaced resource and then ends the
+    execution. So `ready` means on every engine that the replaced resource is gone. A successor takes over resources
+    that cannot be removed."""
     silent = state.silence if state.followed == active.id else None
     patience = None
     if silent is not None:
@@ -177,7 +178,8 @@ def _after_switch(
 def _reason_to_stop(
     rows: TenantRows, active: Execution, reported: ExecutionStatus | None, policy: Policy
 ) -> Stop | None:
-    """The overlap policy: a delete supersedes at once; a newer spec only what is backing off."""
+    """The overlap policy: a delete supersedes at once; a newer spec supersedes only an execution that is backing
+    off."""
     if active.cancel_requested_at is not None:
         return Stop(active, StopCause.CANCELLED, "cancelled by request")
     if _left_of_deadline(rows, active, policy) <= 0 and active.action is not Action.DELETE:
@@ -194,7 +196,7 @@ def _reason_to_stop(
 
 
 def _successor(rows: TenantRows) -> Execution | None:
-    """What waits for the active one to end; not what is cancelled already."""
+    """The execution that waits for the active one to end, unless it is cancelled already."""
     return rows.queued if rows.queued is not None and rows.queued.cancel_requested_at is None else None
 
 
@@ -203,10 +205,10 @@ def _backs_off(reported: ExecutionStatus | None) -> bool:
 
 
 def _ending(rows: TenantRows, active: Execution, reported: ExecutionStatus) -> Finish:
-    """How an execution ends whose engine is done with it, and which has not switched.
+    """The end of an execution whose engine is done with it, and which has not switched.
 
-    The rows decide what was achieved, not the engine: the engine may speak of another life of the same id, from before
-    the database was restored to an earlier moment."""
+    The rows decide the outcome, not the engine. The engine may report on another life of the same id, from before the
+    database was restored to an earlier moment."""
     if active.action is Action.DELETE and reported.sub_state is SubState.SUCCEEDED:
         if rows.placements:
             return Finish(active, ExecutionState.FAILED, NOT_GONE)
@@ -221,7 +223,7 @@ def _ending(rows: TenantRows, active: Execution, reported: ExecutionStatus) -> F
 
 
 def _stopped(active: Execution) -> Finish:
-    """How an execution ends that we stopped: by what stopped it."""
+    """The end of an execution that we stopped: the cause of the stop decides."""
     outcome = {
         StopCause.SUPERSEDED: ExecutionState.SUPERSEDED,
         StopCause.CANCELLED: ExecutionState.CANCELLED,
@@ -243,13 +245,14 @@ def _left_of_deadline(rows: TenantRows, active: Execution, policy: Policy) -> fl
 
 
 def _deadline(rows: TenantRows, active: Execution, policy: Policy) -> float | None:
-    """Seconds until it passes; None: it has, and does not stop this one."""
+    """Seconds until the deadline passes. None: it has passed and does not stop this execution."""
     left = _left_of_deadline(rows, active, policy)
     return left if left > 0 else None
 
 
 def _silence(active: Execution, state: OwnerState, policy: Policy) -> Silence | None:
-    """Of the engine of a delete that another engine could do: it has not taken it, or does not answer."""
+    """The silence of a delete's engine: it has not taken the delete, or does not answer. Only if another engine could
+    do it."""
     if active.action is not Action.DELETE or active.engine == policy.fallback:
         return None
     if active.state is not ExecutionState.STARTING:

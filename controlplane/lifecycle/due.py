@@ -1,4 +1,4 @@
-"""When something is due, by the rows' clock. Seconds, or None: only when woken."""
+"""Times until something is due, by the rows' clock. In seconds; None: only when woken."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What the owner of a tenant knows beside the rows, and the settings that decide."""
+"""The owner's knowledge besides the rows, and the settings that decide."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,13 +12,13 @@ class Finding:
 
     epoch: int
     present: bool
-    """With the labels of the serving execution, spec hash included."""
+    """A resource exists with the labels of the serving execution, spec hash included."""
     running: bool
     healthy: bool | None
     """The verdict after thresholds; None: cannot tell yet."""
     detail: str = ""
     good: int = 1
-    """Probes in a row that were good, and `bad`: that were bad."""
+    """Number of good probes in a row; `bad` counts the bad ones."""
     bad: int = 0
     recovering: bool = False
     """Not healthy, and its platform mends that by itself: it is not healed."""
@@ -26,7 +26,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """An engine does not answer, or is not enabled here any more."""
+    """An engine does not answer, or is no longer enabled here."""
 
     since: datetime
     why: str
@@ -34,31 +34,32 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class OwnerState:
-    """What the actor knows beside the rows: its children and what they last said."""
+    """The actor's knowledge besides the rows: its children, and their last reports."""
 
     followed: str | None = None
-    """Execution id whose engine a child follows, and `reported`: what the engine last said of it."""
+    """Id of the execution that a child follows; `reported` is the engine's last report on it."""
     reported: ExecutionStatus | None = None
     silence: Silence | None = None
-    """Of that engine; None: it answers."""
+    """The silence of that engine. None: it answers."""
     start_due: datetime | None = None
-    """After a start that failed of what its engine had lost, not before this."""
+    """Earliest time of the next start, after one that failed because its engine had lost the execution."""
     finding: Finding | None = None
     finding_due: datetime | None = None
-    """When the serving resource is to be looked at next; None: at once."""
+    """Time of the next look at the serving resource. None: at once."""
     looking: bool = False
     """A look is under way."""
     look_due: datetime | None = None
-    """After a look that failed, not before this."""
+    """Earliest time of the next look, after one that failed."""
     clean_due: datetime | None = None
-    """After a failed clean-up, not before this."""
+    """Earliest time of the next clean-up, after one that failed."""
     restore_due: datetime | None = None
-    """After starting the serving resource again, not before this; None: it ran well since."""
+    """Earliest time of the next restore, after the serving resource was started again. None: it ran well since."""
     heals: int = 0
-    """Heals begun within the budget's window, and `degradations`: how often it became degraded within it."""
+    """Number of heals begun within the budget's window; `degradations` counts how often the tenant became degraded
+    within it."""
     degradations: int = 1
     worked_at: datetime | None = None
-    """When this actor last had work; None: it just came."""
+    """Time at which this actor last had work. None: it has just started."""
     draining: bool = False
     hurried: bool = False
     """Others want its place."""
@@ -66,12 +67,13 @@ class OwnerState:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings that decide. Seconds; `idle` None: never passivate."""
+    """The settings that decide, in seconds. `idle` None: never passivate."""
 
     idle: float | None
     deadline: float
     heal_budget: int = 5
     heal_window: float = 600.0
     fallback: str | None = None
-    """The engine that is always there. A delete whose own one is silent for `engine_silence` is handed to it."""
+    """The engine that is always available. If a delete's own engine is silent for `engine_silence`, this one takes
+    over."""
     engine_silence: float = 300.0

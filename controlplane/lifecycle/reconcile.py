@@ -1,5 +1,5 @@
-"""The decision: what the owner of a tenant does next. Pure: (rows, state, policy) → at most one action, and when to
-look again. Called by the tenant actor's runner for every wake-up, whatever woke it.
+"""The decision of a tenant's owner. Pure: (rows, owner state, policy) → at most one action, and the time of the next
+look. The tenant actor's runner calls it for every wake-up, whatever caused the wake-up.
 
 No I/O and no clock of its own: `now` is the database's, read with the rows.
 """
@@ -35,7 +35,7 @@ from controlplane.model import (
 )
 
 MOST_DOUBLINGS = 4
-"""A tenant that flaps is asked for sixteen times its healthy threshold at most."""
+"""A flapping tenant needs at most sixteen times its healthy threshold."""
 
 
 LEAVES_SECONDS = 2.0
@@ -86,7 +86,8 @@ def _decide(rows: TenantRows, state: OwnerState, policy: Policy) -> Decision:
 
 
 def _left_behind(rows: TenantRows) -> tuple[Placement, ...]:
-    """Placements of executions that are over and do not serve: stable facts, so a late removal is harmless."""
+    """Placements of executions that have ended and do not serve. These facts are stable, so a late removal is
+    harmless."""
     found = []
     for placement in rows.placements:
         execution = rows.find(placement.execution_id)
@@ -97,7 +98,8 @@ def _left_behind(rows: TenantRows) -> tuple[Placement, ...]:
 
 
 def _keep(rows: TenantRows, serving: Execution, state: OwnerState, policy: Policy) -> Decision:
-    """Nothing is on, something serves: it is to run and be healthy, whatever the newest execution did."""
+    """No execution is active and one serves: its resource must run and be healthy, whatever the newest execution
+    did."""
     finding = state.finding if state.finding is not None and state.finding.epoch == rows.tenant.epoch else None
     if finding is None:
         if (
@@ -140,9 +142,10 @@ def _keep(rows: TenantRows, serving: Execution, state: OwnerState, policy: Polic
 def _recovered(
     rows: TenantRows, serving: Execution, finding: Finding, state: OwnerState
 ) -> MarkRecovered | MarkKept | None:
-    """What serves is well again. `ready` is the newest generation's alone; an older one is kept below a failed one.
+    """The serving resource is well again. Only the newest generation makes the tenant `ready`; if an older one serves,
+    the tenant stays `failed`.
 
-    A heal that failed, of the generation that serves, is no obstacle: what it was for has come true without it."""
+    A failed heal of the serving generation does not matter: its goal is reached without it."""
     if not finding.healthy or finding.good < _good_enough(serving, state):
         return None
     serves_newest = serving.generation == rows.tenant.generation
@@ -155,7 +158,7 @@ def _recovered(
 
 
 def _with_newest(rows: TenantRows, serving: Execution, detail: str) -> str:
-    """What is wrong with what serves and, where an older generation serves, why the newest does not."""
+    """The problem of the serving resource and, if an older generation serves, the reason why the newest does not."""
     if serving.generation == rows.tenant.generation:
         return detail
     return f"{detail}; generation {rows.tenant.generation} failed: {_newest_failure(rows)}"
@@ -166,7 +169,7 @@ def _newest_failure(rows: TenantRows) -> str:
 
 
 def _good_enough(serving: Execution, state: OwnerState) -> int:
-    """Damping: who flaps must be well for longer, twice as many probes with each further degradation of late."""
+    """Damping: a flapping tenant must stay well for longer, twice as many probes with each recent degradation."""
     return serving.spec.health.healthy_threshold << min(max(state.degradations - 1, 0), MOST_DOUBLINGS)
 
 

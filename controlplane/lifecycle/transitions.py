@@ -11,7 +11,7 @@ from controlplane.model import Action, Status
 
 
 class Cause(StrEnum):
-    """What may move a status."""
+    """The causes that may move a status."""
 
     SPEC_ACCEPTED = "spec accepted"
     RETRY_ACCEPTED = "retry accepted"
@@ -25,7 +25,7 @@ class Cause(StrEnum):
     UNHEALTHY = "unhealthy"
     RECOVERED = "recovered"
     KEPT = "kept"
-    """What serves is well again, and the newest generation is not what serves."""
+    """The serving resource is well again, but it is not the newest generation's."""
     GONE = "gone"
 
 
@@ -39,19 +39,19 @@ _WORKING = (Status.REQUESTED, Status.PLANNING, Status.PROVISIONING, Status.UPDAT
 _RESTING = (Status.READY, Status.DEGRADED, Status.FAILED)
 
 TABLE: Mapping[tuple[Status, Cause], Status] = {
-    # An intent that arrives during work leaves the status: its execution waits, the work goes on.
+    # An intent that arrives during work leaves the status: its execution waits, and the work goes on.
     **{(status, Cause.SPEC_ACCEPTED): status for status in _WORKING},
     **{(status, Cause.SPEC_ACCEPTED): Status.UPDATING for status in _RESTING},
-    # Degraded: what serves is being healed, and the newest generation failed before that.
+    # Degraded: the serving resource is being healed, and the newest generation failed before that.
     **{(status, Cause.RETRY_ACCEPTED): Status.UPDATING for status in (Status.FAILED, Status.DEGRADED)},
     **{(status, Cause.DELETE_ACCEPTED): Status.DELETING for status in Status if status is not Status.DELETED},
-    # Until the first success each execution is a provision, also one that a PATCH of a failed tenant asked for.
+    # Until the first success each execution is a provision, even if a PATCH of a failed tenant asked for it.
     **{(status, Cause.PROVISION_STARTED): Status.PLANNING for status in _WORKING},
     **{(status, Cause.UPDATE_STARTED): Status.UPDATING for status in (*_WORKING, *_RESTING)},
     (Status.DELETING, Cause.DELETE_STARTED): Status.DELETING,
     (Status.PLANNING, Cause.PLANNED): Status.PROVISIONING,
     **{(status, Cause.SUCCEEDED): Status.READY for status in (Status.PLANNING, Status.PROVISIONING, Status.UPDATING)},
-    # A heal that is cancelled while it is queued ends a tenant that is degraded.
+    # If a heal is cancelled while it is queued, a degraded tenant ends as failed.
     **{(status, Cause.FAILED): Status.FAILED for status in (*_WORKING, Status.DEGRADED)},
     **{(status, Cause.UNHEALTHY): Status.DEGRADED for status in _RESTING},
     **{(status, Cause.RECOVERED): Status.READY for status in (Status.DEGRADED, Status.FAILED)},
@@ -61,7 +61,7 @@ TABLE: Mapping[tuple[Status, Cause], Status] = {
 
 
 def move(status: Status, cause: Cause) -> Status:
-    """The next status. Raises InvalidTransition where the table has no entry."""
+    """The next status. Raises InvalidTransition if the table has no entry."""
     try:
         return TABLE[status, cause]
     except KeyError:

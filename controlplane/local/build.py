@@ -1,4 +1,4 @@
-"""Which code this is: what `up` compares with what runs."""
+"""The identity of this code. `up` compares it with the running code."""
 
 import hashlib
 from functools import cache
@@ -12,7 +12,7 @@ PARTS = ("controlplane", "actors", "providers", "serve_app.py")
 
 @cache
 def build_id() -> str:
-    """`<version>+<8 hex digits over the sources>`, the same for the same code wherever it is installed."""
+    """`<version>+<8 hex digits over the sources>`: the same for the same code wherever it is installed."""
     root = Path(controlplane.__file__).parent.parent
     digest = hashlib.sha256()
     for part in PARTS:

@@ -14,15 +14,17 @@ from controlplane.settings import PREFIX, Settings
 CLUSTER_VARIABLE = "LANDLORD_INTERNAL_CLUSTER_ID"
 
 NOT_FOR_PROCESSES = frozenset({"admin_token", "token", "url", "ca"})
-"""The server keeps only hashes of tokens, and asks nobody where it is. So another of these needs no restart."""
+"""Settings for clients only: the server keeps only hashes of tokens, and does not need its own address. So a change of
+these needs no restart."""
 ORDINARY = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 PASSED_THROUGH = ("AWS_", "DOCKER_", "LANDLORD_SECRET_", "RAY_testing_")
 
 
 def settings_environment(settings: Settings, database_url: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """All that decides how the control plane behaves: the effective settings, and what is passed through for providers.
+    """Every variable that decides how the control plane behaves: the effective settings, and those passed through to
+    providers.
 
-    Two starts with the same of it need no restart between them.
+    If two starts have the same variables, no restart is needed between them.
     """
     effective = {"database_url": database_url}
     for name in type(settings).model_fields:
@@ -35,12 +37,12 @@ def settings_environment(settings: Settings, database_url: str, environ: Mapping
 
 
 def fingerprint(variables: Mapping[str, str], *others: str) -> str:
-    """One hash over the variables and whatever else decides."""
+    """One hash over the variables and everything else that decides."""
     return hashlib.sha256(json.dumps([sorted(variables.items()), *others]).encode()).hexdigest()
 
 
 def ray_environment(home: Home, ports: Ports, haproxy: Path) -> dict[str, str]:
-    """How Ray and Serve are set up: everything on loopback, every port given, a token between the processes.
+    """The set-up of Ray and Serve: everything on loopback, every port given, a token between the processes.
 
     `haproxy` is the launcher that Serve starts instead of the binary. The names of its sockets are short because Ray
     puts the node's 56 digits before them, and HAProxy takes 97 characters at most.
@@ -56,7 +58,7 @@ def ray_environment(home: Home, ports: Ports, haproxy: Path) -> dict[str, str]:
         "AUTOSCALER_METRIC_PORT": str(ports.monitor_metrics),
         "DASHBOARD_METRIC_PORT": str(ports.dashboard_metrics),
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        # Our replicas never block their loop, so a request need not cross threads, which costs switches of the GIL.
+        # Our replicas never block their loop, so a request need not cross threads; that would cost switches of the GIL.
         "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
         "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(haproxy),
@@ -74,9 +76,10 @@ def ray_environment(home: Home, ports: Ports, haproxy: Path) -> dict[str, str]:
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports.proxy_fallback_grpc),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.ingress_first),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.ingress_last),
-        # A killed HAProxy is noticed after three of these; Ray's 10 s would be half a minute without an answer.
+        # A killed HAProxy is noticed after three of these periods. Ray's 10 s would mean half a minute without an
+        # answer.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
-        # A replica that is replaced waits this long for requests that HAProxy sent it before it heard of the change.
+        # A replaced replica waits this long for requests that HAProxy sent it before hearing of the change.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
     }
 
@@ -89,7 +92,7 @@ def server_environment(
     cluster_id: str,
     environ: Mapping[str, str],
 ) -> dict[str, str]:
-    """All of it: what the Ray head and with it every actor and replica sees."""
+    """The whole environment of the Ray head, and so of every actor and replica."""
     ordinary = {name: environ[name] for name in ORDINARY if name in environ}
     internal = {HOME_ID_VARIABLE: home_id, CLUSTER_VARIABLE: cluster_id}
     return {"LANG": "C.UTF-8", **ordinary, **ray, **settings, **internal}

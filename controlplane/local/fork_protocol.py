@@ -1,10 +1,10 @@
-"""How a launcher (`controlplane.local.worker`) asks a fork server (`actors.forkserver`) for a worker.
+"""The protocol between a launcher (`controlplane.local.worker`) and a fork server (`actors.forkserver`).
 
 One connection to a Unix socket for each worker: a byte that carries the launcher's descriptors 0 to 2, then a JSON
-object {command, environ, directory}, then the end of what it writes. The answer is DONE once the worker is forked.
+object {command, environ, directory}, then the end of the request. The answer is DONE once the worker is forked.
 
-Standard library only, and of it only modules that are imported fast: a launcher lives for about 20 ms, of which
-`dataclasses` alone would take 10.
+Standard library only, and only modules of it that import fast: a launcher lives for about 20 ms, and `dataclasses`
+alone would take 10.
 """
 
 import json
@@ -14,13 +14,13 @@ import socket
 DONE = b"forked"
 
 LONGEST_REQUEST = 1 << 22
-"""Bytes: an environment and a command line."""
+"""Longest request in bytes: an environment and a command line."""
 
 RECEIVE_SECONDS = 5.0
 
 
 class ForkRequest:
-    """What a fork is to become: the worker's command line, environment and directory, and its descriptors 0 to 2."""
+    """A request for a fork: the worker's command line, environment and directory, and its descriptors 0 to 2."""
 
     def __init__(
         self, command: list[str], environ: dict[str, str], directory: str, descriptors: tuple[int, ...]
@@ -32,10 +32,10 @@ class ForkRequest:
 
 
 def ask(server: str, command: list[str]) -> bool:
-    """Ask for a fork that becomes the worker, with our environment, directory and descriptors. False: it did not come
-    to that.
+    """Ask for a fork that becomes the worker, with our environment, directory and descriptors. False: there was no
+    fork.
 
-    Raises OSError where nobody listens."""
+    Raises OSError if no server listens."""
     request = {"command": command, "environ": dict(os.environ), "directory": os.getcwd()}
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(server)
@@ -46,7 +46,7 @@ def ask(server: str, command: list[str]) -> bool:
 
 
 def listens(server: str) -> bool:
-    """Somebody would answer."""
+    """True if a server would answer."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(server)
@@ -56,7 +56,7 @@ def listens(server: str) -> bool:
 
 
 def receive(connection: socket.socket) -> ForkRequest | None:
-    """None: who connected only looked whether anybody listens, or went away in the middle."""
+    """Read a request. None: the client only checked that the server listens, or went away in the middle."""
     connection.settimeout(RECEIVE_SECONDS)
     try:
         _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
@@ -71,7 +71,7 @@ def receive(connection: socket.socket) -> ForkRequest | None:
 
 
 def confirm(connection: socket.socket, request: ForkRequest) -> None:
-    """The fork is made: it holds the descriptors now, and the launcher may end."""
+    """Confirm the fork: it holds the descriptors now, and the launcher may end."""
     for descriptor in request.descriptors:
         os.close(descriptor)
     connection.sendall(DONE)

@@ -1,11 +1,11 @@
-"""What Ray Serve starts instead of HAProxy: hardens the configuration that Ray wrote, then becomes the real HAProxy.
+"""Ray Serve starts this instead of HAProxy. It hardens the configuration that Ray wrote, then becomes the real HAProxy.
 
-Ray's configuration binds metrics and statistics to all addresses, gives the admin socket mode 666, knows no time limit
-for a request's header, and an hour for a silent client. And a HAProxy whose Ray is killed stays and keeps its ports: so
-it is told to end with its parent. What it logs goes through a pipe into a bounded file (see `logfile`).
+Ray's configuration binds metrics and statistics to all addresses, gives the admin socket mode 666, has no time limit
+for a request's header, and gives a silent client an hour. Also, if its Ray is killed, a HAProxy would stay and keep its
+ports: so this one ends with its parent. Its log goes through a pipe into a bounded file (see `logfile`).
 
 Runs as a script of its own (`python -IS haproxy.py <real haproxy> -db -f <file> …`) in about 20 ms, so it imports
-nothing but the standard library. The pid stays the same through it all, which Ray relies on.
+nothing but the standard library. The pid stays the same throughout, which Ray relies on.
 """
 
 import ctypes
@@ -126,7 +126,7 @@ def _rewritten(line: str, section: tuple[str, ...], most: int, certificate: str 
 
 
 def configuration_files(arguments: list[str]) -> list[str]:
-    """What follows each `-f`."""
+    """The argument after each `-f`."""
     return [value for flag, value in itertools.pairwise(arguments) if flag == "-f"]
 
 
@@ -146,7 +146,7 @@ def main(arguments: list[str]) -> None:
     parent = os.getppid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
-        # It died before the kernel knew that we want to hear of it.
+        # The parent died before the kernel knew that we want to hear of it.
         sys.exit(1)
     os.umask(0o077)
     if front.log is not None:

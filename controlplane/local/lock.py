@@ -10,9 +10,9 @@ from controlplane.errors import SettingsError
 
 @contextmanager
 def file_lock(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold `path` exclusively; blocks while another process does, after calling `waiting` once.
+    """Hold `path` exclusively. While another process holds it, call `waiting` once and block.
 
-    Raises SettingsError where the file cannot be written: the home is somebody else's.
+    Raises SettingsError if the file cannot be written: the home belongs to another user.
     """
     try:
         file = path.open("a")

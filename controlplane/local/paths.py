@@ -1,6 +1,7 @@
-"""Where things are on this machine: the home a person chose, and the short runtime directory that belongs to it.
+"""Paths on this machine: the home that a person chose, and the short runtime directory that belongs to it.
 
-Unix sockets live in the runtime directory because their paths are short by law (107 bytes), and a home may be anywhere.
+Unix sockets live in the runtime directory because the kernel limits their paths (107 bytes), and a home may be
+anywhere.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ class Home:
 
     @property
     def id(self) -> str:
-        """8 hex digits of the home's real path: tells this home's processes and sockets from another's."""
+        """8 hex digits of the home's real path. They distinguish this home's processes and sockets from another's."""
         return hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:8]
 
     @property
@@ -52,7 +53,7 @@ class Home:
 
     @property
     def state(self) -> Path:
-        """What the last `up` started, as JSON."""
+        """The file that records, as JSON, what the last `up` started."""
         return self.root / "state.json"
 
     @property
@@ -69,7 +70,8 @@ class Home:
     def runtime(self) -> Path:
         """`/run/landlord/<id>` for root, else `/tmp/landlord-<uid>/<id>`.
 
-        Not `$XDG_RUNTIME_DIR`: it differs between a login and a timer of the same user, and goes when the login ends.
+        Not `$XDG_RUNTIME_DIR`: it differs between a login and a timer of the same user, and disappears when the login
+        ends.
         """
         base = Path("/run/landlord") if os.geteuid() == 0 else Path("/tmp") / f"landlord-{os.geteuid()}"
         return base / self.id
@@ -81,12 +83,12 @@ class Home:
 
     @property
     def sockets(self) -> Path:
-        """Of Postgres."""
+        """The directory of Postgres's sockets."""
         return self.runtime / "pg"
 
     @property
     def ray(self) -> Path:
-        """What Ray's processes work in. In the home where its path is short enough."""
+        """The working directory of Ray's processes. It is in the home if its path is short enough."""
         inside = self.root / "ray"
         return inside if len(os.fsencode(inside)) <= LONGEST_RAY_DIRECTORY else self.runtime / "ray"
 
@@ -96,14 +98,14 @@ class Home:
         return self.ray / "t"
 
     def ensure(self) -> None:
-        """Make the directories that are missing, 0700 each. Raises SettingsError where that cannot be done."""
+        """Make the missing directories, 0700 each. Raises SettingsError if that fails."""
         for directory in (self.root, self.logs, self.runtime.parent, self.runtime, self.ray):
             private_directory(directory)
         if self.runtime.parent.is_symlink() or self.runtime.parent.stat().st_uid != os.geteuid():
             raise SettingsError(f"LANDLORD_HOME: {self.runtime.parent} belongs to another user")
 
     def clear_runtime(self) -> None:
-        """Remove the runtime directory once nothing runs, but for Ray's logs where they had to be in it."""
+        """Remove the runtime directory once nothing runs, except Ray's logs if they had to be in it."""
         for path in self.runtime.glob("*"):
             if path == self.ray:
                 continue
@@ -116,9 +118,9 @@ class Home:
 
 
 def private_directory(path: Path) -> None:
-    """Make `path` (0700) unless it is there; missing parents get the ordinary mode.
+    """Make `path` (0700) unless it exists; missing parents get the ordinary mode.
 
-    Raises SettingsError when it cannot be made, is no directory, or belongs to somebody else (`/tmp` is shared).
+    Raises SettingsError if it cannot be made, is no directory, or belongs to another user (`/tmp` is shared).
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

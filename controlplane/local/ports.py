@@ -1,9 +1,9 @@
-"""Which ports an installation uses: derived from LANDLORD_PORT, so that two on one machine do not meet and the same one
-comes back to the same ports.
+"""The ports of an installation. They derive from LANDLORD_PORT, so that two installations on one machine do not
+collide, and each gets the same ports again.
 
 The two that people type follow Ray's defaults (port 8000 has its dashboard on 8265, its Ray client server on 10001).
-The others come as one block from 24000–29999: above what Ray hands out by itself (its client servers take 23000–23999),
-below the kernel's range for outgoing connections.
+The others come as one block from 24000–29999. That is above the ports that Ray hands out by itself (its client servers
+take 23000–23999), and below the kernel's range for outgoing connections.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ BLOCK = 32
 DASHBOARD_OFFSET = 8265 - 8000
 CLIENT_OFFSET = 10001 - 8000
 EPHEMERAL = 32768
-"""Linux hands out ports from here on to outgoing connections."""
+"""From here on Linux uses ports for outgoing connections."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Ports:
     proxy_metrics: int
     proxy_stats: int
     ingress_first: int
-    """Serve replicas take theirs from here to `ingress_last`."""
+    """Serve replicas take their ports from here to `ingress_last`."""
     ingress_last: int
 
 
@@ -50,7 +50,7 @@ _BLOCK_NAMES = [field.name for field in dataclasses.fields(Ports)][1:-1]
 
 
 def is_free(port: int) -> bool:
-    """Nobody listens on it, on any address."""
+    """True if no process listens on the port, on any address."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -61,9 +61,10 @@ def is_free(port: int) -> bool:
 
 
 def derive_ports(http: int, free: Callable[[int], bool] = is_free) -> Ports:
-    """The ports that go with `http`, skipping whole blocks of which a port is taken. `http` itself is not looked at.
+    """The ports that go with `http`. If a port of a block is taken, the whole block is skipped. `http` itself is not
+    checked.
 
-    Raises SettingsError when no block is free.
+    Raises SettingsError if no block is free.
     """
     blocks = (HIGHEST - LOWEST) // BLOCK
     for step in range(blocks):

@@ -1,7 +1,7 @@
 """The embedded Postgres of one home: a server on a Unix socket, from the binaries of a wheel.
 
 The truth about a running server is a connection that reports our data directory. A pid file is only a hint: after a
-power cut its pid may belong to anybody.
+power cut its pid may belong to any process.
 """
 
 import os
@@ -21,7 +21,7 @@ from controlplane.local.lock import file_lock
 from controlplane.local.paths import end_of, private_directory
 
 NAME = "landlord"
-"""Of the role and of the database."""
+"""Name of the role and of the database."""
 LONGEST_SOCKET_DIRECTORY = 96
 START_SECONDS = 120.0
 """Crash recovery after a kill may take a while."""
@@ -48,7 +48,7 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, data: Path, sockets: Path, log: Path) -> None:
-        """`data` is made by `start` (its parent must exist), `sockets` must have a short path, `log` is appended to."""
+        """`start` makes `data`; its parent must exist. `sockets` must have a short path. `log` is appended to."""
         if len(os.fsencode(sockets.absolute())) > LONGEST_SOCKET_DIRECTORY:
             raise Unavailable(f"{sockets} is too long a path for the sockets of Postgres")
         self._data = data.absolute()
@@ -57,24 +57,24 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """For SQLAlchemy."""
+        """The URL for SQLAlchemy."""
         return f"postgresql+asyncpg://{NAME}@/{NAME}?host={quote(str(self._host()), safe='/')}"
 
     @property
     def running(self) -> bool:
-        """A server answers on our socket and serves our data directory."""
+        """True if a server answers on our socket and serves our data directory."""
         return self._query("postgres", "SHOW data_directory") == str(self._data.resolve())
 
     @property
     def pid(self) -> int | None:
-        """Of the server, None when it does not run."""
+        """The server's pid. None: it does not run."""
         servers = self._servers()
         return min(servers, key=psutil.Process.create_time).pid if servers else None
 
     def start(self) -> str:
-        """Make the database where there is none, start the server or adopt the one that runs. Returns the URL.
+        """If there is no database, make it. Start the server, or adopt a running one. Returns the URL.
 
-        Raises Unavailable with the end of the log when it does not come up.
+        Raises Unavailable with the end of the log if the server does not come up.
         """
         with file_lock(self._data.with_name(f"{self._data.name}.lock")):
             if not self.running:
@@ -88,7 +88,7 @@ class EmbeddedPostgres:
         return self.url
 
     def stop(self) -> None:
-        """Shut down fast, at once after 30 s. A server that does not run is success."""
+        """Shut down fast, and immediately after 30 s. If the server does not run, that is success."""
         for sign in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
             pid = self.pid
             if pid is None:
@@ -103,7 +103,7 @@ class EmbeddedPostgres:
                 continue
 
     def _host(self) -> Path:
-        """The directory of the socket: the caller's, or beside the data where another account runs the server."""
+        """The directory of the socket: the caller's, or next to the data if another account runs the server."""
         return self._data.resolve().parent / "s" if self._data.is_symlink() else self._sockets
 
     def _initialise(self, account: Account) -> None:
@@ -113,7 +113,7 @@ class EmbeddedPostgres:
         if (data / "global" / "pg_control").is_file():
             return
         if data.is_dir() and any(data.iterdir()):
-            # Not a database, yet perhaps somebody's files: out of the way, not away.
+            # It is not a database, but may be somebody's files: move it aside, do not delete it.
             data.rename(_unused(data.with_name(f"{data.name}.incomplete")))
         draft = data.with_name(f"{data.name}.new")
         if draft.exists():
@@ -135,7 +135,7 @@ class EmbeddedPostgres:
         draft.rename(data)
 
     def _move_out(self, account: Account) -> None:
-        """Give the data to the account: it moves to a directory that the account can reach, a link stays."""
+        """Give the data to the account: move it to a directory that the account can reach, and leave a link."""
         place = account.place(self._data)
         place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         account.own(place)
@@ -148,11 +148,11 @@ class EmbeddedPostgres:
         self._data.symlink_to(target)
 
     def _await_predecessor(self) -> None:
-        """A server that starts, stops or recovers is waited for; what a dead one left in our way is removed.
+        """Wait for a server that starts, stops or recovers; remove the leftovers of a dead one.
 
-        Postgres clears the pid file of a dead server itself, but takes a pid that by now belongs to somebody else for a
-        server that lives. We may remove the file because no process of any server is in this directory, its workers
-        included: those are what the file guards against.
+        Postgres clears the pid file of a dead server itself. But if that pid now belongs to another process, Postgres
+        takes it for a live server. We may remove the file because no process of any server, workers included, is in
+        this directory: the file guards against those.
         """
         if not _eventually(lambda: self.running or not self._servers(), START_SECONDS):
             raise Unavailable(f"Postgres (pid {self.pid}) does not answer: {end_of(self._log)}")
@@ -184,7 +184,7 @@ class EmbeddedPostgres:
             )
         if not _eventually(lambda: server.poll() is not None or self.running, START_SECONDS) or not self.running:
             raise Unavailable(f"Postgres did not start: {end_of(self._log)}")
-        # It outlives us on purpose; without this the interpreter warns that we did not wait for it.
+        # It outlives us on purpose. Without this the interpreter warns that we did not wait for it.
         server.returncode = 0
 
     def _run(self, account: Account, program: str, *arguments: str) -> int:
@@ -203,7 +203,7 @@ class EmbeddedPostgres:
             ).returncode
 
     def _query(self, database: str, statement: str) -> str | None:
-        """One value, through psql (this may be called inside an event loop). None: no server, or an error."""
+        """Read one value through psql (this may be called inside an event loop). None: no server, or an error."""
         if not (self._host() / ".s.PGSQL.5432").is_socket():
             return None
         target = ["--host", str(self._host()), "--username", NAME, "--dbname", database]
@@ -218,7 +218,7 @@ class EmbeddedPostgres:
         return found.stdout.strip() if found.returncode == 0 else None
 
     def _servers(self) -> list[psutil.Process]:
-        """Processes of any Postgres that works in our data directory (its children too)."""
+        """Processes of any Postgres in our data directory (its children too)."""
         data = str(self._data.resolve())
         found = []
         for process in psutil.process_iter():

@@ -1,9 +1,8 @@
-"""The processes of one home, told from everybody else's: ours are ended by pid, never by name.
+"""The processes of one home. We end our processes by pid, never by name.
 
 Each of them inherits the id of its home in its environment from the Ray head. Some of Ray's own (agents, dashboard
-modules) write their title over it; those are known by that title together with the working directory, which they
-inherit as well.
-Tenants' compute and the embedded Postgres get neither.
+modules) write their title over it; we recognise those by that title together with the working directory, which they
+inherit as well. Tenants' compute and the embedded Postgres get neither.
 """
 
 import contextlib
@@ -22,13 +21,13 @@ POLL_SECONDS = 0.1
 
 
 def find_processes(home_id: str, directory: Path) -> list[psutil.Process]:
-    """Every living process of the home with this mark whose Ray works in `directory`, except us and our ancestors."""
+    """Every living process of the home with this id whose Ray works in `directory`, except us and our ancestors."""
     spared = {process.pid for process in [psutil.Process(), *psutil.Process().parents()]}
     return [p for p in psutil.process_iter() if p.pid not in spared and is_ours(p, home_id, directory)]
 
 
 def is_ours(process: psutil.Process, home_id: str, directory: Path) -> bool:
-    """Zombies and processes that we may not look into are not."""
+    """False for zombies, and for processes that we may not inspect."""
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
@@ -41,7 +40,7 @@ def is_ours(process: psutil.Process, home_id: str, directory: Path) -> bool:
 
 
 def name_of(process: psutil.Process) -> str:
-    """Empty where it has ended meanwhile, or is not ours to look into."""
+    """Empty if the process has ended, or if we may not inspect it."""
     try:
         return process.name()
     except psutil.Error:
@@ -49,10 +48,10 @@ def name_of(process: psutil.Process) -> str:
 
 
 def end_processes(home_id: str, directory: Path) -> int:
-    """End them all: SIGTERM, and SIGKILL for what is left after 3 s. Returns how many there were.
+    """End them all: SIGTERM, then SIGKILL for those left after 3 s. Returns their number.
 
-    Those that appear meanwhile (a raylet may start a worker while it ends) are ended too. Raises TimeoutError when some
-    survive SIGKILL, which only the kernel can do.
+    Processes that appear during this (a raylet may start a worker while it ends) are ended too. Raises TimeoutError if
+    some survive SIGKILL; only the kernel can cause that.
     """
     ended: set[int] = set()
     start = time.monotonic()
@@ -71,6 +70,6 @@ def end_processes(home_id: str, directory: Path) -> int:
 
 def _signal(processes: Iterable[psutil.Process], sign: signal.Signals) -> None:
     for process in processes:
-        # psutil compares the start time first, so a pid that was given to somebody else meanwhile is left alone.
+        # psutil compares the start time first, so if the pid now belongs to another process, that one is left alone.
         with contextlib.suppress(psutil.Error):
             process.send_signal(sign)

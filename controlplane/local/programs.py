@@ -1,4 +1,4 @@
-"""Programs of ours that are started as `python -m <name>`: they stand above this floor, so they are not imported here.
+"""Our programs that are started as `python -m <name>`. They stand above this floor, so they are not imported here.
 
 Standard library only: the launcher of workers reads this.
 """

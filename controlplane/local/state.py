@@ -1,4 +1,4 @@
-"""What the last `up` started, kept so that the next `up`, `down` and `status` know where to look."""
+"""The record of the last `up`, kept so that the next `up`, `down` and `status` know where to look."""
 
 import dataclasses
 import json
@@ -14,8 +14,8 @@ from controlplane.local.ports import Ports
 class RunState:
     """`fingerprint` is over the effective settings (secrets included), `build` over the code.
 
-    `compute_providers`: those enabled, comma-separated, resolved once, so that an engine that is away for a moment is
-    not disabled.
+    `compute_providers`: the enabled ones, comma-separated, resolved once, so that a platform that is away for a moment
+    is not disabled.
     """
 
     build: str
@@ -29,8 +29,8 @@ class RunState:
 
     @classmethod
     def read(cls, path: Path) -> "RunState | None":
-        """None: nothing was started, or what is there is not ours to read (another user's, another release's). What
-        another release says beside what is asked here is passed over."""
+        """None: nothing was started, or the file is not ours to read (another user's, another release's). Further
+        members written by another release are ignored."""
         try:
             content: dict[str, Any] = json.loads(path.read_text())
             asked = {field.name: content[field.name] for field in dataclasses.fields(cls)}

@@ -1,11 +1,12 @@
-"""What the raylet starts instead of Python: hands the start of a worker to the fork server, which has imported all
-that a worker needs. Anything else, and a worker where that fails, is started as Ray would have done it.
+"""The raylet starts this instead of Python. It hands the start of a worker to the fork server, which has imported
+everything that a worker needs. If that fails, or for any other program, it starts it as Ray would have done.
 
-A worker of stock Ray takes about a second of CPU, most of it imports; a fork of a process that has them takes a fifth.
+A worker of stock Ray takes about a second of CPU, most of it for imports; a fork of a process that has them takes a
+fifth.
 
-Runs as a script of its own (`python -IS worker.py <python> <directory> <log> <what Ray wanted to run> …`) in about
-20 ms, so it imports nothing but the standard library and what imports nothing else. Ray knows its workers by the pid
-with which they register, so this process may end at once.
+Runs as a script of its own (`python -IS worker.py <python> <directory> <log> <what Ray wanted to run> …`) in about 20
+ms, so it imports only the standard library and modules that import nothing else. Ray knows its workers by the pid with
+which they register, so this process may end at once.
 """
 
 import fcntl
@@ -31,13 +32,14 @@ POLL_SECONDS = 0.02
 
 def launcher(python: str, directory: Path, log: Path) -> str:
     """A shell script that stands in for the interpreter: Ray wants the name of one executable file. `directory`: for
-    the sockets of the fork servers; `log`: for what they print."""
+    the sockets of the fork servers; `log`: for their output."""
     words = " ".join(f"'{word}'" for word in (python, "-IS", __file__, python, str(directory), str(log)))
     return f'#!/bin/sh\nexec {words} "$@"\n'
 
 
 def forkable(command: list[str]) -> bool:
-    """An ordinary Python worker: with an environment of its own it would need other imports or another Python."""
+    """True for an ordinary Python worker. A worker with an environment of its own would need other imports or another
+    Python."""
     return Path(command[0]).name == WORKER and not any(
         word.startswith(("--runtime-env-hash=", "--worker-type=")) and word not in (ORDINARY, "--worker-type=WORKER")
         for word in command
@@ -45,13 +47,13 @@ def forkable(command: list[str]) -> bool:
 
 
 def server_of(directory: Path, environ: Mapping[str, str]) -> Path:
-    """The socket of the fork server for workers of this raylet and this job: Ray's extension module reads its
-    environment once, when it is imported, so another job's workers need another server."""
+    """The socket of the fork server for workers of this raylet and this job. Ray's extension module reads its
+    environment once, at import, so another job's workers need another server."""
     return directory / f"fork-{environ['RAY_RAYLET_PID']}-{environ.get('RAY_JOB_ID', '')[:8]}"
 
 
 def start(python: str, server: Path, log: Path) -> None:
-    """Start the fork server unless another launcher did meanwhile. Returns once it listens, or is seen to fail."""
+    """Start the fork server unless another launcher did so already. Returns once it listens, or has visibly failed."""
     with Path(f"{server}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if listens(str(server)):

@@ -1,4 +1,4 @@
-"""The nouns of Landlord: what a client asks for, what is there, and the words between them. No I/O here."""
+"""The nouns of Landlord: a client's wish, the rows, and the words between them. No I/O here."""
 
 from controlplane.model.names import (
     MAX_NAME,

@@ -1,4 +1,4 @@
-"""Names and ids: of tenants, executions and resources."""
+"""Names and ids of tenants, executions and resources."""
 
 import re
 from typing import Annotated
@@ -16,7 +16,7 @@ TenantName = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=M
 
 
 def id8(tenant_id: UUID) -> str:
-    """The last 8 hex digits of the tenant's UUID: keeps a name that is used again from ever colliding."""
+    """The last 8 hex digits of the tenant's UUID. With them, a reused name never collides with the earlier tenant."""
     return tenant_id.hex[-8:]
 
 
@@ -25,12 +25,13 @@ def _run_suffix(run: int) -> str:
 
 
 def execution_id(name: str, action: Action, generation: int, tenant_id: UUID, run: int = 1) -> str:
-    """`tenant-{name}-{action}-{generation}-{id8}[-r{run}]`: fixed when the row is inserted, what engines dedupe on."""
+    """`tenant-{name}-{action}-{generation}-{id8}[-r{run}]`. Fixed when the row is inserted; engines deduplicate by
+    it."""
     return f"tenant-{name}-{action}-{generation}-{id8(tenant_id)}{_run_suffix(run)}"
 
 
 def resource_name(name: str, tenant_id: UUID, generation: int, run: int = 1) -> str:
-    """`landlord-{name}-{id8}-g{generation}[-r{run}]`: never used twice."""
+    """`landlord-{name}-{id8}-g{generation}[-r{run}]`. A resource name is never used twice."""
     return f"landlord-{name}-{id8(tenant_id)}-g{generation}{_run_suffix(run)}"
 
 

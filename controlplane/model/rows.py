@@ -1,4 +1,4 @@
-"""Rows and values inside: frozen dataclasses."""
+"""Rows, and the values inside them, as frozen dataclasses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from controlplane.model.trail import Truth
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a tenant answers. `port` is the tenant's own (container) port, `url` what a client calls."""
+    """An address at which a tenant answers. `port` is the tenant's own (container) port; clients call `url`."""
 
     name: str
     url: str
@@ -32,7 +32,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What is really there: written at the switch, then by health checks."""
+    """The state that was last seen. Written at the switch, then by health checks."""
 
     endpoints: tuple[Endpoint, ...] = ()
     resources: Mapping[str, str] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Why the status is what it is. `type`: a `ConditionType`; `reason`: a `Reason`."""
+    """The reason for the status. `type`: a `ConditionType`; `reason`: a `Reason`."""
 
     type: str
     status: Truth
@@ -53,7 +53,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """What pauses a tenant beside itself: `all`, or `provider:<name>` of its compute or its engine."""
+    """A pause that covers more than one tenant: `all`, or `provider:<name>` for a compute provider or an engine."""
 
     scope: str
     since: datetime
@@ -61,7 +61,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """One row of `tenants`. `version` counts what clients changed; `fence` what owners took."""
+    """One row of `tenants`. `version` counts changes by clients; `fence` counts takeovers by owners."""
 
     id: UUID
     name: str
@@ -78,9 +78,10 @@ class Tenant:
     serving_execution: str | None
     version: int
     paused: bool
-    """Itself; where rows are read to decide, also by a pause of its provider or of all."""
+    """The tenant itself is paused. In rows read for decisions, also true if its provider or everything is paused."""
     epoch: int
-    """+1 whenever one of its executions is queued, promoted or ended: an observation begun before that is void."""
+    """Grows by 1 when one of the tenant's executions is queued, promoted or ended. An observation begun before is
+    void."""
     fence: int
     lease_owner: str | None
     lease_expires_at: datetime | None
@@ -89,12 +90,13 @@ class Tenant:
     deletion_requested_at: datetime | None = None
     deleted_at: datetime | None = None
     pause: Pause | None = None
-    """The widest pause that holds it; known where rows are read to be shown or for a request."""
+    """The widest pause that holds the tenant. Filled only in rows that are read for an answer or a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One row of `executions`: (tenant, action, generation, run). `spec` is the snapshot it works with."""
+    """One row of `executions`: (tenant, action, generation, run). `spec` is the snapshot that the execution works
+    with."""
 
     id: str
     tenant_id: UUID
@@ -123,13 +125,13 @@ class Execution:
 
     @property
     def order(self) -> tuple[int, int]:
-        """(generation, run): the order on executions and on the resources that they make."""
+        """(generation, run): sorts executions, and the resources that they make."""
         return self.generation, self.run
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One row of `steps`. `attempts` counts attempts that reported; the death of an owner is none."""
+    """One row of `steps`. `attempts` counts attempts that reported; an attempt whose owner died does not count."""
 
     execution_id: str
     name: StepName
@@ -182,17 +184,17 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class TenantRows:
-    """The rows of one tenant that decisions are made on, read in one short transaction."""
+    """The rows of one tenant for decisions, read in one short transaction."""
 
     tenant: Tenant
     executions: tuple[Execution, ...]
     """In (generation, run) order: newest, serving, unfinished, those with a live placement, and any asked for."""
     placements: tuple[Placement, ...]
-    """The live ones, in the same order."""
+    """The live placements, in the same order."""
     now: datetime
     """The database's clock."""
     steps: tuple[Step, ...] = ()
-    """Of the active execution, in order; empty where they were not asked for."""
+    """The steps of the active execution, in order. Empty if they were not asked for."""
 
     @property
     def queued(self) -> Execution | None:

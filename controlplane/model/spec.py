@@ -1,4 +1,4 @@
-"""What a client asks for. Pydantic models, since they cross HTTP."""
+"""The spec that a client sends. Pydantic models, since they cross HTTP."""
 
 import hashlib
 import json
@@ -8,39 +8,40 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Strict(BaseModel):
-    """Unknown fields are refused; values are not guessed from other types."""
+    """Refuses unknown fields, and guesses no value from another type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class ComputeSpec(Strict):
-    """Where the tenant's compute runs. `config` is the provider's own and checked by it."""
+    """The provider that runs the tenant's compute. `config` belongs to the provider, which checks it."""
 
     provider: str = Field(min_length=1, max_length=64)
     config: dict[str, Any] = Field(default_factory=dict)
 
 
 class HttpProbe(Strict):
-    """GET `path`; 200–399 is healthy. `port` is the tenant's own port; may be left out where the provider knows it."""
+    """GET `path`; 200–399 is healthy. `port` is the tenant's own port; it may be left out if the provider knows it."""
 
     path: str = Field(default="/", pattern=r"^/[!-~]*$", max_length=1024)
     port: int | None = Field(default=None, ge=1, le=65535)
 
 
 class TcpProbe(Strict):
-    """A connection that is accepted is healthy."""
+    """An accepted connection is healthy."""
 
     port: int | None = Field(default=None, ge=1, le=65535)
 
 
 class ExecProbe(Strict):
-    """A command that ends with 0 is healthy. The platform runs it where the tenant runs, on providers that can."""
+    """A command that ends with 0 is healthy. If the provider can, the platform runs it next to the tenant."""
 
     command: list[str] = Field(min_length=1, max_length=64, description="the program and its arguments; no shell")
 
 
 class HealthSpec(Strict):
-    """When a tenant counts as healthy. No `http`, `tcp` or `exec`: the platform's own health decides. Seconds."""
+    """Decides when a tenant is healthy. Without `http`, `tcp` and `exec`, the platform's own health decides. Times in
+    seconds."""
 
     http: HttpProbe | None = None
     tcp: TcpProbe | None = None
@@ -64,7 +65,7 @@ class WorkflowSpec(Strict):
 
 
 class TenantSpec(Strict):
-    """What a tenant should be. `workflow` left out: the installation's default engine."""
+    """The wanted state of a tenant. If `workflow` is left out, the installation's default engine is used."""
 
     compute: ComputeSpec
     health: HealthSpec = HealthSpec()
@@ -77,9 +78,10 @@ class TenantSpec(Strict):
 
     @property
     def hash(self) -> str:
-        """16 hex digits over the canonical JSON: the label by which a resource is told to match its spec.
+        """16 hex digits over the canonical JSON. The hash is a label that shows whether a resource matches its spec.
 
-        Without what is null: a field that a later release adds changes no hash, or all that runs would be made anew."""
+        Null fields are left out. A field that a later release adds therefore changes no hash; otherwise every running
+        resource would be made again."""
         return hashlib.sha256(canonical_json(self.model_dump(mode="json", exclude_none=True)).encode()).hexdigest()[:16]
 
 

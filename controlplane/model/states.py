@@ -1,11 +1,11 @@
-"""The words that rows and answers are made of: one word, one meaning."""
+"""The words in rows and answers: one word, one meaning."""
 
 from collections.abc import Mapping
 from enum import StrEnum
 
 
 class StopCause(StrEnum):
-    """Why an active execution is being stopped; decides how it ends."""
+    """The cause for stopping an active execution; it decides how the execution ends."""
 
     SUPERSEDED = "superseded"
     CANCELLED = "cancelled"
@@ -13,7 +13,7 @@ class StopCause(StrEnum):
 
 
 class Status(StrEnum):
-    """Where a tenant is. Changes only through `transitions`."""
+    """The state of a tenant. It changes only through `transitions`."""
 
     REQUESTED = "requested"
     PLANNING = "planning"
@@ -27,7 +27,7 @@ class Status(StrEnum):
 
 
 class Action(StrEnum):
-    """What an execution does: `provision` until the first success, then `update`; `delete`."""
+    """The work of an execution: `provision` until the first success, then `update`; `delete`."""
 
     PROVISION = "provision"
     UPDATE = "update"
@@ -35,7 +35,7 @@ class Action(StrEnum):
 
 
 class ExecutionState(StrEnum):
-    """`queued` never reached an engine; `starting` may have; the API shows both as pending."""
+    """A `queued` execution never reached an engine; a `starting` one may have. The API shows both as pending."""
 
     QUEUED = "queued"
     STARTING = "starting"
@@ -57,14 +57,14 @@ class ExecutionState(StrEnum):
 
 ACTIVE = frozenset({ExecutionState.STARTING, ExecutionState.RUNNING, ExecutionState.STOPPING})
 CURRENT = frozenset({ExecutionState.STARTING, ExecutionState.RUNNING})
-"""What the gate lets through: a runner may act only while its execution's row is in one of these."""
+"""The states that the gate lets through. A runner may act only while its execution's row is in one of them."""
 UNFINISHED = ACTIVE | {ExecutionState.QUEUED}
 TERMINAL = frozenset(
     {ExecutionState.SUCCEEDED, ExecutionState.FAILED, ExecutionState.CANCELLED, ExecutionState.SUPERSEDED}
 )
 RELEASED = TERMINAL | {ExecutionState.STOPPING}
-"""Its resource may be removed, unless it serves: a stable fact, since no execution leaves these and what is in one of
-them is never switched to."""
+"""The execution's resource may be removed, unless it serves. This fact is stable: no execution leaves these states, and
+there is no switch to an execution in one of them."""
 
 
 class SubState(StrEnum):
@@ -107,7 +107,7 @@ STEPS: Mapping[Action, tuple[StepName, ...]] = {
 
 
 class PlacementState(StrEnum):
-    """`intended` is written before the effect, `placed` after it; `abandoned`: the tenant was deleted by force."""
+    """`intended` is written before the effect, `placed` after it. `abandoned`: the tenant was deleted by force."""
 
     INTENDED = "intended"
     PLACED = "placed"
@@ -116,11 +116,12 @@ class PlacementState(StrEnum):
 
 
 LIVE = frozenset({PlacementState.INTENDED, PlacementState.PLACED})
-"""There may be a resource, and it is ours to remove."""
+"""A resource may exist, and it is ours to remove."""
 
 
 class ClusterState(StrEnum):
-    """Of a start of the head. `draining` begins nothing and gives its tenants up; `ended` never comes back."""
+    """The state of a cluster, which is one start of the head. A `draining` one begins nothing new and gives its tenants
+    up; an `ended` one never comes back."""
 
     ACTIVE = "active"
     DRAINING = "draining"

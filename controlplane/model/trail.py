@@ -1,7 +1,7 @@
 """Words that clients branch on: the types of events, and the types and reasons of conditions.
 
-`docs/events.md` says of each what it means; a test keeps the page and these equal. What is read back from rows stays
-`str`: another release may have written it.
+`docs/events.md` explains each; a test keeps the page and these enums equal. Words read back from rows stay `str`:
+another release may have written them.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ Truth = Literal["true", "false", "unknown"]
 
 
 class EventType(StrEnum):
-    """What a line of the trail tells: its noun, and what happened to it."""
+    """The type of a line of the audit trail: its noun, and what happened to it."""
 
     TENANT_CREATED = "tenant.created"
     TENANT_UPDATED = "tenant.updated"
@@ -63,11 +63,11 @@ ENDED: Mapping[ExecutionState, EventType] = {
     ExecutionState.CANCELLED: EventType.EXECUTION_CANCELLED,
     ExecutionState.SUPERSEDED: EventType.EXECUTION_SUPERSEDED,
 }
-"""What tells that an execution ended so."""
+"""The event for each end of an execution."""
 
 
 class ConditionType(StrEnum):
-    """What a condition is about."""
+    """The subject of a condition."""
 
     TRIGGERED = "Triggered"
     PROVISIONED = "Provisioned"
@@ -76,7 +76,7 @@ class ConditionType(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a condition is what it is."""
+    """The reason for a condition's status."""
 
     STARTING = "Starting"
     STARTED = "Started"

@@ -1,21 +1,21 @@
 """The truth, in Postgres: tables, short transactions, guarded writes. SQLAlchemy Core on asyncpg.
 
-Who writes what is the design, and each writer has its module:
+Each writer has its module; this split is the design:
 
-    intents             the API: what a client asks for; `pauses` and `tokens` are the API's too
-    owned_tenant        the lease holder, guarded by its fence (`held`): how an execution goes on and ends (`endings`)
+    intents             the API: a client's intent; `pauses` and `tokens` belong to the API too
+    owned_tenant        the lease holder, guarded by its fence (`held`): progress and end of an execution (`endings`)
     execution_store     runners, guarded by their execution's own state: steps, placements, the switch
-    leases              actors: who owns a tenant
+    leases              actors: the owner of a tenant
     clusters, fleet     the command and the supervisor: clusters and heartbeats
     bootstrap           `landlord up`: migrations, the installation, this start of the head
     idempotency         the API: a key and its answer, in the transaction of the intent
 
-Who reads what:
+Each reader has its module, too:
 
-    snapshot            decisions: the rows of one tenant, of one moment
-    fleet, resting      the sweep: which tenants are due, what the rows say of resources that were seen
+    snapshot            decisions: the rows of one tenant, from one moment
+    fleet, resting      the sweep: tenants that are due, and facts about observed resources
     tenants, executions, placements, events       answers of the API; the first two also lock and change their rows
-    listen              whoever waits for a notification
+    listen              waits for notifications
 
 Below them all: `tables` (imported as a module: `tables.tenants.c.id`), `rows` (from a row to a value of the model, and
 back), `expressions` (SQL that several share), `database` (connections), `transaction` (the unit of work).

@@ -1,7 +1,7 @@
-"""What happens to the database before anything runs: migrate, mint the installation, register this cluster start.
+"""Prepares the database before anything runs: migrate, make the installation id, register this start of the cluster.
 
-Called by `landlord up` and by the tests. Migrations are expand-only and run under an advisory lock, so that two
-starts at once do not meet; a schema newer than this code is refused.
+Called by `landlord up` and by the tests. Migrations only expand the schema. They run under an advisory lock, so that
+two starts at once do not collide. A schema newer than this code is refused.
 """
 
 from pathlib import Path
@@ -25,11 +25,12 @@ ACTOR = "landlord up"
 
 
 async def prepare(database_url: str, *, home: str, build: str, admin_token: str | None) -> str:
-    """Migrate, and register a new cluster of this home; returns its id. Earlier ones of the same home are marked ended,
-    so call it only once their processes are gone. `admin_token` is stored (its hash) as the token named `admin`.
+    """Migrate, and register a new cluster of this home; return its id. Earlier clusters of the same home are marked
+    ended, so call this only once their processes are gone. `admin_token` is stored (its hash) as the token named
+    `admin`.
 
     Raises SchemaTooNew, SettingsError for a URL that is not Postgres and for a token that cannot be the admin's, and
-    what asyncpg raises where it is not there."""
+    asyncpg's errors if the server does not answer."""
     database = open_database(database_url, pool=1, application="landlord bootstrap")
     try:
         async with database.begin() as connection:
@@ -47,7 +48,7 @@ async def prepare(database_url: str, *, home: str, build: str, admin_token: str 
 
 
 async def migrate(database: AsyncEngine) -> None:
-    """Only the schema and the installation id."""
+    """Migrate the schema and make the installation id, nothing else."""
     async with database.begin() as connection:
         await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
         await connection.run_sync(_migrate)
@@ -61,7 +62,7 @@ async def admit(database: AsyncEngine, admin_token: str) -> None:
 
 
 async def installation_id(database: AsyncEngine) -> str:
-    """The owner label of every resource."""
+    """The installation id: the owner label of every resource."""
     async with database.connect() as connection:
         return str((await connection.execute(select(tables.installation.c.id))).scalar_one())
 

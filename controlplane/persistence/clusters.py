@@ -1,7 +1,7 @@
-"""Clusters: the starts of a head, of which a home has at most one that is not `ended`. A draining one ends what it
-does, gives its tenants up and takes no other.
+"""Clusters. A cluster is one start of a head. At most one cluster of a home is not `ended`. A draining cluster finishes
+its work, gives its tenants up and takes no others.
 
-Called by the command on the cluster's own machine; supervisor and actors see the mark within a sweep and a heartbeat.
+Called by the command on the cluster's own machine. Supervisor and actors see the mark within a sweep and a heartbeat.
 """
 
 from datetime import datetime
@@ -18,7 +18,7 @@ from controlplane.persistence.transaction import transaction
 
 
 async def state(database: AsyncEngine, cluster_id: str) -> ClusterState | None:
-    """None where nobody knows it."""
+    """The cluster's state. None: no such cluster."""
     async with single(database) as connection:
         found = (
             await connection.execute(select(tables.clusters.c.state).where(tables.clusters.c.id == cluster_id))
@@ -27,20 +27,21 @@ async def state(database: AsyncEngine, cluster_id: str) -> ClusterState | None:
 
 
 async def drain(database: AsyncEngine, cluster_id: str, *, actor: str) -> datetime | None:
-    """Mark it; the database's now. Marked again is success. None: it has ended, or there is none."""
+    """Mark the cluster as draining; return the database's time. Marking it twice is success. None: it has ended, or
+    does not exist."""
     return await _mark(database, cluster_id, ClusterState.DRAINING, EventType.CLUSTER_DRAINING, actor)
 
 
 async def undrain(database: AsyncEngine, cluster_id: str, *, actor: str) -> bool:
-    """Take the mark away. False: it does not drain."""
+    """Remove the mark. False: the cluster was not draining."""
     if await state(database, cluster_id) is not ClusterState.DRAINING:
         return False
     return await _mark(database, cluster_id, ClusterState.ACTIVE, EventType.CLUSTER_ACTIVE, actor) is not None
 
 
 async def left(database: AsyncEngine, cluster_id: str, *, since: datetime) -> int | None:
-    """How many tenants it still owns. None: its supervisor has not looked at the mark since then, and may still
-    admit tenants."""
+    """The number of tenants that it still owns. None: its supervisor has not looked at the mark since then, and may
+    still admit tenants."""
     owned = select(func.count()).where(
         owned_by(cluster_id),
         tables.tenants.c.lease_expires_at >= func.clock_timestamp(),

@@ -1,4 +1,4 @@
-"""One AsyncEngine per process and event loop: made lazily by whoever owns the loop, never pickled."""
+"""One AsyncEngine per process and event loop. The owner of the loop makes it lazily; it is never pickled."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,9 +12,9 @@ STATEMENT_TIMEOUT_MS = 30_000
 
 
 def open_database(database_url: str, *, pool: int, overflow: int = 0, application: str = "landlord") -> AsyncEngine:
-    """`pool` connections kept, `overflow` more at need. No statement or lock waits for ever.
+    """Keeps `pool` connections, and opens up to `overflow` more at need. No statement or lock waits for ever.
 
-    Raises SettingsError where the URL is not a Postgres one."""
+    Raises SettingsError if the URL is not a Postgres one."""
     if database_url.startswith(("postgres://", "postgresql://")):
         database_url = "postgresql+asyncpg://" + database_url.split("://", 1)[1]
     if not database_url.startswith("postgresql+asyncpg://"):
@@ -40,8 +40,8 @@ def open_database(database_url: str, *, pool: int, overflow: int = 0, applicatio
 
 @asynccontextmanager
 async def single(database: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection on which each statement is by itself, without the round trips of BEGIN and COMMIT: for reads, since
-    statements of one transaction would see no more of the same moment at READ COMMITTED, and for a write that is one
-    guarded statement."""
+    """A connection on which each statement stands alone, without the round trips of BEGIN and COMMIT. Use it for reads:
+    at READ COMMITTED a transaction would not make several statements see the same moment either. Use it for a write if
+    that is one guarded statement."""
     async with database.connect() as connection:
         yield await connection.execution_options(isolation_level="AUTOCOMMIT")

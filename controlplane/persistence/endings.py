@@ -1,4 +1,4 @@
-"""The end of an execution, as the row of its tenant takes it. Called by the owner, with both rows locked."""
+"""Applies the end of an execution to the row of its tenant. Called by the owner, with both rows locked."""
 
 from datetime import datetime
 from typing import Any
@@ -20,12 +20,12 @@ from controlplane.persistence import executions, tenants
 from controlplane.persistence.transaction import Transaction
 
 DELETE_RETRY_CEILING = 60.0
-"""Seconds: the longest pause between two runs of a delete that fails."""
+"""The longest wait, in seconds, between two runs of a failing delete."""
 
 
 async def settle(tx: Transaction, tenant: Tenant, ended: Execution, message: str, next_engine: str) -> Tenant:
-    """One write of the tenant's row, for an execution that has just ended. A delete that failed is followed by its next
-    run, on `next_engine`."""
+    """Write the tenant's row once, for an execution that has just ended. A failed delete is followed by its next run,
+    on `next_engine`."""
     values: dict[str, Any] = {"epoch": tenant.epoch + 1}
     if ended.action is Action.DELETE:
         if ended.state is ExecutionState.SUCCEEDED:
@@ -54,7 +54,7 @@ async def settle(tx: Transaction, tenant: Tenant, ended: Execution, message: str
 
 
 def is_newest(tenant: Tenant, execution: Execution) -> bool:
-    """Of the newest generation, whose executions move the status of their tenant."""
+    """The execution belongs to the newest generation, so it moves the status of its tenant."""
     return execution.generation == tenant.generation
 
 

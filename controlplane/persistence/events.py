@@ -1,7 +1,8 @@
-"""Reading the audit trail. The order of ids is the order of commits (see `transaction`), so whoever reads by id misses
+"""Reading the audit trail. The order of ids is the order of commits (see `transaction`), so a reader by id misses
 nothing and sees nothing twice.
 
-Old events go by `prune`, which remembers how far it went: a reader that wants to go on from before that is told so.
+`prune` removes old events and remembers how far it went. A reader that wants to continue from before that gets an
+error.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from controlplane.persistence.database import single
 from controlplane.persistence.expressions import ago
 
 PRUNED = "events-pruned"
-"""The row of `heartbeats` that holds how far the trail was pruned."""
+"""The row of `heartbeats` that records how far the trail was pruned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Extent:
 async def page(
     database: AsyncEngine, *, tenant_id: UUID | None = None, before: int | None = None, limit: int
 ) -> list[Event]:
-    """Newest first, those before the id `before` (keyset); of one tenant, or all."""
+    """Events before the id `before` (keyset), newest first; of one tenant, or of all."""
     query = _of(tenant_id).order_by(tables.events.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(tables.events.c.id < before)
@@ -41,7 +42,7 @@ async def page(
 
 
 async def after(connection: AsyncConnection, id: int, *, tenant_id: UUID | None = None, limit: int) -> list[Event]:
-    """Oldest first, those after the id `id`."""
+    """Events after the id `id`, oldest first."""
     query = _of(tenant_id).where(tables.events.c.id > id).order_by(tables.events.c.id).limit(limit)
     return [rows.event(row) for row in (await connection.execute(query)).mappings()]
 
@@ -54,7 +55,7 @@ async def extent(connection: AsyncConnection) -> Extent:
 
 
 async def prune(database: AsyncEngine, *, older_than_seconds: float) -> int:
-    """Remove events older than that; returns how many. For the supervisor's sweep."""
+    """Remove events older than that; return their number. For the supervisor's sweep."""
     cutoff = ago(older_than_seconds)
     async with database.begin() as connection:
         through = (

@@ -1,6 +1,6 @@
-"""`ports.ExecutionStore` on Postgres: what runners read and write, guarded by their execution's own state.
+"""`ports.ExecutionStore` on Postgres: the runners' reads and writes, guarded by their execution's own state.
 
-A runner may live outside any actor and has no fence. Every write that depends on being current locks the tenant's row
+A runner may live outside any actor and has no fence. If a write depends on being current, it locks the tenant's row
 first, so it is ordered with the intents of the API and the owner's writes.
 """
 
@@ -160,7 +160,8 @@ class PostgresExecutionStore:
                         .on_conflict_do_update(
                             index_elements=[tables.steps.c.execution_id, tables.steps.c.name],
                             set_={
-                                # Still `running`: the owner of the last attempt died, which is no attempt.
+                                # Still `running`: the owner died during the last attempt, so that attempt does not
+                                # count.
                                 "attempts": case(
                                     (tables.steps.c.state == StepState.RUNNING, tables.steps.c.attempts),
                                     else_=tables.steps.c.attempts + 1,
@@ -199,7 +200,8 @@ class PostgresExecutionStore:
     async def _save_step(
         self, tx: Transaction, execution: Execution, step: StepName, *, ended: bool = False, **values: Any
     ) -> bool:
-        """False: it is no news. The execution is over, or another runner has told of this attempt."""
+        """Write a step's columns. False: it is no news, because the execution has ended or another runner has reported
+        this attempt."""
         if execution.state.terminal:
             return False
         if ended:
@@ -230,7 +232,7 @@ class PostgresExecutionStore:
 
     @asynccontextmanager
     async def _guarded(self, execution_id: str) -> AsyncIterator[tuple[Transaction, Tenant, Execution]]:
-        """A transaction with both rows locked."""
+        """A transaction with the tenant's and the execution's row locked."""
         async with transaction(self._database, actor=self._actor) as tx:
             tenant, execution = await tenants.lock_with_execution(tx, execution_id)
             yield tx, tenant, execution

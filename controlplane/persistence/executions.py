@@ -15,7 +15,7 @@ from controlplane.ports import ExecutionInput
 
 
 async def lock(connection: AsyncConnection, id: str) -> Execution | None:
-    """The row. Its tenant's row is locked already, which is what serialises all writes on it."""
+    """Read the row. Its tenant's row is locked already, which serialises all writes on it."""
     row = (
         (await connection.execute(select(tables.executions).where(tables.executions.c.id == id).with_for_update()))
         .mappings()
@@ -53,7 +53,7 @@ async def add(
 ) -> Execution:
     """Insert a queued execution of the tenant's generation, with its spec snapshot and its canonical input.
 
-    `delay`: seconds before it may be promoted. `again`: an execution whose generation and snapshot it has instead."""
+    `delay`: seconds before it may be promoted. `again`: an execution whose generation and snapshot are used instead."""
     generation, spec = (tenant.generation, tenant.spec) if again is None else (again.generation, again.spec)
     request = ExecutionInput(
         execution_id=execution_id(tenant.name, action, generation, tenant.id, run),
@@ -100,7 +100,7 @@ async def next_run(connection: AsyncConnection, tenant_id: UUID, generation: int
 
 
 async def save(connection: AsyncConnection, execution: Execution, **values: Any) -> Execution:
-    """Write columns of a locked execution; returns it as it is now. SQL expressions are allowed as values."""
+    """Write columns of a locked execution; return its new state. SQL expressions are allowed as values."""
     row = (
         (
             await connection.execute(
@@ -117,15 +117,15 @@ async def save(connection: AsyncConnection, execution: Execution, **values: Any)
 
 
 async def advance(connection: AsyncConnection, id: str, *states: ExecutionState, **values: Any) -> Execution | None:
-    """Write columns of an execution that is in one of `states`, its tenant's row being locked; else None. One
-    statement where `lock` and `save` are two."""
+    """If the execution is in one of `states`, write the columns and return it; else None. Its tenant's row must be
+    locked. This is one statement; `lock` and `save` are two."""
     query = update(tables.executions).where(tables.executions.c.id == id, tables.executions.c.state.in_(states))
     row = (await connection.execute(query.values(**values).returning(tables.executions))).mappings().one_or_none()
     return rows.execution(row) if row else None
 
 
 async def supersede_queued(connection: AsyncConnection, tenant_id: UUID, by: str) -> Execution | None:
-    """Mark the queued execution, if any, as overtaken by `by`. One that never reached an engine just ends."""
+    """Mark the queued execution, if any, as overtaken by `by`. It never reached an engine, so it simply ends."""
     query = (
         update(tables.executions)
         .where(tables.executions.c.tenant_id == tenant_id, tables.executions.c.state == ExecutionState.QUEUED)
@@ -136,7 +136,7 @@ async def supersede_queued(connection: AsyncConnection, tenant_id: UUID, by: str
 
 
 async def steps_of(connection: AsyncConnection, id: str) -> tuple[Step, ...]:
-    """What is recorded of an execution's steps, in their order."""
+    """The recorded steps of an execution, in their order."""
     query = select(tables.steps).where(tables.steps.c.execution_id == id).order_by(tables.steps.c.position)
     return tuple(rows.step(row) for row in (await connection.execute(query)).mappings())
 
@@ -158,7 +158,7 @@ async def get(database: AsyncEngine, id: str) -> tuple[Execution, tuple[Step, ..
 async def page(
     database: AsyncEngine, tenant_id: UUID, *, before: tuple[int, int] | None = None, limit: int
 ) -> list[Execution]:
-    """A tenant's history, newest first; those older than (generation, run) `before` (keyset)."""
+    """A tenant's executions, newest first; only those older than (generation, run) `before` (keyset)."""
     order = tuple_(tables.executions.c.generation, tables.executions.c.run)
     query = select(tables.executions).where(tables.executions.c.tenant_id == tenant_id)
     if before is not None:

@@ -1,4 +1,4 @@
-"""SQL that several statements share, each rule said once. Times are the database's own clock."""
+"""SQL that several statements share; each rule stands here once. Times are the database's own clock."""
 
 from sqlalchemy import ColumnElement, Function, and_, exists, func
 
@@ -12,22 +12,22 @@ def seconds(count: float) -> Function[object]:
 
 
 def ago(count: float) -> ColumnElement[object]:
-    """So many seconds before now."""
+    """That many seconds before now."""
     return func.clock_timestamp() - seconds(count)
 
 
 def from_now(count: float) -> ColumnElement[object]:
-    """So many seconds after now."""
+    """That many seconds after now."""
     return func.clock_timestamp() + seconds(count)
 
 
 def owned_by(cluster_id: str) -> ColumnElement[bool]:
-    """Of a row of `tenants`: its owner, dead or alive, is of this cluster."""
+    """Condition on a row of `tenants`: its owner, dead or alive, belongs to this cluster."""
     return tables.tenants.c.lease_owner.startswith(f"{cluster_id}/", autoescape=True)
 
 
 def owned_elsewhere(cluster_id: str) -> ColumnElement[bool]:
-    """Of a row of `tenants`: another cluster, which has not ended, holds a lease that has not expired."""
+    """Condition on a row of `tenants`: another cluster that has not ended holds a lease that has not expired."""
     of_ended_cluster = exists().where(
         tables.clusters.c.id == func.split_part(tables.tenants.c.lease_owner, "/", 1),
         tables.clusters.c.state == ClusterState.ENDED,

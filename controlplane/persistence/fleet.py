@@ -1,4 +1,4 @@
-"""What the supervisor's sweep reads: which tenants are due, and what the rows say of resources that were seen."""
+"""The supervisor's reads for a sweep: the tenants that are due, and the facts about observed resources."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from controlplane.persistence.database import single
 from controlplane.persistence.tenants import is_paused
 
 SUPERVISOR = "supervisor"
-"""The row of `heartbeats` that says that one sweeps."""
+"""The row of `heartbeats` of the sweeping supervisor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class TenantKey:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A tenant with work. `retried`: it is a later run of its generation, a retry or a heal."""
+    """A tenant with work. `retried`: its execution is a later run of its generation, a retry or a heal."""
 
     key: TenantKey
     retried: bool
@@ -39,17 +39,21 @@ def unfinished() -> ColumnElement[bool]:
 
 
 def _unserved() -> Select[tuple[str]]:
-    """Executions that have a live placement and do not serve. Nearly none of a fleet at rest."""
+    """Executions that have a live placement and do not serve. A fleet at rest has almost none."""
     serving = exists().where(tables.tenants.c.serving_execution == tables.placements.c.execution_id)
     return select(tables.placements.c.execution_id).where(tables.placements.c.state.in_(LIVE), ~serving)
 
 
 async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
-    """Tenants with an execution that is queued or active and not waiting for its next attempt, or that is over without
-    serving and has a placement still (its owner died before the clean-up), oldest first; without those that another
-    live cluster owns, those that are paused unless something is under way or to be cancelled, and those whose owner
-    left for a while that is not over. Some may have a live owner, for whom a wake-up is harmless."""
-    # Found by index and by placements, never by reading all that was ever done.
+    """Tenants with due work, oldest first. A tenant is due in two cases. It has a queued or active execution that does
+    not wait for its next attempt. Or an execution has ended without serving and still has a placement, because its
+    owner died before the clean-up.
+
+    Tenants that another live cluster owns are left out, and those whose owner left for a time that is not over. A
+    paused tenant is left out unless work is under way or to be cancelled. Some tenants may have a live owner; a wake-up
+    does that owner no harm.
+    """
+    # Found by index and by placements, so that the query never reads the whole history.
     open_ones = select(tables.executions.c.id).where(tables.executions.c.state.in_(UNFINISHED))
     candidates = union(open_ones, _unserved()).subquery()
     goes_on = or_(~is_paused(), tables.executions.c.cancel_requested_at.is_not(None))
@@ -78,7 +82,7 @@ async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
 
 
 async def owned_elsewhere(database: AsyncEngine, name: str, cluster_id: str) -> bool:
-    """True: another live cluster owns the tenant; nobody here needs to wake for it."""
+    """True: another live cluster owns the tenant, so this cluster need not wake for it."""
     query = select(tables.tenants.c.id).where(
         tables.tenants.c.name == name, tables.tenants.c.deleted_at.is_(None), expressions.owned_elsewhere(cluster_id)
     )
@@ -87,7 +91,7 @@ async def owned_elsewhere(database: AsyncEngine, name: str, cluster_id: str) -> 
 
 
 async def deleted_among(database: AsyncEngine, tenant_ids: Collection[UUID]) -> list[UUID]:
-    """Those of them that have ended `deleted`: nobody needs to wake for one."""
+    """The tenants among them that have ended `deleted`: they need no wake-up."""
     query = select(tables.tenants.c.id).where(
         tables.tenants.c.id.in_(tenant_ids), tables.tenants.c.deleted_at.is_not(None)
     )
@@ -96,7 +100,7 @@ async def deleted_among(database: AsyncEngine, tenant_ids: Collection[UUID]) -> 
 
 
 async def silent_owners(database: AsyncEngine, cluster_id: str, seconds: float) -> list[str]:
-    """Names of the tenants whose owner, of this cluster, has let its lease expire more than so many seconds ago."""
+    """Names of this cluster's tenants whose lease expired more than that many seconds ago."""
     query = select(tables.tenants.c.name).where(
         tables.tenants.c.deleted_at.is_(None),
         expressions.owned_by(cluster_id),
@@ -107,42 +111,42 @@ async def silent_owners(database: AsyncEngine, cluster_id: str, seconds: float) 
 
 
 async def max_connections(database: AsyncEngine) -> int:
-    """What the database allows in all."""
+    """The number of connections that the database allows in all."""
     async with single(database) as connection:
         return int((await connection.execute(text("SHOW max_connections"))).scalar_one())
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionFact:
-    """What the rows say of the execution that a resource names."""
+    """The facts in the rows about the execution that a resource names."""
 
     tenant: TenantKey
     state: ExecutionState
     serving: bool
     tenant_deleted: bool
     busy: bool
-    """Its tenant has a queued or active execution, which may be about to remove it."""
+    """Its tenant has a queued or active execution, which may be about to remove the resource."""
     paused: bool
-    """Its tenant is paused, or all are: nothing acts."""
+    """Its tenant is paused, or everything is: nothing acts."""
 
     @property
     def leftover(self) -> bool:
-        """Its resource should not exist: a stable fact (stopping never goes back, nor does the switch).
+        """The resource should not exist. This fact is stable: stopping never goes back, nor does the switch.
 
-        A replaced resource of an execution that succeeded is no longer serving either; the delete and retire steps
-        remove it, and this rule when they could not."""
+        A replaced resource of an execution that succeeded no longer serves either. The delete and retire steps remove
+        it, and this rule if they could not."""
         if self.tenant_deleted:
             return True
         return not self.serving and self.state in RELEASED
 
     @property
     def sweepable(self) -> bool:
-        """A leftover of a tenant that may be acted on: the sweep removes it."""
+        """A leftover of a tenant that is not paused: the sweep removes it."""
         return self.leftover and not self.paused
 
 
 async def facts(database: AsyncEngine, execution_ids: Collection[str]) -> Mapping[str, ExecutionFact]:
-    """By execution id; those that no row knows are absent."""
+    """The facts by execution id. An execution that no row knows is absent."""
     query = (
         select(
             tables.executions.c.id,
@@ -173,8 +177,8 @@ async def facts(database: AsyncEngine, execution_ids: Collection[str]) -> Mappin
 
 @dataclass(frozen=True, slots=True)
 class TenantFact:
-    """What the rows say of a live tenant. `waiting`: its work is not due yet, or it is paused; `leased`: an owner
-    holds a lease that has not expired."""
+    """The facts in the rows about a live tenant. `waiting`: its work is not due yet, or it is paused; `leased`: an
+    owner holds a lease that has not expired."""
 
     key: TenantKey
     status: Status
@@ -185,7 +189,7 @@ class TenantFact:
 
 
 async def tenant_facts(database: AsyncEngine) -> list[TenantFact]:
-    """Of all tenants that are not deleted."""
+    """The facts of all tenants that are not deleted."""
     later = tables.executions.alias("later")
     waiting = exists().where(
         later.c.tenant_id == tables.tenants.c.id,

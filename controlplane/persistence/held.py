@@ -15,7 +15,7 @@ from controlplane.persistence.transaction import Transaction, transaction
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Get one from `hold()`. `tenant`: as it was when its row was locked."""
+    """An open transaction on the tenant's locked row. Get one from `hold()`. `tenant`: the row when it was locked."""
 
     tx: Transaction
     tenant: Tenant
@@ -25,13 +25,13 @@ class Held:
         return self.tx.connection
 
     async def set_condition(self, type: ConditionType, status: Truth, reason: Reason, message: str = "") -> Tenant:
-        """Set one and nothing else; returns the tenant as it is now."""
+        """Set one condition and nothing else; return the tenant's new state."""
         conditions = with_condition(self.tenant.conditions, type, status, reason, self.tx.now, message)
         return await tenants.save(self.connection, self.tenant, conditions=conditions)
 
 
 @asynccontextmanager
 async def hold(database: AsyncEngine, tenant_id: UUID, fence: int, owner: str) -> AsyncIterator[Held]:
-    """Raises LeaseLost where another owner took the tenant."""
+    """Open the unit of work. Raises LeaseLost if another owner took the tenant."""
     async with transaction(database, actor=owner, source=TriggerSource.SUPERVISOR) as tx:
         yield Held(tx, await tenants.lock_owned(tx, tenant_id, fence))

@@ -1,7 +1,7 @@
-"""Idempotency keys: the key and its answer are written in the transaction of the intent that they answer for.
+"""Idempotency keys. The key and its answer are written in the transaction of the intent that they answer for.
 
-So a key exists exactly when what it answers for does. While that transaction is open, an advisory lock on the key tells
-others so without making them wait. (Two keys whose hashes collide would only be told `in progress` once in a while.)
+So a key exists exactly when its intent does. While that transaction is open, an advisory lock on the key shows it to
+others without making them wait. (If the hashes of two keys collide, one of them gets `in progress` by mistake.)
 """
 
 import hashlib
@@ -21,7 +21,7 @@ KEPT_HOURS = 24
 
 @dataclass(frozen=True, slots=True)
 class KeyScope:
-    """What a key belongs to. `path` is the request's, without its query."""
+    """The scope of a key. `path` is the request's, without its query."""
 
     token_id: UUID
     method: str
@@ -46,7 +46,8 @@ class StoredAnswer:
 
 
 async def claim(connection: AsyncConnection, scope: KeyScope, body_hash: str) -> StoredAnswer | None:
-    """Take the key for this transaction. The answer, where the key has one already; None: go on, then `store`.
+    """Take the key for this transaction. Returns the answer if the key has one already. None: do the work, then
+    `store`.
 
     Raises Refused idempotency_in_progress (another transaction has it), idempotency_key_reused (another body)."""
     if not (await connection.execute(select(func.pg_try_advisory_xact_lock(scope.lock_id)))).scalar_one():
@@ -56,7 +57,7 @@ async def claim(connection: AsyncConnection, scope: KeyScope, body_hash: str) ->
             status=409,
             headers={"Retry-After": "1"},
         )
-    # A new statement, so that it sees what the last holder of the lock has committed.
+    # A new statement, so that it sees the commit of the lock's last holder.
     row = (await connection.execute(select(tables.idempotency_keys).where(_is(scope), ~_expired()))).first()
     if row is None:
         return None
@@ -70,12 +71,12 @@ async def claim(connection: AsyncConnection, scope: KeyScope, body_hash: str) ->
 
 
 async def store(connection: AsyncConnection, scope: KeyScope, body_hash: str, answer: StoredAnswer) -> None:
-    """Write the answer under a claimed key; one past its time is written over."""
+    """Write the answer under a claimed key. An expired answer is overwritten."""
     values = {
         "body_hash": body_hash,
         "status": answer.status,
         "headers": dict(answer.headers),
-        # As one JSON string: jsonb would order the members anew, and a replay is the same answer.
+        # As one JSON string: jsonb would reorder the members, but a replay must be the same answer.
         "body": answer.body,
         "execution_id": answer.execution_id,
         "created_at": func.clock_timestamp(),
@@ -89,7 +90,7 @@ async def store(connection: AsyncConnection, scope: KeyScope, body_hash: str, an
 
 
 async def prune(database: AsyncEngine) -> int:
-    """Remove keys past their 24 hours; returns how many. For the supervisor's sweep; any number may run at once."""
+    """Remove keys older than 24 hours; return their number. For the supervisor's sweep; any number may run at once."""
     async with database.begin() as connection:
         return (await connection.execute(delete(tables.idempotency_keys).where(_expired()))).rowcount
 

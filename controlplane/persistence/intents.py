@@ -36,7 +36,7 @@ from controlplane.persistence.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A tenant as the request left it and its newest execution. `created` False: nothing new was queued."""
+    """A tenant after the request, and its newest execution. `created` False: no new execution was queued."""
 
     tenant: Tenant
     execution: Execution
@@ -54,9 +54,9 @@ async def create(
     tenant_id: UUID | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> Intent:
-    """Insert tenant, first execution and event, whose data `detail` adds to.
+    """Insert tenant, first execution and event. `detail` adds to the event's data.
 
-    Raises Refused tenant_exists (also while one is being deleted)."""
+    Raises Refused tenant_exists (also while a tenant with that name is being deleted)."""
     id = tenant_id or uuid4()
     engine = workflow_of(spec, default_workflow)
     try:
@@ -111,13 +111,13 @@ async def patch(
     default_workflow: str,
     detail: Mapping[str, Any] | None = None,
 ) -> Intent:
-    """Apply the merged result to a locked tenant. A changed spec is a new generation with its execution; changed
-    labels or annotations only raise the version; nothing changed changes nothing. `detail` adds to the event's data.
+    """Apply the merged result to a locked tenant. A changed spec is a new generation with its execution. Changed labels
+    or annotations only raise the version. No change writes nothing. `detail` adds to the event's data.
 
     Raises Refused invalid_transition once deletion was asked for."""
     refuse_if_deleting(tenant)
     metadata_changed = dict(labels) != dict(tenant.labels) or dict(annotations) != dict(tenant.annotations)
-    # By hash: to Python, 1 and true and 1.0 are equal.
+    # By hash: to Python, 1, true and 1.0 are equal.
     if spec.hash == tenant.spec.hash:
         if metadata_changed:
             tenant = await tenants.save(
@@ -145,7 +145,7 @@ async def patch(
 
 
 async def delete(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> Intent:
-    """Ask for the deletion of a locked tenant; asked again, the newest delete run answers."""
+    """Ask for the deletion of a locked tenant. If asked again, return the newest delete run."""
     if tenant.deletion_requested_at is not None:
         return Intent(tenant, await newest_execution(tx, tenant), created=False)
     return await _new_generation(
@@ -160,7 +160,8 @@ async def delete(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> I
 
 
 async def retry(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> Intent:
-    """The next run of the newest generation, which failed or was cancelled. A queued heal of an older one is overtaken.
+    """Queue the next run of the newest generation, which failed or was cancelled. It overtakes a queued heal of an
+    older one.
 
     Raises Refused invalid_transition."""
     refuse_if_deleting(tenant)
@@ -200,7 +201,8 @@ _RETRIED = (ExecutionState.FAILED, ExecutionState.CANCELLED)
 async def cancel(tx: Transaction, tenant: Tenant, execution: Execution) -> Execution:
     """Ask for the end of an unfinished execution of a locked tenant; its owner stops it.
 
-    Raises Refused invalid_transition where it has ended, is serving already, or the tenant is being deleted."""
+    Raises Refused invalid_transition if the execution has ended or serves already, or if the tenant is being
+    deleted."""
     refuse_if_deleting(tenant)
     if execution.state.terminal:
         raise Refused.invalid_transition(f"execution {execution.id!r} has ended: {execution.state}")
@@ -214,7 +216,8 @@ async def cancel(tx: Transaction, tenant: Tenant, execution: Execution) -> Execu
 
 
 async def force_delete(tx: Transaction, tenant: Tenant) -> Tenant:
-    """Close the row of a locked tenant whatever its compute: placements are recorded as abandoned, executions end."""
+    """Mark a locked tenant as deleted, whatever its compute does: placements are recorded as abandoned, executions
+    end."""
     unfinished = [
         found
         for find in (executions.find_queued, executions.find_active)
@@ -268,7 +271,8 @@ async def _new_generation(
     detail: Mapping[str, Any] | None = None,
     **values: Any,
 ) -> Intent:
-    """+1 generation and version, the older queued execution superseded, the new one queued, the status moved."""
+    """Raise generation and version by 1, supersede the older queued execution, queue the new one, and move the
+    status."""
     before = tenant
     spec = values.get("spec", tenant.spec)
     id = execution_id(tenant.name, action, tenant.generation + 1, tenant.id)

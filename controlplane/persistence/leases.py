@@ -1,6 +1,7 @@
-"""Leases: which actor owns a tenant's row. Guards database rows only; expiry is told by the database's clock.
+"""Leases: they say which actor owns a tenant's row. A lease guards database rows only; the database's clock decides
+when it expires.
 
-Inside one cluster the actor's name is the lock (Ray keeps names unique), so an owner of the same cluster that asks is
+Inside one cluster the actor's name is the lock (Ray keeps names unique). So if an owner of the same cluster asks, it is
 the successor of a dead one and takes over at once. Across clusters a valid lease is respected.
 """
 
@@ -18,7 +19,7 @@ HEARTBEAT_SECONDS = 5
 
 
 async def acquire(database: AsyncEngine, tenant_id: UUID, *, cluster_id: str, actor_id: str) -> int | None:
-    """Take the lease of a tenant; returns the new fence. None: no such tenant, or another live cluster owns it."""
+    """Take the lease of a tenant; return the new fence. None: no such tenant, or another live cluster owns it."""
     async with database.begin() as connection:
         row = (
             await connection.execute(
@@ -37,7 +38,7 @@ async def acquire(database: AsyncEngine, tenant_id: UUID, *, cluster_id: str, ac
 
 
 async def renew(database: AsyncEngine, tenant_id: UUID, fence: int) -> bool:
-    """Push the expiry out; also of an expired lease that nobody took. False: another owner took it."""
+    """Extend the lease, even an expired one if no other owner took it. False: another owner took it."""
     async with database.begin() as connection:
         result = await connection.execute(
             update(tables.tenants)
@@ -49,8 +50,8 @@ async def renew(database: AsyncEngine, tenant_id: UUID, fence: int) -> bool:
 
 
 async def release(database: AsyncEngine, tenant_id: UUID, fence: int, *, wake_in: float | None = None) -> None:
-    """Give it back on passivation; nothing if it was taken. `wake_in`: seconds until the tenant is due again; the owner
-    that leaves while it waits is no owner that died, so its activation does not count."""
+    """Give the lease back on passivation. If another owner took it, do nothing. `wake_in`: seconds until the tenant is
+    due again. An owner that leaves while it waits has not died, so its activation does not count."""
     wake_at = None if wake_in is None else from_now(wake_in)
     async with database.begin() as connection:
         released = await connection.execute(
@@ -69,5 +70,5 @@ async def release(database: AsyncEngine, tenant_id: UUID, fence: int, *, wake_in
 
 
 async def draining(database: AsyncEngine, cluster_id: str) -> bool:
-    """True when this cluster was told to finish and activate nothing, or is recorded as ended."""
+    """True if this cluster must finish and activate nothing (it is draining), or is recorded as ended."""
     return await clusters.state(database, cluster_id) in (ClusterState.DRAINING, ClusterState.ENDED)

@@ -1,4 +1,4 @@
-"""LISTEN on its own connection, which is never pooled and comes back by itself.
+"""LISTEN on its own connection, which is never pooled and reconnects by itself.
 
 A notification is a hint: listeners read the rows when they (re)connect, and a sweep or a slow poll is the guarantee.
 """
@@ -19,8 +19,9 @@ RECONNECT_SECONDS = 1.0
 async def listen(
     database: AsyncEngine, channel: str, heard: Callable[[str], None], connected: Callable[[], None]
 ) -> None:
-    """Until cancelled. `heard(payload)` for each notification; `connected()` after each (re)connect: what was sent
-    before it is lost, so read the rows then. `channel` is a constant of ours, never user text."""
+    """Listen until cancelled. Calls `heard(payload)` for each notification, and `connected()` after each (re)connect.
+    Notifications sent before a connect are lost, so read the rows in `connected()`. `channel` is a constant of ours,
+    never user text."""
     while True:
         try:
             async with database.connect() as connection:

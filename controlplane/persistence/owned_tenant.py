@@ -1,7 +1,7 @@
-"""What the owner of a tenant writes: each method one short transaction under the row's lock and the lease's fence.
+"""The writes of a tenant's owner. Each method is one short transaction under the row's lock and the lease's fence.
 
-Raises LeaseLost where another owner took the tenant: touch nothing more, exit. A method that finds its execution
-moved on changes nothing and says so (False or None): reload and go on.
+Raises LeaseLost if another owner took the tenant: touch nothing more, exit. If a method finds that its execution has
+moved on, it changes nothing and returns False or None: reload and continue.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -39,7 +39,7 @@ from controlplane.ports import ExecutionStatus
 
 
 class OwnedTenant:
-    """The guarded writes of one lease: (tenant, fence). Everything it changes, it changes as `owner`."""
+    """The guarded writes of one lease: (tenant, fence). All its changes are recorded as made by `owner`."""
 
     def __init__(self, database: AsyncEngine, tenant_id: UUID, fence: int, owner: str) -> None:
         self.tenant_id = tenant_id
@@ -48,7 +48,7 @@ class OwnedTenant:
         self._owner = owner
 
     async def load(self) -> TenantRows:
-        """The rows to decide on. Raises LeaseLost where the row is gone or another owner has it."""
+        """The rows to decide on. Raises LeaseLost if the row is gone or another owner has it."""
         async with single(self._database) as connection:
             rows = await snapshot.load(connection, self.tenant_id)
         if rows is None or rows.tenant.fence != self.fence:
@@ -59,10 +59,11 @@ class OwnedTenant:
         return hold(self._database, self.tenant_id, self.fence, self._owner)
 
     async def promote(self, execution_id: str) -> bool:
-        """queued → starting: from now on an engine may know it. Moves the status, except for the heal of an older
-        generation: the tenant is `degraded` until that serves again. False also where it was paused since.
+        """queued → starting: from now on an engine may know the execution. Moves the status, except for the heal of an
+        older generation: that tenant is `degraded` until the generation serves again. Also False if the tenant was
+        paused in between.
 
-        That nothing else is active is the unique index's to guarantee."""
+        The unique index guarantees that no other execution is active."""
         async with self._held() as held:
             if held.tenant.paused or held.tenant.pause:
                 return False
@@ -92,7 +93,7 @@ class OwnedTenant:
         return True
 
     async def running(self, execution_id: str, provider_ref: str | None, *, already: bool = False) -> bool:
-        """starting → running: the engine has it. `already`: it knew it from a start whose answer nobody heard."""
+        """starting → running: the engine has it. `already`: the engine knew it from a start whose answer was lost."""
         async with self._held() as held:
             execution = await executions.advance(
                 held.connection,
@@ -111,7 +112,8 @@ class OwnedTenant:
         return True
 
     async def start_failed(self, execution_id: str, message: str, retry_at: datetime) -> bool:
-        """The engine refused or is down: it stays `starting` and the same id is started again at `retry_at`."""
+        """The engine refused or is down. The execution stays `starting`, and the same id is started again at
+        `retry_at`."""
         async with self._held() as held:
             execution = await executions.advance(
                 held.connection, execution_id, ExecutionState.STARTING, error=message, next_attempt_at=retry_at
@@ -123,7 +125,7 @@ class OwnedTenant:
         return True
 
     async def planned(self, execution_id: str) -> bool:
-        """The plan step of a first provision is through: planning → provisioning."""
+        """The plan step of a first provision has succeeded: planning → provisioning."""
         async with self._held() as held:
             execution = await executions.lock(held.connection, execution_id)
             if execution is None or not execution.state.active or held.tenant.status is not Status.PLANNING:
@@ -132,7 +134,7 @@ class OwnedTenant:
         return True
 
     async def progressed(self, execution_id: str, status: ExecutionStatus) -> bool:
-        """Persist what the engine says of a live execution: sub-state, retries, error, next attempt."""
+        """Store the engine's report on a live execution: sub-state, retries, error, next attempt."""
         async with self._held() as held:
             execution = await executions.lock(held.connection, execution_id)
             if execution is None or not execution.state.active:
@@ -157,7 +159,7 @@ class OwnedTenant:
         return True
 
     async def stop(self, execution_id: str, cause: StopCause, reason: str) -> bool:
-        """starting or running → stopping: the gate closes. False after the switch: it can only succeed."""
+        """starting or running → stopping: the gate closes. False after the switch: the execution can only succeed."""
         async with self._held() as held:
             if held.tenant.serving_execution == execution_id:
                 return False
@@ -178,10 +180,10 @@ class OwnedTenant:
     async def finish(
         self, execution_id: str, outcome: ExecutionState, message: str = "", *, next_engine: str | None = None
     ) -> ExecutionState | None:
-        """End an active or queued execution. Returns how it really ended, None where it had ended before.
+        """End an active or queued execution. Returns its real outcome, or None if it had ended before.
 
-        After the switch it can only succeed; a delete that failed is followed by its next run, on `next_engine` where
-        that is given; `ready` is reached only by the tenant's own generation."""
+        After the switch it can only succeed. A failed delete is followed by its next run, on `next_engine` if that is
+        given. Only the tenant's own generation makes it `ready`."""
         async with self._held() as held:
             execution = await executions.lock(held.connection, execution_id)
             if execution is None or execution.state.terminal:
@@ -217,9 +219,9 @@ class OwnedTenant:
         message: str = "",
         reason: Reason = Reason.PROBE_FAILED,
     ) -> bool:
-        """Record a look at the resting tenant; with `cause` (UNHEALTHY, RECOVERED, KEPT) move the status by it.
+        """Record a probe of the resting tenant. With `cause` (UNHEALTHY, RECOVERED, KEPT), move the status by it.
 
-        False: void, since an execution was queued, promoted or ended after the look began (`epoch` moved)."""
+        False: the probe is void, since an execution was queued, promoted or ended after it began (`epoch` moved)."""
         async with self._held() as held:
             if held.tenant.epoch != epoch:
                 return False
@@ -235,7 +237,7 @@ class OwnedTenant:
                 now,
                 message if unwell else "",
             )
-            if cause is Cause.RECOVERED:  # also from a heal that failed: what it was for has come true
+            if cause is Cause.RECOVERED:  # also after a failed heal: its goal is reached
                 conditions = with_condition(conditions, ConditionType.PROVISIONED, "true", Reason.SUCCEEDED, now)
             await tenants.change_status(
                 held.tx, tenant, cause, message=message, conditions=conditions, observed=observed
@@ -243,8 +245,8 @@ class OwnedTenant:
         return True
 
     async def heal(self, epoch: int, serving: Execution, reason: str, *, default_workflow: str) -> Execution | None:
-        """Queue the next run of the generation that serves, from its own snapshot. If that is not the newest one, the
-        newest execution stays what it is. None: void (see `observed`)."""
+        """Queue the next run of the serving generation, from its own snapshot. If that is not the newest generation,
+        the newest execution stays unchanged. None: void (see `observed`)."""
         async with self._held() as held:
             if held.tenant.epoch != epoch:
                 return None
@@ -273,7 +275,7 @@ class OwnedTenant:
             return execution
 
     async def heals_since(self, seconds: float) -> int:
-        """How many heals were begun in the last `seconds` (the budget)."""
+        """The number of heals begun in the last `seconds` (the budget)."""
         query = select(func.count()).where(
             tables.executions.c.tenant_id == self.tenant_id,
             tables.executions.c.trigger_source == TriggerSource.SUPERVISOR,
@@ -283,7 +285,7 @@ class OwnedTenant:
         return await self._count(query)
 
     async def degradations_since(self, seconds: float) -> int:
-        """How often it became degraded in the last `seconds` (the damping of flapping)."""
+        """The number of times that the tenant became degraded in the last `seconds` (the damping of flapping)."""
         query = select(func.count()).where(
             tables.events.c.tenant_id == self.tenant_id,
             tables.events.c.type == EventType.TENANT_STATUS,

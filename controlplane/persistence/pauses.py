@@ -14,7 +14,7 @@ from controlplane.persistence.transaction import Transaction, transaction
 
 
 async def pause(tx: Transaction, tenant: Tenant) -> Tenant:
-    """Nothing new is begun for a locked tenant; what is under way ends. Paused again, it stays as it was."""
+    """Pause a locked tenant: nothing new begins, running work ends. Pausing it twice is success."""
     if tenant.paused:
         return tenant
     message = "paused: changes are accepted, nothing is done"
@@ -22,7 +22,7 @@ async def pause(tx: Transaction, tenant: Tenant) -> Tenant:
 
 
 async def resume(tx: Transaction, tenant: Tenant) -> Tenant:
-    """What was asked for meanwhile is done now."""
+    """Resume a locked tenant: changes stored during the pause are carried out now."""
     if not tenant.paused:
         return tenant
     synced = tenant.observed_generation == tenant.generation
@@ -30,21 +30,21 @@ async def resume(tx: Transaction, tenant: Tenant) -> Tenant:
 
 
 async def pause_scope(database: AsyncEngine, scope: str, *, actor: str, token_id: UUID | None = None) -> None:
-    """Pause `all`, or `provider:<name>`. Paused again is success."""
+    """Pause `all`, or `provider:<name>`. Pausing it twice is success."""
     async with transaction(database, actor=actor, token_id=token_id) as tx:
         await tx.connection.execute(upsert(tables.pauses).values(scope=scope).on_conflict_do_nothing())
         tx.record(EventType.PAUSE_SET, message=scope)
 
 
 async def resume_scope(database: AsyncEngine, scope: str, *, actor: str, token_id: UUID | None = None) -> None:
-    """Undo it; the supervisor's next sweep finds what is due. Not paused is success."""
+    """End that pause; the supervisor's next sweep finds all due work. If it is not paused, that is success."""
     async with transaction(database, actor=actor, token_id=token_id) as tx:
         await tx.connection.execute(delete(tables.pauses).where(tables.pauses.c.scope == scope))
         tx.record(EventType.PAUSE_LIFTED, message=scope)
 
 
 async def scopes(database: AsyncEngine) -> list[str]:
-    """What is paused apart from single tenants."""
+    """The pauses that cover more than single tenants."""
     async with single(database) as connection:
         return list((await connection.execute(select(tables.pauses.c.scope).order_by(tables.pauses.c.scope))).scalars())
 

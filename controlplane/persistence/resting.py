@@ -1,4 +1,4 @@
-"""Tenants at rest: where each is served from, and how what a platform lists differs from that."""
+"""Tenants at rest: the resource that serves each one, and the drift of a platform's list from it."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,24 +17,24 @@ from controlplane.ports import Resource, ResourceState
 
 
 class Drift(StrEnum):
-    """Of what serves a tenant at rest."""
+    """The drift of the resource that serves a tenant at rest."""
 
     GONE = "gone"
     STOPPED = "stopped"
     CHANGED = "changed"
-    """It is there, with the labels of another spec."""
+    """It exists, with the labels of another spec."""
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A resting tenant and where it is served from."""
+    """A resting tenant, and the execution that serves it."""
 
     tenant: TenantKey
     execution_id: str
     platform: str
     platform_identity: str
     endpoints: tuple[Endpoint, ...]
-    """As the row tells them."""
+    """As the row holds them."""
     resource_id: str | None
     spec_hash: str
     epoch: int
@@ -42,12 +42,12 @@ class Serving:
     degraded: bool
 
     def resource_among(self, listed: Mapping[str, Sequence[Resource]]) -> Resource | None:
-        """What serves it, of resources by execution: the one that its row names, else any of its execution."""
+        """The serving resource among the listed ones: the one that the row names, else any of its execution."""
         candidates = listed.get(self.execution_id, ())
         return next((r for r in candidates if r.id == self.resource_id), candidates[0] if candidates else None)
 
     def drift(self, resource: Resource | None) -> Drift | None:
-        """How that one differs from what it should be."""
+        """The drift of that resource from its wanted state."""
         if resource is None:
             return Drift.GONE
         if resource.origin.spec_hash != self.spec_hash:
@@ -56,7 +56,7 @@ class Serving:
 
 
 def by_execution(listed: Iterable[Resource]) -> Mapping[str, Sequence[Resource]]:
-    """More than one of an execution: somebody copied it, with our labels."""
+    """Groups resources by execution. If an execution has more than one, somebody copied a resource with our labels."""
     found = defaultdict[str, list[Resource]](list)
     for resource in listed:
         found[resource.origin.execution_id].append(resource)

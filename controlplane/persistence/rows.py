@@ -30,7 +30,7 @@ from controlplane.model import (
 )
 
 Row = Mapping[Any, Any]
-"""By the name of the column in the database, which differs from its key in `tables` for some."""
+"""Columns by their name in the database, which for some differs from their key in `tables`."""
 
 
 def part(row: RowMapping, prefix: str) -> Row:

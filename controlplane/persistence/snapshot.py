@@ -1,4 +1,4 @@
-"""The rows of one tenant that decisions are made on, read in one statement: of one moment, in one round trip."""
+"""The rows of one tenant for decisions, read in one statement: from one moment, in one round trip."""
 
 from dataclasses import replace
 from typing import Any
@@ -35,7 +35,7 @@ _MATTERS = (
     tables.placements.c.execution_id.is_not(None),
 )
 _asked_for = tables.executions.alias("asked_for")
-# Built once: putting these together costs more than running them.
+# Built once: assembling the statement costs more than running it.
 _OF_TENANT = _RELATED.where(tables.tenants.c.id == bindparam("key"), or_(*_MATTERS))
 _OF_EXECUTION = _RELATED.where(
     tables.tenants.c.id == select(_asked_for.c.tenant_id).where(_asked_for.c.id == bindparam("key")).scalar_subquery(),
@@ -44,8 +44,8 @@ _OF_EXECUTION = _RELATED.where(
 
 
 async def of_execution(connection: AsyncConnection, id: str) -> TenantRows | None:
-    """The tenant whose execution that is; that execution is among them whether it matters or not. None: there is no
-    such execution."""
+    """The tenant of that execution. The execution is included, whether it still matters or not. None: there is no such
+    execution."""
     return await _related(connection, _OF_EXECUTION, id)
 
 
@@ -62,7 +62,7 @@ async def _related(connection: AsyncConnection, query: Select[Any], key: UUID | 
 
 
 async def load(connection: AsyncConnection, tenant_id: UUID) -> TenantRows | None:
-    """What `reconcile` decides on, or None where there is no such tenant."""
+    """The rows for `reconcile`. None: no such tenant."""
     found = await _related(connection, _OF_TENANT, tenant_id)
     if found is None:
         return None

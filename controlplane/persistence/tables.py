@@ -1,7 +1,5 @@
-"""The tables. Timestamps are the database's own; JSON is jsonb; states are text and checked by the model.
-
-A column with a `key` has an older name in the database than in the code.
-"""
+"""The tables. Timestamps are the database's own; JSON is jsonb; states are text, and the model checks them. A column
+with a `key` has an older name in the database than in the code."""
 
 from typing import Any
 
@@ -221,5 +219,5 @@ pauses = Table(
 
 
 def prefixed(table: Table, prefix: str) -> list[ColumnElement[Any]]:
-    """Its columns for a SELECT that joins several tables; `rows.part` takes them out of a row again."""
+    """The table's columns for a SELECT that joins several tables; `rows.part` takes them out of a row again."""
     return [column.label(f"{prefix}{column.name}") for column in table.c]

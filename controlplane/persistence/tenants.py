@@ -20,13 +20,13 @@ _newest = tables.executions.alias("newest_execution")
 
 
 def _holds(providers: Iterable[ColumnElement[str] | str]) -> ColumnElement[bool]:
-    """Of a row of `pauses`: it holds whoever is on one of these providers."""
+    """Condition on a row of `pauses`: it holds the tenants on one of these providers."""
     scopes = [tables.pauses.c.scope == func.concat("provider:", name) for name in providers]
     return or_(tables.pauses.c.scope == "all", *scopes)
 
 
 def _own_providers() -> tuple[ColumnElement[str], ColumnElement[str]]:
-    """Its compute provider, and its engine: that of its spec, else that of its newest execution."""
+    """The tenant's compute provider, and its engine: the one in its spec, else that of its newest execution."""
     newest = select(_newest.c.engine).where(_newest.c.id == tables.tenants.c.newest_execution)
     engine = newest.correlate(tables.tenants).scalar_subquery()
     spec = tables.tenants.c.spec
@@ -34,15 +34,15 @@ def _own_providers() -> tuple[ColumnElement[str], ColumnElement[str]]:
 
 
 def is_paused() -> ColumnElement[bool]:
-    """Paused itself, or all are, or the compute or workflow provider of it is."""
+    """Paused: the tenant itself, or everything, or its compute or workflow provider."""
     return or_(tables.tenants.c.paused, exists().where(_holds(_own_providers())).correlate(tables.tenants)).label(
         "is_paused"
     )
 
 
 def pause_columns(*providers: str) -> list[ColumnElement[Any]]:
-    """For `rows.tenant`: what holds the tenant beside itself. `providers`: of one whose row is being inserted; a
-    subquery in RETURNING would not see it, and read the whole table instead."""
+    """For `rows.tenant`: the wider pause that holds the tenant. `providers`: those of a row that is being inserted; a
+    subquery in RETURNING would not see that row, and would read the whole table instead."""
     held = _holds(providers or _own_providers())
     return [
         select(column).where(held).correlate(tables.tenants).scalar_subquery().label(name)
@@ -53,7 +53,7 @@ def pause_columns(*providers: str) -> list[ColumnElement[Any]]:
     ]
 
 
-# Built once: putting a statement together costs about as much as running it.
+# Built once: assembling a statement costs about as much as running it.
 _ROW = select(tables.tenants, *pause_columns(), func.clock_timestamp().label("db_now"))
 _LOCK = _ROW.where(tables.tenants.c.id == bindparam("key")).with_for_update()
 _LOCK_OF_EXECUTION = _ROW.where(
@@ -75,24 +75,24 @@ _NEWEST_DELETED = (
 
 
 async def lock(tx: Transaction, tenant_id: UUID) -> Tenant | None:
-    """The row, locked until the transaction ends. What else is to be current must be read after it."""
+    """The row, locked until the transaction ends. Read every other row that must be up to date after this call."""
     return await _take(tx, _LOCK, tenant_id)
 
 
 async def lock_of_execution(tx: Transaction, execution_id: str) -> Tenant | None:
-    """The row of the tenant whose execution that is, locked."""
+    """The row of the tenant of that execution, locked."""
     return await _take(tx, _LOCK_OF_EXECUTION, execution_id)
 
 
 async def lock_with_execution(tx: Transaction, execution_id: str) -> tuple[Tenant, Execution]:
-    """An execution's tenant and then that execution, both locked, in one round trip."""
+    """An execution's tenant, then the execution: both locked, in one round trip."""
     row = (await tx.connection.execute(_LOCK_BOTH, {"key": execution_id})).mappings().one()
     tx.now = row["db_now"]
     return rows.tenant(row), rows.execution(rows.part(row, "x_"))
 
 
 async def lock_owned(tx: Transaction, tenant_id: UUID, fence: int) -> Tenant:
-    """The row, locked. Raises LeaseLost when another owner took it."""
+    """The row, locked. Raises LeaseLost if another owner took it."""
     tenant = await _take(tx, _LOCK, tenant_id)
     if tenant is None or tenant.fence != fence:
         raise LeaseLost(f"another owner has tenant {tenant_id}", tenant_id=tenant_id, fence=fence)
@@ -113,8 +113,8 @@ async def _take(tx: Transaction, query: Select[Any], key: UUID | str) -> Tenant 
 
 
 async def save(connection: AsyncConnection, tenant: Tenant, **values: Any) -> Tenant:
-    """Write columns of a locked row; returns the tenant as it is now. JSON columns take the model's values. Something
-    has changed, so a tenant whose owner left for a while is due at once."""
+    """Write columns of a locked row; return the tenant's new state. JSON columns take the model's values. The row has
+    changed, so a tenant whose owner left for a while is due at once."""
     encoded = dict(values)
     if "conditions" in encoded:
         encoded["conditions"] = rows.conditions_json(values["conditions"])
@@ -143,9 +143,9 @@ async def change_status(
     condition: tuple[ConditionType, Truth, Reason] | None = None,
     **values: Any,
 ) -> Tenant:
-    """Move the status by the table, set a condition (type, status, reason), write other columns, tell the trail.
+    """Move the status by the table, set a condition (type, status, reason), write other columns, and add an event.
 
-    An event `tenant.status` is written where the status really changes."""
+    The event is `tenant.status`; it is written only if the status really changes."""
     status = move(tenant.status, cause)
     if condition is not None:
         kind, truth, reason = condition
@@ -163,14 +163,14 @@ async def change_status(
 
 @dataclass(frozen=True, slots=True)
 class TenantView:
-    """What GET shows: a tenant and the execution of its newest generation."""
+    """The rows behind a GET: a tenant and the execution of its newest generation."""
 
     tenant: Tenant
     execution: Execution
 
 
 def _views() -> Select[Any]:
-    """Tenants joined with their current executions, the latter's columns prefixed `x_`."""
+    """Tenants joined with their newest executions, whose columns have the prefix `x_`."""
     of_execution = tables.prefixed(tables.executions, "x_")
     return select(tables.tenants, *pause_columns(), *of_execution).join(
         tables.executions, tables.executions.c.id == tables.tenants.c.newest_execution
@@ -207,7 +207,8 @@ async def page(
     after: str | None = None,
     limit: int,
 ) -> list[TenantView]:
-    """Live tenants in name order, those after the name `after` (keyset). `lagging`: generation not yet observed."""
+    """Live tenants in name order, after the name `after` (keyset). `lagging`: only tenants whose generation is not
+    observed yet."""
     conditions: list[ColumnElement[bool]] = [tables.tenants.c.deleted_at.is_(None)]
     if statuses:
         conditions.append(tables.tenants.c.status.in_([status.value for status in statuses]))

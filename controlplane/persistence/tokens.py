@@ -22,16 +22,16 @@ from controlplane.settings import token_problem
 
 Role = Literal["admin", "operator", "viewer"]
 ADMIN = "admin"
-"""The name of the token that `landlord up` keeps in the home: it is changed there."""
+"""The name of the token that `landlord up` keeps in the home, where it is changed."""
 RESERVED = frozenset({"landlord", "restate-endpoint", "step-worker", "supervisor", "system", "tenant"})
 """Names that the trail has for parts of the control plane: no token bears one."""
 ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
-"""From the smallest to the largest; each may do what the ones before it may."""
+"""From the smallest to the largest; each role includes those before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Who calls. `seconds_left`: until it expires, when it was read; None for never."""
+    """The caller's token. `seconds_left`: time until it expires, at the moment of reading; None: it never expires."""
 
     id: UUID
     name: str
@@ -44,7 +44,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """What is known of a token; its secret is not."""
+    """The record of a token, without its secret."""
 
     id: UUID
     name: str
@@ -55,7 +55,7 @@ class TokenRecord:
 
 
 def hash_token(token: str) -> str:
-    """sha256, hex. Tokens are random and long, so a slow hash would add nothing but latency."""
+    """sha256, hex. Tokens are random and long, so a slow hash would add only latency."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -80,10 +80,11 @@ async def find_all(database: AsyncEngine, hashes: Sequence[str]) -> dict[str, To
 
 
 async def put_admin(tx: Transaction, token: str) -> None:
-    """The token named `admin` is this one, from now on only this one; the trail says so where it was another.
+    """Make this the token named `admin`, and the only one of that name. If it replaces another, the audit trail says
+    so.
 
-    No token of another name becomes it: its holder would be an admin without a word. Raises SettingsError: too short,
-    or the secret of another token."""
+    A token of another name never becomes the admin's: its holder would silently be an admin. Raises SettingsError if
+    the token is too short, or the secret of another token."""
     if wrong := token_problem(token):
         raise SettingsError(f"LANDLORD_ADMIN_TOKEN: {wrong}")
     hashed = hash_token(token)
@@ -114,7 +115,7 @@ async def put_admin(tx: Transaction, token: str) -> None:
 async def create(
     connection: AsyncConnection, name: str, role: Role, *, expires_in_seconds: int | None = None
 ) -> tuple[TokenRecord, str]:
-    """A new token and its secret, which is nowhere else. The name of a revoked or expired token is free again.
+    """A new token and its secret, which is stored nowhere. The name of a revoked or expired token is free again.
 
     Raises Refused token_exists."""
     ended = or_(tables.tokens.c.revoked_at.is_not(None), tables.tokens.c.expires_at <= func.clock_timestamp())
@@ -130,7 +131,7 @@ async def create(
 
 
 async def revoke(connection: AsyncConnection, name: str) -> TokenRecord | None:
-    """From now on it opens nothing. None where there is no such token; revoked again, it stays as it was."""
+    """Revoke the token. None: no such token. Revoking it twice changes nothing."""
     revoked_at = func.coalesce(tables.tokens.c.revoked_at, func.clock_timestamp())
     query = update(tables.tokens).where(tables.tokens.c.name == name).values(revoked_at=revoked_at).returning(*_SHOWN)
     row = (await connection.execute(query)).mappings().first()
@@ -138,7 +139,7 @@ async def revoke(connection: AsyncConnection, name: str) -> TokenRecord | None:
 
 
 async def page(database: AsyncEngine, *, after: str | None = None, limit: int) -> list[TokenRecord]:
-    """In name order, those after the name `after` (keyset)."""
+    """Tokens in name order, after the name `after` (keyset)."""
     query = select(*_SHOWN).order_by(tables.tokens.c.name).limit(limit)
     if after is not None:
         query = query.where(tables.tokens.c.name > after)

@@ -1,7 +1,7 @@
 """The unit of work: one short transaction, and the only place that commits.
 
-Events are written last, under one advisory lock that the commit releases: so the order of event ids is the order of
-commits, and who reads the table by id misses nothing. Lock order everywhere: tenant row, then the event lock.
+Events are written last, under one advisory lock that the commit releases. So the order of event ids is the order of
+commits, and a reader of the table by id misses nothing. Lock order everywhere: tenant row, then the event lock.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -45,8 +45,9 @@ _FLUSH = text("""
     event_channel=EVENT_CHANNEL,
     wake_channel=WAKE_CHANNEL,
 )
-"""One round trip: the lock and the notifications are rows that the events are joined with, and ids are given after the
-sort, so under the lock and in the order of the list. A trigger chains them (see `chain`): under the lock too."""
+"""One round trip. The lock and the notifications are rows that the events are joined with. Ids are assigned after the
+sort, so they are assigned under the lock and in the order of the list. A trigger chains the events (see `chain`), under
+the lock too."""
 
 
 class Transaction:
@@ -82,7 +83,7 @@ class Transaction:
         message: str = "",
         data: Mapping[str, Any] | None = None,
     ) -> None:
-        """Remember an event; `tenant` as it is after the change. Its source is that of the execution it is of, else the
+        """Add an event; pass `tenant` as it is after the change. The event's source is its execution's, else the
         transaction's."""
         source = execution.trigger_source if execution else self._source
         self._events.append(
@@ -103,7 +104,7 @@ class Transaction:
         )
 
     def record(self, type: EventType, *, message: str = "", data: Mapping[str, Any] | None = None) -> None:
-        """Remember an event that is of no tenant."""
+        """Add an event that belongs to no tenant."""
         self._events.append(
             {
                 "type": type.value,
@@ -126,7 +127,7 @@ class Transaction:
         self._wakes.append({"tenant_id": str(tenant_id), "name": name})
 
     async def flush(self) -> None:
-        """Write the events and signal who waits for them, at commit. Each wake goes with an event that says why."""
+        """Write the events, and signal the waiting readers at commit. Each wake goes with an event that says why."""
         if self._events:
             await self.connection.execute(_FLUSH, {"events": self._events, "wakes": self._wakes})
 
@@ -140,8 +141,8 @@ async def transaction(
     source: TriggerSource = TriggerSource.API,
     token_id: UUID | None = None,
 ) -> AsyncIterator[Transaction]:
-    """Commits at the end of the block, rolls back when it raises. `actor`: who did it (token name, owner);
-    `token_id`: of that token; `source`: what made them do it."""
+    """Commits at the end of the block; rolls back if the block raises. `actor`: the author of the change (token name,
+    owner); `token_id`: the id of that token; `source`: the change's trigger."""
     async with database.begin() as connection:
         tx = Transaction(connection, actor=actor, request_id=request_id, source=source, token_id=token_id)
         yield tx

@@ -1,4 +1,4 @@
-"""The seams: what the rules need from compute platforms, workflow engines, the store and the live actors.
+"""The seams: the interfaces that the rules need to compute platforms, workflow engines, the store and the live actors.
 
 Providers implement `ComputeProvider` and `WorkflowProvider`; `persistence` implements `ExecutionStore`; `actors`
 implements `TenantDirectory` and `StepRunner`. Every verb is idempotent: observe, then act.

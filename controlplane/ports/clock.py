@@ -1,4 +1,4 @@
-"""Time, so that no test sleeps for real."""
+"""Time as an interface, so that no test sleeps for real."""
 
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -13,5 +13,5 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
     def bound(self, seconds: float | None, error: Exception) -> AbstractAsyncContextManager[None]:
-        """What is done inside is cancelled after so many seconds, which raises `error`. None: no bound."""
+        """Cancels the body after that many seconds and raises `error`. None: no bound."""
         ...

@@ -1,4 +1,4 @@
-"""A compute platform, and what it shows of a resource."""
+"""A compute platform, and its view of a resource."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ from controlplane.ports.health import ProviderHealth
 
 
 class ExecutionGate(Protocol):
-    """Asked before and after every side effect of one execution."""
+    """Ask it before and after every side effect of one execution."""
 
     async def current(self) -> bool:
         """True while the execution's row is starting or running. Reads the database each time; never cached."""
         ...
 
     async def make_way(self) -> bool:
-        """Awaited before a start, so as late as can be: what cannot run beside the new one has stopped then. True: that
-        took an effect, so `current` is to be asked again. Raises what the provider's `stop` raises."""
+        """Call right before starting. Stops a predecessor that cannot run alongside. Returns True if it stopped
+        something; check `current` again then. Raises the errors of the provider's `stop`."""
         ...
 
 
 PlatformHealth = Literal["healthy", "unhealthy", "starting", "recovering"]
-"""What a platform itself says of a resource. `recovering`: it was up, a part of it ended, and the platform is bringing
-that back by itself: not healthy, and nothing that a heal would mend."""
+"""A platform's own verdict on a resource. `recovering`: it was up, a part of it ended, and the platform is restoring
+that part by itself: it is not healthy, and a heal would mend nothing."""
 
 OWNER_LABEL = "landlord.owner"
 TENANT_LABEL = "landlord.tenant"
@@ -44,9 +44,12 @@ SPEC_HASH_LABEL = "landlord.spec-hash"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a resource comes from: installation, tenant and execution. Each resource carries it as labels from its
-    creation on. Whatever bears the label of an owner is that owner's: a field of which there is no valid label is the
-    empty one of its type (`""`, 0, the nil UUID), which no tenant and no execution has."""
+    """The origin of a resource: installation, tenant and execution. Each resource carries it as labels from its
+    creation.
+
+    A resource with the label of an owner belongs to that owner. If a field has no valid label, it is the empty value of
+    its type (`""`, 0, the nil UUID), which no tenant and no execution has.
+    """
 
     installation_id: str
     tenant_name: str
@@ -58,7 +61,7 @@ class Origin:
 
     @property
     def name(self) -> str:
-        """The resource's name: never used twice."""
+        """The resource's name. It is never used twice."""
         return resource_name(self.tenant_name, self.tenant_id, self.generation, self.run)
 
     @property
@@ -108,7 +111,7 @@ def _number(text: str | None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class DesiredResource:
-    """What an execution wants to exist: whose it is, the provider's config, and how its health is told."""
+    """The resource that an execution wants: its labels, the provider's config, and how to check its health."""
 
     origin: Origin
     config: Mapping[str, Any]
@@ -117,17 +120,18 @@ class DesiredResource:
 
 class ResourceState(StrEnum):
     CREATED = "created"
-    """It exists and was never started."""
+    """The resource exists and was never started."""
     STARTING = "starting"
     """The platform is still bringing it up."""
     RUNNING = "running"
     STOPPED = "stopped"
-    """It ran and does not run now: it exited, was stopped or was killed."""
+    """The resource ran and does not run now: it exited, was stopped or was killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What a provider observed. `id` is the engine's immutable one: stop, start, destroy address it, not the name."""
+    """A resource as a provider observed it. `id` is the platform's immutable one: stop, start and destroy address it,
+    not the name."""
 
     id: str
     name: str
@@ -135,14 +139,14 @@ class Resource:
     state: ResourceState
     endpoints: tuple[Endpoint, ...] = ()
     platform_health: PlatformHealth | None = None
-    """The platform's own verdict (Docker HEALTHCHECK, ECS rollout); None where it has none."""
+    """The platform's own verdict (Docker HEALTHCHECK, ECS rollout). None if it gives none."""
     detail: str = ""
-    """For a person, when it does not run: exit code, last line of its log, stop reason."""
+    """Tells a person why the resource does not run: exit code, last line of its log, stop reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line of a plan that a person can read: `path` of the config, its value before and after."""
+    """One line of a diff for a person: `path` in the config, its value before and after."""
 
     path: str
     before: Any
@@ -153,25 +157,28 @@ class ComputeProvider(Protocol):
     """A compute platform.
 
     All coroutines; blocking SDK calls go to a thread and are bounded by the SDK's own time-out. Errors are `Retryable`
-    or `Terminal` with a message that names the image, port or host. Missing on stop and destroy is success.
+    or `Terminal` with a message that names the image, port or host. On stop and destroy, a missing resource is success.
     """
 
     name: ClassVar[str]
     config_model: ClassVar[type[BaseModel]]
     resource_kind: ClassVar[str]
-    """What it makes, as a key of `observed.resources`: container, process, service."""
+    """The kind of resource it makes, as a key of `observed.resources`: container, process, service."""
     one_node: ClassVar[bool]
-    """True where the resources live on this very machine (process, docker on a local socket)."""
+    """True if the resources live on this very machine (process, docker on a local socket)."""
 
     async def identity(self) -> str:
-        """Which engine this is (Docker `info.ID`, machine id, account and region). Cached once known.
+        """Identifies the platform (Docker `info.ID`, machine id, account and region). Cached once known.
 
         Raises Unavailable."""
         ...
 
     def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
-        """Raises, with `errors`, InvalidConfig for what can never work, and Unsupported where all that is wrong is that
-        this provider cannot do it (`health.exec` without RunsExecProbes). No I/O: the API calls it in a request."""
+        """Check a config. No I/O: the API calls it in a request.
+
+        Raises InvalidConfig if the config can never work. Raises Unsupported if the config is valid but this provider
+        cannot do it (`health.exec` without RunsExecProbes). Both carry `errors`.
+        """
         ...
 
     def diff(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
@@ -179,42 +186,46 @@ class ComputeProvider(Protocol):
         ...
 
     def exclusive(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-        """True where resources of these two configs cannot run side by side (one fixed host port, a volume that both
-        write …): the predecessor is then stopped before this one starts, and started again should this one fail."""
+        """True if resources of these two configs cannot run side by side (one fixed host port, a volume that both write
+        …). Then the predecessor is stopped before this one starts. If this one fails, the predecessor is started
+        again."""
         ...
 
     async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
-        """Make it exist and run. Observe first: equal (owner, tenant id, generation, run, spec hash) is adopted and
-        started where it does not run. `gate.current()` is asked before and after each effect (create, start), and
-        `gate.make_way()` before the start.
+        """Make the resource exist and run.
 
-        Raises NotCurrent (with `made`, the id of what this call created), NameConflict, Retryable, Terminal."""
+        Observe first: if a resource is equal in (owner, tenant id, generation, run, spec hash), adopt it, and start it
+        if it does not run. Ask `gate.current()` before and after each effect (create, start), and `gate.make_way()`
+        before the start.
+
+        Raises NotCurrent (with `made`, the id of the resource that this call created), NameConflict, Retryable,
+        Terminal."""
         ...
 
     async def observe(self, origin: Origin) -> Resource | None:
-        """The resource of that name, if it is there and its labels are equal to `origin`, else None.
+        """The resource of that name if it exists and its labels are equal to `ownership`, else None.
 
-        Raises NameConflict where the name belongs to somebody else, Unavailable."""
+        Raises NameConflict if the name belongs to somebody else, and Unavailable."""
         ...
 
     async def inspect(self, resource_id: str) -> Resource | None:
-        """By immutable id; None where it does not exist. Raises Unavailable."""
+        """The resource with this immutable id. None if it does not exist. Raises Unavailable."""
         ...
 
     async def list_owned(self, installation_id: str, tenant_id: UUID | None = None) -> list[Resource]:
-        """Everything that bears our owner label, complete or an error. Raises Unavailable."""
+        """Every resource with our owner label: a complete list, or an error. Raises Unavailable."""
         ...
 
     async def start(self, resource_id: str) -> None:
-        """Start again what was stopped. Raises Retryable, Terminal."""
+        """Start a stopped resource again. Raises Retryable, Terminal."""
         ...
 
     async def stop(self, resource_id: str) -> None:
-        """Stop, gracefully then by force, and keep it."""
+        """Stop the resource, first gracefully, then by force. Keep it."""
         ...
 
     async def destroy(self, resource_id: str) -> None:
-        """Stop and remove it with all that belongs to it."""
+        """Stop the resource and remove it with everything that belongs to it."""
         ...
 
     async def health(self) -> ProviderHealth: ...
@@ -224,42 +235,43 @@ class ComputeProvider(Protocol):
 
 @runtime_checkable
 class ProvidesLogs(Protocol):
-    """Capability: text of a resource's stdout and stderr."""
+    """Capability: the text of a resource's stdout and stderr."""
 
     async def logs(self, resource_id: str, tail: int) -> str: ...
 
 
 @runtime_checkable
 class RunsExecProbes(Protocol):
-    """Capability: `health.exec`. The platform runs the command itself, beside the tenant, as often as `health` says;
-    `platform_health` is what came of it. Where a provider has it not, its `validate` refuses `health.exec`."""
+    """Capability: `health.exec`. The platform runs the command itself, next to the tenant, as often as `health` says;
+    `platform_health` is the result. If a provider lacks this capability, its `validate` refuses `health.exec`."""
 
     exec_probe: ClassVar[Literal[True]]
 
 
 @runtime_checkable
 class KeepsBelongings(Protocol):
-    """Capability: what is the tenant's own and outlives its resources (named volumes, a network)."""
+    """Capability: a tenant has belongings that outlive its resources (named volumes, a network)."""
 
     async def forget(self, installation_id: str, tenant_id: UUID) -> None:
-        """Remove it all; called once the tenant's last resource is gone for good. Nothing there is success.
+        """Remove all belongings of the tenant. Called once the tenant's last resource is gone for good. If there are
+        none, that is success.
 
-        Raises Retryable while something still uses it."""
+        Raises Retryable while something still uses them."""
         ...
 
 
 @runtime_checkable
 class ListsBelongings(KeepsBelongings, Protocol):
-    """Capability: whose belongings there are, in a call or two, so that the sweep finds what came after the tenant's
-    end: of a step that slept over the delete and died before it had made its resource."""
+    """Capability: list the tenants that still have volumes or networks, in a call or two. The sweep uses it to find
+    leftovers of a step that outlived its tenant's deletion and died before creating a resource."""
 
     async def tenants_with_belongings(self, installation_id: str) -> Collection[UUID]:
-        """Ids of that owner's tenants that have belongings, complete or an error. Raises Unavailable."""
+        """Ids of the owner's tenants that have belongings: a complete list, or an error. Raises Unavailable."""
         ...
 
 
 class Prober(Protocol):
-    """One look at a resource's health. `healthy` None: cannot tell yet (the platform says it is starting)."""
+    """One probe of a resource's health. `healthy` None: cannot tell yet (the platform says that it is starting)."""
 
     async def probe(self, resource: Resource, health: HealthSpec) -> "ProbeResult": ...
 
@@ -268,6 +280,6 @@ class Prober(Protocol):
 class ProbeResult:
     healthy: bool | None
     detail: str = ""
-    """What was asked and what came back, naming host and port."""
+    """The question and the answer of the probe, with host and port."""
     recovering: bool = False
     """Not healthy, and its platform mends that by itself."""

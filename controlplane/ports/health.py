@@ -1,4 +1,4 @@
-"""Does a platform, an engine or the cluster answer?"""
+"""The health of a platform, an engine or the cluster: whether it answers."""
 
 from dataclasses import dataclass
 

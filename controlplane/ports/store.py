@@ -18,21 +18,21 @@ from controlplane.ports.compute import Origin
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What a runner reads of its execution: rows, at this moment."""
+    """The rows of an execution that a runner reads, at one moment."""
 
     installation_id: str
     """Installation id."""
     tenant: Tenant
     execution: Execution
     previous: Execution | None
-    """The execution that serves the tenant, where that is another one."""
+    """The execution that serves the tenant, if it is another one."""
     steps: tuple[Step, ...]
     placements: tuple[Placement, ...]
-    """Of the tenant, those not removed, in (generation, run) order."""
+    """The tenant's placements that are not removed, in (generation, run) order."""
 
     @property
     def current(self) -> bool:
-        """The gate, as of when the rows were read."""
+        """The gate at the moment when the rows were read."""
         return self.execution.state in CURRENT
 
     @property
@@ -41,7 +41,7 @@ class RunContext:
 
     @property
     def origin(self) -> Origin:
-        """Whose a resource made by this execution is."""
+        """The labels of a resource made by this execution."""
         return Origin(
             installation_id=self.installation_id,
             tenant_name=self.tenant.name,
@@ -54,14 +54,14 @@ class RunContext:
 
 
 class ExecutionStore(Protocol):
-    """Rows of one execution for its runners, which have no fence: writes are guarded by the execution's own state."""
+    """Rows of one execution for its runners. Runners have no fence, so the execution's own state guards each write."""
 
     async def context(self, execution_id: str) -> RunContext:
-        """Raises Terminal where there is no such execution."""
+        """Raises Terminal if there is no such execution."""
         ...
 
     async def current(self, execution_id: str) -> bool:
-        """The gate: its row is starting or running."""
+        """The gate: True while the execution's row is starting or running."""
         ...
 
     async def providers_used(self, execution_id: str) -> list[str]:
@@ -77,8 +77,8 @@ class ExecutionStore(Protocol):
         ...
 
     async def placed(self, execution_id: str, resource_id: str) -> None:
-        """Record the immutable id after the effect, whatever the execution's state; nothing where the placement was
-        closed meanwhile, since what this one made is gone then."""
+        """Record the immutable id after the effect, whatever the execution's state. If the placement was closed in
+        between, do nothing: its resource is gone then."""
         ...
 
     async def removed(self, execution_id: str) -> None:
@@ -86,7 +86,7 @@ class ExecutionStore(Protocol):
         ...
 
     async def switch(self, execution_id: str, observed: Observed) -> bool:
-        """Move `serving_execution` to this one, with what it observed. False: no longer current. Idempotent."""
+        """Move `serving_execution` to this execution, with its `observed`. False: no longer current. Idempotent."""
         ...
 
     async def step_started(self, execution_id: str, step: StepName) -> Step | None:
@@ -98,9 +98,9 @@ class ExecutionStore(Protocol):
     async def step_failed(
         self, execution_id: str, step: StepName, error: str, next_attempt_at: datetime | None
     ) -> None:
-        """`next_attempt_at` None: it is not tried again."""
+        """Record a failed attempt. `next_attempt_at` None: the step is not tried again."""
         ...
 
     async def activated(self, execution_id: str) -> int:
-        """Count a start by a new owner since the last step that succeeded, this one included."""
+        """Count the starts by new owners since the last step that succeeded, including this one."""
         ...

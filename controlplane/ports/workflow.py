@@ -20,7 +20,7 @@ from controlplane.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class ExecutionInput:
-    """The small canonical input of an engine: no spec, so no secret in any engine's history."""
+    """The small canonical input of an engine. It holds no spec, so no secret enters an engine's history."""
 
     execution_id: str
     tenant_id: UUID
@@ -56,8 +56,8 @@ class ExecutionInput:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Answer of `start`. `already`: the engine knew this id, which the trail tells. `ref`: the engine's own handle,
-    kept on the row."""
+    """The answer of `start`. `already`: the engine knew this id; the audit trail records it. `ref`: the engine's own
+    handle, kept on the row."""
 
     already: bool
     ref: str
@@ -65,16 +65,16 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionStatus:
-    """What an engine says of an execution, in canonical words. `unknown`: the engine has never heard of it, or has
-    forgotten it."""
+    """An engine's report on an execution, in canonical words. `unknown`: the engine has never heard of the execution,
+    or has forgotten it."""
 
     sub_state: SubState
     retry_count: int = 0
     error: str | None = None
     next_attempt_at: datetime | None = None
     step: StepName | None = None
-    """Where it is, where the engine tells. A change of it is news to who follows: so the owner hears that the plan step
-    is through."""
+    """The step in progress, if the engine reports it. A change of it is news for the follower: it tells the owner that
+    the plan step is done."""
 
 
 class WorkflowProvider(Protocol):
@@ -84,17 +84,18 @@ class WorkflowProvider(Protocol):
 
     @classmethod
     def config_schema(cls) -> dict[str, Any]:
-        """JSON Schema 2020-12 of what it is built from. A tenant says nothing but the engine's name."""
+        """JSON Schema 2020-12 of the engine's settings. A tenant sets nothing but the engine's name."""
         ...
 
     async def setup(self) -> None:
-        """Register what the engine must know. Idempotent; repeated at start and after the engine came back."""
+        """Register our workflow with the engine. Idempotent; repeated at start and after the engine came back."""
         ...
 
     async def start(self, request: ExecutionInput) -> Started:
-        """Start it, or say that it was started before. Idempotent by execution id, also concurrently.
+        """Start the execution, or report that it was started before. Idempotent by execution id, also concurrently.
 
-        Raises Retryable (the engine is down: it may or may not have started) or Terminal (it refused)."""
+        Raises Retryable (the engine is down: the execution may or may not have started) or Terminal (the engine
+        refused)."""
         ...
 
     async def status(self, execution_id: str, ref: str | None) -> ExecutionStatus: ...
@@ -104,7 +105,7 @@ class WorkflowProvider(Protocol):
         ...
 
     async def cancel(self, execution_id: str, ref: str | None, reason: str, *, kill: bool = False) -> None:
-        """Ask it to stop; `kill`: at once. Unknown or ended is success."""
+        """Ask the execution to stop; `kill`: at once. An unknown or ended execution is success."""
         ...
 
     async def health(self) -> ProviderHealth: ...
@@ -117,7 +118,7 @@ class RunsInOwner(Protocol):
     """Capability: the engine works in the owner's own process and ends with it, so there is nothing to kill."""
 
     def forget(self, execution_id: str) -> None:
-        """Its row is terminal: drop it from memory."""
+        """Drop the execution from memory: its row is terminal."""
         ...
 
 
@@ -129,22 +130,22 @@ class StepSignals(Protocol):
         ...
 
     def failing(self, detail: str | None) -> None:
-        """The probe fails after its start period (`detail` says how), or no longer does (None)."""
+        """The probe fails after its start period (`detail` says how), or no longer fails (None)."""
         ...
 
 
 class StepRunner(Protocol):
-    """Runs one step where it should run and be seen (an actor's named call of itself); given to engines that run in
-    the owner."""
+    """Runs one step visibly: as a named call of an actor to itself. Given to engines that run in the owner."""
 
     async def __call__(self, request: ExecutionInput, step: StepName, signals: StepSignals) -> None:
-        """Returns when the step is done. Raises what the step raised: NotCurrent, Retryable, Terminal."""
+        """Returns when the step is done. Raises the step's errors: NotCurrent, Retryable, Terminal."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowEnvironment:
-    """What a workflow provider may be built from: each has a classmethod `build(environment)`, its entry point."""
+    """The parts from which a workflow provider is built. Each provider has a classmethod `build(environment)`, its
+    entry point."""
 
     settings: Settings
     store: ExecutionStore

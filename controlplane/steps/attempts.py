@@ -1,8 +1,8 @@
-"""One attempt at one step, recorded: by the embedded engine (`Record`) and by runners outside the tenant's actor, which
-are Restate's handler and step workers (`StepAttempts`).
+"""One attempt at one step, recorded in the rows. The embedded engine uses `AttemptLog`. Runners outside the tenant's
+actor, which are Restate's handler and step workers, use `StepAttempts`.
 
-The engine owns order, pauses and repetition; the rows own the count. So an outcome is a value that an engine's adapter
-turns into that engine's words, and only a store that does not answer is an exception: then nothing is known, and the
+The engine owns order, waits and repetition; the rows own the count. So an outcome is a value that an engine's adapter
+translates into that engine's words. Only a store that does not answer is an exception: then nothing is known, and the
 engine tries again by its own policy.
 """
 
@@ -23,24 +23,24 @@ from controlplane.steps.run import Probes
 logger = logging.getLogger(__name__)
 
 DONE = Probes(again=None)
-"""Of work that is no look: it is done."""
+"""The result of work that is not a probe: it is done."""
 
 
 class Verdict(StrEnum):
     DONE = "done"
     AGAIN = "again"
-    """Not yet: the same attempt goes on after `delay`, with `probes`."""
+    """Not yet: the same attempt continues after `delay`, with `probes`."""
     RETRY = "retry"
-    """The attempt failed; another one after `delay`."""
+    """The attempt failed; another one follows after `delay`."""
     FAILED = "failed"
-    """For good."""
+    """The step failed for good."""
     STOPPED = "stopped"
     """The execution is no longer current: report and touch nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt went. `delay` in seconds; `message` for people, without secrets."""
+    """The result of an attempt. `delay` in seconds; `message` for people, without secrets."""
 
     verdict: Verdict
     message: str = ""
@@ -48,11 +48,11 @@ class Outcome:
     attempts: int = 0
     probes: Probes = field(default_factory=Probes)
     next_attempt_at: datetime | None = None
-    """When that delay is over, as it is recorded."""
+    """The recorded time at which that delay is over."""
 
 
 class StepVerbs(Protocol):
-    """What `controlplane.steps.run.Steps` offers to runners."""
+    """The verbs of `controlplane.steps.run.Steps` that runners use."""
 
     async def run(self, execution_id: str, step: StepName, signals: StepSignals) -> None: ...
 
@@ -60,10 +60,13 @@ class StepVerbs(Protocol):
 
 
 class AttemptLog:
-    """Attempts in the rows: counted at their intent, judged, and spaced. Promises: at most `max_attempts` that fail for
-    each step of an execution, whichever runners make them, but of `retire_previous` as many as it takes: a tenant is
-    `ready` once the replaced resource is gone; none is counted whose runner died; an error that is not ours
-    shows its type and no text. One write before an attempt and one after it, and no other question to the rows."""
+    """Attempts in the rows: counted at their intent, judged, and spaced.
+
+    Promises: at most `max_attempts` attempts fail for each step of an execution, whichever runners make them. The
+    exception is `retire_previous`, which has as many as it takes: a tenant is `ready` once the replaced resource is
+    gone. An attempt whose runner died is not counted. An error that is not ours shows its type and no text. There is
+    one write before an attempt and one after it, and no other query of the rows.
+    """
 
     def __init__(
         self,
@@ -81,13 +84,13 @@ class AttemptLog:
         self._random = random or Random()
 
     async def run(self, execution_id: str, step: StepName, work: Callable[[Step], Awaitable[Probes]]) -> Outcome:
-        """Do `work`, given the attempt's row. Raises what the store raises when the rows cannot be read or written."""
+        """Do `work` with the attempt's row. Raises the store's errors if the rows cannot be read or written."""
         bounded = step is not StepName.RETIRE_PREVIOUS
         begun = await self._store.step_started(execution_id, step)
         if begun is None:
             return self._stopped(execution_id)
         if bounded and begun.attempts > self._max_attempts and begun.error is not None:
-            # It had its attempts: a request that came twice, after the first one had failed for good.
+            # All attempts were made: a request came a second time after the step had failed for good.
             return await self._failed(execution_id, step, begun.error, self._max_attempts)
         try:
             probes = await work(begun)
@@ -125,7 +128,7 @@ class AttemptLog:
 
 
 class StepAttempts:
-    """Makes attempts, as `Record` records them, for runners outside the tenant's actor."""
+    """Makes attempts for runners outside the tenant's actor; `AttemptLog` records them."""
 
     def __init__(
         self,
@@ -142,7 +145,7 @@ class StepAttempts:
         self._clock = clock
 
     async def make(self, execution_id: str, step: StepName, before: Probes) -> Outcome:
-        """Raises what the store raises when the rows cannot be read or written."""
+        """Raises the store's errors if the rows cannot be read or written."""
 
         async def work(begun: Step) -> Probes:
             if step is StepName.WAIT_HEALTHY:
@@ -154,7 +157,7 @@ class StepAttempts:
 
 
 class _Alone:
-    """`StepSignals` of a step that nobody interrupts: the gate stops it."""
+    """`StepSignals` of a step that is never interrupted: only the gate stops it."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -163,4 +166,4 @@ class _Alone:
         await self._clock.sleep(seconds)
 
     def failing(self, detail: str | None) -> None:
-        """Said in the outcome."""
+        """Nothing to do: the outcome says it."""

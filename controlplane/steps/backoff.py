@@ -6,13 +6,13 @@ from random import Random
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Seconds: `base` doubles with each attempt up to `ceiling`; the pause is anywhere between nothing and that."""
+    """In seconds. `base` doubles with each attempt up to `ceiling`; the wait is random between zero and that."""
 
     base: float = 0.5
     ceiling: float = 30.0
 
     def bound(self, attempt: int) -> float:
-        """The longest pause after the attempt of this number (1, 2, …)."""
+        """The longest wait after the attempt with this number (1, 2, …)."""
         return float(min(self.ceiling, self.base * 2.0 ** min(attempt - 1, 30)))
 
     def pause(self, attempt: int, random: Random) -> float:

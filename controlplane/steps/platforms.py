@@ -1,7 +1,7 @@
-"""Which platform holds what of a tenant: asked by the steps, and by the owner between executions.
+"""The platforms that hold a tenant's resources. Used by the steps, and by the owner between executions.
 
-A resource is the business of the platform that it was placed on. Another one, under the same provider's name, shows
-nothing that says anything about it.
+A resource belongs to the platform that it was placed on. If the same provider now speaks to another platform, that
+platform says nothing about the resource.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -14,8 +14,8 @@ from controlplane.ports import ComputeProvider, ExecutionStore, Resource, RunCon
 class Platforms:
     """The enabled compute providers, each with the platform that it speaks to now.
 
-    Promises: what another platform shows than the one a resource was placed on is never acted on; a platform that is
-    lost for good is not asked. Holds no state of any execution.
+    Promises: for a resource, only the platform that it was placed on is ever acted on; a platform that is lost for good
+    is not asked. Holds no state of any execution.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class Platforms:
         compute: Mapping[str, ComputeProvider],
         lost: Collection[str] = (),
     ) -> None:
-        """`lost`: identities of those that are gone for good, with all that they held."""
+        """`lost`: identities of the platforms that are gone for good, with everything on them."""
         self._store = store
         self._compute = compute
         self._lost = lost
@@ -39,12 +39,12 @@ class Platforms:
             ) from None
 
     def get(self, name: str) -> ComputeProvider | None:
-        """None: it is not enabled here."""
+        """The provider. None: it is not enabled here."""
         return self._compute.get(name)
 
     async def of(self, context: RunContext) -> ComputeProvider:
-        """The provider of an execution. Raises Unavailable where it is another platform now than the one that its
-        resource was placed on, ProviderNotEnabled."""
+        """The provider of an execution. Raises ProviderNotEnabled, and Unavailable if it now speaks to another platform
+        than the one that its resource was placed on."""
         name = context.execution.spec.compute.provider
         provider = self.enabled(name)
         for placement in context.placements:
@@ -54,7 +54,8 @@ class Platforms:
         return provider
 
     async def remove(self, context: RunContext, placements: Iterable[Placement]) -> None:
-        """Destroy what these placements made, by immutable id, and record that it is gone. Raises as `resources`."""
+        """Destroy the resources of these placements by immutable id, and record that they are gone. Raises as
+        `resources`."""
         chosen = tuple(placements)
         executions = {placement.execution_id for placement in chosen}
         for resource, provider in await self.resources(context, chosen):
@@ -68,7 +69,8 @@ class Platforms:
     ) -> list[tuple[Resource, ComputeProvider]]:
         """The tenant's resources on the providers of these placements, recorded or not.
 
-        Raises Retryable where one of them is not enabled now, or is another platform than the one it was placed on."""
+        Raises Retryable if one of the providers is not enabled now, or speaks to another platform than the one it
+        placed on."""
         found = []
         for name, identity in sorted({(p.platform, p.platform_identity) for p in placements}):
             if identity in self._lost:

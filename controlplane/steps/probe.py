@@ -1,4 +1,4 @@
-"""One look at a tenant's health, over HTTP or TCP, or as its platform sees it.
+"""One probe of a tenant's health: over HTTP or TCP, or as its platform sees it.
 
 Called by runners in wait_healthy, by a live actor at its interval, and in bulk for tenants at rest.
 """
@@ -13,15 +13,16 @@ from controlplane.ports import ProbeResult, Resource, ResourceState
 
 HEALTHY = range(200, 400)
 LISTEN_SECONDS = 0.25
-"""How long a TCP probe waits for the other side to hang up."""
+"""A TCP probe waits this long for the other side to hang up."""
 
 
 class HealthProber:
-    """A Prober. One per event loop; `close` it. Never raises for what a tenant does: that is a result.
+    """A Prober. Make one per event loop and `close` it. It never raises because of a tenant's behaviour: that is a
+    result.
 
-    Each probe has a connection of its own, follows no redirect, takes no proxy from the environment, reads no body, and
-    ends within `timeout_seconds` in all. Certificates are not checked: nothing secret is sent, and what answers at the
-    address is what is asked about. `transport`: for tests.
+    Each probe has its own connection, follows no redirect, uses no proxy from the environment, reads no body, and ends
+    within `timeout_seconds` in all. Certificates are not checked: the probe sends no secret, and it asks only about the
+    server at this address. `transport`: for tests.
     """
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -66,7 +67,8 @@ class HealthProber:
 
 
 async def _tcp(endpoint: Endpoint, timeout_seconds: float) -> ProbeResult:
-    """Accepted and not closed at once: Docker's proxy accepts for a container in which nobody listens, then closes."""
+    """Healthy if the connection is accepted and not closed at once. Docker's proxy accepts even if no process listens
+    in the container, then closes."""
     address = urlsplit(endpoint.url)
     where = address.netloc
     port = address.port or (443 if address.scheme == "https" else 80)
@@ -103,14 +105,15 @@ def _platform(resource: Resource) -> ProbeResult:
 
 
 def _endpoint(resource: Resource, port: int | None) -> Endpoint | None:
-    """That of the tenant's own port; the only one stands for any (a provider may choose the tenant's port itself)."""
+    """The endpoint of the tenant's own port. A single endpoint stands for any port (a provider may choose the tenant's
+    port)."""
     matching = [endpoint for endpoint in resource.endpoints if port is None or endpoint.port == port]
     found = matching or resource.endpoints
     return found[0] if len(found) == 1 or matching else None
 
 
 def _reason(error: BaseException, where: str) -> str:
-    """What the lowest cause says (`connection refused`), where the error itself says `all attempts failed`."""
+    """The text of the lowest cause (`connection refused`), because the error itself says only `all attempts failed`."""
     reason = str(error) or type(error).__name__
     cause: BaseException | None = error
     while cause is not None:

@@ -1,4 +1,4 @@
-"""What the steps of an execution do, the same for every workflow engine.
+"""The steps of an execution, the same for every workflow engine.
 
 A runner (the embedded provider's actor, Restate's handler, a step worker) calls `Steps.run(execution_id, step)` with
 nothing but ids; the rest is read from rows. Each side effect is: intent (placement row) → gate → effect → gate. A
@@ -28,8 +28,8 @@ from controlplane.ports import (
 from controlplane.steps.platforms import Platforms
 
 FIRST_PROBE_SECONDS = 0.05
-"""wait_healthy looks again after this, and half as long again each time, up to the spec's interval: most tenants are up
-in a moment, and are not to wait for long because they just were not yet."""
+"""wait_healthy probes again after this time, and half as long again each time, up to the spec's interval. Most tenants
+are up in a moment, so an early failed probe must not cost a long wait."""
 
 THINNING = 0.02
 """An engine that keeps every look in a history looks again after this share of the time waited so far at least. A start
@@ -38,17 +38,18 @@ of 24 hours is some hundreds of looks, and what comes up is seen late by this sh
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """What wait_healthy knows between two looks. Plain values, so that an engine can keep them durably."""
+    """The state of wait_healthy between two probes. Plain values, so that an engine can keep them durably."""
 
     attempt: int = 0
-    """Of this attempt at the step. A later one counts anew, and starts again what has exited."""
+    """Number of this attempt at the step. A later attempt starts counting again, and restarts a resource that has
+    exited."""
     good: int = 0
     bad: int = 0
     pause: float = FIRST_PROBE_SECONDS
     failing: str | None = None
-    """How the probe fails after its start period."""
+    """The failure of the probe after its start period."""
     again: float | None = 0.0
-    """Not yet: look again in so many seconds. None: healthy, and the switch is done."""
+    """Not healthy yet: seconds until the next probe. None: healthy, and the switch is done."""
 
 
 class Steps:
@@ -64,7 +65,7 @@ class Steps:
         *,
         timeout_seconds: float = 600.0,
     ) -> None:
-        """`timeout_seconds`: for one attempt at a step; wait_healthy has the deadline of its spec instead."""
+        """`timeout_seconds`: bound of one attempt at a step; wait_healthy has the deadline of its spec instead."""
         self._store = store
         self._platforms = platforms
         self._prober = prober
@@ -81,15 +82,16 @@ class Steps:
         }
 
     async def run(self, execution_id: str, step: StepName, signals: StepSignals) -> None:
-        """Do one step. Raises NotCurrent (stop, report), Retryable (also where it takes too long) or Terminal."""
-        # A provider whose calls have no bound of their own would hold a delete, which has no deadline, for ever.
+        """Do one step. Raises NotCurrent (stop, report), Retryable (also if the step takes too long) or Terminal."""
+        # Without this bound, a provider whose calls have none would hold a delete for ever, since a delete has no
+        # deadline.
         seconds = None if step is StepName.WAIT_HEALTHY else self._timeout_seconds
         async with self._clock.bound(seconds, Retryable(f"{step} took longer than {self._timeout_seconds:g} s")):
             await self._verbs[step](execution_id, signals)
 
     async def probe_once(self, execution_id: str, before: Probes) -> Probes:
-        """One round of wait_healthy, for engines that sleep durably between two looks: begin with `Probes()`, hand in
-        what came back, end when `again` is None. Looks thin out. Raises NotCurrent, Retryable or Terminal."""
+        """One round of wait_healthy, for engines that sleep durably between two probes. Begin with `Probes()`, pass in
+        the last result, and end when `again` is None. The probes thin out. Raises NotCurrent, Retryable or Terminal."""
         return await self._probe_round(await self._current_context(execution_id), before, thinning=THINNING)
 
     # --- provision and update ---
@@ -125,15 +127,16 @@ class Steps:
         return resource
 
     async def _forget_if_deleted(self, execution_id: str, provider: ComputeProvider) -> None:
-        """A pull that took longer than the delete: volumes and networks came after the last look, also where no
-        container followed them."""
+        """If the tenant was deleted during a slow image pull, remove the volumes and networks that the pull left, even
+        if no container was created."""
         if isinstance(provider, KeepsBelongings):
             context = await self._store.context(execution_id)
             if context.tenant.status is Status.DELETED:
                 await provider.forget(context.installation_id, context.tenant.id)
 
     async def _step_aside(self, context: RunContext) -> bool:
-        """Stop, never remove, the one that serves, where the new one needs what it holds: a fixed port, say."""
+        """If the new resource needs something that the serving one holds (a fixed port, say), stop the serving one.
+        Never remove it."""
         before, after = context.previous, context.execution.spec.compute
         if before is None or before.spec.compute.provider != after.provider:
             return False
@@ -146,7 +149,8 @@ class Steps:
         return bool(held)
 
     async def _wait_healthy(self, execution_id: str, signals: StepSignals) -> None:
-        """Probe until healthy `healthy_threshold` times in a row, then the switch. Durable deadline: the step's row."""
+        """Probe until healthy `healthy_threshold` times in a row, then switch. The deadline is durable: the step's row
+        holds it."""
         context = await self._current_context(execution_id)
         probes = Probes()
         while True:
@@ -177,7 +181,7 @@ class Steps:
             return Probes(attempt, good, bad, again=None)
         waited = (self._clock.now() - begun).total_seconds()
         if waited >= health.deadline_seconds:
-            # What it exited with tells more than how it looked at the end, when it had just been started again.
+            # If it had just been started again, its exit code says more than its last state.
             told = dict.fromkeys([step.error, result.detail] if step and step.error else [result.detail])
             raise DeadlineExceeded(f"not healthy after {health.deadline_seconds:g} s: {'; then '.join(told)}")
         if result.healthy is False and resource.state is ResourceState.STOPPED:
@@ -193,7 +197,7 @@ class Steps:
         )
 
     async def _probe(self, context: RunContext) -> tuple[Resource, ProbeResult]:
-        """One look through the gate. What vanished is applied again."""
+        """One probe through the gate. A resource that vanished is applied again."""
         await self._check_gate(context.execution.id)
         provider = self._platforms.enabled(context.execution.spec.compute.provider)
         resource = await provider.observe(context.origin)
@@ -202,7 +206,7 @@ class Steps:
         return resource, await self._prober.probe(resource, context.execution.spec.health)
 
     async def _start_again(self, context: RunContext) -> None:
-        """A later attempt: what has exited gets another chance."""
+        """In a later attempt, start a resource that has exited once more."""
         provider = self._platforms.enabled(context.execution.spec.compute.provider)
         resource = await provider.observe(context.origin)
         if resource is not None and resource.state is ResourceState.STOPPED:
@@ -217,7 +221,7 @@ class Steps:
         )
 
     async def _retire_previous(self, execution_id: str, signals: StepSignals) -> None:
-        """Remove what is lower in (generation, run) than the serving one, which is this one since the switch."""
+        """Remove resources lower in (generation, run) than the serving one. Since the switch, this execution serves."""
         context = await self._store.context(execution_id)
         if not context.serving:
             raise self._not_current(execution_id)

@@ -1,6 +1,6 @@
-"""What the owner of a tenant does with its executions' resources between executions.
+"""The owner's work on its executions' resources between executions.
 
-Called by the tenant's runner, as chores. Each verb is idempotent and reads rows first.
+The tenant's runner calls it, as chores. Each verb is idempotent and reads rows first.
 """
 
 from controlplane.model import Execution
@@ -17,14 +17,15 @@ class Upkeep:
         self._prober = prober
 
     async def clean(self, execution: Execution) -> None:
-        """Remove what an execution has left that is over and does not serve; nothing where it may not go."""
+        """Remove the leftovers of an execution that has ended and does not serve. If they may not be removed, do
+        nothing."""
         context = await self._store.context(execution.id)
         if await self._store.removable(execution.id):
             await self._platforms.remove(context, [p for p in context.placements if p.execution_id == execution.id])
 
     async def observe(self, execution: Execution) -> tuple[Resource | None, ProbeResult]:
-        """One look at what an execution made, without a gate. Raises Unavailable where its platform does not answer
-        or another one does."""
+        """One probe of an execution's resource, without a gate. Raises Unavailable if its platform does not answer, or
+        if another platform does."""
         context = await self._store.context(execution.id)
         resource = await (await self._platforms.of(context)).observe(context.origin)
         if resource is None:
@@ -32,7 +33,7 @@ class Upkeep:
         return resource, await self._prober.probe(resource, execution.spec.health)
 
     async def restore(self, execution: Execution) -> None:
-        """Start again what an execution made and what does not run."""
+        """Start an execution's resource again if it does not run."""
         context = await self._store.context(execution.id)
         provider = await self._platforms.of(context)
         resource = await provider.observe(context.origin)

@@ -1,1 +1,1 @@
-"""What the AWS providers share: client factory, assumed roles, the table of refusals."""
+"""The shared parts of the AWS providers: client factory, assumed roles, the table of refusals."""

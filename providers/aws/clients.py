@@ -35,9 +35,10 @@ CONNECT_SECONDS = 3
 READ_SECONDS = 20
 """Longer than any call of ours is answered late on purpose: SQS holds an empty answer for less."""
 ATTEMPTS = 3
-"""Of one call, by the SDK itself, which also slows down by itself where AWS throttles (its `adaptive` mode)."""
+"""Attempts at one call, by the SDK itself. If AWS throttles, the SDK also slows down by itself (its `adaptive`
+mode)."""
 SESSION_NAME = "landlord"
-"""What CloudTrail shows beside a role that was assumed."""
+"""CloudTrail shows this name with an assumed role."""
 LIFETIME_SECONDS = 3600
 """Of a role's credentials: the most that one role may ask for another. The SDK renews them a quarter of an hour
 before their end."""
@@ -55,8 +56,9 @@ class AssumedRole:
 class AwsClients:
     """Clients of the installation's own account and of the roles it assumes, made at their first use. Thread-safe.
 
-    `endpoint_url`: of an emulator; None is AWS. `connections`: kept open by each client, so as many calls at once.
-    Raises what `speaking` raises, so use it inside of one; so do the calls of a client whose role cannot be assumed."""
+    `endpoint_url`: an emulator's; None is AWS. `connections`: each client keeps this many open, so it makes this many
+    calls at once. Raises the errors of `speaking`, so use it inside of one. The calls of a client raise them too, if
+    its role cannot be assumed."""
 
     def __init__(self, *, endpoint_url: str | None, connections: int) -> None:
         self._endpoint_url = endpoint_url
@@ -132,10 +134,10 @@ class _Assuming:
 
 @contextmanager
 def speaking(hidden: Iterable[str] = ()) -> Iterator[None]:
-    """Calls to AWS; their errors become ours. `hidden`: values that no message may show.
+    """For calls to AWS: their errors become ours. `hidden`: values that no message may show.
 
-    Raises Unavailable (no answer), NotAvailableYet (credentials, access, quota), Throttled, InvalidConfig,
-    Unsupported, Terminal, Retryable, each with AWS's own `code`."""
+    Raises Unavailable (no answer), NotAvailableYet (credentials, access, quota), Throttled, InvalidConfig, Unsupported,
+    Terminal, Retryable, each with AWS's own `code`."""
     try:
         yield
     except ClientError as error:
@@ -170,7 +172,7 @@ def code_of(error: ClientError) -> str:
 
 @cache
 def input_shape(operation: str) -> Any:
-    """The request of an ECS operation, from the model that ships with the SDK. Reads a file once, asks nobody."""
+    """The request of an ECS operation, from the model that ships with the SDK. Reads a file once; makes no call."""
     return _model().operation_model(operation).input_shape
 
 
@@ -180,6 +182,6 @@ def _model() -> Any:
 
 
 def _endpoint(error: BotoCoreError) -> str:
-    """Which address, and how it failed; the SDK's own text may hold more of the request."""
+    """The address and the kind of failure. The SDK's own text may hold more of the request."""
     address = error.kwargs.get("endpoint_url", "")
     return f"{type(error).__name__} at {address}" if address else type(error).__name__

@@ -1,6 +1,7 @@
-"""What AWS's refusals mean, by their codes: one table for ECS, Step Functions, SQS, STS and the Parameter Store.
+"""The meaning of AWS's refusals by their codes: one table for ECS, Step Functions, SQS, STS and the Parameter Store.
 
-A refusal is Terminal only where the table says so, because no repetition helps. A code that is not in it is Retryable.
+A refusal is Terminal only if the table says so, because no repetition helps. A code that is not in the table is
+Retryable.
 """
 
 import re

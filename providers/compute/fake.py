@@ -1,7 +1,7 @@
 """An in-memory cloud, for tests and benchmarks of thousands of tenants: latency, failures and health by script.
 
-`FakeCompute` is the provider and holds no state; `FakeCloud` is the platform. Whoever wants one cloud behind many
-processes gives each of them a `Cloud` that passes the calls on (arguments and answers pickle).
+`FakeCompute` is the provider and holds no state; `FakeCloud` is the platform. If many processes should share one cloud,
+give each of them a `Cloud` that passes the calls on (arguments and answers pickle).
 """
 
 import asyncio
@@ -28,12 +28,13 @@ REFUSED = "refused"
 Result = TypeVar("Result")
 Verb = Literal["create", "start", "stop", "destroy", "find", "list"]
 Outcome = Literal["works", "fails", "times out"]
-"""`times out` is ExecuteAndTimeout: the effect is done, and the caller is told that the engine does not answer."""
+"""`times out` is ExecuteAndTimeout: the effect happens, and the caller gets the error of a platform that does not
+answer."""
 
 
 class FakeConfig(ProviderConfig):
-    """`health`: the platform's verdict at each look, the last one for ever; empty: it gives none. `refuses`: why it
-    never starts. Nothing answers at the endpoint."""
+    """`health`: the platform's verdict at each look; the last one repeats for ever, and empty means that it gives none.
+    `refuses`: the reason why it never starts. Nothing answers at the endpoint."""
 
     version: str = "1"
     env: dict[str, str] = Field(default_factory=dict)
@@ -43,7 +44,7 @@ class FakeConfig(ProviderConfig):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What the cloud holds."""
+    """One instance in the cloud."""
 
     id: str
     name: str
@@ -72,8 +73,9 @@ class Cloud(Protocol):
 
 
 class FakeCloud:
-    """A Cloud. `latency`: seconds before each answer. `failure_rate`, `timeout_rate`: chances of a call to fail without
-    its effect, or to have it and raise all the same; `rng` makes them repeatable. `script` beats chance."""
+    """A Cloud. `latency`: seconds before each answer. `failure_rate`: the chance that a call fails without its effect.
+    `timeout_rate`: the chance that it has its effect and raises all the same. `rng` makes both repeatable. `script`
+    overrides chance."""
 
     def __init__(
         self,
@@ -96,23 +98,23 @@ class FakeCloud:
         self._numbers = count(1)
         self._scripts: dict[Verb, list[Outcome]] = {}
         self.calls: dict[Verb, int] = {}
-        """How often each verb was called."""
+        """Number of calls of each verb."""
 
     def script(self, verb: Verb, *outcomes: Outcome) -> None:
-        """What the next calls of that verb come to."""
+        """Set the outcomes of the next calls of that verb."""
         self._scripts.setdefault(verb, []).extend(outcomes)
 
     def instances(self) -> "tuple[Instance, ...]":
-        """All that there is, whoever owns it; never fails, for whoever looks from outside."""
+        """All instances of all owners, for observers outside. Never fails."""
         return tuple(self._by_id.values())
 
     def lose(self, instance_id: str) -> None:
-        """It vanishes behind everybody's back."""
+        """Remove an instance behind Landlord's back."""
         found = self._by_id.pop(instance_id)
         del self._ids[found.name]
 
     def alter(self, instance_id: str, **config: Any) -> None:
-        """Its config changes behind everybody's back, `health` say."""
+        """Change an instance's config behind Landlord's back, for example its `health`."""
         found = self._by_id[instance_id]
         self._by_id[instance_id] = replace(found, config={**found.config, **config}, looks=0)
 
@@ -214,7 +216,7 @@ class FakeCompute(GatedCompute[FakeConfig]):
 
     @classmethod
     def shared_state(cls, settings: Settings) -> FakeCloud:
-        """The cloud that several processes are to share; who composes them gives each a handle on it."""
+        """The cloud that several processes share. The code that composes them gives each a handle on it."""
         return FakeCloud(
             latency=settings.fake_latency_seconds,
             failure_rate=settings.fake_failure_rate,

@@ -2,5 +2,5 @@
 
 import pytest
 
-# Must come before the import of the module itself, so that a failed assert tells its values.
+# Must come before the import of the module itself, so that a failed assert shows its values.
 pytest.register_assert_rewrite("providers.conformance.compute", "providers.conformance.compute_capabilities")

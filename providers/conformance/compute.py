@@ -1,11 +1,11 @@
-"""What every compute provider must do, as tests; run them against the real platform.
+"""The contract of every compute provider, as tests; run them against the real platform.
 
     class TestMine(ComputeConformance, NoExecProbesConformance):
         @pytest_asyncio.fixture
         async def provider(self): ...
 
-and the other fixtures that `ComputeConformance` names, and the mix-ins of `compute_capabilities` for what it can. Needs
-pytest and pytest-asyncio.
+Add the other fixtures that `ComputeConformance` names, and the mix-ins of `compute_capabilities` for its capabilities.
+Needs pytest and pytest-asyncio.
 """
 
 import asyncio
@@ -51,19 +51,26 @@ from providers.conformance.compute_capabilities import (
 
 @pytest.mark.asyncio
 class ComputeConformance:
-    """Subclass it, and bring these fixtures: `provider`, a ComputeProvider; `another`, one more on the same platform,
-    as another process would have it; `elsewhere`, one on another platform of its kind; `good_config`, which starts and
-    runs; `changed_config`, a good one that differs in a field; `refused_config`, which passes `validate` and cannot be
-    started, and holds SECRET as a value of its `env`, if the provider knows `env`; `refusal_code`, the platform's own
-    code for that; `invalid_config`, which `validate` refuses; `lose_answer`, a LoseAnswer.
+    """Subclass it, and bring these fixtures:
 
-    `many`: how many resources `list_owned` is tried with."""
+    - `provider`: a ComputeProvider;
+    - `another`: one more on the same platform, as another process would have it;
+    - `elsewhere`: one on another platform of its kind;
+    - `good_config`: starts and runs;
+    - `changed_config`: a good one that differs in a field;
+    - `refused_config`: passes `validate` but cannot be started, and holds SECRET as a value of its `env`, if the
+      provider knows `env`;
+    - `refusal_code`: the platform's own code for that;
+    - `invalid_config`: refused by `validate`;
+    - `lose_answer`: a LoseAnswer.
+
+    `many`: `list_owned` is tried with this many resources."""
 
     many: int = 200
 
     @pytest_asyncio.fixture
     async def installation_id(self, provider: ComputeProvider) -> AsyncIterator[str]:
-        """An installation id of this test's own; what it owns at the end is removed."""
+        """An installation id of this test's own. Its resources are removed at the end."""
         installation_id = f"test-{uuid4()}"
         yield installation_id
         left = await provider.list_owned(installation_id)
@@ -200,7 +207,7 @@ class ComputeConformance:
         effect: Effect,
     ) -> None:
         lose_answer(effect)
-        with suppress(Retryable):  # unless it looked again by itself
+        with suppress(Retryable):  # unless it had looked again
             await provider.apply(desired, Gate(True))
         (left,) = await provider.list_owned(desired.origin.installation_id)
         adopted = await another.apply(desired, Gate(True))
@@ -311,7 +318,7 @@ class ComputeConformance:
         desired: DesiredResource,
         changed_config: Mapping[str, Any],
     ) -> None:
-        """By the runner of a lower one that wakes up late: whatever it does, it does to its own."""
+        """If the runner of a lower generation wakes up late, it acts only on its own resource."""
         installation_id, tenant_id = desired.origin.installation_id, desired.origin.tenant_id
         higher = desire(installation_id, changed_config, tenant_id=tenant_id, generation=2)
         kept = await settled(provider, await provider.apply(higher, Gate(True)))
@@ -436,7 +443,7 @@ class ComputeConformance:
         assert (await provider.health()).healthy
 
     async def test_each_of_its_capabilities_is_tested(self, provider: ComputeProvider) -> None:
-        """The mix-ins are those of `compute_capabilities` for what it has, and for nothing else."""
+        """The mix-ins are those of `compute_capabilities` for the provider's capabilities, and no others."""
         assert isinstance(self, LogsConformance) == isinstance(provider, ProvidesLogs)
         assert isinstance(self, ExecProbesConformance) == isinstance(provider, RunsExecProbes)
         assert isinstance(self, NoExecProbesConformance) != isinstance(provider, RunsExecProbes)

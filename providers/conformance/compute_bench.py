@@ -1,5 +1,5 @@
-"""What the conformance suite of compute providers works with, and tests of your own may: desired resources, a gate that
-answers as it is told."""
+"""Tools of the conformance suite of compute providers, also for your own tests: desired resources, and a gate with
+scripted answers."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ class Gate:
         return self._last
 
     async def make_way(self) -> bool:
-        """Nothing stands in it."""
+        """Nothing is in the way."""
         self.made_way += 1
         return False
 
@@ -42,8 +42,8 @@ class Crash(Exception):
 
 Effect = Literal["create", "start", "destroy"]
 LoseAnswer = Callable[[Effect], None]
-"""After it was called, the platform does what `provider` asks next of that kind, once, and the answer is lost on its
-way: ExecuteAndTimeout."""
+"""After this call, the platform carries out the next request of that kind from `provider`, once, and its answer is
+lost: ExecuteAndTimeout."""
 
 
 def desire(
@@ -54,7 +54,7 @@ def desire(
     tenant_id: UUID | None = None,
     generation: int = 1,
 ) -> DesiredResource:
-    """A tenant's resource, owned like one of a real execution."""
+    """A tenant's resource, with labels like those of a real execution."""
     tenant_id = tenant_id or uuid4()
     action = Action.PROVISION if generation == 1 else Action.UPDATE
     origin = Origin(
@@ -70,15 +70,15 @@ def desire(
 
 
 async def created(provider: ComputeProvider, desired: DesiredResource) -> str:
-    """The id of a resource whose gate closed after its create, which spares the cost of starting it. Asked again where
-    the platform says that another attempt may work."""
+    """The id of a resource whose gate closed after its create, which saves the cost of starting it. If the platform
+    says that another attempt may work, it is made."""
     for _ in range(5):
         try:
             await provider.apply(desired, Gate(True, False))
         except NotCurrent as refusal:
             if refusal.made is not None:
                 return refusal.made
-            # It was made by a call whose answer was lost, also by one that the platform's SDK has sent again.
+            # A call whose answer was lost made it, maybe one that the platform's SDK sent again.
             found = await provider.observe(desired.origin)
             if found is not None:
                 return found.id
@@ -99,7 +99,8 @@ async def settled(provider: ComputeProvider, resource: Resource) -> Resource:
 
 
 def unmoved(resource: Resource) -> tuple[Any, ...]:
-    """What stays the same while nobody touches it; ports that are chosen at each start are among its endpoints."""
+    """The parts that stay the same while nothing touches the resource. Ports chosen at each start are among its
+    endpoints."""
     return resource.id, resource.name, resource.origin, resource.state, resource.endpoints
 
 

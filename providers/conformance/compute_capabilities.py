@@ -1,8 +1,8 @@
-"""What a compute provider must do for each capability that it has, as tests to mix in.
+"""The contract of each capability of a compute provider, as tests to mix in.
 
     class TestMine(ComputeConformance, LogsConformance, NoExecProbesConformance): ...
 
-`ComputeConformance` fails where the tests mixed in are not those of the provider's capabilities. They use its fixtures.
+`ComputeConformance` fails if the mixed-in tests are not those of the provider's capabilities. They use its fixtures.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ from controlplane.ports import (
 from providers.conformance.compute_bench import SETTLE_SECONDS, Gate, desire
 
 Belongings = Callable[[str, UUID], Awaitable[Sequence[str]]]
-"""What the platform holds of that owner's tenant beside its resources, asked behind the provider's back."""
+"""The tenant's belongings on the platform besides its resources, read behind the provider's back."""
 
 
 @pytest.mark.asyncio
 class LogsConformance:
-    """Of ProvidesLogs."""
+    """Tests of ProvidesLogs."""
 
     async def test_logs_are_text(self, provider: ComputeProvider, desired: DesiredResource) -> None:
         assert isinstance(provider, ProvidesLogs)
@@ -43,8 +43,8 @@ class LogsConformance:
 
 @pytest.mark.asyncio
 class ExecProbesConformance:
-    """Of RunsExecProbes. Bring the fixtures `good_command` and `bad_command`: beside `good_config`, one that ends with
-    0 and one that does not."""
+    """Tests of RunsExecProbes. Bring the fixtures `good_command` and `bad_command`: commands that run with
+    `good_config` and end with 0 and with another code."""
 
     async def test_the_platform_runs_the_command_and_gives_its_verdict(
         self, provider: ComputeProvider, desired: DesiredResource, good_command: list[str], bad_command: list[str]
@@ -69,7 +69,7 @@ class ExecProbesConformance:
 
 @pytest.mark.asyncio
 class NoExecProbesConformance:
-    """Of a provider without RunsExecProbes: it refuses what nobody would run."""
+    """Tests of a provider without RunsExecProbes: it refuses a probe that would never run."""
 
     async def test_exec_probes_are_unsupported(self, provider: ComputeProvider, desired: DesiredResource) -> None:
         health = HealthSpec.model_validate({"exec": {"command": ["true"]}})
@@ -84,8 +84,8 @@ class NoExecProbesConformance:
 
 @pytest.mark.asyncio
 class BelongingsConformance:
-    """Of KeepsBelongings. Bring the fixtures `keeping_config`, a good one under which something outlives the resource,
-    and `belongings`, a Belongings."""
+    """Tests of KeepsBelongings. Bring the fixtures `keeping_config`, a good config that leaves something beyond the
+    resource, and `belongings`, a Belongings."""
 
     async def test_forget_of_nothing_succeeds(self, provider: ComputeProvider, installation_id: str) -> None:
         assert isinstance(provider, KeepsBelongings)

@@ -1,11 +1,11 @@
-"""What every workflow engine must do, as tests over the port; run them against the real engine.
+"""The contract of every workflow engine, as tests over the port; run them against the real engine.
 
     class TestMine(WorkflowConformance):
         @pytest_asyncio.fixture
         async def provider(self, bench): ...
 
-and the other fixtures that `WorkflowConformance` names. Needs pytest and pytest-asyncio. The engine runs scripted steps
-on rows in memory (`workflow_bench`): what steps really do is shown elsewhere, here it is what an engine does with them.
+Add the other fixtures that `WorkflowConformance` names. Needs pytest and pytest-asyncio. The engine runs scripted steps
+on rows in memory (`workflow_bench`). These tests show how an engine handles steps; other tests show the real steps.
 """
 
 import asyncio
@@ -26,10 +26,9 @@ CountAtEngine = Callable[[str], Awaitable[int]]
 
 @pytest.mark.asyncio
 class WorkflowConformance:
-    """Subclass it, and bring these fixtures: `provider`, a WorkflowProvider that is set up and whose runners make
-    `bench.attempts` (or, inside an actor, run `bench.script`); `another`, one more of the same engine, as another
-    process would have it; `count_at_engine`, which asks the engine how many executions of an id it knows.
-    """
+    """Subclass it, and bring these fixtures. `provider`: a WorkflowProvider that is set up and whose runners make
+    `bench.attempts` (or, inside an actor, run `bench.script`). `another`: one more of the same engine, as another
+    process would have it. `count_at_engine`: asks the engine how many executions of an id it knows."""
 
     @pytest.fixture
     def action(self) -> Action:
@@ -183,7 +182,7 @@ class WorkflowConformance:
     async def test_status_needs_no_ref(
         self, provider: WorkflowProvider, another: WorkflowProvider, bench: Bench
     ) -> None:
-        """An owner that died between the start and its record knows the id only."""
+        """The next owner of one that died between the start and its record knows only the id."""
         await provider.start(bench.request)
         assert (await end(provider, bench, None)).sub_state is SubState.SUCCEEDED
 

@@ -1,4 +1,4 @@
-"""What the workflow conformance runs an engine on: rows in memory, and steps that play a script."""
+"""The bench of the workflow conformance: rows in memory, and steps that play a script."""
 
 import asyncio
 from collections.abc import Callable
@@ -107,7 +107,7 @@ class MemoryStore:
 
 
 class Script:
-    """Steps that do what they are told: `errors` to raise in turn, `holds` to wait for, `probes` to answer."""
+    """Scripted steps: `errors` to raise in turn, `holds` to wait for, `probes` to answer."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -116,7 +116,7 @@ class Script:
         self.holds: dict[StepName, asyncio.Event] = {}
         self.reached: dict[StepName, asyncio.Event] = {step: asyncio.Event() for step in StepName}
         self.probes: Callable[[int], str | None] = lambda look: None
-        """The detail with which look 1, 2, … fails; None: it is healthy."""
+        """The detail with which probe 1, 2, … fails. None: it is healthy."""
         self.looks = 0
 
     async def run(self, execution_id: str, step: StepName, signals: StepSignals) -> None:
@@ -155,7 +155,7 @@ class Script:
 
 
 class Bench:
-    """One execution, its rows, its steps, and the attempts that an engine's runners are to make."""
+    """One execution, its rows, its steps, and the attempts that an engine's runners make."""
 
     def __init__(self, action: Action = Action.PROVISION) -> None:
         tenant_id = uuid4()
@@ -183,7 +183,7 @@ class Bench:
 async def until(
     provider: WorkflowProvider, bench: Bench, ref: str | None, condition: Callable[[ExecutionStatus], bool]
 ) -> ExecutionStatus:
-    """Follows it as an owner does. What was seen is in the failure."""
+    """Follows the execution as an owner does. On failure, the message lists the statuses seen."""
     seen: list[ExecutionStatus] = []
     try:
         async with asyncio.timeout(UNTIL_SECONDS):

@@ -1,1 +1,1 @@
-"""What a provider may build on, ours and third parties'. Knows no platform and no engine."""
+"""Building blocks for providers, ours and third parties'. Knows no platform and no engine."""

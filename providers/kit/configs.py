@@ -11,7 +11,7 @@ from controlplane.ports import Change
 
 Model = TypeVar("Model", bound=BaseModel)
 Problems = Sequence[dict[str, str]]
-"""What is wrong with a spec, as the `errors` of InvalidConfig and Unsupported."""
+"""The problems of a spec, as the `errors` of InvalidConfig and Unsupported."""
 
 
 class ProviderConfig(Strict):
@@ -43,24 +43,24 @@ def parse(model: type[Model], config: Mapping[str, Any]) -> Model:
 
 
 def refuse(problems: Problems, unsupported: Problems = ()) -> None:
-    """Raises InvalidConfig, or Unsupported where nothing else is wrong; `errors` and the message carry both.
+    """Raises InvalidConfig, or Unsupported if nothing else is wrong; `errors` and the message carry both kinds.
 
-    `problems`: what can never work; `unsupported`: what this provider cannot do."""
+    `problems`: can never work; `unsupported`: this provider cannot do it."""
     errors = [*problems, *unsupported]
     if errors:
         raise _refusal(InvalidConfig if problems else Unsupported, errors)
 
 
 def exec_probe_refused(health: HealthSpec) -> Problems:
-    """`health.exec` as `unsupported`, of a provider that does not have RunsExecProbes."""
+    """`health.exec` as `unsupported`, for a provider without RunsExecProbes."""
     if health.exec is None:
         return []
     return [{"loc": "health.exec", "message": "this provider cannot run a health command; leave it out"}]
 
 
 def difference(model: type[BaseModel], before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
-    """The leaves that differ, by path, defaults filled in. Lists are one leaf. Values are shown as they are: a plan is
-    for the client who sent them, not for logs. A `before` that this provider cannot read counts as nothing."""
+    """The differing leaves by path, defaults filled in. A list is one leaf. Values are shown unchanged: a plan is for
+    the client who sent them, not for logs. A `before` that this provider cannot read counts as empty."""
     return _compare("", {} if before is None else _canonical(model, before), _canonical(model, after))
 
 

@@ -35,7 +35,8 @@ class GatedCompute(ABC, Generic[Config]):
 
     @abstractmethod
     async def create(self, desired: DesiredResource) -> str | None:
-        """Create it without starting it, labels included, in one atomic step; its id. None: the name is taken."""
+        """Create the resource without starting it, labels included, in one atomic step; return its id. None: the name
+        is taken."""
 
     @abstractmethod
     async def observe(self, origin: Origin) -> Resource | None: ...
@@ -70,7 +71,7 @@ class GatedCompute(ABC, Generic[Config]):
         try:
             return self.parse(after).excludes(self.parse(before))
         except InvalidConfig:
-            return True  # of another release, maybe: nobody knows what it holds
+            return True  # maybe from another release: its ports and volumes are unknown
 
     async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
         self.validate(desired.config, desired.health)
@@ -85,9 +86,9 @@ class GatedCompute(ABC, Generic[Config]):
 
 
 async def apply_gated(verbs: GatedCompute[Any], desired: DesiredResource, gate: ExecutionGate) -> Resource:
-    """Make it exist and run; a repeated or concurrent call adopts what is there.
+    """Make the resource exist and run. A repeated or concurrent call adopts the existing one.
 
-    Raises NotCurrent (`made`: the id that this very call created), NameConflict, Retryable, and what the verbs raise.
+    Raises NotCurrent (`made`: the id that this very call created), NameConflict, Retryable, and the verbs' own errors.
     """
     wanted = desired.origin
     made: str | None = None
@@ -100,7 +101,7 @@ async def apply_gated(verbs: GatedCompute[Any], desired: DesiredResource, gate: 
         raise Retryable(f"{wanted.name} existed a moment ago and is gone")
     if found.state not in (ResourceState.CREATED, ResourceState.STOPPED):
         return found
-    # One question serves as the gate after create and as the one before start.
+    # One query serves as the gate after create and as the gate before start.
     await _pass(gate, wanted, made)
     if await gate.make_way():
         await _pass(gate, wanted, made)
@@ -122,9 +123,10 @@ async def _pass(gate: ExecutionGate, wanted: Origin, made: str | None) -> None:
 
 
 def adoptable(labels: Mapping[str, str], wanted: Origin) -> bool:
-    """Whether the thing under our name, which bears these labels, is the one we want.
+    """Whether the resource with our name and these labels is the one we want.
 
-    False: the tenant's own, of another generation, run or spec. Raises NameConflict: somebody else's.
+    False: it is the tenant's own, of another generation, run or spec. Raises NameConflict if it belongs to somebody
+    else.
     """
     found = Origin.from_labels(labels)
     if found is None or (found.installation_id, found.tenant_id) != (wanted.installation_id, wanted.tenant_id):

@@ -1,4 +1,4 @@
-"""When to ask an engine again that cannot tell by itself: soon after news, ever more rarely while nothing happens."""
+"""The interval for polling an engine that cannot notify: short after news, ever longer while nothing happens."""
 
 from random import Random
 
@@ -9,7 +9,7 @@ JITTER = 0.2
 
 
 class Polling:
-    """The pauses of one follower, in seconds, each with jitter: a fleet does not ask in step."""
+    """The intervals of one follower, in seconds, each with jitter, so that a fleet does not ask in step."""
 
     def __init__(self, random: Random, soonest: float = SOONEST, rarest: float = RAREST) -> None:
         self._random = random

@@ -1,9 +1,9 @@
-"""Keep the values of a tenant's environment out of what people read."""
+"""Keeps the values of a tenant's environment out of texts for people."""
 
 from collections.abc import Iterable
 
 SHORTEST = 4
-"""Shorter values (`1`, `no`) are no secrets, and cutting them out would leave no text to read."""
+"""Shorter values (`1`, `no`) are no secrets, and removing them would leave no readable text."""
 
 
 def redact(text: str, hidden: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """References to secrets, `{"secret": "env:NAME"}` or `{"secret": "file:PATH"}`, in the place of a variable's value.
 
-Rows, events, plans and answers hold the reference; only a provider that makes a resource puts the value in its place.
-A reference reaches variables `LANDLORD_SECRET_…` of the control plane and files under `$LANDLORD_HOME/secrets`, and
+Rows, events, plans and answers hold the reference. Only a provider that makes a resource replaces it by the value. A
+reference reaches variables `LANDLORD_SECRET_…` of the control plane and files under `$LANDLORD_HOME/secrets`, and
 nothing else: a tenant's config must not be a way to read the admin token or our own settings.
 """
 
@@ -25,7 +25,7 @@ Reference = Annotated[str, StringConstraints(pattern=rf"^(env:{PREFIX}[A-Za-z0-9
 
 
 class SecretReference(Strict):
-    """Where the value is: `env:LANDLORD_SECRET_…`, a variable of the control plane, or `file:…`, a path under
+    """The place of the value: `env:LANDLORD_SECRET_…`, a variable of the control plane, or `file:…`, a path under
     `$LANDLORD_HOME/secrets`."""
 
     secret: Reference = Field(description="`env:LANDLORD_SECRET_…`, or `file:` and a path under $LANDLORD_HOME/secrets")
@@ -44,11 +44,11 @@ def _variable(value: Any) -> str | SecretReference:
 
 
 Variable = Annotated[Any, PlainValidator(_variable, json_schema_input_type=Word | SecretReference)]
-"""A `str`, the value of a variable, or a SecretReference. One error where it is neither, not one for each."""
+"""A `str`, the value of a variable, or a SecretReference. If it is neither, there is one error, not one for each."""
 
 
 class Secrets:
-    """What references stand for, read anew each time. A value that changes is seen when a resource is next made."""
+    """The values of references, read at each use. If a value changes, the next resource gets the new one."""
 
     def __init__(self, directory: Path, environ: Mapping[str, str] | None = None) -> None:
         self._directory = directory
@@ -59,7 +59,7 @@ class Secrets:
         return cls(settings.home / "secrets")
 
     def resolve(self, config: Any) -> Any:
-        """A copy of a config, or of a part of it, with values in the place of references. Raises as `value` does."""
+        """A copy of a config, or of a part of it, with each reference replaced by its value. Raises as `value` does."""
         if is_reference(config):
             return self.value(config["secret"])
         if isinstance(config, Mapping):
@@ -69,7 +69,8 @@ class Secrets:
         return config
 
     def value(self, reference: str) -> str:
-        """Raises InvalidConfig where it leads elsewhere, NotAvailableYet where there is nothing (yet)."""
+        """The value of a reference. Raises InvalidConfig if it leads to a forbidden place, NotAvailableYet if there is
+        no value (yet)."""
         kind, _, name = reference.partition(":")
         if kind == "env" and name.startswith(PREFIX):
             if name in self._environ:
@@ -80,7 +81,7 @@ class Secrets:
         raise InvalidConfig(f"the secret {reference} is neither env:{PREFIX}… nor file:…")
 
     def known(self, variables: Iterable[Any]) -> list[str]:
-        """The values of an environment, as far as they can be told, for whoever must not show them."""
+        """The known values of an environment, for code that must not show them."""
         values = []
         for variable in variables:
             try:
@@ -115,7 +116,7 @@ def is_reference(value: Any) -> bool:
 
 
 def revealed(config: Any, resolved: Any) -> Iterator[str]:
-    """The values that `resolve` has put into its copy, wherever they stand, for whoever must not show them."""
+    """The values that `resolve` has put into its copy, at any place, for code that must not show them."""
     if is_reference(config):
         yield resolved
     elif isinstance(config, Mapping):
@@ -127,7 +128,7 @@ def revealed(config: Any, resolved: Any) -> Iterator[str]:
 
 
 def placeheld(config: Any) -> Any:
-    """A copy with a word in the place of each reference, for whoever checks shapes."""
+    """A copy with a placeholder for each reference, for code that checks shapes."""
     if is_reference(config):
         SecretReference.model_validate(dict(config))
         return PLACEHOLDER

@@ -11,15 +11,15 @@ Result = TypeVar("Result")
 
 
 class Threads:
-    """A small pool of a provider's own, so that a slow platform starves nobody else's `asyncio.to_thread`.
+    """A small pool of a provider's own, so that a slow platform starves no other user of `asyncio.to_thread`.
 
-    An effect is made with `run`: when it is cancelled, it ends only once its thread has returned, so that whoever stops
-    a runner knows that no effect is still in flight. What bounds that wait is the time-out of the SDK in the thread. A
-    second cancellation is not held back. A call that has no effect, or one that may come twice, is made with `ask`:
-    when it is cancelled, its thread is left to end by itself.
+    Call an effect with `run`. If it is cancelled, it ends only once its thread has returned. So after stopping a
+    runner, no effect is still in flight. The time-out of the SDK in the thread bounds that wait. A second cancellation
+    is not held back.
 
-    `translate`: each call is made within it; a context manager that turns the errors of an SDK or of the disk into
-    ours."""
+    Call a call without effect, or one that may come twice, with `ask`. If it is cancelled, its thread ends by itself.
+
+    `translate`: a context manager around each call; it turns the errors of an SDK or of the disk into ours."""
 
     def __init__(
         self, name: str, size: int, *, translate: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -45,7 +45,7 @@ class Threads:
         return await self._begin(lambda: call(*args, **kwargs))
 
     def close(self) -> None:
-        """Takes no new calls; threads at work end by themselves."""
+        """Accepts no new calls; threads at work end by themselves."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, call: Callable[[], Result]) -> "asyncio.Future[Result]":

@@ -1,8 +1,8 @@
 """The embedded workflow engine: steps run in the lease holder's own process, recorded durably in the rows.
 
-No queue, no server: `start` begins a coroutine, and when its process dies the next owner calls `start` with the same
-id again, which resumes at the first unfinished step. So this engine's memory of an id ends with its process, and
-`status` then says unknown, which is the owner's sign to start it again.
+No queue, no server: `start` begins a coroutine. If its process dies, the next owner calls `start` with the same id,
+which resumes at the first unfinished step. So this engine's memory of an id ends with its process. `status` then says
+unknown, and that tells the owner to start it again.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from controlplane.steps.backoff import Backoff
 from controlplane.steps.run import Probes
 
 CRASH_LOOP_ACTIVATIONS = 10
-"""So many owners came and went without one step succeeding: the execution takes them down."""
+"""If this many owners came and went without one step succeeding, the execution is taking them down."""
 
 LONGEST_CRASH_PAUSE = 10.0
 STORE_PAUSE = 1.0
@@ -54,7 +54,7 @@ class _Run:
             self.changed = asyncio.Event()
 
     async def pause(self, seconds: float) -> None:
-        """Asleep until it is time or the execution is asked to stop."""
+        """Sleep until the time is over, or the execution is asked to stop."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.stopping.wait()
@@ -76,10 +76,10 @@ class _Run:
 class EmbeddedWorkflow:
     """`ports.WorkflowProvider` without a server.
 
-    Promises: one coroutine for each execution id in this process; a step is retried with backoff at most
-    `max_attempts` times, Terminal errors end it at once; attempts survive this process. Stop means: no new effect is
-    begun and the running one has returned. What breaks it: a second process that runs the same id, which the lease
-    prevents and the gate makes harmless.
+    Promises: one coroutine for each execution id in this process; a step is retried with backoff at most `max_attempts`
+    times, Terminal errors end it at once; attempts survive this process. Stop means: no new effect begins, and the
+    running one has returned. It breaks if a second process runs the same id; the lease prevents that and the gate makes
+    it harmless.
     """
 
     name = "embedded"
@@ -114,7 +114,7 @@ class EmbeddedWorkflow:
         )
 
     async def setup(self) -> None:
-        """Nothing to register."""
+        """There is nothing to register."""
 
     async def start(self, request: ExecutionInput) -> Started:
         assert self._run_step is not None, "only a tenant's owner starts executions here"
@@ -159,7 +159,7 @@ class EmbeddedWorkflow:
     # --- the course of one execution ---
 
     async def _drive(self, run: _Run) -> None:
-        """From the first unfinished step to the end. Never raises: how it ended is its status."""
+        """Run from the first unfinished step to the end. Never raises: the status says how it ended."""
         while True:
             try:
                 run.report(await self._steps(run))
@@ -191,7 +191,7 @@ class EmbeddedWorkflow:
         return ExecutionStatus(SubState.SUCCEEDED, retry_count=run.status.retry_count)
 
     async def _step(self, run: _Run, step: StepName) -> ExecutionStatus | None:
-        """One step with its retries. None: it succeeded, go on."""
+        """Run one step with its retries. None: it succeeded, continue."""
 
         async def work(begun: Step) -> Probes:
             run.report(ExecutionStatus(SubState.RUNNING, retry_count=begun.attempts - 1, step=step))

@@ -10,7 +10,8 @@ from controlplane.api.problem import problem_response
 
 MAX_BODY = 256 * 1024
 _DRAIN = 8 * 1024 * 1024
-"""So much of a body that is too large is read and dropped: a client that is still sending would not see our answer."""
+"""If a body is too large, this much of it is read and dropped: a client that is still sending would not see our
+answer."""
 _ARRIVAL_SECONDS = 30.0
 
 
@@ -41,7 +42,7 @@ class BodyLimit:
 
 
 async def _read(headers: Headers, receive: Receive, most: int) -> bytes | None:
-    """The body, or None where it is too large."""
+    """The body, or None if it is too large."""
     announced = headers.get("content-length", "")
     if announced.isdigit() and int(announced) > most and "expect" in headers:
         return None

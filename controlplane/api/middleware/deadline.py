@@ -1,4 +1,4 @@
-"""Every request is answered in time, well or not: none piles up behind a database or a provider that hangs."""
+"""Every request is answered in time, with success or not: none piles up behind a hanging database or provider."""
 
 import asyncio
 
@@ -11,10 +11,10 @@ _STATE = "deadline"
 
 
 class Deadline:
-    """ASGI middleware: an answer that has not begun `seconds` after the body was there is 503 `overloaded`.
+    """ASGI middleware. If an answer has not begun `seconds` after the body arrived, it is 503 `overloaded`.
 
-    What has begun takes its time (Server-Sent Events). A change that is being committed is not cut off by it: it runs
-    to its end beside the answer (see `background`)."""
+    An answer that has begun takes its time (Server-Sent Events). A change that is being committed is not cut off: it
+    runs to its end independently of the answer (see `background`)."""
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
         self._app = app
@@ -42,7 +42,7 @@ class Deadline:
 
 
 def extend(request: Request, seconds: float) -> None:
-    """So much more time for a request that asked to wait, or whose work is known to take long."""
+    """Give more time to a request that asked to wait, or whose work is known to take long."""
     timeout: asyncio.Timeout | None = getattr(request.state, _STATE, None)
     if timeout is not None and (when := timeout.when()) is not None:
         timeout.reschedule(when + seconds)

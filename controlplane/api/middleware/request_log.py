@@ -1,7 +1,7 @@
-"""The outermost layer of each request: its id, its log line, security headers, and a 500 that gives nothing away.
+"""The outermost layer of each request: its id, its log line, security headers, and a 500 that reveals nothing.
 
-The line says who (the token's id and name), what, from where, how it ended and why it was refused; never a secret, and
-of the path only what stands in the request line, quoted as it came.
+The line says who asked (the token's id and name), for what, from where, how it ended and why it was refused. It never
+holds a secret. Of the path it holds only the text of the request line, quoted unchanged.
 """
 
 import logging
@@ -30,7 +30,8 @@ _NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
 
 
 class Edge:
-    """ASGI middleware. Whatever is raised below is logged with the request's id and answered as `internal_error`."""
+    """ASGI middleware. An unhandled error from below is logged with the request's id and answered as
+    `internal_error`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,5 @@
-"""For admins: pausing a provider or all (one tenant is paused at its own path), and what `landlord doctor` finds."""
+"""For admins: pauses of a provider or of all (one tenant is paused at its own path), and the findings of `landlord
+doctor`."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -23,7 +24,7 @@ router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
 _ALL = "all"
 _LISTING_SECONDS = 90.0
-"""Every provider lists all that it has."""
+"""Seconds. Every provider lists all its resources."""
 _VERIFYING_SECONDS = 280.0
 """Of a trail of millions of events."""
 
@@ -43,7 +44,7 @@ Noted = Annotated[
     openapi_extra=body_of(PauseScope),
 )
 async def pause(request: Request, here: Here, caller: Admin) -> Response:
-    """Begin nothing new, for tenants on one provider or for all, until resumed. Paused again is success."""
+    """Begin nothing new for tenants on one provider, or for all, until resumed. Pausing it twice is success."""
     scope = await _scope(request)
     if scope.provider is not None and scope.provider not in here.workflows:
         here.compute_provider(scope.provider)
@@ -59,7 +60,7 @@ async def pause(request: Request, here: Here, caller: Admin) -> Response:
     openapi_extra=body_of(PauseScope),
 )
 async def resume(request: Request, here: Here, caller: Admin) -> Response:
-    """Go on. What each tenant or the other scopes are paused by stays."""
+    """End a pause. Pauses of single tenants and of other scopes stay."""
     await pauses.resume_scope(here.database, _name(await _scope(request)), actor=caller.name, token_id=caller.id)
     return await _paused(here)
 
@@ -68,7 +69,7 @@ async def resume(request: Request, here: Here, caller: Admin) -> Response:
     "/pause", operation_id="list_pauses", response_model=Pauses, responses=answers(Pauses, "forbidden", status=200)
 )
 async def list_pauses(here: Here, _: Admin) -> Response:
-    """What is paused beside single tenants."""
+    """List the pauses that cover more than single tenants."""
     return await _paused(here)
 
 
@@ -79,7 +80,7 @@ async def list_pauses(here: Here, _: Admin) -> Response:
     responses=answers(ConsistencyOut, "forbidden", status=200),
 )
 async def get_consistency(request: Request, here: Here, _: Admin) -> Response:
-    """Rows against actors against resources, now: every difference named."""
+    """Compare rows with actors and resources now, and name every difference."""
     extend(request, _LISTING_SECONDS)
     found = await differences(here.database, here.compute, here.directory)
     listed = [DifferenceOut.model_validate(asdict(difference)) for difference in found]

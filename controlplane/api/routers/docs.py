@@ -1,4 +1,4 @@
-"""`/docs`: Swagger UI over the OpenAPI document, all of it from here: a browser needs no Internet to show it."""
+"""`/docs`: Swagger UI over the OpenAPI document, served entirely from here: a browser needs no Internet."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -30,7 +30,7 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
-# A file of its own: no script that stands in the page may run.
+# A file of its own, because no inline script of the page may run.
 _START = """SwaggerUIBundle({
   url: "/v1/openapi.json",
   dom_id: "#api",

@@ -1,4 +1,4 @@
-"""The audit trail, and the trail as it grows."""
+"""The audit trail: pages of it, and streams of new events."""
 
 from typing import Annotated
 from uuid import UUID
@@ -35,7 +35,7 @@ LastEventId = Annotated[
     responses=answers(EventPage, "validation_failed", status=200),
 )
 async def list_events(here: Here, _: Viewer, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    """Who did what, when and why; newest first."""
+    """List who did what, when and why; newest first."""
     return await _list(here, None, limit, cursor)
 
 
@@ -46,7 +46,7 @@ async def list_events(here: Here, _: Viewer, limit: Limit = 50, cursor: Cursor =
     responses=answers(EventPage, "validation_failed", "tenant_not_found", "tenant_deleted", status=200),
 )
 async def list_tenant_events(name: str, here: Here, _: Viewer, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    """The same of one tenant; of a deleted one by UUID."""
+    """List the events of one tenant, newest first. Name a deleted tenant by its UUID."""
     view = await tenant_rows.find(here.database, name)
     return await _list(here, view.tenant.id, limit, cursor)
 
@@ -58,7 +58,7 @@ async def list_tenant_events(name: str, here: Here, _: Viewer, limit: Limit = 50
     responses=stream("validation_failed", "events_expired"),
 )
 async def watch_tenants(here: Here, _: Viewer, last_event_id: LastEventId = None) -> Response:
-    """Server-Sent Events of all tenants."""
+    """Stream the events of all tenants as Server-Sent Events."""
     return await watch.watch(here, tenant_id=None, last_event_id=last_event_id)
 
 
@@ -69,11 +69,11 @@ async def watch_tenants(here: Here, _: Viewer, last_event_id: LastEventId = None
     responses=stream("validation_failed", "tenant_not_found", "tenant_deleted", "events_expired"),
 )
 async def watch_tenant(name: str, here: Here, _: Viewer, last_event_id: LastEventId = None) -> Response:
-    """Server-Sent Events of one tenant; the stream ends after its deletion."""
+    """Stream the events of one tenant as Server-Sent Events. The stream ends after the tenant's deletion."""
     try:
         tenant = (await tenant_rows.find(here.database, name)).tenant
     except Refused as error:
-        # A client that was cut off before the last event may still fetch it.
+        # A client that lost its connection before the last event may still fetch that event.
         view = await tenants.get(here.database, name) if error.code == "tenant_deleted" else None
         if view is None or not await watch.has_after(here, view.tenant.id, last_event_id):
             raise

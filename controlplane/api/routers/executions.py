@@ -1,4 +1,4 @@
-"""Executions: what was done for a tenant, and what is being done."""
+"""Executions: past and running work for a tenant."""
 
 from typing import Annotated
 
@@ -30,7 +30,7 @@ ExecutionId = Annotated[str, Path(examples=["tenant-acme-provision-1-9f8e7d6c"])
     responses=answers(ExecutionPage, "validation_failed", "tenant_not_found", "tenant_deleted", status=200),
 )
 async def list_executions(name: str, here: Here, _: Viewer, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    """A tenant's history, newest first; of a deleted tenant by UUID."""
+    """List a tenant's executions, newest first. Name a deleted tenant by its UUID."""
     key = cursors.decode(cursor, "executions", int, int)
     view = await tenant_rows.find(here.database, name)
     before = (int(key[0]), int(key[1])) if key else None
@@ -50,7 +50,7 @@ async def list_executions(name: str, here: Here, _: Viewer, limit: Limit = 50, c
     responses=answers(ExecutionOut, "execution_not_found", status=200),
 )
 async def get_execution(id: ExecutionId, here: Here, _: Viewer) -> Response:
-    """One execution with its steps."""
+    """Show one execution with its steps."""
     _refuse_nonsense(id)
     found = await executions.get(here.database, id)
     if found is None:
@@ -66,7 +66,7 @@ async def get_execution(id: ExecutionId, here: Here, _: Viewer) -> Response:
     responses=answers(TenantOut, "execution_not_found", "invalid_transition", mutation=True),
 )
 async def cancel_execution(id: ExecutionId, change: Mutating) -> Response:
-    """Ask for the end of an execution that has not ended. Its tenant becomes `failed`, with the reason `Cancelled`."""
+    """Ask an unfinished execution to end. Its tenant becomes `failed`, with the reason `Cancelled`."""
     _refuse_nonsense(id)
 
     async def operation(tx: Transaction) -> Accepted:

@@ -1,4 +1,4 @@
-"""Is this process up; can the installation work."""
+"""Two checks: this process is up; the installation can work."""
 
 from typing import Annotated, cast
 
@@ -21,7 +21,7 @@ async def looks_of(request: Request) -> Looks:
 
 @router.get("/healthz", operation_id="get_health", responses=answers(Alive, status=200, public=True))
 async def get_health() -> Alive:
-    """This process is up."""
+    """Answer 200 while this process is up."""
     return Alive()
 
 
@@ -32,7 +32,8 @@ async def get_health() -> Alive:
     responses=answers(Readiness, "not_ready", status=200, public=True),
 )
 async def get_readiness(looks: Annotated[Looks, Depends(looks_of)], token: Anybody) -> Response:
-    """Database, Ray and the supervisor are good; 503 says which is not, and why. At most a second old."""
+    """Answer 200 if database, Ray and the supervisor are ready; else 503, which says which one is not, and why. The
+    answer is at most a second old."""
     checks = await looks.checks()
     providers = await looks.providers(details=token is not None)
     readiness = Readiness(ready=all(check.ok for check in checks.values()), checks=checks, providers=providers)

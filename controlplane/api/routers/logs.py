@@ -1,4 +1,4 @@
-"""What a tenant's compute wrote, where its provider has that."""
+"""The output of a tenant's compute, if its provider keeps it."""
 
 from typing import Annotated
 
@@ -36,7 +36,8 @@ async def get_tenant_logs(
     _: Viewer,
     tail: Annotated[int, Query(ge=1, le=10_000, description="The number of lines, from the end.")] = 100,
 ) -> Response:
-    """The last lines of the serving resource, of the newest one where none serves yet; empty before there is any."""
+    """Show the last lines of the serving resource. If none serves yet, show the newest one's; if there is none, the
+    answer is empty."""
     tenant = (await tenant_rows.find(here.database, name)).tenant
     placement = await placements.of_execution(here.database, tenant.serving_execution or tenant.newest_execution)
     if placement is None or placement.resource_id is None:

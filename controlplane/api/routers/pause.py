@@ -27,7 +27,7 @@ _CODES = ("tenant_not_found", "tenant_deleted")
     responses=answers(TenantOut, *_CODES, mutation=True),
 )
 async def pause_tenant(name: str, change: Mutating) -> Response:
-    """Begin nothing new for the tenant until it is resumed; what is under way ends."""
+    """Begin nothing new for the tenant until it is resumed; running work ends."""
     return await _set(name, change, pauses.pause)
 
 
@@ -39,7 +39,7 @@ async def pause_tenant(name: str, change: Mutating) -> Response:
     responses=answers(TenantOut, *_CODES, mutation=True),
 )
 async def resume_tenant(name: str, change: Mutating) -> Response:
-    """Do what was asked for meanwhile, and go on as before."""
+    """Carry out the changes stored during the pause, and continue as before."""
     return await _set(name, change, pauses.resume)
 
 

@@ -1,4 +1,4 @@
-"""Which providers this installation runs, how they are, and what their configs look like."""
+"""The providers of this installation, their health, and the schemas of their configs."""
 
 import asyncio
 from typing import Any
@@ -22,7 +22,7 @@ _PATIENCE = 2.0
 
 @router.get("", operation_id="list_providers", response_model=ProvidersOut, responses=answers(ProvidersOut, status=200))
 async def list_providers(here: Here, _: Viewer) -> Response:
-    """The enabled providers and their health."""
+    """List the enabled providers and their health."""
     compute = list(here.compute.items())
     healths = await asyncio.gather(*(health_of(provider) for _, provider in compute))
     found = ProvidersOut(
@@ -49,7 +49,7 @@ async def list_providers(here: Here, _: Viewer) -> Response:
     responses=answers(None, "provider_not_found", status=200),
 )
 async def get_compute_provider_schema(name: str, here: Here, _: Viewer) -> dict[str, Any]:
-    """JSON Schema 2020-12 of the provider's config, with its defaults."""
+    """Show the JSON Schema 2020-12 of the provider's config, with its defaults."""
     provider = here.compute.get(name)
     if provider is None:
         raise Refused(
@@ -61,13 +61,13 @@ async def get_compute_provider_schema(name: str, here: Here, _: Viewer) -> dict[
 
 
 def capabilities_of(provider: ComputeProvider) -> list[Capability]:
-    """Those that a client can make use of. That belongings are kept (KeepsBelongings) is nothing to choose by."""
+    """The capabilities that a client can use. KeepsBelongings is left out: a client cannot choose by it."""
     protocols: tuple[tuple[Capability, type], ...] = (("logs", ProvidesLogs), ("exec_probe", RunsExecProbes))
     return [name for name, protocol in protocols if isinstance(provider, protocol)]
 
 
 async def health_of(provider: ComputeProvider) -> ProviderHealth:
-    """Within two seconds, whatever the provider does."""
+    """The provider's health. Answers within two seconds, whatever the provider does."""
     try:
         async with asyncio.timeout(_PATIENCE):
             return await provider.health()

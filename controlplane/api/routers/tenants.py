@@ -1,4 +1,4 @@
-"""/v1/tenants: what a tenant should be."""
+"""/v1/tenants: create, read, change and delete tenants."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -41,7 +41,7 @@ _WORKING = frozenset({Status.REQUESTED, Status.PLANNING, Status.PROVISIONING, St
     openapi_extra=body_of(TenantCreate),
 )
 async def create_tenant(request: Request, change: Mutating) -> Response:
-    """Store a new tenant and begin to provision it. 202 means: it is stored, and will be done."""
+    """Store a new tenant and begin to provision it. 202 means: it is stored and will be carried out."""
     try:
         wanted = TenantCreate.model_validate(await read_object(request))
     except ValidationError as error:
@@ -85,7 +85,7 @@ async def list_tenants(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Tenants that are not deleted, by name."""
+    """List the tenants that are not deleted, by name."""
     key = cursors.decode(cursor, "tenants", str)
     found = await tenants.page(
         here.database,
@@ -110,7 +110,7 @@ async def list_tenants(
     responses=answers(TenantOut, "tenant_not_found", "tenant_deleted", status=200),
 )
 async def get_tenant(name: str, here: Here, _: Viewer) -> Response:
-    """One tenant, by name or UUID; a deleted one by UUID."""
+    """Show one tenant, by name or UUID. Name a deleted tenant by its UUID."""
     view = await tenant_rows.find(here.database, name)
     shown = TenantOut.of_view(view, here.settings.rest_probe_seconds)
     return Response(shown.model_dump_json(), 200, {"ETag": etag(view.tenant)}, JSON)
@@ -180,7 +180,7 @@ async def delete_tenant(
         Query(description="For admins: mark the tenant deleted now and abandon its compute."),
     ] = False,
 ) -> Response:
-    """Delete the tenant and its compute. Asked again, the newest delete run answers."""
+    """Delete the tenant and its compute. If asked again, the answer is the newest delete run."""
     if force:
         require_role(change.token, "admin", "deleting by force")
 
@@ -235,7 +235,7 @@ async def retry_tenant(name: str, change: Mutating) -> Response:
     ),
 )
 async def reconcile_tenant(name: str, change: Mutating) -> Response:
-    """Wake the tenant's actor and compare with reality now."""
+    """Wake the tenant's actor and compare the tenant with reality now."""
 
     async def operation(tx: Transaction) -> Accepted:
         tenant = await tenant_rows.lock(tx, name)

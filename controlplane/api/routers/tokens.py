@@ -1,7 +1,7 @@
 """Bearer tokens, for admins. A secret is shown once, when it is made; only its hash is stored.
 
-They take no Idempotency-Key: a stored answer would be a stored secret. Names are unique, so a creation that is tried
-again is 409 and never a second token.
+These routes take no Idempotency-Key: a stored answer would be a stored secret. Names are unique, so a repeated creation
+is 409 and never a second token.
 """
 
 from typing import Annotated
@@ -36,7 +36,7 @@ router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
     openapi_extra=body_of(TokenCreate),
 )
 async def create_token(request: Request, here: Here, caller: Admin) -> Response:
-    """A new token; its secret is in this answer and nowhere else."""
+    """Create a token. Its secret is in this answer and nowhere else."""
     try:
         wanted = TokenCreate.model_validate(await read_object(request))
     except ValidationError as error:
@@ -57,7 +57,7 @@ async def create_token(request: Request, here: Here, caller: Admin) -> Response:
     responses=answers(TokenPage, "forbidden", "validation_failed", status=200),
 )
 async def list_tokens(here: Here, _: Admin, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    """All tokens by name, revoked and expired ones too."""
+    """List all tokens by name, including revoked and expired ones."""
     key = cursors.decode(cursor, "tokens", str)
     found = await tokens.page(here.database, after=key[0] if key else None, limit=limit + 1)
     items, more = page_of(found, limit)
@@ -73,7 +73,7 @@ async def list_tokens(here: Here, _: Admin, limit: Limit = 50, cursor: Cursor = 
     responses=answers(TokenOut, "forbidden", "token_not_found", "invalid_transition", status=200),
 )
 async def revoke_token(name: Annotated[str, Path(examples=["ci"])], here: Here, caller: Admin) -> Response:
-    """From now on it opens nothing, at any replica. Revoked again, it stays as it was."""
+    """Revoke a token at every replica. Revoking it twice changes nothing."""
     if name == tokens.ADMIN:
         raise Refused.invalid_transition(
             "the token `admin` is the installation's own: run `landlord up` with another in LANDLORD_ADMIN_TOKEN"

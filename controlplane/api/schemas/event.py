@@ -1,4 +1,4 @@
-"""The audit trail as it is shown, and as it is streamed."""
+"""The audit trail in answers and in streams."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from controlplane.model import Event, EventType
 
-# Examples and no enum: what is generated from an enum refuses the types of later releases.
+# Examples and no enum: clients generated from an enum refuse the types of later releases.
 TypeOfEvent = Annotated[
     str, Field(description="Later releases may send others; docs/events.md says of each when.", examples=[*EventType])
 ]

@@ -1,4 +1,4 @@
-"""Executions as they are shown, in words that fit all engines."""
+"""Executions in answers, in words that fit all engines."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -137,7 +137,8 @@ class ExecutionPage(BaseModel):
 
 
 def shown_state(state: ExecutionState) -> WorkflowState:
-    """Whether an execution has reached its engine is ours to know: queued and starting are both `pending`."""
+    """The state for clients. Whether an execution has reached its engine is internal: queued and starting are both
+    `pending`."""
     return "pending" if state in (ExecutionState.QUEUED, ExecutionState.STARTING) else state.value  # type: ignore[return-value]
 
 

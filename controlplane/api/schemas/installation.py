@@ -1,4 +1,4 @@
-"""The installation: its providers, what is paused, its health, and what is not as the rows say."""
+"""The installation: its providers, its pauses, its health, and its differences from the rows."""
 
 from typing import Literal
 
@@ -13,8 +13,7 @@ class ComputeProviderOut(BaseModel):
     detail: str
     one_node: bool = Field(description="Its resources live on one machine.")
     capabilities: list[Capability] = Field(
-        description="What it has beside running tenants: `logs` for `GET /v1/tenants/{name}/logs`, `exec_probe` for "
-        "`health.exec`."
+        description="Capabilities: `logs` for `GET /v1/tenants/{name}/logs`, `exec_probe` for `health.exec`."
     )
 
 
@@ -29,14 +28,14 @@ class ProvidersOut(BaseModel):
 
 
 class Pauses(BaseModel):
-    """What is paused beside single tenants."""
+    """The pauses that cover more than single tenants."""
 
     all: bool
     providers: list[str]
 
 
 class DifferenceOut(BaseModel):
-    """One thing that is not as the rows say."""
+    """One difference from the rows."""
 
     kind: Literal[
         "missing_resource",
@@ -58,7 +57,7 @@ class DifferenceOut(BaseModel):
 
 
 class ConsistencyOut(BaseModel):
-    """Rows against actors against resources. Work in flight is no difference."""
+    """The differences between rows, actors and resources. Work in flight is not a difference."""
 
     differences: list[DifferenceOut]
 

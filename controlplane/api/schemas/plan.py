@@ -1,4 +1,4 @@
-"""What a change would do."""
+"""The plan of a change."""
 
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ class ChangeOut(BaseModel):
 
 
 class PlanOut(BaseModel):
-    """What a request would do, were it not for `dry_run`. Nothing of it is stored."""
+    """The effect that the request would have without `dry_run`. Nothing of it is stored."""
 
     dry_run: Literal[True] = True
     action: Literal["provision", "update", "delete", "none"]

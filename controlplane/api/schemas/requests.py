@@ -1,4 +1,4 @@
-"""What clients send. Strict: unknown fields are refused, types are not guessed."""
+"""The bodies that clients send. Strict: unknown fields are refused, types are not guessed."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -31,7 +31,8 @@ _EXAMPLE: dict[str, JsonValue] = {
 
 
 class TenantDocument(Strict):
-    """What a client may say of a tenant that exists; a merge patch is validated as the document that it results in."""
+    """The part of a tenant that a client may change. A merge patch is validated as the document that results from
+    it."""
 
     labels: Labels = Field(default_factory=dict)
     annotations: Annotations = Field(default_factory=dict)
@@ -56,7 +57,7 @@ class TenantCreate(TenantDocument):
 
 
 class TenantPatch(BaseModel):
-    """JSON Merge Patch (RFC 7396) of a tenant: members that are null are removed, all others are merged."""
+    """JSON Merge Patch (RFC 7396) of a tenant: null members are removed, all others are merged."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,7 +67,7 @@ class TenantPatch(BaseModel):
 
 
 class PauseScope(Strict):
-    """What to pause or resume: one provider (compute or workflow), or all."""
+    """The scope of a pause: one provider (compute or workflow), or all."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -1,4 +1,4 @@
-"""A tenant as it is shown: what it should be, where it is, what is really there. Secrets are stars here already."""
+"""A tenant in answers: its spec, its status and its observed state. Secrets are already stars here."""
 
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -19,7 +19,7 @@ class EndpointOut(BaseModel):
 
 
 class ObservedOut(BaseModel):
-    """What is really there, from the serving resource."""
+    """The state that was last seen, from the serving resource."""
 
     endpoints: list[EndpointOut]
     resources: dict[str, str]
@@ -43,7 +43,7 @@ class ObservedOut(BaseModel):
 
 
 class ConditionOut(BaseModel):
-    """Why the status is what it is. docs/events.md says of each type and reason when; later releases may add some."""
+    """The reason for the status. docs/events.md explains each type and reason; later releases may add some."""
 
     type: str = Field(examples=[*ConditionType])
     status: Truth
@@ -109,7 +109,7 @@ _EXAMPLE: dict[str, JsonValue] = {
 
 
 class TenantOut(BaseModel):
-    """A tenant: what it should be (`spec`), where it is (`status`), what is really there (`observed`)."""
+    """A tenant: its wanted state (`spec`), its `status`, and the state that was last seen (`observed`)."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
@@ -138,7 +138,7 @@ class TenantOut(BaseModel):
 
     @classmethod
     def of(cls, tenant: Tenant, execution: Execution, rest_probe_seconds: float) -> "TenantOut":
-        """`rest_probe_seconds`: the setting."""
+        """The tenant for an answer. `rest_probe_seconds`: the setting."""
         return cls(
             id=tenant.id,
             name=tenant.name,
@@ -171,7 +171,7 @@ class TenantPage(BaseModel):
 
 
 def effective_interval(tenant: Tenant, rest_probe_seconds: float) -> float | None:
-    """A lease that is valid is an actor that lives, and looks; else the supervisor does, in bulk."""
+    """If the lease is valid, an actor is live and probes; else the supervisor probes in bulk."""
     if tenant.status is Status.DELETED:
         return None
     lives = tenant.lease_expires_at is not None and tenant.lease_expires_at > datetime.now(UTC)
@@ -180,7 +180,8 @@ def effective_interval(tenant: Tenant, rest_probe_seconds: float) -> float | Non
 
 
 def shown_conditions(tenant: Tenant) -> tuple[Condition, ...]:
-    """Those of its row; a pause of its provider or of all, which is not in the row, shows like a pause of its own."""
+    """The conditions of its row. A pause of its provider or of all is not in the row; it shows like a pause of its
+    own."""
     if tenant.paused or tenant.pause is None:
         return tenant.conditions
     scope = tenant.pause.scope.removeprefix("provider:")
@@ -189,7 +190,7 @@ def shown_conditions(tenant: Tenant) -> tuple[Condition, ...]:
 
 
 def shown_spec(spec: TenantSpec) -> dict[str, Any]:
-    """A spec for people: stars for secrets; optional parts that were left out are left out."""
+    """A spec for people: secrets are stars, and optional parts that were left out stay left out."""
     document = spec.canonical()
     document["compute"]["config"] = mask(document["compute"]["config"])
     document["health"] = {

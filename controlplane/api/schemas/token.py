@@ -1,4 +1,4 @@
-"""Tokens as they may be shown."""
+"""Tokens in answers."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,7 +9,7 @@ from controlplane.persistence.tokens import Role, TokenRecord
 
 
 class TokenOut(BaseModel):
-    """A token as it may be shown: never its secret."""
+    """A token in an answer: never its secret."""
 
     id: UUID
     name: str

@@ -1,4 +1,4 @@
-"""Tenants as static sites in the document root of a web server that runs already: one directory for each generation.
+"""Tenants as static sites in the document root of a running web server: one directory for each generation.
 
 Atomic primitive against double creation: a rename (see `document_root`). Stop, start and remove address a site's id.
 """
@@ -19,11 +19,11 @@ from providers.kit.gated import GatedCompute, adoptable, owned
 from providers.kit.threads import Threads
 
 IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
-"""A name that is too long, or that is to be a file and a directory: no retry makes such a site."""
+"""A name that is too long, or that would be a file and a directory: no retry makes such a site."""
 
 
 class SitesCompute(GatedCompute[SitesConfig]):
-    """A ComputeProvider without capabilities beyond it. `root`: the web server serves `root/public`."""
+    """A ComputeProvider without further capabilities. `root`: the web server serves `root/public`."""
 
     name: ClassVar[str] = "sites"
     resource_kind: ClassVar[str] = "site"
@@ -85,7 +85,7 @@ def _on_disk() -> Iterator[None]:
 
 
 def _resource(site: Site) -> Resource | None:
-    """None where the labels are not Landlord's."""
+    """The site as a Resource. None if the labels are not Landlord's."""
     origin = Origin.from_labels(site.labels)
     if origin is None:
         return None

@@ -1,4 +1,4 @@
-"""What a client may say about a site."""
+"""The config of a site."""
 
 from pathlib import PurePosixPath
 
@@ -9,7 +9,7 @@ from providers.kit.configs import Problems, ProviderConfig
 
 
 class SitesConfig(ProviderConfig):
-    """`files`: relative path → text. They are the site, whole: a new generation brings its own."""
+    """`files`: relative path → text. They are the complete site: a new generation brings its own."""
 
     files: dict[str, str] = Field(min_length=1)
 

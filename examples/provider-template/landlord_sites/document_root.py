@@ -3,7 +3,7 @@
     <root>/store/<name>/       a site: `labels.json` and `files/`
     <root>/public/<name>       a link to its files while it is published: what a web server serves
     <root>/work/               sites that are being made or removed
-    <root>/identity            which document root this is
+    <root>/identity            the id of this document root
 
 Atomic primitive against double creation: the rename of a complete site, labels included, into `store`; the second
 rename to a name fails. The id of a site is `<name>:<token>`, with a token of this very site in its labels.
@@ -23,7 +23,7 @@ TOKEN = "sites.token"
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What is on disk. `published`: it can be seen in `public`."""
+    """A site on disk. `published`: it is visible in `public`."""
 
     id: str
     name: str
@@ -48,7 +48,7 @@ class DocumentRoot:
         return self._identity.read_text()
 
     def create(self, name: str, labels: Mapping[str, str], files: Mapping[str, str]) -> str | None:
-        """The id of a site that is not published; None: the name is taken."""
+        """The id of a new site that is not published. None: the name is taken."""
         draft, token = self._draft(), uuid.uuid4().hex
         try:
             for path, text in files.items():
@@ -97,7 +97,7 @@ class DocumentRoot:
             (self._public / site.name).unlink(missing_ok=True)
 
     def remove(self, site_id: str) -> None:
-        """Withdrawn first; gone from the store at once, from the disk when this returns."""
+        """Withdraw the site, then remove it: it leaves the store at once, and the disk when this returns."""
         site = self.get(site_id)
         if site is None:
             return
@@ -110,6 +110,6 @@ class DocumentRoot:
         shutil.rmtree(grave)
 
     def _draft(self) -> Path:
-        """A path of nobody else's."""
+        """A path that nothing else uses."""
         self._work.mkdir(parents=True, exist_ok=True)
         return self._work / uuid.uuid4().hex

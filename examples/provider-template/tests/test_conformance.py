@@ -36,7 +36,7 @@ class TestSitesConform(ComputeConformance, NoExecProbesConformance):
 
     @pytest.fixture
     def lose_answer(self, monkeypatch: pytest.MonkeyPatch) -> LoseAnswer:
-        """The disk has it, and the call that put it there fails all the same: a network file system may."""
+        """The effect is on the disk, but its call fails: a network file system may do so."""
 
         def lose(effect: Effect) -> None:
             call = {"create": "create", "start": "publish", "destroy": "remove"}[effect]

@@ -1,4 +1,4 @@
-"""What is particular to sites: they are public while they run, and leave nothing behind."""
+"""Tests particular to sites: they are public while they run, and leave nothing behind."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a client may say about a container, and what of it can never work."""
+"""The config of a container, and the checks that refuse an impossible one."""
 
 import ipaddress
 import re
@@ -13,14 +13,15 @@ from providers.kit.secrets import Variable
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 EngineName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", max_length=128)]
-"""What Docker takes as the name of a volume or network: no slash, so no path of the host."""
+"""A name that Docker accepts for a volume or network: no slash, so no path of the host."""
 EnvName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
 
 HOST_ACCESS = "gives access to the host, which LANDLORD_DOCKER_ALLOW_HOST_ACCESS does not allow here"
 
 
 class PublishedPort(Strict):
-    """A port of the container. `host_port` left out: the engine chooses a free one each time the container starts."""
+    """A port of the container. If `host_port` is left out, Docker Engine chooses a free one each time the container
+    starts."""
 
     container_port: Port
     host_port: Port | None = None
@@ -42,7 +43,7 @@ class PublishedPort(Strict):
 
 
 class Resources(Strict):
-    """Limits, both enforced by the engine. None: no limit."""
+    """Limits, both enforced by Docker Engine. None: no limit."""
 
     cpu_millis: int | None = Field(default=None, ge=10, description="thousandths of a CPU")
     memory_mib: int | None = Field(default=None, ge=6, description="MiB; there is no swap beyond it")
@@ -50,7 +51,7 @@ class Resources(Strict):
 
 class Volume(Strict):
     """A volume of the tenant's own, kept across its generations until the tenant is deleted: `data:/var/lib/data[:ro]`
-    or the fields. A `source` that is a path is a directory of the host, which a setting must allow."""
+    or the fields. If `source` is a path, it is a directory of the host, which a setting must allow."""
 
     source: str = Field(min_length=1, max_length=1024)
     target: str = Field(pattern=r"^/[^:\x00]*$", max_length=1024)
@@ -79,8 +80,9 @@ class Volume(Strict):
 
 
 class DockerConfig(ProviderConfig):
-    """`network`: None is the engine's default bridge; `tenant` a network of the tenant's own, kept like its volumes;
-    `none`; `host`; else the name of a network that exists, but for `landlord-…`, which are other tenants' own."""
+    """`network`: None is Docker Engine's default bridge. `tenant`: a network of the tenant's own, kept like its
+    volumes. `none`. `host`. Else the name of an existing network, except `landlord-…`, which belong to other
+    tenants."""
 
     image: str = Field(max_length=512)
     command: list[str] | str | None = None
@@ -140,14 +142,15 @@ class DockerConfig(ProviderConfig):
         return shlex.split(self.command) if isinstance(self.command, str) else self.command
 
     def excludes(self, other: "DockerConfig") -> bool:
-        """The two cannot run side by side: they want the same port of the host, or one writes to a volume of both."""
+        """True if the two cannot run side by side: they want the same port of the host, or one writes to a volume of
+        both."""
         shared = {volume.source for volume in self.volumes} & {volume.source for volume in other.volumes}
         written = {volume.source for volume in (*self.volumes, *other.volumes) if not volume.read_only}
         return bool(self._fixed_ports & other._fixed_ports or shared & written)
 
     @property
     def _fixed_ports(self) -> set[tuple[int, str]]:
-        """Of the host, on whichever of its addresses."""
+        """Fixed ports of the host, on any of its addresses."""
         of_host = self.network == "host"
         fixed = ((port.container_port if of_host else port.host_port, port.protocol) for port in self.ports)
         return {(number, protocol) for number, protocol in fixed if number is not None}

@@ -1,6 +1,7 @@
-"""Between Landlord's words and Docker's: the body that creates a container, and what the engine says of one.
+"""Translates between Landlord's words and Docker's: the body that creates a container, and Docker Engine's report on
+one.
 
-Pure functions over the engine's JSON (API 1.41); `docker` calls them.
+Pure functions over Docker Engine's JSON (API 1.41); `provider` calls them.
 """
 
 import re
@@ -21,7 +22,7 @@ from providers.compute.docker.config import DockerConfig, Volume
 from providers.kit.redaction import redact
 
 PORTS_LABEL = "landlord.ports"
-"""The published ports in the order of the config, which the engine does not keep: `8080/tcp,9090/tcp`."""
+"""The published ports in the order of the config, which Docker Engine does not keep: `8080/tcp,9090/tcp`."""
 
 STATES: Mapping[str, ResourceState] = {
     "created": ResourceState.CREATED,
@@ -35,23 +36,25 @@ STATES: Mapping[str, ResourceState] = {
 LOG_OPTIONS = {"max-size": "1m", "max-file": "2"}
 
 PortMap = Mapping[str, Sequence[tuple[str, int]]]
-"""`8080/tcp` → the host's addresses and ports that lead there."""
+"""`8080/tcp` → the host addresses and ports that lead to it."""
 
 
 def shared_name(origin: Origin, of: str | None = None) -> str:
-    """The tenant's own network, or its own volume `of` that name. Unlike a container's, it outlives a generation."""
+    """The tenant's own network, or its own volume `of` that name. Unlike a container's name, it outlives a
+    generation."""
     base = f"landlord-{origin.tenant_name}-{id8(origin.tenant_id)}"
     return base if of is None else f"{base}-{of}"
 
 
 def shared_labels(origin: Origin) -> dict[str, str]:
-    """What those bear: the tenant, but no generation."""
+    """The labels of the tenant's network and volumes: the tenant, but no generation."""
     kept = (OWNER_LABEL, TENANT_LABEL, TENANT_ID_LABEL)
     return {name: value for name, value in origin.labels().items() if name in kept}
 
 
 def creation_body(config: DockerConfig, origin: Origin, network: str | None, health: HealthSpec) -> dict[str, Any]:
-    """The body of `POST /containers/create`. `network`: the id of the tenant's own, where the config asks for it."""
+    """The body of `POST /containers/create`. `network`: the id of the tenant's own network, if the config asks for
+    it."""
     limits = config.resources
     memory = limits.memory_mib * 1024 * 1024 if limits.memory_mib is not None else 0
     host: dict[str, Any] = {
@@ -81,14 +84,14 @@ def creation_body(config: DockerConfig, origin: Origin, network: str | None, hea
             "Test": ["CMD", *health.exec.command],
             "Interval": _nanoseconds(health.interval_seconds),
             "Timeout": _nanoseconds(health.timeout_seconds),
-            "Retries": 1,  # each verdict as it is: thresholds are counted by those who look
+            "Retries": 1,  # report each verdict: the callers count thresholds
             "StartPeriod": _nanoseconds(health.start_period_seconds) if health.start_period_seconds else 0,
         }
     return body
 
 
 def _nanoseconds(seconds: float) -> int:
-    """At least the millisecond that the engine asks for."""
+    """At least the one millisecond that Docker Engine requires."""
     return max(1_000_000, int(seconds * 1_000_000_000))
 
 
@@ -102,7 +105,7 @@ def _mount(volume: Volume, origin: Origin) -> dict[str, Any]:
 
 
 def from_inspection(details: Mapping[str, Any], last_line: str = "") -> Resource | None:
-    """`GET /containers/{id}/json` as a Resource; None where it is not ours."""
+    """`GET /containers/{id}/json` as a Resource. None if it is not ours."""
     labels: Mapping[str, str] = details["Config"]["Labels"] or {}
     origin = Origin.from_labels(labels)
     if origin is None:
@@ -124,7 +127,7 @@ def from_inspection(details: Mapping[str, Any], last_line: str = "") -> Resource
 
 
 def from_summary(row: Mapping[str, Any]) -> Resource | None:
-    """One row of `GET /containers/json` as a Resource; None where it is not ours."""
+    """One row of `GET /containers/json` as a Resource. None if it is not ours."""
     labels: Mapping[str, str] = row["Labels"] or {}
     origin = Origin.from_labels(labels)
     if origin is None:
@@ -148,7 +151,7 @@ def from_summary(row: Mapping[str, Any]) -> Resource | None:
 
 
 def environment(details: Mapping[str, Any]) -> Iterable[str]:
-    """The values of the container's environment: what must not show in any text."""
+    """The values of the container's environment: no text may show them."""
     return [pair.partition("=")[2] for pair in details["Config"]["Env"] or ()]
 
 
@@ -168,7 +171,7 @@ def _endpoints(labels: Mapping[str, str], ports: PortMap, network: str, status: 
 
 
 def _reachable(host: str) -> str:
-    """Where a port that is published on all addresses is reached from this machine."""
+    """The address at which this machine reaches a port that is published on all addresses."""
     if host in ("", "0.0.0.0", "::"):
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host

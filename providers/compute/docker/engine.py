@@ -1,7 +1,7 @@
-"""The Docker Engine by blocking calls of the `docker` SDK; the only file that imports it.
+"""The Docker Engine, by blocking calls of the `docker` SDK; the only file that imports it.
 
-Every call raises Unavailable where the engine does not answer, and Retryable for a refusal that nobody told
-apart. Texts of the engine are redacted of the tenant's environment before they become errors.
+Every call raises Unavailable if Docker Engine does not answer, and Retryable for a refusal without a meaning of its
+own. Values of the tenant's environment are removed from its texts before they become errors.
 """
 
 import secrets
@@ -27,16 +27,17 @@ from providers.compute.docker.refusals import refused_creation, refused_image, r
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 GRACE_SECONDS = 10
-"""Between the stop signal and the kill."""
+"""Time between the stop signal and the kill."""
 SETTLE_SECONDS = 10.0
-"""For what somebody else began: a create of the same name, a removal."""
+"""Time for the work of others to finish: a create of the same name, a removal."""
 PULL_SECONDS = 600.0
 
 
 class DockerEngine:
-    """Found as the docker command finds it (`DOCKER_HOST`, else the default socket), at the first call. Thread-safe.
+    """Docker Engine, found as the docker command finds it (`DOCKER_HOST`, else the default socket), at the first call.
+    Thread-safe.
 
-    `timeout`: seconds for one request; what bounds every call but `pull`, which has PULL_SECONDS in all."""
+    `timeout`: seconds for one request. It bounds every call but `pull`, which has PULL_SECONDS in all."""
 
     def __init__(self, *, timeout: int, connections: int) -> None:
         self._timeout = timeout
@@ -53,12 +54,12 @@ class DockerEngine:
             return str(api.info()["ID"])
 
     def inspect(self, name_or_id: str) -> Mapping[str, Any] | None:
-        """None: there is no such container."""
+        """A container's inspection. None: there is no such container."""
         with self._speaking() as api:
             return _inspect(api, name_or_id)
 
     def last_line(self, container: str) -> str:
-        """The last line that is not empty of what it wrote."""
+        """The last non-empty line of the container's output."""
         lines = [line for line in self.logs(container, 5).splitlines() if line.strip()]
         return lines[-1].strip() if lines else ""
 
@@ -71,12 +72,12 @@ class DockerEngine:
         return bytes(text).decode(errors="replace")
 
     def containers(self, labels: Sequence[str]) -> list[Mapping[str, Any]]:
-        """All that bear the labels, running or not, in one call."""
+        """All containers with the labels, running or not, in one call."""
         with self._speaking() as api:
             return list(api.containers(all=True, filters={"label": list(labels)}))
 
     def create(self, config: DockerConfig, origin: Origin, health: HealthSpec) -> str | None:
-        """The id of a new container, not started; image, volumes and network come first. None: the name is taken."""
+        """The id of a new container, not started. Image, volumes and network come first. None: the name is taken."""
         with self._speaking() as api:
             _provide_image(api, config)
             for volume in config.volumes:
@@ -98,13 +99,13 @@ class DockerEngine:
                     return str(made["Id"])
                 if _inspect(api, origin.name) is not None:
                     return None
-                # A name is taken before its container can be seen, and free again should that create fail.
+                # A name is taken before its container is visible, and free again if that create fails.
                 if time.monotonic() > deadline:
                     raise Retryable(f"the name {origin.name} is taken, but no such container is visible", code=409)
                 time.sleep(0.05)
 
     def start(self, container: str) -> None:
-        """Also what was paused. Missing is no error: the next observation tells."""
+        """Start a container, also a paused one. Missing is no error: the next observation shows it."""
         with self._speaking() as api:
             try:
                 api.start(container)
@@ -128,7 +129,7 @@ class DockerEngine:
                 return
 
     def destroy(self, container: str) -> None:
-        """With its anonymous volumes. Returns once it is gone."""
+        """Remove a container with its anonymous volumes. Returns once it is gone."""
         self.stop(container)
         with self._speaking() as api:
             try:
@@ -141,7 +142,7 @@ class DockerEngine:
                 _await_gone(api, container)
 
     def forget(self, labels: Sequence[str]) -> None:
-        """Remove the networks and volumes that bear the labels."""
+        """Remove the networks and volumes with the labels."""
         with self._speaking() as api:
             for network in api.networks(filters={"label": list(labels)}):
                 _remove(api.remove_network, network["Id"])
@@ -149,7 +150,7 @@ class DockerEngine:
                 _remove(api.remove_volume, volume["Name"])
 
     def belongings(self, labels: Sequence[str]) -> list[Mapping[str, str]]:
-        """All labels of the networks and volumes that bear these."""
+        """All labels of the networks and volumes that have these labels."""
         with self._speaking() as api:
             volumes = api.volumes(filters={"label": list(labels)})["Volumes"] or ()
             return [found["Labels"] or {} for found in (*api.networks(filters={"label": list(labels)}), *volumes)]
@@ -179,7 +180,8 @@ class DockerEngine:
 
 
 def _knock(host: str, timeout: float) -> None:
-    """Raises Unavailable where nobody listens on a local socket: the SDK would leave its own one open."""
+    """Raises Unavailable if no process listens on a local socket. Without this check the SDK would leave its own socket
+    open."""
     if host.startswith("unix://"):
         with socket.socket(socket.AF_UNIX) as knocking:
             knocking.settimeout(timeout)
@@ -209,7 +211,7 @@ def _provide_image(api: docker.APIClient, config: DockerConfig) -> None:
     try:
         for line in api.pull(repository, tag or "latest", stream=True, decode=True):
             if "error" in line:
-                # A pull that has begun was answered 200: what came then has a code of its own, or none.
+                # A pull that has begun was answered 200, so a later failure has a code of its own, or none.
                 code = (line.get("errorDetail") or {}).get("code")
                 raise refused_image(config.image, config.pull, str(line["error"]), code)
             if time.monotonic() > deadline:
@@ -219,7 +221,7 @@ def _provide_image(api: docker.APIClient, config: DockerConfig) -> None:
 
 
 def _lacks_image(api: docker.APIClient, image: str) -> int | None:
-    """The code with which the engine says that it has no such image; None: it has."""
+    """The code with which Docker Engine says that it has no such image. None: it has the image."""
     try:
         api.inspect_image(image)  # type: ignore[no-untyped-call]  # the stubs leave its type out
     except NotFound as error:
@@ -228,17 +230,17 @@ def _lacks_image(api: docker.APIClient, image: str) -> int | None:
 
 
 def _provide_volume(api: docker.APIClient, name: str, origin: Origin) -> None:
-    """Atomic by name: a second create answers with the first."""
+    """Atomic by name: a second create answers with the first volume."""
     volume = api.create_volume(name, labels=shared_labels(origin))
     if (volume["Labels"] or {}).get(TENANT_ID_LABEL) != str(origin.tenant_id):
         raise NameConflict(f"volume {name} exists and belongs to somebody else", resource=name)
 
 
 def _provide_network(api: docker.APIClient, origin: Origin) -> str:
-    """The id of the tenant's own network: the oldest that bears its labels.
+    """The id of the tenant's own network: the oldest with its labels.
 
-    Creating a network is not atomic by name: two at once make two, and then neither starts a container ("is
-    ambiguous", seen on 20.10). So each has a name of its own, and whoever came second removes its one."""
+    Creating a network is not atomic by name: two at once make two, and then neither starts a container ("is ambiguous",
+    seen on 20.10). So each network has a name of its own, and the later creator removes its own."""
     wanted = shared_labels(origin)
     labels = [f"{name}={value}" for name, value in wanted.items()]
     made: str | None = None
@@ -251,7 +253,8 @@ def _provide_network(api: docker.APIClient, origin: Origin) -> str:
 
 
 def _check_network(api: docker.APIClient, network: str, origin: Origin) -> None:
-    """Names of tenants' networks are refused before; here it is one by its id. What is missing shows at the start."""
+    """Names of tenants' networks are refused earlier; here a network is named by its id. A missing one shows at the
+    start."""
     try:
         labels = api.inspect_network(network)["Labels"] or {}
     except NotFound:
@@ -261,7 +264,7 @@ def _check_network(api: docker.APIClient, network: str, origin: Origin) -> None:
 
 
 def _await_gone(api: docker.APIClient, container: str) -> None:
-    """The engine has no call that waits for a removal which is under way."""
+    """Poll: Docker Engine has no call that waits for a running removal."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while _inspect(api, container) is not None:
         if time.monotonic() > deadline:
@@ -281,6 +284,6 @@ def _code(error: APIError) -> int:
 
 
 def _explanation(error: APIError) -> str:
-    """One line."""
+    """The explanation in one line."""
     text = error.explanation or ""
     return " ".join((text.decode(errors="replace") if isinstance(text, bytes) else str(text)).split())

@@ -1,6 +1,6 @@
 """Tenants as containers of a Docker Engine.
 
-Atomic primitive against double creation: the container's name (the engine answers 409 to the second create). Stop,
+Atomic primitive against double creation: the container's name (Docker Engine answers 409 to the second create). Stop,
 start and remove address the container's id.
 """
 
@@ -23,13 +23,14 @@ from providers.kit.threads import Threads
 
 THREADS = 8
 TIMEOUT_SECONDS = 30
-"""Of one request to the engine: a cancelled call waits about so long at most."""
+"""Time-out of one request to Docker Engine. A cancelled call waits about this long at most."""
 AVAILABLE_SECONDS = 2
 
 
 class DockerCompute(GatedCompute[DockerConfig]):
     """A ComputeProvider, also `ProvidesLogs`, `RunsExecProbes` (as a HEALTHCHECK) and `KeepsBelongings`: named volumes
-    and the tenant's own network stay until the tenant is deleted. One per process; connects at its first call."""
+    and the tenant's own network stay until the tenant is deleted. Make one per process; it connects at its first
+    call."""
 
     name: ClassVar[str] = "docker"
     resource_kind: ClassVar[str] = "container"
@@ -49,7 +50,7 @@ class DockerCompute(GatedCompute[DockerConfig]):
 
     @classmethod
     def available(cls, settings: Settings) -> bool:
-        """Does an engine answer? Blocks, for AVAILABLE_SECONDS at most."""
+        """True if a Docker Engine answers. Blocks for AVAILABLE_SECONDS at most."""
         engine = DockerEngine(timeout=AVAILABLE_SECONDS, connections=1)
         try:
             engine.ping()
@@ -60,7 +61,7 @@ class DockerCompute(GatedCompute[DockerConfig]):
         return True
 
     async def identity(self) -> str:
-        """Asked each time: another engine may come to listen on the same socket."""
+        """Asked each time: another Docker Engine may take over the same socket."""
         return await self._threads.run(self._engine.identity)
 
     def problems(self, config: DockerConfig, health: HealthSpec) -> configs.Problems:
@@ -68,7 +69,7 @@ class DockerCompute(GatedCompute[DockerConfig]):
         return [*host_access, *config.problems(health)]
 
     async def create(self, desired: DesiredResource) -> str | None:
-        """A container that is not started; None where the name is taken. Its image, volumes and network come first."""
+        """A container that is not started. None: the name is taken. Its image, volumes and network come first."""
         config = self.parse(await self._threads.run(self._secrets.resolve, desired.config))
         return await self._threads.run(self._engine.create, config, desired.origin, desired.health)
 
@@ -87,14 +88,14 @@ class DockerCompute(GatedCompute[DockerConfig]):
         return [resource for row in rows if (resource := from_summary(row)) is not None]
 
     async def start(self, resource_id: str) -> None:
-        """What is missing is no error here: the next observation tells."""
+        """A missing resource is no error here: the next observation shows it."""
         await self._threads.run(self._engine.start, resource_id)
 
     async def stop(self, resource_id: str) -> None:
         await self._threads.run(self._engine.stop, resource_id)
 
     async def destroy(self, resource_id: str) -> None:
-        """With its anonymous volumes. Returns once it is gone."""
+        """Remove it with its anonymous volumes. Returns once it is gone."""
         await self._threads.run(self._engine.destroy, resource_id)
 
     async def forget(self, installation_id: str, tenant_id: UUID) -> None:
@@ -116,7 +117,7 @@ class DockerCompute(GatedCompute[DockerConfig]):
         self._engine.close()
 
     async def _seen(self, details: Mapping[str, Any]) -> Resource | None:
-        """An inspection as a Resource; of one that ended, with the last line that it wrote."""
+        """An inspection as a Resource. If the container has ended, with the last line of its output."""
         ended = details["State"]["Status"] in ("exited", "dead", "restarting")
         last_line = await self._threads.run(self._engine.last_line, details["Id"]) if ended else ""
         return from_inspection(details, last_line)

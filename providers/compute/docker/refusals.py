@@ -1,6 +1,7 @@
-"""What the engine's refusals mean. Docker tells most of them apart by their English only; texts as of 20.10 to 28.
+"""The meaning of Docker Engine's refusals. Most of them differ only in their English text; the texts are those of 20.10
+to 28.
 
-They are told apart by the engine's own words; of those that are shown, `hidden` (the tenant's environment) is left out.
+Docker Engine's own words decide. If they are shown, `hidden` (the tenant's environment) is left out.
 """
 
 import re
@@ -19,8 +20,8 @@ CANNOT_RUN = ("executable file not found", "no such file or directory", "permiss
 
 
 def refused_image(image: str, policy: str, explanation: str, status: int | None = None) -> NotAvailableYet:
-    """The image is not here, and pulling it was not allowed or did not work: registries lag behind. `status`: the
-    engine's own code, None where it gave none."""
+    """The image is not here, and pulling it was not allowed or did not work: registries lag behind. `status`: Docker
+    Engine's own code, None if it gave none."""
     match policy:
         case "never":
             text = f"image {image} is not on this machine, and the pull policy is never"
@@ -32,7 +33,7 @@ def refused_image(image: str, policy: str, explanation: str, status: int | None 
 
 
 def refused_creation(image: str, status: int, explanation: str, hidden: Iterable[str] = ()) -> LandlordError:
-    """A create that failed: 400 can never work, 404 lacks the image, anything else may work later."""
+    """A failed create: 400 can never work, 404 lacks the image, anything else may work later."""
     shown = redact(explanation, hidden)
     if status == 400:
         return InvalidConfig(f"Docker Engine refuses a container of image {image}: {shown}", code=status)
@@ -44,7 +45,7 @@ def refused_creation(image: str, status: int, explanation: str, hidden: Iterable
 def refused_start(
     image: str, command: Sequence[str], status: int, explanation: str, hidden: Iterable[str] = ()
 ) -> LandlordError:
-    """A start that failed. Ports and networks may come free; a command that the image does not have never works."""
+    """A failed start. Ports and networks may become free; a command that the image does not have never works."""
     shown = redact(explanation, hidden)
     taken = PORT_TAKEN.search(explanation)
     if taken is not None:

@@ -1,4 +1,4 @@
-"""What a client may say about an ECS service, and what of it can never work."""
+"""The config of an ECS service, and the checks that refuse an impossible one."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -22,7 +22,7 @@ NO_ADDRESS = "an ECS service has no address to probe from here; leave this out, 
 
 class EcsConfig(ProviderConfig):
     """`task_definition` and `network_configuration` are in AWS's own words (`RegisterTaskDefinition`,
-    `networkConfiguration` of `CreateService`), so that what is known of ECS holds here."""
+    `networkConfiguration` of `CreateService`), so that knowledge of ECS applies here."""
 
     cluster: Cluster = Field(default="default", description="name or ARN of an existing cluster")
     task_definition: Annotated[str, StringConstraints(pattern=TASK_DEFINITION)] | dict[str, Any] = Field(
@@ -49,7 +49,7 @@ class EcsConfig(ProviderConfig):
 
     @property
     def definition(self) -> Mapping[str, Any] | None:
-        """That which is to be registered; None where an existing one is named."""
+        """The definition to register. None if the config names an existing one."""
         return None if isinstance(self.task_definition, str) else self.task_definition
 
     @field_validator("task_definition")
@@ -61,7 +61,7 @@ class EcsConfig(ProviderConfig):
     def problems(self, health: HealthSpec) -> Problems:
         found: list[dict[str, str]] = []
         if self.definition is not None:
-            # The family is Landlord's: one that is given is not used.
+            # Landlord chooses the family; a given one is ignored.
             shape = input_shape("RegisterTaskDefinition")
             found += misfits(shape, {"family": "", **placeheld(self.definition)}, "task_definition")
         if self.network_configuration is not None:

@@ -1,6 +1,6 @@
 """ECS services by blocking calls: make one, find ours, scale, delete, and retire their task definitions.
 
-Every call raises what `clients.speaking` raises.
+Every call raises the errors of `providers.aws.clients.speaking`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,19 +32,19 @@ from providers.compute.ecs.service import (
 from providers.kit.redaction import redact
 
 DESCRIBED_AT_ONCE = 10
-"""Services that one DescribeServices takes."""
+"""One DescribeServices takes this many services."""
 LISTED_AT_ONCE = 100
 PREFIX = "landlord-"
-"""How the name of every resource of ours begins."""
+"""Every resource of ours has a name that begins with this."""
 GONE = frozenset({"ClusterNotFoundException", "ServiceNotActiveException", "ServiceNotFoundException"})
 
 Service = Mapping[str, Any]
 
 
 class EcsEngine:
-    """One account and region, and those that roles lead to. Thread-safe.
+    """One account and region, and the accounts that roles lead to. Thread-safe.
 
-    It remembers where a service of a name was made or seen: a name has one config for ever, so it cannot be elsewhere.
+    It remembers where a service of a name was made or seen. A name has one config for ever, so it cannot be elsewhere.
     """
 
     def __init__(self, clients: AwsClients) -> None:
@@ -63,14 +63,15 @@ class EcsEngine:
             return f"{account}/{self._clients.region}"
 
     def expect(self, config: EcsConfig, origin: Origin) -> None:
-        """This config's service is where it says, so nobody needs to look elsewhere. Asks nobody."""
+        """Note that this config's service is in the config's cluster, so no search is needed. Makes no call."""
         self._places[origin.name] = _place(config)
 
     def create(self, config: EcsConfig, origin: Origin, hidden: Sequence[str] = ()) -> str | None:
-        """The id of a new service that runs no tasks yet; None: the name is taken. `hidden`: what no error may show.
+        """The id of a new service that runs no tasks yet. None: the name is taken. `hidden`: values that no error may
+        show.
 
-        Raises Retryable while a service of that name is being deleted. A definition that was registered for a service
-        which then could not be made goes with the tenant (`forget`), at the latest."""
+        Raises Retryable while a service of that name is being deleted. If a definition was registered and its service
+        then could not be made, the definition is removed with the tenant (`forget`), at the latest."""
         place = _place(config)
         with speaking(hidden):
             if place.role is not None:
@@ -80,7 +81,7 @@ class EcsEngine:
             try:
                 made = self._ecs(place.role).create_service(**request)["service"]
             except ClientError:
-                # ECS words a name that is taken like a wrong parameter: look who has it.
+                # ECS has the same wording for a taken name and a wrong parameter: look at the service with that name.
                 there = self._describe(place, [origin.name])
                 if not there:
                     raise
@@ -90,7 +91,7 @@ class EcsEngine:
             return str(ServiceId(made["serviceArn"], place.role))
 
     def find(self, origin: Origin) -> tuple[Place, Service] | None:
-        """The service of that name, whoever it belongs to; None where there is none."""
+        """The service of that name, whatever its owner. None: there is none."""
         known = self._places.get(origin.name)
         with speaking():
             for place in [known] if known is not None else self._all_places(origin.installation_id, origin.tenant_id):
@@ -100,16 +101,16 @@ class EcsEngine:
         return None
 
     def describe(self, service_id: ServiceId) -> Service | None:
-        """None: there is no such service, or no more."""
+        """A service's description. None: there is no such service, or no longer."""
         with speaking():
             return next(iter(self._describe(service_id.place, [service_id.arn])), None)
 
     def seen(self, place: Place, service: Service) -> Resource | None:
-        """A described service as a Resource, with the reasons of its tasks where it falls short; None: not ours."""
+        """A described service as a Resource. If it has too few tasks, with the reasons of its tasks. None: not ours."""
         return resource(service, place.role, self._stop_reasons(place, service) if falls_short(service) else ())
 
     def chunks(self, installation_id: str, tenant_id: UUID | None) -> list[tuple[Place, Sequence[str]]]:
-        """What may be ours by its name, in portions for `owned`."""
+        """Services that may be ours by their name, in portions for `owned`."""
         part = PREFIX if tenant_id is None else f"-{id8(tenant_id)}-g"
         found: list[tuple[Place, Sequence[str]]] = []
         with speaking():
@@ -120,7 +121,7 @@ class EcsEngine:
         return found
 
     def owned(self, place: Place, services: Sequence[str]) -> list[Resource]:
-        """Of these at most DESCRIBED_AT_ONCE services, those that bear all our labels."""
+        """Of these services, at most DESCRIBED_AT_ONCE, those with all our labels."""
         with speaking():
             return [
                 found
@@ -129,7 +130,8 @@ class EcsEngine:
             ]
 
     def start(self, service_id: ServiceId) -> None:
-        """As a new rollout, watched by the circuit breaker. Missing is no error. Raises Retryable while it drains."""
+        """Start a new rollout, watched by the circuit breaker. Missing is no error. Raises Retryable while the service
+        drains."""
         service = self.describe(service_id)
         if service is None or started(service):
             return
@@ -138,7 +140,8 @@ class EcsEngine:
         self._update(service_id, desiredCount=wanted_count(service), forceNewDeployment=True)
 
     def scale_to_none(self, service_id: ServiceId) -> Service | None:
-        """The service as ECS sees it then: its tasks have their stop signal. None: there is none."""
+        """Scale the service to no tasks. Returns the service as ECS then sees it: its tasks have their stop signal.
+        None: there is none."""
         service = self.describe(service_id)
         if service is None or service["status"] != "ACTIVE":
             return service
@@ -147,7 +150,7 @@ class EcsEngine:
         return self._update(service_id, desiredCount=0)
 
     def delete(self, service_id: ServiceId) -> Service | None:
-        """The service that is now being deleted; None: it is gone."""
+        """Delete the service. Returns the service that is now being deleted. None: it is gone."""
         with speaking():
             try:
                 service: Service = self._ecs(service_id.role).delete_service(
@@ -160,12 +163,13 @@ class EcsEngine:
             return None if service["status"] == "INACTIVE" else service
 
     def retire_definitions(self, service_id: ServiceId) -> None:
-        """Those that were registered for this service, all revisions. They stop being usable; ECS keeps their text."""
+        """Retire all revisions of the definitions that were registered for this service. They become unusable; ECS
+        keeps their text."""
         with speaking():
             self._deregister(service_id.role, service_id.name)
 
     def forget(self, installation_id: str, tenant_id: UUID) -> None:
-        """What a tenant may have left: definitions whose service was never made, and its roles."""
+        """Remove a tenant's leftovers: definitions whose service was never made, and its roles."""
         with speaking():
             roles = self._roles.of(installation_id, tenant_id)
             for role in (None, *roles):
@@ -180,7 +184,7 @@ class EcsEngine:
         return self._clients.client("ecs", None if role is None else AssumedRole(role))
 
     def _definition(self, config: EcsConfig, origin: Origin) -> str:
-        """The ARN of the config's task definition, registered where it is given inline."""
+        """The ARN of the config's task definition. If the config gives it inline, it is registered first."""
         if config.definition is None:
             return str(config.task_definition)
         request = definition_request(config.definition, origin)
@@ -196,7 +200,7 @@ class EcsEngine:
                 ecs.deregister_task_definition(taskDefinition=arn)
 
     def _all_places(self, installation_id: str, tenant_id: UUID | None) -> Iterator[Place]:
-        """Every cluster of the account, and of those that the tenants' roles lead to."""
+        """Every cluster of the account, and of the accounts that the tenants' roles lead to."""
         for role in (None, *self._roles.of(installation_id, tenant_id)):
             for page in self._ecs(role).get_paginator("list_clusters").paginate():
                 for cluster in page["clusterArns"]:
@@ -213,7 +217,7 @@ class EcsEngine:
             return []
 
     def _describe(self, place: Place, services: Sequence[str]) -> list[Service]:
-        """Those of them that exist; a cluster that does not holds none."""
+        """The existing ones of these services. A missing cluster holds none."""
         try:
             answer = self._ecs(place.role).describe_services(
                 cluster=place.cluster, services=list(services), include=["TAGS"]
@@ -228,7 +232,7 @@ class EcsEngine:
         return [service for service in answer["services"] if service["status"] != "INACTIVE"]
 
     def _update(self, service_id: ServiceId, **changes: Any) -> Service | None:
-        """The service after it; as it is, where it is being deleted."""
+        """Update the service. Returns the updated service; if it is being deleted, the unchanged one."""
         with speaking():
             try:
                 service: Service = self._ecs(service_id.role).update_service(
@@ -241,7 +245,8 @@ class EcsEngine:
             return service
 
     def _stop_reasons(self, place: Place, service: Service) -> list[str]:
-        """Of this rollout's tasks, the newest first; without what the environment of its containers holds."""
+        """The stop reasons of this rollout's tasks, newest first, without values from the environment of its
+        containers."""
         with speaking():
             ecs, deployment = self._ecs(place.role), rollout(service).get("id")
             listed = ecs.list_tasks(cluster=place.cluster, serviceName=service["serviceName"], desiredStatus="STOPPED")[

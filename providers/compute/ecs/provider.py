@@ -1,7 +1,8 @@
 """Tenants as services of Amazon ECS, one for each generation.
 
 Atomic primitive against double creation: the service's name within its cluster (ECS refuses a second one, whether the
-first runs or drains). Stop, start and remove address the service's ARN; a name is never used twice, so neither is it.
+first runs or drains). Stop, start and remove address the service's ARN. A name is never used twice, so neither is an
+ARN.
 """
 
 import asyncio
@@ -23,18 +24,18 @@ from providers.kit.threads import Threads
 
 THREADS = 8
 DRAIN_SECONDS = 150.0
-"""For tasks to end: ECS kills them after their `stopTimeout`, which is 120 s at most."""
+"""Time for tasks to end: ECS kills them after their `stopTimeout`, which is 120 s at most."""
 LOOK_SECONDS = 0.5
-"""Between two looks at tasks that are ending; ECS has no call that waits. Doubles up to LONGEST_LOOK_SECONDS."""
+"""Time between two looks at ending tasks, because ECS has no call that waits. Doubles up to LONGEST_LOOK_SECONDS."""
 LONGEST_LOOK_SECONDS = 5.0
 
 
 class EcsCompute(GatedCompute[EcsConfig]):
-    """A ComputeProvider, also `KeepsBelongings`: what a tenant may leave behind goes with `forget`.
+    """A ComputeProvider, also `KeepsBelongings`: `forget` removes a tenant's leftovers.
 
-    Its engine is an account and a region; clusters, and roles that lead to other accounts, are the tenants' choice.
-    Connects at its first call. `drain_seconds`: how long stop and destroy wait for tasks to end before they are to be
-    tried again."""
+    Its platform is an account and a region. The tenants choose clusters, and roles that lead to other accounts. It
+    connects at its first call. `drain_seconds`: stop and destroy wait this long for tasks to end; then they are tried
+    again."""
 
     name: ClassVar[str] = "ecs"
     resource_kind: ClassVar[str] = "service"
@@ -66,7 +67,7 @@ class EcsCompute(GatedCompute[EcsConfig]):
         return await super().apply(desired, gate)
 
     async def create(self, desired: DesiredResource) -> str | None:
-        """A service that runs no tasks yet; None where the name is taken. Its task definition comes first."""
+        """A service that runs no tasks yet. None: the name is taken. Its task definition comes first."""
         resolved = await self._threads.run(self._secrets.resolve, desired.config)
         config = self.parse(resolved)
         hidden = [*environment(config.definition or {}), *revealed(desired.config, resolved)]
@@ -84,9 +85,9 @@ class EcsCompute(GatedCompute[EcsConfig]):
         return None if service is None else await self._threads.run(self._engine.seen, service_id.place, service)
 
     async def list_owned(self, installation_id: str, tenant_id: UUID | None = None) -> list[Resource]:
-        """Looks in every cluster of the account, and of those that the tenants' roles lead to."""
+        """Looks in every cluster of the account, and of the accounts that the tenants' roles lead to."""
         chunks = await self._threads.run(self._engine.chunks, installation_id, tenant_id)
-        # Each is waited for, also when another failed: no call outlives this one.
+        # Wait for each, even if another failed: no call outlives this one.
         described = await asyncio.gather(
             *(self._threads.run(self._engine.owned, *chunk) for chunk in chunks), return_exceptions=True
         )
@@ -102,19 +103,21 @@ class EcsCompute(GatedCompute[EcsConfig]):
         ]
 
     async def start(self, resource_id: str) -> None:
-        """What is missing is no error here: the next observation tells."""
+        """A missing resource is no error here: the next observation shows it."""
         await self._threads.run(self._engine.start, ServiceId.parse(resource_id))
 
     async def stop(self, resource_id: str) -> None:
-        """Scales it to no tasks. Raises Retryable while they take longer to end than they may."""
+        """Scales the service to no tasks. Raises Retryable if they take too long to end."""
         service_id = ServiceId.parse(resource_id)
         service = await self._threads.run(self._engine.scale_to_none, service_id)
         await self._until(service_id, service, lambda seen: seen is None or tasks(seen) == 0)
 
     async def destroy(self, resource_id: str) -> None:
-        """Its tasks first, then the service, then what was registered for it. Returns once it is gone.
+        """Remove its tasks first, then the service, then the definitions that were registered for it. Returns once it
+        is gone.
 
-        Deleted with tasks, a service is in no list any more while they still run: so it drains while it can be seen."""
+        A service that is deleted with tasks is in no list while they still run. So it drains first, while it is
+        visible."""
         service_id = ServiceId.parse(resource_id)
         await self.stop(resource_id)
         service = await self._threads.run(self._engine.delete, service_id)
@@ -132,7 +135,7 @@ class EcsCompute(GatedCompute[EcsConfig]):
         self._clients.close()
 
     async def _until(self, service_id: ServiceId, seen: Service | None, done: Callable[[Service | None], bool]) -> None:
-        """Look until it is so. Raises Retryable where it is not in time: the next attempt goes on from there."""
+        """Look until `done` is true. Raises Retryable if that takes too long; the next attempt continues from there."""
         clock = asyncio.get_running_loop()
         deadline, pause = clock.time() + self._drain_seconds, LOOK_SECONDS
         while not done(seen):

@@ -1,8 +1,8 @@
-"""Which roles hold tenants' services, kept in the Parameter Store of the control plane's own account.
+"""The roles that lead to tenants' services, kept in the Parameter Store of the control plane's own account.
 
-A tenant's config names the role by which its account is reached, and who lists all that is ours has no config at hand.
-So a role is recorded before its first use, below `/landlord/<owner>/<tenant id>/`, and forgotten with the tenant.
-Where no tenant names a role, nothing is ever written.
+A tenant's config names the role that reaches its account, but a list of all our services has no config. So a role is
+recorded before its first use, below `/landlord/<owner>/<tenant id>/`, and forgotten with the tenant. If no tenant names
+a role, nothing is ever written.
 """
 
 import hashlib
@@ -11,17 +11,17 @@ from uuid import UUID
 from providers.aws.clients import AwsClients
 
 DELETED_AT_ONCE = 10
-"""Names that one DeleteParameters takes."""
+"""One DeleteParameters takes this many names."""
 
 
 class Roles:
-    """Blocking; raises what AWS's clients raise. `record` and `forget` may be repeated."""
+    """Blocks; raises the errors of AWS's clients. `record` and `forget` may be repeated."""
 
     def __init__(self, clients: AwsClients) -> None:
         self._clients = clients
 
     def record(self, installation_id: str, tenant_id: UUID, role: str) -> None:
-        """Returns once it is stored. Two who record the same role write the same parameter."""
+        """Store the role. Returns once it is stored. Two recorders of the same role write the same parameter."""
         name = f"{_path(installation_id, tenant_id)}{hashlib.sha256(role.encode()).hexdigest()[:16]}"
         self._clients.client("ssm").put_parameter(Name=name, Value=role, Type="String", Overwrite=True)
 

@@ -1,6 +1,6 @@
-"""Between Landlord's words and ECS's: the requests that make a service, and what ECS says of one.
+"""Translates between Landlord's words and ECS's: the requests that make a service, and ECS's report on one.
 
-Pure functions over the JSON of ECS's API (2014-11-13); `ecs_engine` calls them.
+Pure functions over the JSON of ECS's API (2014-11-13); `engine` calls them.
 """
 
 import re
@@ -13,14 +13,14 @@ from controlplane.ports import Origin, PlatformHealth, Resource, ResourceState
 from providers.compute.ecs.config import EcsConfig
 
 DESIRED_TAG = "landlord.desired-count"
-"""How many tasks the config asks for: the service itself is created with none and may be scaled to none."""
+"""The number of tasks in the config. The service itself is created with none, and may be scaled to none."""
 REASONS = 3
-"""Stop reasons that a message names at most."""
+"""A message names at most this many stop reasons."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where services are: a cluster (name or ARN), and the role by which it is reached, None for our own account."""
+    """The place of services: a cluster (name or ARN), and the role that reaches it, None for our own account."""
 
     cluster: str
     role: str | None = None
@@ -28,7 +28,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class ServiceId:
-    """A resource id: the service's ARN, and ` as <role's ARN>` where a role is assumed to reach it."""
+    """A resource id: the service's ARN, and ` as <role's ARN>` if a role is assumed to reach it."""
 
     arn: str
     role: str | None = None
@@ -38,7 +38,7 @@ class ServiceId:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises Terminal: this is no such id."""
+        """Raises Terminal if this is no such id."""
         arn, _, role = text.partition(" as ")
         if re.fullmatch(r"arn:[^:]+:ecs:[^:]+:\d+:service/[^/]+/[^/]+", arn) is None:
             raise Terminal(f"{text!r} is not the id of an ECS service")
@@ -54,21 +54,21 @@ class ServiceId:
 
 
 def tasks(service: Mapping[str, Any]) -> int:
-    """How many run, or are to run: one that is still being prepared starts later, also of a service that is deleted."""
+    """The number of running and pending tasks. A pending task starts later, even if its service is deleted."""
     return int(service["runningCount"]) + int(service.get("pendingCount", 0))
 
 
 def definition_request(definition: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
-    """What RegisterTaskDefinition takes: the client's definition, in a family named like the service."""
+    """The request of RegisterTaskDefinition: the client's definition, in a family named like the service."""
     ours = origin.labels()
     theirs = [tag for tag in definition.get("tags", ()) if tag.get("key") not in ours]
     return {**definition, "family": origin.name, "tags": [*theirs, *tags(ours)]}
 
 
 def service_request(config: EcsConfig, origin: Origin, task_definition: str, token: str) -> dict[str, Any]:
-    """What CreateService takes: a service without tasks, so that the gate is asked before any runs.
+    """The request of CreateService: a service without tasks, so that the gate is asked before any runs.
 
-    `token`: lets ECS tell a request that the SDK sends again from a new one."""
+    `token`: lets ECS distinguish a request that the SDK sends again from a new one."""
     request: dict[str, Any] = {
         "cluster": config.cluster,
         "serviceName": origin.name,
@@ -77,7 +77,7 @@ def service_request(config: EcsConfig, origin: Origin, task_definition: str, tok
         "clientToken": token,
         "schedulingStrategy": "REPLICA",
         "deploymentController": {"type": "ECS"},
-        # No rollback: a service has one version, so what it could go back to is having no tasks.
+        # No rollback: a service has one version, so it could only go back to having no tasks.
         "deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": True, "rollback": False}},
         "propagateTags": "SERVICE",
         "tags": tags({**origin.labels(), DESIRED_TAG: str(config.desired_count)}),
@@ -94,36 +94,36 @@ def tags(labels: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def labels(thing: Mapping[str, Any]) -> dict[str, str]:
-    """The tags of a service or of an answer that has them."""
+    """The tags of a service, or of an answer with tags."""
     return {tag["key"]: tag.get("value", "") for tag in thing.get("tags") or ()}
 
 
 def wanted_count(service: Mapping[str, Any]) -> int:
-    """How many tasks its config asks for, by its tag."""
+    """The number of tasks in its config, from its tag."""
     text = labels(service).get(DESIRED_TAG, "")
     return int(text) if text.isdecimal() and int(text) > 0 else 1
 
 
 def rollout(service: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The deployment that is wanted now; empty where ECS names none."""
+    """The deployment that is wanted now. Empty if ECS names none."""
     found: Mapping[str, Any] = next((one for one in service.get("deployments") or () if one["status"] == "PRIMARY"), {})
     return found
 
 
 def started(service: Mapping[str, Any]) -> bool:
-    """It has tasks or is about to: starting it once more would only replace them."""
+    """True if it has tasks or is about to: another start would only replace them."""
     return service["desiredCount"] > 0 and rollout(service).get("rolloutState") != "FAILED"
 
 
 def falls_short(service: Mapping[str, Any]) -> bool:
-    """It should run more tasks than it does, and some of them have ended: there are reasons to be asked for."""
+    """True if it runs too few tasks and some have ended: then there are reasons to ask for."""
     primary = rollout(service)
     short = bool(service["runningCount"] < service["desiredCount"])
     return short and (bool(primary.get("failedTasks")) or primary.get("rolloutState") != "IN_PROGRESS")
 
 
 def resource(service: Mapping[str, Any], role: str | None, reasons: Sequence[str] = ()) -> Resource | None:
-    """A described service (with its tags) as a Resource; None where it is not ours or is no more.
+    """A described service (with its tags) as a Resource. None if it is not ours, or no longer exists.
 
     `reasons`: why its tasks stopped (see `stop_reason`). There are no endpoints: a service has no address."""
     origin = Origin.from_labels(labels(service))
@@ -141,7 +141,7 @@ def resource(service: Mapping[str, Any], role: str | None, reasons: Sequence[str
 
 
 def stop_reason(task: Mapping[str, Any]) -> str:
-    """Why a described task stopped, in one line: ECS's reason, then what each container says."""
+    """The reason why a described task stopped, in one line: ECS's reason, then each container's."""
     parts = [task.get("stoppedReason") or "a task stopped"]
     for container in task.get("containers") or ():
         code, reason = container.get("exitCode"), container.get("reason")
@@ -177,7 +177,7 @@ def _verdict(service: Mapping[str, Any]) -> PlatformHealth:
 
 
 def _detail(service: Mapping[str, Any], reasons: Sequence[str]) -> str:
-    """Empty where all is well."""
+    """The detail for a person. Empty if all is well."""
     running, desired = service["runningCount"], service["desiredCount"]
     still = f"; {running} of its tasks are still stopping" if running else ""
     if service["status"] != "ACTIVE":
@@ -199,7 +199,7 @@ def _detail(service: Mapping[str, Any], reasons: Sequence[str]) -> str:
 
 
 def _hindrances(service: Mapping[str, Any]) -> list[str]:
-    """The newest event that says why tasks cannot be placed: no task exists then that could have a reason."""
+    """The newest event that says why tasks cannot be placed: then no task exists that could have a reason."""
     since = rollout(service).get("createdAt")
     for event in service.get("events") or ():
         if since is not None and event["createdAt"] < since:

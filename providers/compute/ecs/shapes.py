@@ -1,6 +1,6 @@
-"""Whether a value fits the request of an AWS operation, told without asking AWS.
+"""Checks whether a value fits the request of an AWS operation, without asking AWS.
 
-The shapes are those of the model that ships with the SDK; here they are only walked.
+The shapes come from the model that ships with the SDK; this module only walks them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
 
 
 def misfits(shape: Any, value: Any, loc: str) -> list[dict[str, str]]:
-    """What of `value` the SDK would refuse, as InvalidConfig's `errors`. No message quotes a value."""
+    """The parts of `value` that the SDK would refuse, as InvalidConfig's `errors`. No message quotes a value."""
     return [{"loc": where, "message": message} for where, message in _walk(shape, value, loc)]
 
 

@@ -1,4 +1,4 @@
-"""What a client may say about a process, and what of it can never work."""
+"""The config of a process, and the checks that refuse an impossible one."""
 
 from posixpath import normpath
 from typing import Annotated
@@ -13,7 +13,7 @@ EnvName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
 
 
 class ProcessConfig(ProviderConfig):
-    """`{port}` in the command and in `env` stands for the port that is chosen for the tenant, on 127.0.0.1."""
+    """`{port}` in the command and in `env` stands for the port on 127.0.0.1 that is chosen for the tenant."""
 
     command: list[Word] = Field(min_length=1, description="the program, found in PATH, and its arguments; no shell")
     env: dict[EnvName, Variable] = Field(default_factory=dict)
@@ -38,12 +38,12 @@ class ProcessConfig(ProviderConfig):
 
     @property
     def takes_port(self) -> bool:
-        """It is told the port that is chosen for it, so it need not bring one of its own."""
+        """True if the config uses `{port}`, so that the command needs no port of its own."""
         return any("{port}" in text for text in (*self.command, *self.env.values()) if isinstance(text, str))
 
     def excludes(self, other: "ProcessConfig") -> bool:
-        """The two cannot run side by side: they work in one directory, or neither is told a port, so that what they
-        listen on, if anything, is fixed in them."""
+        """True if the two cannot run side by side: they share a directory, or neither uses `{port}`, so that any port
+        is hard-coded in the command."""
         return self._shares_workdir(other) or not (self.takes_port or other.takes_port)
 
     def _shares_workdir(self, other: "ProcessConfig") -> bool:

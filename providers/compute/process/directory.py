@@ -1,9 +1,9 @@
-"""The state of tenants' processes on disk: one directory each, whole or not there.
+"""The state of tenants' processes on disk: one directory each, complete or absent.
 
-`ROOT/<resource name>/state.json` says whose it is and what to run, `run.json` (the keeper's) what came of it. A
-directory comes and goes by one rename under the lock of ROOT, which is the atomic primitive against double creation
-and against a port that two tenants share. Whoever is killed in between leaves a name that begins with a dot, removed
-by the next.
+`ROOT/<resource name>/state.json` holds its labels and the command; `run.json` (the keeper's) holds the result. A
+directory is made and removed by one rename under the lock of ROOT. That rename is the atomic primitive against double
+creation, and against a port that two tenants share. If the process is killed in between, a name that begins with a dot
+is left; the next process removes it.
 """
 
 import os
@@ -26,15 +26,15 @@ from providers.kit.redaction import redact
 from providers.kit.secrets import Secrets, is_reference
 
 WORK_OF_USERS = Path("/var/lib/landlord-work")
-"""Where commands start that run as LANDLORD_PROCESS_USER, who may not enter LANDLORD_HOME."""
+"""Working directories of commands that run as LANDLORD_PROCESS_USER, who may not enter LANDLORD_HOME."""
 TAIL_BYTES = 4096
 ID = re.compile(r"(?P<name>[a-z][-a-z0-9]*)\.[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """One directory, as it was read. Of another release, or of a hand, it may lack anything: whatever bears our owner's
-    label is listed and can be removed all the same."""
+    """One directory, as it was read. If another release or a person made it, any part may be missing. A directory with
+    our owner's label is still listed, and can be removed."""
 
     path: Path
     state: Mapping[str, Any]
@@ -57,7 +57,7 @@ class ProcessRecord:
 
     @property
     def launch(self) -> str | None:
-        """Which start `run` tells of."""
+        """The start that `run` reports on."""
         return None if self.run is None else self.run.get("launch")
 
     @property
@@ -66,23 +66,23 @@ class ProcessRecord:
 
     @property
     def error(self) -> str | None:
-        """Why the command could not even be started."""
+        """The reason why the command could not even be started."""
         return None if self.run is None else self.run.get("error")
 
     @property
     def code(self) -> int | None:
-        """The errno of that."""
+        """The errno of that failure."""
         return None if self.run is None else self.run.get("code")
 
     def ended(self) -> bool:
-        """Neither the command nor what it started runs, and its keeper has left."""
+        """True if neither the command nor its children run, and its keeper has left."""
         try:
             return not session_of(self.run) and not is_locked(f"{self.path}/lock")
         except FileNotFoundError:
             return True
 
     def resource(self) -> Resource | None:
-        """None where the labels are not ours."""
+        """The record as a Resource. None if the labels are not ours."""
         origin = Origin.from_labels(self.labels)
         if origin is None:
             return None
@@ -99,7 +99,7 @@ class ProcessRecord:
         )
 
     def secret_variables(self) -> Mapping[str, str]:
-        """The values of those that are given as references. Raises InvalidConfig, NotAvailableYet."""
+        """The values of variables that are given as references. Raises InvalidConfig, NotAvailableYet."""
         return {name: self.secrets.resolve(value) for name, value in self.env.items() if is_reference(value)}
 
     def logs(self, tail: int) -> str:
@@ -124,8 +124,8 @@ class ProcessRecord:
 
 
 class ProcessDirectory:
-    """All of them under `root`. Blocking; safe across threads and processes. Raises TimeoutError where another holds
-    the lock of `root` for 10 s (nobody does for more than milliseconds)."""
+    """All directories under `root`. Blocks; safe across threads and processes. Raises TimeoutError if another process
+    holds the lock of `root` for 10 s (normally it is held for milliseconds)."""
 
     def __init__(self, root: Path, user: str | None, secrets: Secrets) -> None:
         self.root = root
@@ -133,7 +133,8 @@ class ProcessDirectory:
         self._secrets = secrets
 
     def create(self, origin: Origin, config: ProcessConfig) -> str | None:
-        """The id of a new one, not started. None: the name is taken. Raises NotAvailableYet: no port is free."""
+        """The id of a new directory, not started. None: the name is taken. Raises NotAvailableYet if no port is
+        free."""
         self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
         with Locked(f"{self.root}/.lock"):
             self._sweep()
@@ -141,7 +142,7 @@ class ProcessDirectory:
             if self.read(origin.name) is not None:
                 return None
             if target.exists():
-                self._set_aside(target)  # half of one: not by us, who rename, but a full disk or a crash may
+                self._set_aside(target)  # incomplete: not ours, since we rename, but left by a full disk or a crash
             try:
                 port = choose_port(str(self.root))
             except OSError as error:
@@ -164,13 +165,13 @@ class ProcessDirectory:
         return resource_id
 
     def read(self, name: str) -> ProcessRecord | None:
-        """None: there is none of that name, or not a whole one."""
+        """The record of that name. None: there is none, or it is incomplete."""
         path = self.root / name
         state = read_json(str(path / "state.json"))
         return None if state is None else ProcessRecord(path, state, read_json(str(path / "run.json")), self._secrets)
 
     def find(self, resource_id: str) -> ProcessRecord | None:
-        """By id, which tells the name."""
+        """The record by id; the id contains the name."""
         matched = ID.fullmatch(resource_id)
         found = None if matched is None else self.read(matched["name"])
         return found if found is not None and found.id == resource_id else None
@@ -186,9 +187,9 @@ class ProcessDirectory:
                 yield found
 
     def remove(self, record: ProcessRecord) -> None:
-        """Its command has ended. Raises TimeoutError where its keeper does not leave."""
+        """Remove a directory whose command has ended. Raises TimeoutError if its keeper does not leave."""
         try:
-            # A keeper that starts now finds the lock taken; one that comes later finds nothing to keep.
+            # A keeper that starts now finds the lock taken; a later one finds no directory.
             with Locked(f"{record.path}/lock"), Locked(f"{self.root}/.lock"):
                 if self.find(record.id) is not None:
                     self._set_aside(record.path)
@@ -197,7 +198,7 @@ class ProcessDirectory:
             return
 
     def _provide_work(self, target: Path) -> Path:
-        """Where the command starts; `work` in its directory, unless it runs as another user."""
+        """The working directory of the command: `work` in its directory, unless it runs as another user."""
         if self._user is None:
             return target / "work"
         entry = pwd.getpwnam(self._user)
@@ -213,7 +214,8 @@ class ProcessDirectory:
         path.rename(self.root / f".gone-{uuid4().hex}")
 
     def _sweep(self) -> None:
-        """Remove what was set aside, or never came to be, whoever left it. Under the lock of `root`."""
+        """Remove directories that were set aside or never completed, by any process. Call it under the lock of
+        `root`."""
         for path in [*self.root.glob(".gone-*"), *self.root.glob(".new-*")]:
             state = read_json(str(path / "state.json"))
             work = None if state is None else state.get("work")

@@ -1,13 +1,13 @@
-"""Keeps one tenant's process: started by `process`, detached from whoever started it, outlives all of Landlord.
+"""Keeps one tenant's process. The provider starts it; it detaches from its starter and outlives all of Landlord.
 
-Run as `python -I -S keeper.py DIRECTORY LAUNCH [USER]`, with the values of secret variables as a JSON object on
-stdin, since they are to be in no file; returns once the command runs or is known not to.
-LAUNCH, anything unique, comes back in `run.json`. Standard library only, since it stays in memory once per tenant.
+Run as `python -I -S keeper.py DIRECTORY LAUNCH [USER]`, with the values of secret variables as a JSON object on stdin,
+since no file may hold them. It returns once the command runs or is known not to. LAUNCH is any unique text; `run.json`
+repeats it. Standard library only, since it stays in memory once per tenant.
 
-In DIRECTORY: `state.json` is what to run, `run.json` what came of it; `lock` is held while this lives, the primitive
-against a double start; `log` and `log.1` hold the output. The command writes to `log` itself, so that it lives on
-should this process be killed: what is lost then is the log's bound and the exit code, and `run.json` still tells by
-pid and start time whether it runs.
+In DIRECTORY: `state.json` holds the command, `run.json` the result. `lock` is held while this process lives; it is the
+primitive against a double start. `log` and `log.1` hold the output. The command writes to `log` itself, so that it
+lives on if this process is killed. Then the log's bound and the exit code are lost, and `run.json` still shows, by pid
+and start time, whether the command runs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 LOG_BYTES = 1_000_000
 QUIET_SECONDS, BUSY_SECONDS = 1.0, 0.1
-"""How often the log is measured, while it is still and while it grows."""
+"""The interval for measuring the log, while it is still and while it grows."""
 FOREVER_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
@@ -68,11 +68,11 @@ def main(directory: str, launch: str, user: str) -> None:
                 signal_session(run, signal.SIGKILL)
                 keep(directory, state, secrets, launch, user, settle)
     except (TimeoutError, FileNotFoundError):
-        os._exit(0)  # somebody else keeps it, or it was destroyed
+        os._exit(0)  # another keeper has it, or it was destroyed
 
 
 def keep(directory: str, state: Json, secrets: Json, launch: str, user: str, settle: int) -> None:
-    """Start it, bound its log until it ends, and record how it ended."""
+    """Start the command, bound its log until it ends, and record how it ended."""
     port, held = settled_port(directory, state)
     run = start(directory, state, secrets, launch, user, port)
     os.close(settle)
@@ -82,7 +82,7 @@ def keep(directory: str, state: Json, secrets: Json, launch: str, user: str, set
         signal.sigtimedwait({signal.SIGCHLD}, QUIET_SECONDS if size == last else BUSY_SECONDS)
     if "pid" not in run:
         return
-    # It is still a zombie, so its pid cannot be anybody else's: what it left behind is surely its own.
+    # It is still a zombie, so no other process has its pid: the rest of the session is surely its own.
     signal_session(run, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(run["pid"], 0)[1])
     bound_log(directory)
@@ -92,7 +92,7 @@ def keep(directory: str, state: Json, secrets: Json, launch: str, user: str, set
 
 
 def start(directory: str, state: Json, secrets: Json, launch: str, user: str, port: int) -> Json:
-    """The new `run.json`: with a pid where it runs, with an `error` for a person and its errno where it cannot."""
+    """The new `run.json`: with a pid if the command runs; else with an `error` for a person and its errno."""
     run: Json = {"launch": launch, "boot": boot_id(), "port": port}
     log = os.open(f"{directory}/log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     go, say_go = os.pipe()
@@ -101,7 +101,7 @@ def start(directory: str, state: Json, secrets: Json, launch: str, user: str, po
     if pid == 0:
         try:
             os.close(say_go)
-            # Waits until it is on record: should this keeper be killed before, nothing runs that nobody knows.
+            # Wait until it is on record: if this keeper is killed before, no unknown process runs.
             if os.read(go, 1):
                 os.write(say_failed, run_command(state, secrets, port, user, log).encode())
         finally:
@@ -126,7 +126,8 @@ def start(directory: str, state: Json, secrets: Json, launch: str, user: str, po
 
 
 def settled_port(directory: str, state: Json) -> tuple[int, socket.socket]:
-    """The tenant's port, and what holds it; a new one, put into `state.json`, where a stranger has taken it."""
+    """The tenant's port, and the socket that holds it. If another program has taken the port, choose a new one and put
+    it into `state.json`."""
     held = hold_port(state["port"]) if is_free(state["port"]) else None
     while held is None:
         root = os.path.dirname(directory)
@@ -140,7 +141,7 @@ def settled_port(directory: str, state: Json) -> tuple[int, socket.socket]:
 def run_command(state: Json, secrets: Json, port: int, user: str, log: int) -> str:
     """Turn this process into the tenant's: own session, no descriptors but 0 to 2, nothing of our environment.
 
-    Returns only where that cannot be: the errno, a space, and why, for a person."""
+    Returns only if that fails: the errno, a space, and the reason for a person."""
     os.setsid()
     for undo in (reset_niceness, reset_oom_score):
         with contextlib.suppress(PermissionError):
@@ -187,7 +188,8 @@ def reset_oom_score() -> None:
 
 
 def bound_log(directory: str) -> int:
-    """The log's size, after its end went to `log.1` if it had grown past LOG_BYTES. A line may be lost in between."""
+    """The log's size. If it had grown past LOG_BYTES, its end is moved to `log.1` first; a line may be lost in
+    between."""
     path = f"{directory}/log"
     with open(path, "rb+") as log:
         size = log.seek(0, os.SEEK_END)
@@ -198,7 +200,7 @@ def bound_log(directory: str) -> int:
             with open(f"{path}.new", "wb", opener=private) as older:
                 older.write(log.read(LOG_BYTES))
             os.replace(f"{path}.new", f"{path}.1")
-        log.truncate(0)  # the command appends, so it goes on at the new end
+        log.truncate(0)  # the command appends, so it continues at the new end
     return 0
 
 

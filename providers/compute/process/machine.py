@@ -1,4 +1,4 @@
-"""What `process` and its keeper both know: who runs on this machine, files that are never half there, ports.
+"""Shared by the provider and its keeper: the processes of this machine, files that are never incomplete, ports.
 
 Linux only (`/proc`, flock). Standard library only: the keeper stays in memory once per tenant.
 """
@@ -20,8 +20,8 @@ if TYPE_CHECKING:  # importing typing for real would cost every tenant a megabyt
     Json = dict[str, Any]
 
 PORTS = range(20000, 30000)
-"""Below the kernel's range for outgoing connections and Docker's published ports (32768 on), beside Ray's (10002 to
-19999): a port that is free now is likely still free when the command binds it."""
+"""Below the kernel's range for outgoing connections and Docker's published ports (32768 on), and outside Ray's (10002
+to 19999). So a port that is free now is likely still free when the command binds it."""
 LOCK_SECONDS = 10.0
 
 
@@ -44,7 +44,7 @@ def look(pid: int) -> tuple[int, int, bool] | None:
 
 
 def runs(run: Json | None) -> bool:
-    """Does the process of this `run.json` run? Never fooled by a pid that was used again."""
+    """True if the process of this `run.json` runs. A reused pid does not fool it."""
     if not run or "pid" not in run or run.get("boot") != boot_id():
         return False
     found = look(run["pid"])
@@ -52,10 +52,9 @@ def runs(run: Json | None) -> bool:
 
 
 def session_of(run: Json | None) -> list[int]:
-    """The pids of the command's session that still run: itself and what it started, also after its own end.
+    """The running pids of the command's session: itself and its children, also after its own end.
 
-    The kernel keeps a pid from being used again while a session bears it, so a stranger under that pid means that the
-    session is gone."""
+    The kernel does not reuse a pid while a session has it. So if another process has that pid, the session is gone."""
     if not run or "pid" not in run or run.get("boot") != boot_id():
         return []
     leader = look(run["pid"])
@@ -75,7 +74,7 @@ def signal_session(run: Json | None, number: int) -> None:
 
 
 def read_json(path: str) -> Json | None:
-    """The object in that file; None where there is none, or half of one."""
+    """The object in that file. None if there is none, or an incomplete one."""
     try:
         with open(path) as file:
             value = json.load(file)
@@ -85,7 +84,7 @@ def read_json(path: str) -> Json | None:
 
 
 def write_json(path: str, value: Json) -> None:
-    """Readers see the old one or the new one. Mode 0600: it may hold a tenant's secrets."""
+    """Write the object: readers see the old one or the new one. Mode 0600: it may hold a tenant's secrets."""
     written = f"{path}.{os.getpid()}"
     file = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
@@ -97,7 +96,8 @@ def write_json(path: str, value: Json) -> None:
 
 
 class Locked:
-    """`with Locked(path):` an exclusive flock on a file, made where missing. Raises TimeoutError."""
+    """`with Locked(path):` holds an exclusive flock on a file, and makes the file if it is missing. Raises
+    TimeoutError."""
 
     def __init__(self, path: str, seconds: float = LOCK_SECONDS) -> None:
         self.path, self.seconds, self.file = path, seconds, -1
@@ -122,7 +122,8 @@ class Locked:
         os.close(self.file)
 
     def _is_at_path(self) -> bool:
-        """A lock on a removed file guards nothing. Raises FileNotFoundError: its directory is gone as well."""
+        """True if the locked file is still at its path: a lock on a removed file guards nothing. Raises
+        FileNotFoundError if its directory is gone as well."""
         try:
             return os.stat(self.path).st_ino == os.fstat(self.file).st_ino
         except FileNotFoundError:
@@ -131,7 +132,7 @@ class Locked:
 
 
 def is_locked(path: str) -> bool:
-    """Whether somebody holds that lock now. Raises FileNotFoundError."""
+    """True if a process holds that lock now. Raises FileNotFoundError."""
     file = os.open(path, os.O_RDWR)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -146,7 +147,7 @@ def is_locked(path: str) -> bool:
 
 
 def is_free(port: int) -> bool:
-    """Nobody listens there, on loopback or on any address."""
+    """True if no process listens there, on loopback or on any address."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -157,8 +158,9 @@ def is_free(port: int) -> bool:
 
 
 def hold_port(port: int) -> socket.socket | None:
-    """Keep other homes' tenants on this machine off a port, until this is closed or its process ends: an abstract Unix
-    address can be bound once. It bridges the moment until the command itself listens. None: another holds it."""
+    """Keep other homes' tenants on this machine off a port until the socket is closed or its process ends: an abstract
+    Unix address can be bound once. It bridges the moment until the command itself listens. None: another process holds
+    the port."""
     holder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         holder.bind(f"\0landlord-port-{port}")
@@ -171,7 +173,7 @@ def hold_port(port: int) -> socket.socket | None:
 def choose_port(root: str) -> int:
     """A free port that no other tenant under `root` holds, running or stopped. Call it under the lock of `root`.
 
-    Raises OSError (EADDRINUSE): there is none."""
+    Raises OSError (EADDRINUSE) if there is none."""
     held = set()
     for name in os.listdir(root):
         state = read_json(f"{root}/{name}/state.json")

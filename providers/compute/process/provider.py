@@ -1,7 +1,7 @@
 """Tenants as processes of this machine, which outlive actors, Ray and the control plane.
 
-Atomic primitive against double creation: a rename under the lock of `$LANDLORD_HOME/processes` (`process_directory`);
-against a double start: the lock that each process's keeper holds (`keeper`). Linux only.
+Atomic primitive against double creation: a rename under the lock of `$LANDLORD_HOME/processes` (`directory`). Against a
+double start: the lock that each process's keeper holds (`keeper`). Linux only.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from providers.kit.threads import Threads
 THREADS = 8
 LAUNCH_SECONDS = 15.0
 GRACE_SECONDS = 10.0
-"""Between SIGTERM and SIGKILL."""
+"""Time between SIGTERM and SIGKILL."""
 KILL_SECONDS = 5.0
 POLL_SECONDS = 0.05
 KEEPER = Path(__file__).with_name("keeper.py")
@@ -42,8 +42,9 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class ProcessCompute(GatedCompute[ProcessConfig]):
     """A ComputeProvider, also `ProvidesLogs`. Several may work on one `root`, in one process or in many.
 
-    `user`: whose processes they are, where that is not ours. A command that cannot be found is InvalidConfig. What a
-    command puts into a session of its own (a daemon) escapes stop and destroy: commands stay in the foreground."""
+    `user`: the user of the processes, if it is not ours. A command that cannot be found is InvalidConfig. If a command
+    starts a session of its own (a daemon), that session escapes stop and destroy: commands must stay in the
+    foreground."""
 
     name: ClassVar[str] = "process"
     resource_kind: ClassVar[str] = "process"
@@ -58,7 +59,7 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
 
     @classmethod
     def build(cls, settings: Settings) -> Self:
-        """Raises SettingsError: LANDLORD_PROCESS_USER does not exist here, or cannot be become."""
+        """Raises SettingsError if LANDLORD_PROCESS_USER does not exist here, or if we may not run as that user."""
         user = settings.process_user
         if user is not None:
             try:
@@ -70,11 +71,11 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
         return cls(settings.home / "processes", user=user, secrets=Secrets.build(settings))
 
     async def identity(self) -> str:
-        """A hash of the machine's id, which is to be kept to the machine itself (machine-id(5))."""
+        """A hash of the machine's id. The id itself must not leave the machine (machine-id(5))."""
         return hashlib.sha256(f"landlord process {_machine_id()}".encode()).hexdigest()[:32]
 
     async def create(self, desired: DesiredResource) -> str | None:
-        """Not started; None where the name is taken."""
+        """Create without starting. None: the name is taken."""
         config = self.parse(desired.config)
         return await self._threads.run(self._directory.create, desired.origin, config)
 
@@ -93,7 +94,7 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
         return owned(found, installation_id, tenant_id)
 
     async def start(self, resource_id: str) -> None:
-        """Returns once the command runs. What is missing is no error here: the next observation tells."""
+        """Returns once the command runs. A missing resource is no error here: the next observation shows it."""
         before = await self._threads.run(self._directory.find, resource_id)
         if before is None or await self._threads.run(lambda: before.running):
             return
@@ -103,7 +104,7 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
             raise InvalidConfig(after.error, resource=after.path.name, code=after.code)
 
     async def stop(self, resource_id: str) -> None:
-        """SIGTERM to all that the command started, SIGKILL after a grace of 10 s."""
+        """Send SIGTERM to the command and all its children, and SIGKILL after a grace of 10 s."""
         record = await self._threads.run(self._directory.find, resource_id)
         if record is None or await self._ended(record, signal.SIGTERM, GRACE_SECONDS):
             return
@@ -131,7 +132,8 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
         self._threads.close()
 
     async def _launched(self, before: ProcessRecord, secrets: Mapping[str, str]) -> ProcessRecord:
-        """What came of a start, by this call or another. While an earlier keeper is still ending, one more try."""
+        """The record after a start, by this call or another. While an earlier keeper is still ending, it is tried once
+        more."""
         try:
             async with asyncio.timeout(LAUNCH_SECONDS):
                 while True:
@@ -144,7 +146,7 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
             raise Retryable(f"{before.path.name} could not be started: its keeper did not start") from None
 
     async def _ended(self, record: ProcessRecord, number: int, seconds: float) -> bool:
-        """Signal the whole session, and say whether it is gone in that time."""
+        """Signal the whole session. Returns whether it is gone within that time."""
         await self._threads.run(signal_session, record.run, number)
         try:
             async with asyncio.timeout(seconds):
@@ -167,9 +169,9 @@ def _on_disk() -> Iterator[None]:
 
 
 def _launch(path: Path, user: str, secrets: Mapping[str, str]) -> None:
-    """Have a keeper start the command; where one is at work already it leaves that alone. Raises OSError.
+    """Have a keeper start the command. If one is at work already, it leaves that one alone. Raises OSError.
 
-    The values of secret variables go by a pipe: they are in no file and no command line."""
+    The values of secret variables go through a pipe: they are in no file and no command line."""
     keeper = subprocess.Popen(
         [sys.executable, "-I", "-S", str(KEEPER), str(path), uuid4().hex, user],
         env={"PATH": os.environ.get("PATH", DEFAULT_PATH), "LANG": os.environ.get("LANG", "C.UTF-8")},
@@ -182,7 +184,7 @@ def _launch(path: Path, user: str, secrets: Mapping[str, str]) -> None:
     try:
         keeper.communicate(json.dumps(dict(secrets)).encode(), LAUNCH_SECONDS)
     except subprocess.TimeoutExpired:
-        # The first half only waits; the keeper itself is detached, and goes on or not: the next look tells.
+        # The first half only waits. The keeper itself is detached, and continues or not: the next look shows it.
         keeper.kill()
         keeper.wait()
 

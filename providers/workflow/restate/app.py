@@ -1,12 +1,12 @@
-"""The lifecycle as a Restate workflow keyed by the execution id; each step a durable `run` that bears its name.
+"""The lifecycle as a Restate workflow keyed by the execution id. Each step is a durable `run` with the step's name.
 
-Restate calls this ASGI application: `actors/restate_endpoint.py` serves it as a Serve deployment. The handler holds
-nothing but the order; what there is to do it reads from rows. It sleeps durably between two probes, so a connection is
-open for as long as a step works and no longer, and a redeploy is never held up.
+Restate calls this ASGI application; `actors/restate_endpoint.py` serves it as a Serve deployment. The handler holds
+only the order of the steps, and reads everything else from rows. It sleeps durably between two probes, so a connection
+is open only while a step works, and a redeploy is never held up.
 
-A journal must fit the code that goes on with it. So the sequence of commands below belongs to `restate_status.JOURNAL`:
-whoever changes it adds an application under the next number beside this one, which stays until none of its executions
-is in flight.
+A journal must fit the code that continues it. So the sequence of commands below belongs to `status.JOURNAL`. To change
+the sequence, add an application under the next number next to this one. This one stays until none of its executions is
+in flight.
 """
 
 import logging
@@ -39,10 +39,11 @@ CALLS = restate.InvocationRetryPolicy(
     max_attempts=70,
     on_max_attempts="pause",
 )
-"""When this application does not answer. Then the engine pauses, which the tenant's actor takes as an error."""
+"""For when this application does not answer. Afterwards the engine pauses, which the tenant's actor treats as an
+error."""
 
 LONGEST_STEP = timedelta(minutes=30)
-"""So long the server holds the connection of a step that works; platforms' own timeouts end it before."""
+"""The server holds the connection of a working step this long; platforms' own time-outs end it earlier."""
 
 SHORTEST_SLEEP = 0.1
 """Two looks are at least so many seconds apart."""
@@ -80,9 +81,9 @@ async def _step(ctx: restate.WorkflowContext, attempts: StepAttempts, execution_
 
 
 async def _make(attempts: StepAttempts, execution_id: str, step: StepName, before: Probes) -> dict[str, Any]:
-    """One attempt, in Restate's words: the probes as a value, errors as what is tried again and what is not. What the
-    engine is told it keeps and shows, so of errors that are not ours it hears the type only. Each failure brings its
-    pause, so none counts against the server's own bound, which is for an endpoint that does not answer."""
+    """One attempt, in Restate's words: the probes as a value, errors as retryable or terminal. The engine keeps and
+    shows each message. So for an error that is not ours it gets only the type. Each failure carries its own wait, so
+    none counts against the server's own bound, which is for an endpoint that does not answer."""
     try:
         outcome = await attempts.make(execution_id, step, before)
     except Terminal as error:  # of the store: there is no such execution

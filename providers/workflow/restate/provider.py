@@ -1,8 +1,8 @@
 """Restate as a workflow engine: starts through its ingress, everything else through its admin API, over plain HTTP.
 
-The workflow itself is `restate_app`, which Restate calls. Workflows are keyed by the execution id, so the server makes
-a second start of an id the first one (`PreviouslyAccepted`) for as long as it remembers, a day after the end. What the
-engine does is asked of `sys_invocation`; the end is pushed, by a request held open on the workflow.
+The workflow itself is `app`, which Restate calls. Workflows are keyed by the execution id. So the server turns a second
+start of an id into the first one (`PreviouslyAccepted`) as long as it remembers the id, a day after the end. The
+engine's progress is read from `sys_invocation`; the end is pushed, by a request held open on the workflow.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ from providers.workflow.restate.status import COLUMNS, FAILING, HANDLER, JOURNAL
 
 CALL_SECONDS = 10.0
 REGISTER_SECONDS = 30.0
-"""The server asks our endpoint what it serves before it answers."""
+"""Seconds. Before it answers, the server asks our endpoint for its services."""
 
 
 class RestateWorkflow:
     """`ports.WorkflowProvider` on a Restate server.
 
-    Promises: one invocation for each execution id, whoever starts it and how often; attempts and pauses survive the
-    server, the endpoint and this process. What breaks it: a server that lost its data directory; it then knows no id,
-    says `unknown`, and the owner starts the same id again.
+    Promises: one invocation for each execution id, for any number of callers and calls; attempts and waits survive the
+    server, the endpoint and this process. It breaks if a server lost its data directory: then it knows no id and says
+    `unknown`, and the owner starts the same id again.
     """
 
     name = "restate"
@@ -60,7 +60,7 @@ class RestateWorkflow:
 
     @classmethod
     def available(cls, settings: Settings) -> bool:
-        """Where both of its addresses are given."""
+        """True if both of its addresses are given."""
         return settings.restate_ingress_url is not None and settings.restate_admin_url is not None
 
     @classmethod
@@ -69,7 +69,7 @@ class RestateWorkflow:
 
     @classmethod
     def build(cls, environment: WorkflowEnvironment) -> "RestateWorkflow":
-        """Raises SettingsError where an address is missing."""
+        """Raises SettingsError if an address is missing."""
         settings = environment.settings
         if settings.restate_ingress_url is None or settings.restate_admin_url is None:
             raise SettingsError("workflow provider restate needs LANDLORD_RESTATE_INGRESS_URL and ..._ADMIN_URL")
@@ -83,12 +83,13 @@ class RestateWorkflow:
         )
 
     async def setup(self) -> None:
-        """Register our endpoint as the one for new executions: the server asks it what it serves, so it must be up.
+        """Register our endpoint as the one for new executions. The server asks it for its services, so it must be up.
 
-        The same URL again is success. Raises Unavailable (one of the two does not answer) or Terminal."""
+        Registering the same URL twice is success. Raises Unavailable (one of the two does not answer) or Terminal."""
         answer = await self._register()
-        # 409: what it serves there has changed, in a way that executions in flight can bear (JOURNAL is the same).
-        # Another newest one: we were registered before it, and come back to what the server takes for known.
+        # 409: the services at this URL have changed, in a way that executions in flight can bear (JOURNAL is the same).
+        # If another deployment is the newest: we were registered before it, and come back to one that the server
+        # already knows.
         if answer.status_code == 409 or (answer.is_success and await self._newest() != answer.json()["id"]):
             answer = await self._register(force=True)
         if answer.is_error:
@@ -98,7 +99,7 @@ class RestateWorkflow:
         path = f"/{SERVICE}/{request.execution_id}/{HANDLER}/send"
         given = {"content": canonical_json(request.to_json()), "headers": {"Content-Type": "application/json"}}
         answer = await self._call(self._ingress, "POST", path, **given)
-        if answer.status_code == 404:  # it does not know the workflow: it is new, or came back without its data
+        if answer.status_code == 404:  # it does not know the workflow: the server is new, or came back without its data
             await self.setup()
             answer = await self._call(self._ingress, "POST", path, **given)
             if answer.status_code == 404:
@@ -132,7 +133,7 @@ class RestateWorkflow:
         return status
 
     async def cancel(self, execution_id: str, ref: str | None, reason: str, *, kill: bool = False) -> None:
-        """Cancel: the handler's next wait raises. One that is paused would never see that, so it is killed."""
+        """Cancel: the handler's next wait raises. A paused handler would never see that, so it is killed."""
         row = await self._invocation(execution_id)
         if row is None or row["status"] == "completed":
             return
@@ -141,11 +142,12 @@ class RestateWorkflow:
         if answer.is_error and answer.status_code not in (404, 409):
             raise Unavailable(f"Restate did not {verb} {execution_id}: {_said(answer)}")
         if verb == "cancel" and row["status"] == "backing-off":
-            # It would see the cancellation at its next attempt only: make that now. Refused: it waits no more.
+            # The handler would see the cancellation only at its next attempt: make that now. If refused, it is not
+            # waiting.
             await self._call(self._admin, "PATCH", f"/invocations/{row['id']}/resume")
 
     async def health(self) -> ProviderHealth:
-        """Both of its doors, and that it knows our workflow."""
+        """Checks ingress and admin, and that the server knows our workflow."""
         try:
             for client, path in ((self._admin, "/health"), (self._ingress, "/restate/health")):
                 answer = await self._call(client, "GET", path)
@@ -217,7 +219,7 @@ class RestateWorkflow:
 
 
 def endpoint_url(settings: Settings) -> str:
-    """Where Restate reaches our endpoint: LANDLORD_RESTATE_ENDPOINT_URL, by default this machine's Serve."""
+    """The address of our endpoint for Restate: LANDLORD_RESTATE_ENDPOINT_URL, by default this machine's Serve."""
     base = settings.restate_endpoint_url or f"http://127.0.0.1:{settings.port}/restate"
     return f"{base.rstrip('/')}/{JOURNAL}"
 

@@ -1,4 +1,4 @@
-"""What Restate says of an invocation, in canonical words. Pure: a row of `sys_invocation` → ExecutionStatus.
+"""Restate's report on an invocation in canonical words. Pure: a row of `sys_invocation` → ExecutionStatus.
 
 | Restate | canonical |
 |---|---|
@@ -26,13 +26,13 @@ logger = logging.getLogger(__name__)
 SERVICE = "landlord"
 HANDLER = "run"
 JOURNAL = "v1"
-"""The sequence of commands in `restate_app` that journals in flight fit. Part of the deployment's URL."""
+"""The sequence of commands in `app` that fits the journals in flight. Part of the deployment's URL."""
 
 FAILING = "failing"
-"""The workflow's state that says how the probe fails, for who asks what the engine does."""
+"""The workflow's state with the failure of the probe, for readers of the engine's progress."""
 
 STOPPED_CODE = 409
-"""Ends an execution that is no longer current; Restate uses the same for one that was cancelled."""
+"""Ends an execution that is no longer current. Restate uses the same code for a cancelled one."""
 
 COLUMNS = (
     "id",
@@ -49,7 +49,8 @@ _CODE = re.compile(r"^\[(\d{3})[^]]*\] ?")
 
 
 def status_of(row: Mapping[str, Any] | None, failing: str | None) -> ExecutionStatus:
-    """`row`: COLUMNS, None for no such invocation. `failing`: the workflow's state of that name."""
+    """The status for a row. `row`: COLUMNS, None for no such invocation. `failing`: the workflow's state of that
+    name."""
     if row is None:
         return ExecutionStatus(SubState.UNKNOWN)
     word = row["status"]
@@ -66,7 +67,7 @@ def status_of(row: Mapping[str, Any] | None, failing: str | None) -> ExecutionSt
         return ExecutionStatus(SubState.WAITING)
     if word not in GOES_ON:
         logger.warning("Restate says %r of %s, a word that is not known here: taken as running", word, row.get("id"))
-    # Of an attempt that works now the count is one too high, and its failure may be over.
+    # For a working attempt the count is one too high, and its failure may be over.
     return ExecutionStatus(SubState.RUNNING, max(0, retries - 1), _message(row), step=_step(row))
 
 

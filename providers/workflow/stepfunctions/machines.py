@@ -1,7 +1,7 @@
 """The lifecycle in the Amazon States Language: one state machine for each action. Pure.
 
 Each step is a task that sends a message with a token to the queue and waits until a step worker answers the token.
-wait_healthy is a loop of short looks with waits between them, so that no worker is held while a tenant starts.
+wait_healthy is a loop of short probes with waits between them, so that no worker is held while a tenant starts.
 """
 
 import json
@@ -16,7 +16,7 @@ FAILED = "Landlord.Failed"
 STOPPED = "Landlord.Stopped"
 """The execution is no longer current."""
 CANCELLED = "Landlord.Cancelled"
-"""Of an execution that we stopped."""
+"""We stopped the execution."""
 POISONED = "Landlord.Poisoned"
 
 STEP_SECONDS = 86400
@@ -34,7 +34,7 @@ ATTEMPTS = 99_999_999
 
 
 def definition(action: Action, queue_url: str) -> str:
-    """Canonical JSON of the state machine, so that an equal one is told from a changed one."""
+    """Canonical JSON of the state machine, so that an equal one can be recognised."""
     steps = STEPS[action]
     states: dict[str, Any] = {}
     for step, following in zip(steps, (*steps[1:], None), strict=True):
@@ -46,7 +46,7 @@ def definition(action: Action, queue_url: str) -> str:
 
 
 def pause_after(failures: int, step: StepName | None) -> float:
-    """Seconds that the engine waits after so many failures of a step in a row."""
+    """Seconds that the engine waits after this many failures of a step in a row."""
     return float(min(longest_pause(step), INTERVAL_SECONDS * RATE ** min(failures - 1, 10)))
 
 

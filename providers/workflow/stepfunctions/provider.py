@@ -1,8 +1,7 @@
 """AWS Step Functions as a workflow engine: one state machine for each action, an execution named by the execution id.
 
-The steps are done by step workers (`stepfunctions_worker`), which take them from an SQS queue. Names of executions are
-unique for 90 days in a machine, so a second start of an id is refused with ExecutionAlreadyExists, also of one that
-has ended.
+Step workers (`worker`) do the steps, which they take from an SQS queue. In a machine, names of executions are unique
+for 90 days. So a second start of an id is refused with ExecutionAlreadyExists, even if the first has ended.
 """
 
 import json
@@ -42,7 +41,7 @@ class StepFunctionsWorkflow:
     """`ports.WorkflowProvider` on Step Functions.
 
     Promises: one execution for each id; executions go on without this process, and keep the definition with which they
-    were started. Of all starts of an id exactly one is told that it was the first, unless its answer was lost.
+    were started. Of all callers that start an id, exactly one learns that it was the first, unless its answer was lost.
     """
 
     name = "stepfunctions"
@@ -70,7 +69,7 @@ class StepFunctionsWorkflow:
 
     @classmethod
     def available(cls, settings: Settings) -> bool:
-        """Where its queue and its role are given."""
+        """True if its queue and its role are given."""
         return settings.stepfunctions_queue_url is not None and settings.stepfunctions_role_arn is not None
 
     @classmethod
@@ -79,7 +78,7 @@ class StepFunctionsWorkflow:
 
     @classmethod
     def build(cls, environment: WorkflowEnvironment) -> "StepFunctionsWorkflow":
-        """Raises SettingsError where the queue or the role is missing."""
+        """Raises SettingsError if the queue or the role is missing."""
         settings = environment.settings
         if settings.stepfunctions_queue_url is None or settings.stepfunctions_role_arn is None:
             raise SettingsError(
@@ -95,7 +94,8 @@ class StepFunctionsWorkflow:
         )
 
     async def setup(self) -> None:
-        """Create the machines, or update what differs. Executions in flight keep the definition they began with."""
+        """Create the machines, or update those that differ. Executions in flight keep the definition they began
+        with."""
         for action in Action:
             await self._set_up(action)
 
@@ -124,8 +124,9 @@ class StepFunctionsWorkflow:
 
     async def start(self, request: ExecutionInput) -> Started:
         arn = await self._machine(request.action)
-        # AWS takes a repeat with the same input without a word while the first one runs, and refuses another input: so
-        # each call brings a word of its own. What the SDK sends again within a call is the same, and stays the first.
+        # While the first one runs, AWS silently accepts a repeat with the same input, and refuses another input. So
+        # each call adds a random word. If the SDK repeats a request within a call, the word is the same, and the first
+        # answer holds.
         given = canonical_json({**request.to_json(), "start": uuid4().hex})
         try:
             started = await self._start(arn, request.execution_id, given)
@@ -194,7 +195,7 @@ class StepFunctionsWorkflow:
         self._pace.followed = len(self._following)
 
     async def cancel(self, execution_id: str, ref: str | None, reason: str, *, kill: bool = False) -> None:
-        """StopExecution is at once: a step that a worker does meanwhile is stopped by the gate."""
+        """StopExecution takes effect at once. If a worker is doing a step at that moment, the gate stops it."""
         arn = ref or await self._arn(execution_id)
         if arn is None:
             return
@@ -225,12 +226,12 @@ class StepFunctionsWorkflow:
         return events
 
     async def _arn(self, execution_id: str) -> str | None:
-        """Of an execution whose ref was never recorded: its machine follows from its name."""
+        """The ARN of an execution whose ref was never recorded: its machine follows from its name."""
         action = _ACTION.search(execution_id)
         return _execution(await self._machine(Action(action[1])), execution_id) if action else None
 
     async def _machine(self, action: Action) -> str:
-        """Same partition and account as the role's (`arn:aws:iam::<account>:role/…`)."""
+        """The machine's ARN, in the partition and account of the role (`arn:aws:iam::<account>:role/…`)."""
         _, partition, _, _, account, _ = self._role_arn.split(":", 5)
         return f"arn:{partition}:states:{await self._aws.region()}:{account}:stateMachine:{self._prefix}-{action}"
 

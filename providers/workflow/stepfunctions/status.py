@@ -1,9 +1,9 @@
-"""What Step Functions says of an execution, in canonical words. Pure: descriptions and events → ExecutionStatus.
+"""Step Functions' report on an execution in canonical words. Pure: descriptions and events → ExecutionStatus.
 
 | Step Functions | canonical |
 |---|---|
 | RUNNING, a step works | running |
-| RUNNING, message sent and not yet taken, or between two looks | waiting |
+| RUNNING, message sent and not yet taken, or between two probes | waiting |
 | RUNNING, last event a failed attempt with a retry due; or the probe fails | backing-off |
 | SUCCEEDED | succeeded |
 | FAILED, TIMED_OUT, ABORTED | failed; cancelled when we stopped it or it is no longer current |
@@ -30,8 +30,9 @@ ENDED = ("FAILED", "TIMED_OUT", "ABORTED")
 def status_of(
     described: Mapping[str, Any], events: Sequence[Mapping[str, Any]], steps: Sequence[Step], *, current: bool
 ) -> ExecutionStatus:
-    """`described`: DescribeExecution. `events`: the newest of its history, in any order. `steps`: rows, which have the
-    texts of errors and know whether a worker has begun. `current`: its row is, so nobody of us has stopped it."""
+    """The status of an execution. `described`: DescribeExecution. `events`: the newest of its history, in any order.
+    `steps`: rows, which have the texts of errors and know whether a worker has begun. `current`: the execution's row is
+    current, so we have not stopped it."""
     word = described["status"]
     if word == "SUCCEEDED":
         return ExecutionStatus(SubState.SUCCEEDED)
@@ -104,7 +105,7 @@ def _text(row: Step | None, failure: Mapping[str, Any]) -> str:
 
 
 def _failing(given: str | None) -> str | None:
-    """How the probe failed at the last look, from the state's input."""
+    """The failure of the last probe, from the state's input."""
     try:
         probes = json.loads(given or "{}").get("probes") or {}
     except ValueError:

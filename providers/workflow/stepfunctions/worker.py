@@ -1,8 +1,8 @@
 """A step worker: takes steps from the queue, does them, answers their tokens. Runs in `actors/step_worker.py`.
 
-A message is a step with a token. While a step works, its worker tells the engine (heartbeat) and the queue (visibility)
-that it lives; when it dies, both notice: the message comes back to another worker. Nothing here decides what a step
-does or how often: that is `StepAttempts`, on rows.
+A message is a step with a token. While a step works, its worker reports to the engine (heartbeat) and to the queue
+(visibility) that it is alive. If the worker dies, both notice, and another worker gets the message. Nothing here
+decides how a step works or how often it is tried: `StepAttempts` does, on rows.
 """
 
 import asyncio
@@ -25,25 +25,25 @@ from providers.workflow.stepfunctions.machines import FAILED, POISONED, RETRYABL
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 10
-"""Steps that one worker does at once; also the most that SQS gives in one answer."""
+"""The number of steps that one worker does at once; also the most that SQS gives in one answer."""
 VISIBILITY_SECONDS = 30
 HEARTBEAT_SECONDS = 10.0
 LONG_POLL_SECONDS = 15
 """Less than `READ_SECONDS` of the SDK: an empty queue answers after this."""
 MAX_RECEIVES = 10
-"""A message that came so often without an answer takes its workers down: it fails the execution."""
+"""A message that came this often without an answer takes its workers down: it fails the execution."""
 STORE_PAUSE = 1.0
 SHORT_LOOK_SECONDS = 1.0
-"""Pauses between looks that are shorter than this are waited here: the engine counts whole seconds."""
+"""If the wait between two probes is shorter than this, the worker waits itself: the engine counts whole seconds."""
 LOOKING_SECONDS = 3.0
-"""So long at most. What fails is told at once: the engine shows it."""
+"""The worker waits this long at most. A failure is reported at once, so that the engine shows it."""
 CAUSE = 1024
 
 
 class StepWorker:
-    """Promises: an answer for each message whose token is valid, and no message deleted before its answer was taken;
-    one that kills its workers is answered as poisoned. A step may be done twice, by two workers: attempts are
-    recorded, effects pass the gate, so that is harmless."""
+    """Promises: each message whose token is valid is answered, and no message is deleted before its answer was taken. A
+    message that kills its workers is answered as poisoned. Two workers may do a step twice; that is harmless, because
+    attempts are recorded and effects pass the gate."""
 
     def __init__(
         self,
@@ -69,11 +69,11 @@ class StepWorker:
 
     @property
     def busy(self) -> int:
-        """Steps in hand."""
+        """The number of steps in hand."""
         return len(self._working)
 
     async def run(self) -> None:
-        """Until cancelled; an error of the queue is waited out."""
+        """Run until cancelled. If the queue fails, wait and try again."""
         try:
             while True:
                 try:
@@ -136,7 +136,7 @@ class StepWorker:
     async def _attempt(
         self, execution_id: str, step: StepName, probes: Probes, alive: "asyncio.Task[None]"
     ) -> Outcome | None:
-        """None: its token is over, so nobody waits for an answer. A database that is away is waited out."""
+        """Make an attempt. None: its token has ended, so no answer is awaited. If the database is away, wait for it."""
         waited = 0.0
         while not alive.done():
             try:
@@ -156,7 +156,7 @@ class StepWorker:
         return None
 
     async def _stay_alive(self, message: Mapping[str, Any], token: str) -> None:
-        """Returns when the token is over."""
+        """Returns when the token has ended."""
         awaited = True
         while awaited:
             await self._clock.sleep(self._heartbeat)
@@ -166,8 +166,8 @@ class StepWorker:
                 logger.warning("heartbeat: %s", error.message)
 
     async def _is_awaited(self, message: Mapping[str, Any], token: str) -> bool:
-        """One heartbeat to the engine and the queue. False: the token is over, since the execution was stopped or
-        somebody has answered it: a message that came twice is not done twice."""
+        """One heartbeat to the engine and the queue. False: the token has ended, since the execution was stopped or the
+        message was answered. So a message that came twice is not done twice."""
         try:
             await self._aws.call("stepfunctions", "send_task_heartbeat", taskToken=token)
             await self._aws.call(
@@ -217,7 +217,7 @@ class StepWorker:
 
 
 def worker_of(settings: Settings, attempts: StepAttempts, clock: Clock) -> StepWorker:
-    """Raises SettingsError where no queue is given."""
+    """Raises SettingsError if no queue is given."""
     if settings.stepfunctions_queue_url is None:
         raise SettingsError("step workers need LANDLORD_STEPFUNCTIONS_QUEUE_URL")
     return StepWorker(Aws.build(settings), attempts, clock, queue_url=settings.stepfunctions_queue_url)

@@ -1,4 +1,4 @@
-"""Pauses of a provider, or of all."""
+"""Pauses of a provider, or of all (the table is called `freezes`)."""
 
 from collections.abc import Sequence
 

@@ -88,7 +88,7 @@ def build_runtime(
     settings = load_settings(environ)
     if environ is None:
         # Else it is one of several in its process, whose log it is not.
-        logs.configure(settings, "actors")
+        logs.configure(settings, "actors", actor)
     clock = SystemClock()
     database = open_database(database_url(settings), pool=pool, application=f"landlord {actor}")
     store = PostgresExecutionStore(database, actor=actor)

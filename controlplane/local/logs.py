@@ -21,10 +21,11 @@ LONGEST = 8000
 _NO_FIELD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def configure(settings: Settings, file: str) -> None:
-    """Log to `$LANDLORD_HOME/logs/<file>.log`, or to standard error where there is no such directory. Again is fine."""
+def configure(settings: Settings, file: str, who: str | None = None) -> None:
+    """Log to `$LANDLORD_HOME/logs/<file>.log`, or to standard error where there is no such directory. `who`: of those
+    that share the file. Again is fine."""
     directory = Home(settings.home).logs
-    formatter = Json(file) if settings.log_format == "json" else Console()
+    formatter = (Json if settings.log_format == "json" else Console)(who or file)
     there = directory.is_dir()
     handler = Lines(LineFile(directory / f"{file}.log")) if there else logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
@@ -56,13 +57,17 @@ class Lines(logging.Handler):
         super().close()
 
 
-class Json(logging.Formatter):
-    """An object: `time`, `level`, `logger`, `process`, `pid`, `message`, whatever was given as `extra`, and `error`
-    with the traceback. ASCII only."""
+class Named(logging.Formatter):
+    """Knows which process it is."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
         self._process = process
+
+
+class Json(Named):
+    """An object: `time`, `level`, `logger`, `process`, `pid`, `message`, whatever was given as `extra`, and `error`
+    with the traceback. ASCII only."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -79,11 +84,17 @@ class Json(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-class Console(logging.Formatter):
-    """For people: time, level, logger, message, `name=value` of each extra; a traceback below, indented."""
+class Console(Named):
+    """For people: time, level, process, logger, message, `name=value` of each extra; a traceback below, indented."""
 
     def format(self, record: logging.LogRecord) -> str:
-        words = [_time(record), f"{record.levelname:<7}", record.name, quoted(record.getMessage()[:LONGEST])]
+        words = [
+            _time(record),
+            f"{record.levelname:<7}",
+            self._process,
+            record.name,
+            quoted(record.getMessage()[:LONGEST]),
+        ]
         words += [f"{name}={quoted(str(value))}" for name, value in fields(record).items()]
         lines = [" ".join(words)]
         if record.exc_info:

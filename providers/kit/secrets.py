@@ -5,6 +5,7 @@ reference reaches variables `LANDLORD_SECRET_…` of the control plane and files
 nothing else: a tenant's config must not be a way to read the admin token or our own settings.
 """
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from pydantic import Field, PlainValidator, StringConstraints, ValidationError
 from controlplane.errors import InvalidConfig, NotAvailableYet
 from controlplane.model import Strict
 from controlplane.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "LANDLORD_SECRET_"
 LONGEST = 64 * 1024
@@ -71,6 +74,7 @@ class Secrets:
     def value(self, reference: str) -> str:
         """The value of a reference. Raises InvalidConfig if it leads to a forbidden place, NotAvailableYet if there is
         no value (yet)."""
+        logger.info("a secret is read", extra={"reference": reference})
         kind, _, name = reference.partition(":")
         if kind == "env" and name.startswith(PREFIX):
             if name in self._environ:

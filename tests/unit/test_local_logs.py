@@ -48,7 +48,7 @@ def test_json_is_one_line_of_ascii_with_what_was_given() -> None:
 
 
 def test_console_keeps_a_client_in_its_line_too() -> None:
-    first, *below = Console().format(record("%s", HOSTILE, path=HOSTILE)).split("\n")
+    first, *below = Console("api").format(record("%s", HOSTILE, path=HOSTILE)).split("\n")
     assert first.count("one\\ntwo") == 2
     assert all(line.startswith("    ") for line in below)
     assert "".join([first, *below]).isprintable()

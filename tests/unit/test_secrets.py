@@ -1,10 +1,13 @@
 """References to secrets reach what they are meant to reach, and nothing else."""
 
+import json
+import logging
 from pathlib import Path
 
 import pytest
 
 from controlplane.errors import InvalidConfig, NotAvailableYet
+from controlplane.local.logs import Json
 from providers.kit.secrets import Secrets, placeheld, revealed
 
 ENVIRON = {"LANDLORD_SECRET_DB": "from-env", "LANDLORD_DATABASE_URL": "ours", "PATH": "/bin"}
@@ -84,3 +87,14 @@ def test_shapes_are_checked_with_a_word_in_the_place_of_a_reference() -> None:
     ]
     with pytest.raises(ValueError, match="secret"):
         placeheld({"value": {"secret": "env:HOME"}})
+
+
+def test_each_reading_is_a_line_of_the_log_without_the_value(
+    secrets: Secrets, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        secrets.resolve({"A": {"secret": "file:acme/key"}})
+    [record] = caplog.records
+    line = json.loads(Json("tenant:acme").format(record))
+    assert (line["process"], line["message"], line["reference"]) == ("tenant:acme", "a secret is read", "file:acme/key")
+    assert "from-file" not in str(line)

@@ -15,9 +15,13 @@ export NO_MKDOCS_2_WARNING := 1
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Only root can give the demo an account of its own.
 run: .venv ## start the control plane and a demo tenant; safe to run twice
-	@$(BIN)/landlord up
-	@$(BIN)/landlord demo
+	@if [ "$$(id -u)" != 0 ]; then \
+		export LANDLORD_PROCESS_UNSAFE="$${LANDLORD_PROCESS_UNSAFE:-true}"; \
+		echo "Not root: \`process\` tenants run as you, with all that you may (LANDLORD_PROCESS_UNSAFE=$$LANDLORD_PROCESS_UNSAFE)."; \
+	fi; \
+	$(BIN)/landlord up && $(BIN)/landlord demo
 
 down: .venv ## stop the control plane; tenants keep running
 	@$(BIN)/landlord down

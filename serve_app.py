@@ -21,6 +21,7 @@ from actors.shared import SharedState
 from actors.supervisor.actor import ensure_supervisor
 from controlplane.api.app import create_app
 from controlplane.local import logs
+from controlplane.local.hardening import hide
 from controlplane.settings import load_settings
 from providers import registry
 
@@ -42,6 +43,7 @@ class Api:
     """One Serve replica: the HTTP API, and a directory to the tenants' actors."""
 
     def __serve_build_asgi_app__(self) -> FastAPI:
+        hide()
         settings = load_settings()
         logs.configure(settings, "api")
         return create_app(

@@ -26,6 +26,7 @@ import uvloop  # noqa: F401
 import actors.tenant.runner  # noqa: F401
 from controlplane.local.build import build_id
 from controlplane.local.fork_protocol import ForkRequest, confirm, receive
+from controlplane.local.hardening import hide
 from controlplane.settings import load_settings
 from providers import registry
 
@@ -70,6 +71,7 @@ def become(request: ForkRequest) -> None:
 
 
 def main() -> None:
+    hide()
     # The build of a child follows from the code in memory, not from the code on the disk when the child is made.
     build_id()
     registry.import_compute(load_settings())

@@ -13,6 +13,7 @@ from controlplane.failpoints import Failpoints
 from controlplane.lifecycle.owner_state import Policy
 from controlplane.local import logs
 from controlplane.local.build import build_id
+from controlplane.local.hardening import hide
 from controlplane.persistence.database import open_database
 from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.ports import ComputeProvider, StepRunner, WorkflowEnvironment, WorkflowProvider
@@ -85,6 +86,7 @@ def build_runtime(
     """Build the runtime. Raises SettingsError. `actor`: its name in the audit trail; `pool`: most database connections
     of this process; `run_step`: for a tenant's owner only, since no other process runs steps for an engine that runs in
     the owner; `share`: as `registry.enabled_compute` takes it."""
+    hide()
     settings = load_settings(environ)
     if environ is None:
         # Else it is one of several in its process, whose log it is not.

@@ -21,6 +21,8 @@ children."""
 
 RENAMED = {"lost_engines": "lost_platforms"}
 """Old name → new name of a setting. The old name stops the start: if it were ignored, it would silently do nothing."""
+GONE = {"process_user": "each `process` tenant has a uid of its own, from LANDLORD_PROCESS_UIDS"}
+"""Name → replacement, of settings that stop the start as well."""
 
 SHORTEST_TOKEN = 32
 """Characters of a bearer token: only its hash is stored, without salt, which is safe for long random ones alone."""
@@ -92,7 +94,11 @@ class Settings(BaseModel):
     """Requests of one token at one replica of the API in a minute, with bursts of a sixth of that; None: no limit."""
     process_role: Literal["admin", "operator"] = "admin"
     """The smallest role that may create tenants on the `process` provider: their commands run on this machine."""
-    process_user: str | None = None
+    process_uids: str = Field(default="auto", pattern=r"^(auto|[0-9]{1,10}-[0-9]{1,10})$")
+    """Where we are root: `FIRST-LAST`, uids (and gids) from which each `process` tenant gets one of its own; `auto`: a
+    range of them that nobody has on this machine."""
+    process_unsafe: bool = False
+    """Where we are not root, `process` tenants run as we do, with all that we may; without this they do not run."""
     docker_allow_host_access: bool = False
     """Allow host mounts, host network and privileged containers in docker configs."""
     fake_latency_seconds: float = Field(default=0.0, ge=0)
@@ -182,6 +188,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     for key in from_env:
         if key in RENAMED:
             raise SettingsError(f"{PREFIX}{key.upper()} is now called {PREFIX}{RENAMED[key].upper()}")
+        if key in GONE:
+            raise SettingsError(f"{PREFIX}{key.upper()} is no longer a setting: {GONE[key]}")
         if key not in Settings.model_fields:
             raise SettingsError(f"{PREFIX}{key.upper()} is not a setting; `landlord config show` lists them")
     home = Path(from_env.get("home", default_home())).expanduser().absolute()
@@ -218,6 +226,8 @@ def _read_file(path: Path) -> dict[str, Any]:
     for key in content:
         if key in RENAMED:
             raise SettingsError(f"{key} in {path} is now called {RENAMED[key]}")
+        if key in GONE:
+            raise SettingsError(f"{key} in {path} is no longer a setting: {GONE[key]}")
         if key not in Settings.model_fields or key == "home":
             raise SettingsError(f"{key} in {path} is not a setting; `landlord config show` lists them")
     return content

@@ -1,13 +1,15 @@
 """`python -m providers` prints the compute providers that these settings enable, comma-separated. `landlord up` asks
-once, so that a platform that is away for a moment is not disabled in actors that start during it."""
+once, so that a platform that is away for a moment is not disabled in actors that start during it. Each is
+built, so that one that refuses its settings stops the start, not the first tenant."""
 
 import sys
 
 from controlplane.errors import SettingsError
 from controlplane.settings import load_settings
-from providers.registry import enabled_names
+from providers.registry import enabled_compute
 
 try:
-    print(",".join(enabled_names(load_settings())))
+    enabled = enabled_compute(load_settings())
+    print(",".join(name for name in enabled if enabled[name] is not None))
 except SettingsError as error:
     sys.exit(error.message)

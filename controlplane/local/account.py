@@ -24,9 +24,11 @@ AREA = Path("/var/lib/landlord-postgres")
 
 @dataclass(frozen=True)
 class Account:
-    """The way to run a program of Postgres: `prefix` before its command line; `uid`, `gid` to change to, None: ours."""
+    """The way to run a program of Postgres: `prefix` before its command line; `uid`, `gid` to change to, None: ours.
+    `seen_as`: the uid that the server sees when we connect to it."""
 
     programs: Path
+    seen_as: int
     prefix: tuple[str, ...] = ()
     uid: int | None = None
     gid: int | None = None
@@ -66,21 +68,31 @@ def choose_account(*, separate: bool = False) -> Account:
     package = _package()
     programs = _programs(package)
     if os.geteuid() != 0:
-        return Account(programs)
+        return Account(programs, os.geteuid())
     # initdb looks up its own uid in the password file, so the account in the namespace must exist.
     entry = next((entry for entry in pwd.getpwall() if entry.pw_uid not in (0, 65534)), None)
     if entry is None:
         raise Unavailable("embedded Postgres refuses root, and this machine has no other account to run it as")
     prefix = ("unshare", "--user", f"--map-user={entry.pw_uid}", f"--map-group={entry.pw_gid}")
     if not separate and _works((*prefix, "true")):
-        return Account(programs, prefix)
+        return Account(programs, entry.pw_uid, prefix)
     entry = _existing("postgres") or _existing("nobody") or entry
-    return Account(_programs(_copy(package)), uid=entry.pw_uid, gid=entry.pw_gid)
+    return Account(_programs(_copy(package)), os.geteuid(), uid=entry.pw_uid, gid=entry.pw_gid)
 
 
-def installed_programs() -> Path:
-    """The wheel's programs. Its clients run under any account."""
-    return _programs(_package())
+def seen_by(server: int) -> int:
+    """Which uid a process that runs already sees in ours: it may live in a user namespace. Raises OSError."""
+    ours = os.geteuid()
+    for line in Path(f"/proc/{server}/uid_map").read_text().splitlines():
+        inside, outside, count = map(int, line.split())
+        if outside <= ours < outside + count:
+            return inside + ours - outside
+    return ours
+
+
+def client(program: str, *arguments: str) -> list[str]:
+    """The command line of one of the wheel's programs that connects to a server: those run under any account."""
+    return [str(_programs(_package()) / program), *arguments]
 
 
 def _package() -> Path:

@@ -71,6 +71,7 @@ class RayHead:
         starter = [sys.executable, "-m", programs.RAY, str(self.worker)]
         command = [*starter, "start", "--head", "--disable-usage-stats", *arguments]
         code = run_logged(command, environment, cwd=self.home.ray, log=log, timeout=START_SECONDS)
+        self._close_sessions()
         if code != 0:
             raise Unavailable(f"the Ray head did not start (exit {code}), see {log}: {end_of(log)}")
 
@@ -96,6 +97,14 @@ class RayHead:
         except httpx.HTTPError as error:
             return f"the Ray agent does not answer on port {self.ports.agent_http}: {error}"
         return None if answer.status_code == 200 else f"the Ray agent says {answer.text.strip() or answer.status_code}"
+
+    def _close_sessions(self) -> None:
+        """Ray opens its directories to everybody: sockets could be replaced there, and links be put in logs' way. All
+        of its processes are ours."""
+        sessions = self.home.ray_sessions
+        for path in (sessions, *sessions.glob("session_2*"), *sessions.glob("session_2*/*")):
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o700)
 
     def _prepare(self) -> None:
         if not self.home.ray_token.exists():

@@ -14,6 +14,7 @@ from controlplane.local import admin_token, front
 from controlplane.local.application import READY_SECONDS, RENEWED_SECONDS, SETTLED_SECONDS, Application
 from controlplane.local.build import build_id
 from controlplane.local.environment import fingerprint, ray_environment, server_environment, settings_environment
+from controlplane.local.hardening import forbid_core_dumps
 from controlplane.local.head import HOST, RayHead, accepts
 from controlplane.local.lock import file_lock
 from controlplane.local.paths import Home
@@ -81,6 +82,7 @@ class Installation:
         """Start or repair everything. Returns once `/readyz` is 200. Raises SettingsError, Unavailable,
         SchemaTooNew."""
         self.home.ensure()
+        forbid_core_dumps()
         with file_lock(self.home.lock, waiting=lambda: self._say("another landlord command works on this home")):
             url = self._database()
             token = admin_token.choose(self._settings, self.home, self._say)
@@ -203,15 +205,16 @@ class Installation:
         """The compute providers of the setting. Without the setting, those of the last start (until `down`), else those
         available now.
 
-        Raises SettingsError for an unknown one."""
+        Raises SettingsError for an unknown one, or for one that may not run as things are."""
+        kept: dict[str, str] = {}
         if before is not None and self._settings.compute_providers is None:
-            return before.compute_providers
+            kept = {"LANDLORD_COMPUTE_PROVIDERS": before.compute_providers}
         asked = subprocess.run(
             [sys.executable, "-m", PROVIDERS],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            env={**self._environ, **settings_env},
+            env={**self._environ, **settings_env, **kept},
             check=False,
         )
         if asked.returncode != 0:

@@ -18,6 +18,10 @@ LONGEST_RAY_DIRECTORY = 38
 """Ray appends up to 66 bytes (`/t/session_<time>_<pid>/sockets/plasma_store`) and must stay under 107."""
 
 
+TRUSTED = ("config.yaml", "token", "ray-token", "secrets", "logs", "ray", "processes")
+"""In a home: what we believe, or write to with all our rights."""
+
+
 @dataclass(frozen=True)
 class Home:
     """Paths of one installation. Nothing is made until `ensure`; no existing directory changes its mode."""
@@ -98,8 +102,12 @@ class Home:
         return self.ray / "t"
 
     def ensure(self) -> None:
-        """Make the missing directories, 0700 each. Raises SettingsError if that fails."""
-        for directory in (self.root, self.logs, self.runtime.parent, self.runtime, self.ray):
+        """Make the missing directories, 0700 each. Raises SettingsError if that fails, or if another account may write
+        to the home: it could put its own token, settings or secrets there."""
+        private_directory(self.root)
+        for path in (self.root, self.root.resolve(), *(self.root / name for name in TRUSTED)):
+            _refuse_strangers(path)
+        for directory in (self.logs, self.runtime.parent, self.runtime, self.ray):
             private_directory(directory)
         if self.runtime.parent.is_symlink() or self.runtime.parent.stat().st_uid != os.geteuid():
             raise SettingsError(f"LANDLORD_HOME: {self.runtime.parent} belongs to another user")
@@ -115,6 +123,17 @@ class Home:
                 path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.runtime.rmdir()
+
+
+def _refuse_strangers(path: Path) -> None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if found.st_uid not in (0, os.geteuid()):
+        raise SettingsError(f"LANDLORD_HOME: {path} belongs to another user (uid {found.st_uid}), who could change it")
+    if not stat.S_ISLNK(found.st_mode) and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise SettingsError(f"LANDLORD_HOME: others may write to {path}; `chmod go-w {path}` closes it")
 
 
 def private_directory(path: Path) -> None:

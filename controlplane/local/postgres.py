@@ -5,6 +5,7 @@ power cut its pid may belong to any process.
 """
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -16,9 +17,9 @@ from urllib.parse import quote
 import psutil
 
 from controlplane.errors import Unavailable
-from controlplane.local.account import Account, choose_account, installed_programs, minimal_environment
+from controlplane.local.account import Account, choose_account, client, minimal_environment, seen_by
 from controlplane.local.lock import file_lock
-from controlplane.local.paths import end_of, private_directory
+from controlplane.local.paths import end_of, private_directory, write_private
 
 NAME = "landlord"
 """Name of the role and of the database."""
@@ -39,12 +40,22 @@ OPTIONS = {
 }
 
 
+HBA = f"""\
+# Written by Landlord at each start: whoever connects must be its own account, whatever else may reach the socket.
+local all {NAME} peer map={NAME}
+"""
+IDENT = f"""\
+# Written by Landlord at each start: the account that it has in the eyes of this server.
+{NAME} "{{account}}" {NAME}
+"""
+
+
 class EmbeddedPostgres:
     """Starts, adopts and stops the server of one data directory.
 
     `start` is idempotent and safe against another `start` of the same directory. The server outlives its starter, holds
-    none of its files and none of its environment, and listens on a socket in a 0700 directory only: whoever may enter
-    that directory is trusted. All calls block.
+    none of its files and none of its environment, listens on a socket in a 0700 directory only, and lets in nobody but
+    the account that runs Landlord. All calls block.
     """
 
     def __init__(self, data: Path, sockets: Path, log: Path) -> None:
@@ -77,6 +88,7 @@ class EmbeddedPostgres:
         Raises Unavailable with the end of the log if the server does not come up.
         """
         with file_lock(self._data.with_name(f"{self._data.name}.lock")):
+            self._renew_access()
             if not self.running:
                 account = choose_account(separate=self._data.is_symlink())
                 self._initialise(account)
@@ -124,7 +136,7 @@ class EmbeddedPostgres:
             "initdb",
             f"--pgdata={draft}",
             f"--username={NAME}",
-            "--auth=trust",
+            "--auth=peer",
             "--encoding=UTF8",
             "--locale=C.UTF-8",
             "--locale-provider=builtin",
@@ -147,6 +159,27 @@ class EmbeddedPostgres:
                     os.chown(path, account.uid or 0, account.gid or 0, follow_symlinks=False)
         self._data.symlink_to(target)
 
+    def _write_access(self, seen_as: int) -> bool:
+        """Who may connect: we alone, who are `seen_as` in the eyes of the server. False: that stands there already."""
+        data = self._data.resolve()
+        try:
+            account = pwd.getpwuid(seen_as).pw_name
+        except KeyError:
+            raise Unavailable(f"the account with uid {seen_as}, as which Postgres knows us, is gone") from None
+        wanted = {"pg_hba.conf": HBA, "pg_ident.conf": IDENT.format(account=account)}
+        stale = {name: text for name, text in wanted.items() if _text(data / name) != text}
+        owner = data.stat()
+        for name, text in stale.items():
+            write_private(data / name, text)
+            os.chown(data / name, owner.st_uid, owner.st_gid)
+        return bool(stale)
+
+    def _renew_access(self) -> None:
+        """A server that runs already may have been started by a release that let in whoever reached its socket."""
+        pid = self.pid
+        if pid is not None and self._write_access(seen_by(pid)):
+            psutil.Process(pid).send_signal(signal.SIGHUP)
+
     def _await_predecessor(self) -> None:
         """Wait for a server that starts, stops or recovers; remove the leftovers of a dead one.
 
@@ -167,6 +200,7 @@ class EmbeddedPostgres:
             account.own(host)
         else:
             private_directory(host)
+        self._write_access(account.seen_as)
         options = [f"--{name}={value}" for name, value in OPTIONS.items()]
         arguments = ["-D", str(self._data.resolve()), "-k", str(host), *options]
         with self._log.open("ab") as log:
@@ -208,7 +242,7 @@ class EmbeddedPostgres:
             return None
         target = ["--host", str(self._host()), "--username", NAME, "--dbname", database]
         found = subprocess.run(
-            Account(installed_programs()).command("psql", "-XAtw", *target, "--command", statement),
+            client("psql", "-XAtw", *target, "--command", statement),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -237,6 +271,10 @@ def _eventually(condition: Callable[[], bool], seconds: float) -> bool:
             return False
         time.sleep(POLL_SECONDS)
     return True
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
 
 
 def _unused(path: Path) -> Path:

@@ -16,6 +16,7 @@ Each reader has its module, too:
     fleet, resting      the sweep: tenants that are due, and facts about observed resources
     tenants, executions, placements, events       answers of the API; the first two also lock and change their rows
     listen              waits for notifications
+    chain               the trail: whether each event fits the one before
 
 Below them all: `tables` (imported as a module: `tables.tenants.c.id`), `rows` (from a row to a value of the model, and
 back), `expressions` (SQL that several share), `database` (connections), `transaction` (the unit of work).

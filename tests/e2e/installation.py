@@ -41,7 +41,7 @@ class Installation:
             **inherited,
             "LANDLORD_HOME": str(home),
             "LANDLORD_PORT": str(port),
-            "LANDLORD_PROCESS_ROLE": "operator",
+            **({"LANDLORD_PROCESS_ROLE": "operator"} if os.geteuid() == 0 else {"LANDLORD_PROCESS_UNSAFE": "true"}),
             "LANDLORD_FAILPOINTS": str(self.failpoints),
             "LANDLORD_SWEEP_SECONDS": "2",
             **settings,

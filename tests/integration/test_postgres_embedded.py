@@ -1,12 +1,14 @@
 """The embedded Postgres, for real: what survives which death, and what it holds of its starter."""
 
 import os
+import pwd
 import shutil
 import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +142,95 @@ def test_the_server_keeps_nothing_of_its_starter(place: Place, monkeypatch: pyte
     assert stat.S_IMODE(place.root.stat().st_mode) == 0o755
     assert stat.S_IMODE((place.root / "data").stat().st_mode) == 0o700
     assert stat.S_IMODE((place.root / "s").stat().st_mode) == 0o700
+
+
+TRUST = "local all all trust\n"
+
+
+@as_root
+@pytest.mark.parametrize("namespace", [True, False], ids=["in a user namespace", "as another account"])
+def test_whoever_reaches_the_socket_is_let_in_only_as_us(
+    place: Place, monkeypatch: pytest.MonkeyPatch, namespace: bool
+) -> None:
+    area = Path(tempfile.mkdtemp(prefix="landlord-area-"))
+    area.chmod(0o755)
+    try:
+        monkeypatch.setattr(account, "AREA", area)
+        if not namespace:
+            monkeypatch.setattr(account, "_works", lambda command: False)
+        place.server.start()
+        host = place.server.url.partition("host=")[2]
+        assert (strangers_answer(host), place.server.running) == ("connection refused at the door", True)
+        open_the_door(Path(host))
+        for name in ("nobody", "daemon", "postgres"):
+            assert 'Peer authentication failed for user "landlord"' in strangers_answer(host, name)
+        assert place.server.running
+    finally:
+        place.server.stop()
+        shutil.rmtree(area)
+
+
+def open_the_door(sockets: Path) -> None:
+    for path in (sockets, sockets / ".s.PGSQL.5432", *sockets.parents[:-2]):
+        path.chmod(0o777)
+
+
+def strangers_answer(host: str, name: str = "nobody") -> str:
+    """What one of the machine's accounts gets that connects as the database's superuser: by the bare protocol, since
+    the wheel's psql is closed to it."""
+    script = f"""
+import socket, struct
+with socket.socket(socket.AF_UNIX) as s:
+    s.settimeout(10)
+    try:
+        s.connect({f"{host}/.s.PGSQL.5432"!r})
+    except PermissionError:
+        print("connection refused at the door")
+    else:
+        body = struct.pack("!i", 196608) + b"user\\0landlord\\0database\\0postgres\\0\\0"
+        s.sendall(struct.pack("!i", len(body) + 4) + body)
+        print(s.recv(4096))
+"""
+    done = subprocess.run(
+        ["/usr/bin/python3", "-I", "-c", script],
+        user=pwd.getpwnam(name).pw_uid,
+        group=pwd.getpwnam(name).pw_gid,
+        extra_groups=[],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@as_root
+@pytest.mark.parametrize("running", [True, False])
+def test_a_database_of_an_older_release_is_closed_at_the_next_start(place: Place, running: bool) -> None:
+    place.server.start()
+    if not running:
+        place.server.stop()
+    (place.root / "data" / "pg_hba.conf").write_text(TRUST)
+    (place.root / "data" / "pg_ident.conf").write_text("")
+    if running:
+        psutil.Process(place.server.pid).send_signal(signal.SIGHUP)
+        open_the_door(place.root / "s")
+        eventually(lambda: "Peer" not in strangers_answer(str(place.root / "s")))
+    pid = place.server.pid
+
+    place.server.start()
+
+    open_the_door(place.root / "s")
+    eventually(lambda: "Peer authentication failed" in strangers_answer(str(place.root / "s")))
+    assert place.server.running
+    assert not running or place.server.pid == pid
+    assert stat.S_IMODE((place.root / "data" / "pg_hba.conf").stat().st_mode) == 0o600
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < give_up
 
 
 def test_a_failure_to_start_says_why(place: Place) -> None:

@@ -91,3 +91,29 @@ def test_a_private_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert file.read_text() == "two"
     assert mode(file) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["token"]
+
+
+@pytest.mark.parametrize("name", ["", "token", "config.yaml", "secrets"])
+def test_a_home_that_others_may_write_to_is_refused(tmp_path: Path, name: str) -> None:
+    """They could put their own token there, which `up` would make the admin's."""
+    home = Home(tmp_path / "home")
+    home.ensure()
+    if name:
+        (home.root / name).touch()
+    (home.root / name).chmod(0o720)
+    with pytest.raises(SettingsError, match=rf"LANDLORD_HOME: others may write to .*{name or 'home'}; `chmod go-w"):
+        home.ensure()
+    (home.root / name).chmod(0o700)
+    home.ensure()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("name", ["", "token", "secrets"])
+def test_a_home_that_is_somebody_elses_is_refused_to_root_too(tmp_path: Path, name: str) -> None:
+    home = Home(tmp_path / "home")
+    home.ensure()
+    if name:
+        (home.root / name).symlink_to("/etc/hostname")
+    os.chown(home.root / name, 12345, 12345, follow_symlinks=False)
+    with pytest.raises(SettingsError, match="belongs to another user"):
+        home.ensure()

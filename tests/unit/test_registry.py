@@ -1,5 +1,6 @@
 """Providers by name: what a setting enables, and what an unknown name is answered."""
 
+import os
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ def _entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
         return EntryPoints(EntryPoint(name, value, group) for name, value in POINTS[group].items())
 
     monkeypatch.setattr(registry, "entry_points", installed)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)  # `process` is there by default
 
 
 def settings(home: Path, **given: str) -> Settings:
@@ -62,6 +64,25 @@ def test_without_the_setting_docker_is_enabled_where_it_answers(
 ) -> None:
     monkeypatch.setattr(DockerCompute, "available", classmethod(lambda cls, settings: answers))
     assert registry.enabled_names(settings(tmp_path)) == names
+
+
+def test_without_root_process_waits_for_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tenants would be able to do all that we may."""
+    answers = [True]
+    monkeypatch.setattr(DockerCompute, "available", classmethod(lambda cls, settings: answers[0]))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    unsafe = {"LANDLORD_PROCESS_UNSAFE": "true"}
+    assert registry.enabled_names(settings(tmp_path)) == ("docker",)
+    assert registry.enabled_names(settings(tmp_path, **unsafe)) == ("process", "docker")
+    answers[0] = False
+    with pytest.raises(SettingsError, match="LANDLORD_PROCESS_UNSAFE=true"):
+        registry.enabled_names(settings(tmp_path))
+    asked_for = {"LANDLORD_COMPUTE_PROVIDERS": "process"}
+    with pytest.raises(SettingsError, match="LANDLORD_PROCESS_UNSAFE: only root can"):
+        registry.enabled_compute(settings(tmp_path, **asked_for))["process"]
+    registry.enabled_compute(settings(tmp_path, **asked_for, **unsafe))["process"]
+    with pytest.raises(SettingsError, match="LANDLORD_PROCESS_ROLE"):
+        registry.enabled_compute(settings(tmp_path, **asked_for, **unsafe, LANDLORD_PROCESS_ROLE="operator"))["process"]
 
 
 def test_docker_is_not_available_where_nothing_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

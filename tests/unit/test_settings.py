@@ -52,6 +52,9 @@ def test_secrets_of_tenants_and_our_own_variables_are_no_settings(tmp_path: Path
         ("LANDLORD_ADMIN_TOKEN", "a"),
         ("LANDLORD_ADMIN_TOKEN", "31-characters-are-one-too-few-."),
         ("LANDLORD_ADMIN_TOKEN", "32 characters, and then some more of them"),
+        ("LANDLORD_PROCESS_UIDS", "nobody"),
+        ("LANDLORD_PROCESS_UIDS", "200000"),
+        ("LANDLORD_PROCESS_UNSAFE", "perhaps"),
     ],
 )
 def test_a_wrong_variable_is_named_in_one_line(tmp_path: Path, name: str, value: str) -> None:
@@ -79,6 +82,14 @@ def test_secrets_are_masked(tmp_path: Path) -> None:
     assert "hush" not in repr(settings)
     assert "hush" not in str(settings.masked())
     assert settings.masked()["token"] == "**********"
+
+
+def test_a_setting_that_is_gone_stops_the_start_with_what_is_there_instead(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"LANDLORD_PROCESS_USER is no longer a setting: .* LANDLORD_PROCESS_UIDS"):
+        load_settings(environ(tmp_path, LANDLORD_PROCESS_USER="nobody"))
+    (tmp_path / "config.yaml").write_text("process_user: nobody\n")
+    with pytest.raises(SettingsError, match=r"process_user in .* is no longer a setting: .* LANDLORD_PROCESS_UIDS"):
+        load_settings(environ(tmp_path))
 
 
 def test_a_setting_under_its_old_name_stops_the_start_with_the_new_one(tmp_path: Path) -> None:

@@ -5,15 +5,27 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator
 
-from controlplane.model import HealthSpec
+from controlplane.model import HealthSpec, Strict
 from providers.kit.configs import Problems, ProviderConfig
 from providers.kit.secrets import Variable, Word
+
+DEFAULT_PIDS = 512
 
 EnvName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
 
 
+class Resources(Strict):
+    """Limits for all that the command starts. A cgroup enforces them where this machine has version 2 of them with that
+    controller; else `pids` is counted over the tenant's versions together, `memory_mib` of each process alone, and
+    `cpu_millis` does nothing."""
+
+    memory_mib: int | None = Field(default=None, ge=8, le=2**24, description="MiB; there is no swap beyond it")
+    cpu_millis: int | None = Field(default=None, ge=10, le=10**6, description="thousandths of a CPU")
+    pids: int = Field(default=DEFAULT_PIDS, ge=4, le=2**20, description="processes and threads at a time")
+
+
 class ProcessConfig(ProviderConfig):
-    """`{port}` in the command and in `env` stands for the port on 127.0.0.1 that is chosen for the tenant."""
+    """`{port}` in the command and in `env` stands for the port that is chosen for the tenant, on 127.0.0.1."""
 
     command: list[Word] = Field(min_length=1, description="the program, found in PATH, and its arguments; no shell")
     env: dict[EnvName, Variable] = Field(default_factory=dict)
@@ -21,6 +33,7 @@ class ProcessConfig(ProviderConfig):
         default=None,
         description="an absolute path; one version runs in it at a time. Left out: an empty directory of its own",
     )
+    resources: Resources = Resources()
 
     @field_validator("command")
     @classmethod

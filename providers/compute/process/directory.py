@@ -1,17 +1,15 @@
 """The state of tenants' processes on disk: one directory each, complete or absent.
 
-`ROOT/<resource name>/state.json` holds its labels and the command; `run.json` (the keeper's) holds the result. A
-directory is made and removed by one rename under the lock of ROOT. That rename is the atomic primitive against double
-creation, and against a port that two tenants share. If the process is killed in between, a name that begins with a dot
-is left; the next process removes it.
+`ROOT/<resource name>/state.json` says whose it is and what to run, `run.json` (the keeper's) what came of it. A
+directory comes and goes by one rename under the lock of ROOT, which is the atomic primitive against double creation
+and against a port or a uid that two tenants share. Whoever is killed in between leaves a name that begins with a dot,
+removed by the next.
 """
 
 import os
-import pwd
 import re
-import shutil
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +17,20 @@ from uuid import uuid4
 
 from controlplane.errors import NotAvailableYet
 from controlplane.model import Endpoint
-from controlplane.ports import Origin, Resource, ResourceState
+from controlplane.ports import TENANT_ID_LABEL, Origin, Resource, ResourceState
+from providers.compute.process import ending
 from providers.compute.process.config import ProcessConfig
-from providers.compute.process.machine import Locked, choose_port, is_locked, read_json, runs, session_of, write_json
+from providers.compute.process.files import Locked, is_locked, read_json, states, write_json
+from providers.compute.process.machine import runs
+from providers.compute.process.ports import choose_port
+from providers.compute.process.uids import Uids, remove_tree
 from providers.kit.redaction import redact
 from providers.kit.secrets import Secrets, is_reference
 
-WORK_OF_USERS = Path("/var/lib/landlord-work")
-"""Working directories of commands that run as LANDLORD_PROCESS_USER, who may not enter LANDLORD_HOME."""
 TAIL_BYTES = 4096
+LONGEST_LOG = 1 << 21
+"""Bytes of each file that are read: a command may make its log as long as it likes before its keeper looks."""
+UNCONFINED = "it was started with the control plane's own account, by an older release; its next start gives it its own"
 ID = re.compile(r"(?P<name>[a-z][-a-z0-9]*)\.[0-9a-f]{32}")
 
 
@@ -40,6 +43,8 @@ class ProcessRecord:
     state: Mapping[str, Any]
     run: dict[str, Any] | None
     secrets: Secrets
+    confines: bool
+    """Each tenant has a uid of its own here."""
 
     @property
     def id(self) -> str:
@@ -61,8 +66,14 @@ class ProcessRecord:
         return None if self.run is None else self.run.get("launch")
 
     @property
+    def unconfined(self) -> bool:
+        """It is to have a uid of its own and has none."""
+        return self.confines and self.state.get("uid") is None
+
+    @property
     def running(self) -> bool:
-        return runs(self.run)
+        """What runs with an account that it must not have is as good as stopped: the next start puts that right."""
+        return not self.unconfined and runs(self.run)
 
     @property
     def error(self) -> str | None:
@@ -77,9 +88,17 @@ class ProcessRecord:
     def ended(self) -> bool:
         """True if neither the command nor its children run, and its keeper has left."""
         try:
-            return not session_of(self.run) and not is_locked(f"{self.path}/lock")
+            return not is_locked(f"{self.path}/lock") and not ending.what_runs(str(self.path), self._state, self.run)
         except FileNotFoundError:
             return True
+
+    def terminate(self) -> bool:
+        """SIGTERM to the command and what shares its session. False: nobody is there to hear it."""
+        return ending.terminate(self._state, self.run)
+
+    def end(self) -> bool:
+        """SIGKILL to all of it. False: something is left that does not end. Blocks for seconds then."""
+        return ending.end(str(self.path), self._state, self.run)
 
     def resource(self) -> Resource | None:
         """The record as a Resource. None if the labels are not ours."""
@@ -99,16 +118,22 @@ class ProcessRecord:
         )
 
     def secret_variables(self) -> Mapping[str, str]:
-        """The values of variables that are given as references. Raises InvalidConfig, NotAvailableYet."""
+        """The values of those that are given as references. Raises InvalidConfig, NotAvailableYet."""
         return {name: self.secrets.resolve(value) for name, value in self.env.items() if is_reference(value)}
 
     def logs(self, tail: int) -> str:
         """The last `tail` lines of both log files."""
-        texts = [_read(self.path / name) for name in ("log.1", "log")]
+        texts = [_read(self.path / name, LONGEST_LOG) for name in ("log.1", "log")]
         lines = "".join(texts).splitlines(keepends=True)
         return "".join(lines[-tail:]) if tail > 0 else ""
 
+    @property
+    def _state(self) -> dict[str, Any]:
+        return dict(self.state)
+
     def _detail(self) -> str:
+        if self.unconfined:
+            return UNCONFINED
         if self.run is None:
             return "the process was never started"
         if "error" in self.run:
@@ -124,51 +149,71 @@ class ProcessRecord:
 
 
 class ProcessDirectory:
-    """All directories under `root`. Blocks; safe across threads and processes. Raises TimeoutError if another process
-    holds the lock of `root` for 10 s (normally it is held for milliseconds)."""
+    """All of them under `root`. Blocking; safe across threads and processes. Raises TimeoutError where another holds
+    the lock of `root` for 10 s (nobody does for more than milliseconds).
 
-    def __init__(self, root: Path, user: str | None, secrets: Secrets) -> None:
+    `uids`: each tenant, with all its versions, has one of them; None: what runs is ours."""
+
+    def __init__(self, root: Path, uids: Uids | None, secrets: Secrets) -> None:
         self.root = root
-        self._user = user
+        self._uids = uids
         self._secrets = secrets
 
     def create(self, origin: Origin, config: ProcessConfig) -> str | None:
-        """The id of a new directory, not started. None: the name is taken. Raises NotAvailableYet if no port is
-        free."""
-        self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        """The id of a new one, not started. None: the name is taken. Raises NotAvailableYet: no port or uid is free."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.root.chmod(0o700)  # an older release let others through
+        self._clear()
         with Locked(f"{self.root}/.lock"):
-            self._sweep()
+            self._clear_drafts()
             target = self.root / origin.name
             if self.read(origin.name) is not None:
                 return None
             if target.exists():
-                self._set_aside(target)  # incomplete: not ours, since we rename, but left by a full disk or a crash
+                # Half of one: not by us, who rename, but a full disk or a crash may.
+                ending.end(str(target), {}, read_json(str(target / "run.json")))
+                self._set_aside(target)
+            others = list(states(str(self.root)))
             try:
-                port = choose_port(str(self.root))
+                port = choose_port(others)
             except OSError as error:
                 raise NotAvailableYet(error.strerror or "no port is free") from None
             made = self.root / f".new-{uuid4().hex}"
-            made.mkdir(mode=0o711)
-            work = self._provide_work(target)
+            made.mkdir(mode=0o700)
+            placed = self._place(origin.name, origin.labels(), others)
             resource_id = f"{origin.name}.{uuid4().hex}"
             state = {
                 "id": resource_id,
                 "labels": origin.labels(),
                 **config.model_dump(mode="json"),
-                "work": str(work),
+                **placed,
                 "port": port,
             }
             write_json(str(made / "state.json"), state)
-            if work.parent == target:
-                (made / work.name).mkdir(mode=0o700)
+            if self._uids is None:
+                (made / "work").mkdir(mode=0o700)
+            else:
+                self._uids.make_work(placed["uid"], Path(placed["work"]))
             made.rename(target)
         return resource_id
+
+    def confine(self, record: ProcessRecord) -> None:
+        """Give it a uid and an empty directory to start in. Nothing of it runs. Raises NotAvailableYet."""
+        with Locked(f"{self.root}/.lock"):
+            found = self.find(record.id)
+            if found is not None and found.unconfined and self._uids is not None:
+                placed = self._place(found.path.name, found.labels, list(states(str(self.root))))
+                self._uids.make_work(placed["uid"], Path(placed["work"]))
+                write_json(str(found.path / "state.json"), {**found.state, **placed})
 
     def read(self, name: str) -> ProcessRecord | None:
         """The record of that name. None: there is none, or it is incomplete."""
         path = self.root / name
         state = read_json(str(path / "state.json"))
-        return None if state is None else ProcessRecord(path, state, read_json(str(path / "run.json")), self._secrets)
+        if state is None:
+            return None
+        run = read_json(str(path / "run.json"))
+        return ProcessRecord(path, state, run, self._secrets, confines=self._uids is not None)
 
     def find(self, resource_id: str) -> ProcessRecord | None:
         """The record by id; the id contains the name."""
@@ -187,49 +232,70 @@ class ProcessDirectory:
                 yield found
 
     def remove(self, record: ProcessRecord) -> None:
-        """Remove a directory whose command has ended. Raises TimeoutError if its keeper does not leave."""
+        """Its command has ended. Raises TimeoutError where its keeper does not leave."""
+        record.end()  # nothing, but perhaps a cgroup that is left
         try:
             # A keeper that starts now finds the lock taken; a later one finds no directory.
             with Locked(f"{record.path}/lock"), Locked(f"{self.root}/.lock"):
                 if self.find(record.id) is not None:
                     self._set_aside(record.path)
-                self._sweep()
         except FileNotFoundError:
             return
+        self._clear()
+        uid = record.state.get("uid")
+        if self._uids is not None and isinstance(uid, int):
+            with Locked(f"{self.root}/.lock"):
+                if self._uids.unused(uid):
+                    self._uids.release(uid)
+            self._uids.clear()
 
-    def _provide_work(self, target: Path) -> Path:
-        """The working directory of the command: `work` in its directory, unless it runs as another user."""
-        if self._user is None:
-            return target / "work"
-        entry = pwd.getpwnam(self._user)
-        if entry.pw_uid == os.geteuid():
-            return target / "work"
-        WORK_OF_USERS.mkdir(mode=0o711, parents=True, exist_ok=True)
-        work = WORK_OF_USERS / f"{target.name}-{uuid4().hex[:8]}"
-        work.mkdir(mode=0o700)
-        os.chown(work, entry.pw_uid, entry.pw_gid)
-        return work
+    def _place(self, name: str, labels: Mapping[str, str], others: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """Whose account it runs with, that of the tenant's other versions, and where it starts; `uid` None: ours.
+        Under the lock of `root`."""
+        if self._uids is None:
+            return {"uid": None, "work": str(self.root / name / "work")}
+        same = (state for state in others if _tenant_of(state) == labels[TENANT_ID_LABEL])
+        uid = next((state["uid"] for state in same if isinstance(state.get("uid"), int)), None)
+        if uid is None:
+            uid = self._uids.claim(self.root)
+        return {"uid": uid, "work": str(self._uids.work(uid, name))}
 
     def _set_aside(self, path: Path) -> None:
         path.rename(self.root / f".gone-{uuid4().hex}")
 
-    def _sweep(self) -> None:
-        """Remove directories that were set aside or never completed, by any process. Call it under the lock of
-        `root`."""
-        for path in [*self.root.glob(".gone-*"), *self.root.glob(".new-*")]:
-            state = read_json(str(path / "state.json"))
-            work = None if state is None else state.get("work")
-            if isinstance(work, str) and Path(work).parent == WORK_OF_USERS:
-                shutil.rmtree(work, ignore_errors=True)
-            shutil.rmtree(path, ignore_errors=True)
+    def _clear(self) -> None:
+        """Remove what was set aside, whoever left it. It may take long, so under no lock."""
+        for path in self.root.glob(".gone-*"):
+            self._remove(path)
+
+    def _clear_drafts(self) -> None:
+        """Remove what never came to be, since its maker was killed, and the uid that it may have claimed. Nobody else
+        makes one now: under the lock of `root`."""
+        drafts = list(self.root.glob(".new-*"))
+        for draft in drafts:
+            self._remove(draft)
+        if drafts and self._uids is not None:
+            for uid in self._uids.claims(self.root) - {state.get("uid") for state in states(str(self.root))}:
+                self._uids.release(uid)
+
+    def _remove(self, path: Path) -> None:
+        state = read_json(str(path / "state.json")) or {}
+        work = state.get("work")
+        if self._uids is not None and isinstance(work, str) and self._uids.holds(Path(work)):
+            remove_tree(Path(work))
+        remove_tree(path)
 
 
-def _read(path: Path, limit: int | None = None) -> str:
+def _tenant_of(state: Mapping[str, Any]) -> str | None:
+    labels = state.get("labels")
+    return labels.get(TENANT_ID_LABEL) if isinstance(labels, Mapping) else None
+
+
+def _read(path: Path, limit: int) -> str:
     """The last `limit` bytes, as text."""
     try:
         with path.open("rb") as file:
-            if limit is not None:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - limit))
-            return file.read().decode(errors="replace")
+            file.seek(max(0, file.seek(0, os.SEEK_END) - limit))
+            return file.read(limit).decode(errors="replace")
     except FileNotFoundError:
         return ""

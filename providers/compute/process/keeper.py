@@ -1,8 +1,9 @@
 """Keeps one tenant's process. The provider starts it; it detaches from its starter and outlives all of Landlord.
 
-Run as `python -I -S keeper.py DIRECTORY LAUNCH [USER]`, with the values of secret variables as a JSON object on stdin,
-since no file may hold them. It returns once the command runs or is known not to. LAUNCH is any unique text; `run.json`
-repeats it. Standard library only, since it stays in memory once per tenant.
+Run as `python -I -S keeper.py DIRECTORY LAUNCH [CGROUPS]`, with the values of secret variables as a JSON object on
+stdin, since they are to be in no file; returns once the command runs or is known not to.
+LAUNCH, anything unique, comes back in `run.json`; CGROUPS is where the machine's control groups are that we may write.
+Standard library only, since it stays in memory once per tenant.
 
 In DIRECTORY: `state.json` holds the command, `run.json` the result. `lock` is held while this process lives; it is the
 primitive against a double start. `log` and `log.1` hold the output. The command writes to `log` itself, so that it
@@ -13,32 +14,27 @@ and start time, whether the command runs.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
-import pwd
 import signal
-import socket
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))))
 
-from providers.compute.process.machine import (
-    Locked,
-    boot_id,
-    choose_port,
-    hold_port,
-    is_free,
-    look,
-    read_json,
-    runs,
-    signal_session,
-    write_json,
-)
+from providers.compute.process import cgroups
+from providers.compute.process.confinement import confine, hide
+from providers.compute.process.ending import end, end_own
+from providers.compute.process.files import Locked, read_json, states, write_json
+from providers.compute.process.machine import boot_id, look, runs
+from providers.compute.process.ports import TRIES, choose_port, hold_port, is_free, no_port
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from providers.compute.process.machine import Json
+    from typing import IO
+
+    from providers.compute.process.files import Json
 
 LOG_BYTES = 1_000_000
 QUIET_SECONDS, BUSY_SECONDS = 1.0, 0.1
@@ -46,8 +42,9 @@ QUIET_SECONDS, BUSY_SECONDS = 1.0, 0.1
 FOREVER_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
-def main(directory: str, launch: str, user: str) -> None:
+def main(directory: str, launch: str, cgroup_root: str) -> None:
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    hide()
     secrets = json.load(sys.stdin)
     settled, settle = os.pipe()
     if os.fork():
@@ -65,35 +62,46 @@ def main(directory: str, launch: str, user: str) -> None:
             run = read_json(f"{directory}/run.json")
             state = read_json(f"{directory}/state.json")
             if state and not runs(run):
-                signal_session(run, signal.SIGKILL)
-                keep(directory, state, secrets, launch, user, settle)
+                end(directory, state, run)
+                keep(directory, state, secrets, launch, cgroup_root, settle)
     except (TimeoutError, FileNotFoundError):
         os._exit(0)  # another keeper has it, or it was destroyed
 
 
-def keep(directory: str, state: Json, secrets: Json, launch: str, user: str, settle: int) -> None:
-    """Start the command, bound its log until it ends, and record how it ended."""
-    port, held = settled_port(directory, state)
-    run = start(directory, state, secrets, launch, user, port)
+def keep(directory: str, state: Json, secrets: Json, launch: str, cgroup_root: str, settle: int) -> None:
+    """Start it, bound its log until it ends, and record how it ended."""
+    try:
+        os.chmod(directory, 0o700)  # an older release let others through
+        port, held = settled_port(directory, state)
+        run = start(directory, state, secrets, launch, cgroup_root, port)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        code = getattr(error, "errno", None) or 0
+        why = getattr(error, "strerror", None) or f"its record cannot be read ({error!r})"
+        write_json(f"{directory}/run.json", {"launch": launch, "boot": boot_id(), "error": why, "code": code})
+        return
     os.close(settle)
+    secrets.clear()
     size = 0
     while "pid" in run and os.waitid(os.P_PID, run["pid"], os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         last, size = size, bound_log(directory)
         signal.sigtimedwait({signal.SIGCHLD}, QUIET_SECONDS if size == last else BUSY_SECONDS)
     if "pid" not in run:
         return
-    # It is still a zombie, so no other process has its pid: the rest of the session is surely its own.
-    signal_session(run, signal.SIGKILL)
+    # It is still a zombie, so its pid cannot be anybody else's: what it left behind is surely its own.
+    end_own(run)
     status = os.waitstatus_to_exitcode(os.waitpid(run["pid"], 0)[1])
+    end(directory, state, run)
     bound_log(directory)
     ending = {"exit_code": status} if status >= 0 else {"signal": -status}
     write_json(f"{directory}/run.json", {**run, **ending})
     held.close()
 
 
-def start(directory: str, state: Json, secrets: Json, launch: str, user: str, port: int) -> Json:
-    """The new `run.json`: with a pid if the command runs; else with an `error` for a person and its errno."""
-    run: Json = {"launch": launch, "boot": boot_id(), "port": port}
+def start(directory: str, state: Json, secrets: Json, launch: str, cgroup_root: str, port: int) -> Json:
+    """The new `run.json`: with a pid where it runs, with an `error` for a person and its errno where it cannot."""
+    uid = state.get("uid")
+    group, enforced = own_group(cgroup_root, state)
+    run: Json = {"launch": launch, "boot": boot_id(), "port": port, "cgroup": group}
     log = os.open(f"{directory}/log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     go, say_go = os.pipe()
     failed, say_failed = os.pipe()
@@ -103,43 +111,58 @@ def start(directory: str, state: Json, secrets: Json, launch: str, user: str, po
             os.close(say_go)
             # Wait until it is on record: if this keeper is killed before, no unknown process runs.
             if os.read(go, 1):
-                os.write(say_failed, run_command(state, secrets, port, user, log).encode())
+                os.write(say_failed, run_command(state, secrets, port, enforced, log).encode())
         finally:
             os._exit(127)
     os.close(go)
     os.close(say_failed)
-    if user:
-        os.fchown(log, pwd.getpwnam(user).pw_uid, -1)
+    if uid is not None:
+        os.fchown(log, uid, -1)  # so that it may open /dev/stdout by name
     os.close(log)
     found = look(pid)
-    run.update(pid=pid, start=found[0] if found else 0, started_at=time.time())
+    run.update(pid=pid, start=found.start if found else 0, started_at=time.time())
     write_json(f"{directory}/run.json", run)
+    if group:
+        cgroups.join(group, pid)
     os.write(say_go, b"g")
     os.close(say_go)
     code, _, said = os.read(failed, 1000).decode(errors="replace").partition(" ")
     os.close(failed)
     if said:
         os.waitpid(pid, 0)
+        if group:
+            cgroups.remove(group)
         run = {"launch": launch, "boot": run["boot"], "error": said, "code": int(code)}
         write_json(f"{directory}/run.json", run)
     return run
 
 
-def settled_port(directory: str, state: Json) -> tuple[int, socket.socket]:
-    """The tenant's port, and the socket that holds it. If another program has taken the port, choose a new one and put
-    it into `state.json`."""
+def own_group(cgroup_root: str, state: Json) -> tuple[str, set[str]]:
+    """Its control group and the limits that it enforces; none where there is none to be had."""
+    try:
+        return cgroups.make(cgroup_root, state["id"], state.get("resources") or {}) if cgroup_root else ("", set())
+    except OSError:
+        return "", set()
+
+
+def settled_port(directory: str, state: Json) -> tuple[int, IO[str]]:
+    """The tenant's port, and what holds it; a new one, put into `state.json`, where a stranger has taken it. Raises
+    OSError (EADDRINUSE): each of those that look free is held by somebody, TRIES times in a row."""
     held = hold_port(state["port"]) if is_free(state["port"]) else None
-    while held is None:
+    for _ in range(TRIES):
+        if held is not None:
+            return int(state["port"]), held
         root = os.path.dirname(directory)
         with Locked(f"{root}/.lock"):
-            state["port"] = choose_port(root)
+            state["port"] = choose_port(states(root))
             write_json(f"{directory}/state.json", state)
         held = hold_port(state["port"])
-    return int(state["port"]), held
+    raise no_port()
 
 
-def run_command(state: Json, secrets: Json, port: int, user: str, log: int) -> str:
-    """Turn this process into the tenant's: own session, no descriptors but 0 to 2, nothing of our environment.
+def run_command(state: Json, secrets: Json, port: int, enforced: set[str], log: int) -> str:
+    """Turn this process into the tenant's: own session, no descriptors but 0 to 2, nothing of our environment, and its
+    own account before anything of the tenant's is touched.
 
     Returns only if that fails: the errno, a space, and the reason for a person."""
     os.setsid()
@@ -152,30 +175,44 @@ def run_command(state: Json, secrets: Json, port: int, user: str, log: int) -> s
     os.umask(0o022)
     for source, target in ((os.open("/dev/null", os.O_RDONLY), 0), (log, 1), (log, 2)):
         os.dup2(source, target)
+    limits = {name: limit for name, limit in (state.get("resources") or {}).items() if name not in enforced}
+    try:
+        confine(state.get("uid"), pids=limits.get("pids"), memory_mib=limits.get("memory_mib"))
+    except OSError as error:
+        return f"{error.errno} the command cannot be given an account of its own: {error.strerror}"
     try:
         os.chdir(state["workdir"] or state["work"])
-        if user:
-            become(user)
     except OSError as error:
         return f"{error.errno} the command cannot start in {state['workdir'] or 'its own directory'}: {error.strerror}"
     command = [word.replace("{port}", str(port)) for word in state["command"]]
     plain = {name: value for name, value in state["env"].items() if name not in secrets}
     given = {name: value.replace("{port}", str(port)) for name, value in plain.items()} | secrets
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-    try:
-        os.execvpe(command[0], command, {**kept, "HOME": state["work"], **given})
-    except OSError as error:
-        missing = isinstance(error, FileNotFoundError) and "/" not in command[0]
-        why = "not found" if missing else error.strerror
-        return f"{error.errno} the command {command[0]!r} cannot be started: {why}"
+    refused = execute(command, {**kept, "HOME": state["work"], **given})
+    missing = isinstance(refused, FileNotFoundError) and "/" not in command[0]
+    why = "not found" if missing else refused.strerror
+    return f"{refused.errno} the command {command[0]!r} cannot be started: {why}"
 
 
-def become(user: str) -> None:
-    entry = pwd.getpwnam(user)
-    if entry.pw_uid != os.getuid():
-        os.initgroups(user, entry.pw_gid)
-        os.setgid(entry.pw_gid)
-        os.setuid(entry.pw_uid)
+def execute(command: list[str], env: dict[str, str]) -> OSError:
+    """As `os.execvpe`, which imports a module first: this account may not be able to read ours. What goes wrong in one
+    directory of PATH counts only where no later one has the program; one that it may not enter (PATH is ours) is as
+    good as empty."""
+    name = command[0]
+    directories = [""] if "/" in name else [f"{place or '.'}/" for place in env.get("PATH", os.defpath).split(":")]
+    first: OSError | None = None
+    last = OSError()
+    for directory in directories:
+        try:
+            os.execve(f"{directory}{name}", command, env)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            last = error
+        except OSError as error:
+            if directory and not os.access(directory, os.X_OK):
+                last = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            else:
+                first = first or error
+    return first or last
 
 
 def reset_niceness() -> None:

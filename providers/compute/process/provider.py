@@ -1,15 +1,17 @@
 """Tenants as processes of this machine, which outlive actors, Ray and the control plane.
 
-Atomic primitive against double creation: a rename under the lock of `$LANDLORD_HOME/processes` (`directory`). Against a
-double start: the lock that each process's keeper holds (`keeper`). Linux only.
+Atomic primitive against double creation: a rename under the lock of `$LANDLORD_HOME/processes` (`process_directory`);
+against a double start: the lock that each process's keeper holds (`keeper`). Linux only.
+
+Where we are root, each tenant has a uid of its own (`uids`), and what it starts ends with it, whatever it does
+(`ending`). Where we are not, a tenant's command may do all that we may: that takes LANDLORD_PROCESS_UNSAFE.
 """
 
 import asyncio
+import errno
 import hashlib
 import json
 import os
-import pwd
-import signal
 import socket
 import subprocess
 import sys
@@ -19,12 +21,13 @@ from pathlib import Path
 from typing import ClassVar, Self
 from uuid import UUID, uuid4
 
-from controlplane.errors import InvalidConfig, Retryable, SettingsError, Unavailable
+from controlplane.errors import InvalidConfig, NotAvailableYet, Retryable, SettingsError, Unavailable
 from controlplane.ports import DesiredResource, Origin, ProviderHealth, Resource
 from controlplane.settings import Settings
+from providers.compute.process import cgroups
 from providers.compute.process.config import ProcessConfig
 from providers.compute.process.directory import ProcessDirectory, ProcessRecord
-from providers.compute.process.machine import signal_session
+from providers.compute.process.uids import Uids, uid_range
 from providers.kit.gated import GatedCompute, adoptable, owned
 from providers.kit.secrets import Secrets
 from providers.kit.threads import Threads
@@ -35,6 +38,10 @@ GRACE_SECONDS = 10.0
 """Time between SIGTERM and SIGKILL."""
 KILL_SECONDS = 5.0
 POLL_SECONDS = 0.05
+RAREST_SECONDS = 1.0
+"""Between two tries to have a keeper come up."""
+PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EADDRINUSE, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ETXTBSY)
+"""Why a command could not be started, where the same start may work later."""
 KEEPER = Path(__file__).with_name("keeper.py")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -42,33 +49,48 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class ProcessCompute(GatedCompute[ProcessConfig]):
     """A ComputeProvider, also `ProvidesLogs`. Several may work on one `root`, in one process or in many.
 
-    `user`: the user of the processes, if it is not ours. A command that cannot be found is InvalidConfig. If a command
-    starts a session of its own (a daemon), that session escapes stop and destroy: commands must stay in the
-    foreground."""
+    `uids`: from which each tenant gets one; None: its processes are ours. `cgroups`: where version 2 of them is mounted
+    ("": nowhere), by default looked up. A command that cannot be found is InvalidConfig. Where tenants have uids,
+    nothing that a command starts escapes stop and destroy; where they have not, a session of its own does."""
 
     name: ClassVar[str] = "process"
     resource_kind: ClassVar[str] = "process"
     config_model: ClassVar[type[ProcessConfig]] = ProcessConfig
     one_node: ClassVar[bool] = True
 
-    def __init__(self, root: Path, *, user: str | None = None, secrets: Secrets | None = None) -> None:
+    def __init__(
+        self, root: Path, *, uids: Uids | None = None, cgroups: str | None = None, secrets: Secrets | None = None
+    ) -> None:
         self._secrets = secrets or Secrets(Path("/nonexistent"))
-        self._directory = ProcessDirectory(root, user, self._secrets)
-        self._user = user
+        self._directory = ProcessDirectory(root, uids, self._secrets)
+        self._cgroups = cgroups
         self._threads = Threads("process", THREADS, translate=_on_disk)
 
     @classmethod
+    def available(cls, settings: Settings) -> bool:
+        try:
+            cls.build(settings)
+        except SettingsError:
+            return False
+        return True
+
+    @classmethod
     def build(cls, settings: Settings) -> Self:
-        """Raises SettingsError if LANDLORD_PROCESS_USER does not exist here, or if we may not run as that user."""
-        user = settings.process_user
-        if user is not None:
-            try:
-                uid = pwd.getpwnam(user).pw_uid
-            except KeyError:
-                raise SettingsError(f"LANDLORD_PROCESS_USER: there is no user {user!r} on this machine") from None
-            if os.geteuid() not in (0, uid):
-                raise SettingsError(f"LANDLORD_PROCESS_USER: only root can run tenants as {user!r}")
-        return cls(settings.home / "processes", user=user, secrets=Secrets.build(settings))
+        """Raises SettingsError: no uids for tenants can be had, and that is not allowed by LANDLORD_PROCESS_UNSAFE."""
+        uids = None
+        if os.geteuid() == 0:
+            uids = Uids(uid_range(settings.process_uids))
+        elif not settings.process_unsafe:
+            raise SettingsError(
+                "LANDLORD_PROCESS_UNSAFE: only root can give each `process` tenant an account of its own; "
+                "`true` lets tenants' commands run as you, with all that you may"
+            )
+        elif settings.process_role != "admin":
+            raise SettingsError(
+                "LANDLORD_PROCESS_ROLE: with LANDLORD_PROCESS_UNSAFE, whoever makes a `process` tenant has all rights "
+                "here, so only `admin` may"
+            )
+        return cls(settings.home / "processes", uids=uids, secrets=Secrets.build(settings))
 
     async def identity(self) -> str:
         """A hash of the machine's id. The id itself must not leave the machine (machine-id(5))."""
@@ -98,18 +120,25 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
         before = await self._threads.run(self._directory.find, resource_id)
         if before is None or await self._threads.run(lambda: before.running):
             return
+        if before.unconfined:
+            await self.stop(resource_id)
+            await self._threads.run(self._directory.confine, before)
         secrets = await self._threads.run(before.secret_variables)
         after = await self._launched(before, secrets)
+        if after.error is not None and after.code in PASSING:
+            raise NotAvailableYet(after.error, resource=after.path.name, code=after.code)
         if after.error is not None:
             raise InvalidConfig(after.error, resource=after.path.name, code=after.code)
 
     async def stop(self, resource_id: str) -> None:
-        """Send SIGTERM to the command and all its children, and SIGKILL after a grace of 10 s."""
+        """SIGTERM to the command's session; SIGKILL, after a grace of 10 s, to all that it started."""
         record = await self._threads.run(self._directory.find, resource_id)
-        if record is None or await self._ended(record, signal.SIGTERM, GRACE_SECONDS):
+        if record is None:
             return
-        if not await self._ended(record, signal.SIGKILL, KILL_SECONDS):
-            raise Retryable(f"{record.path.name} does not end, even after SIGKILL")
+        if await self._threads.run(record.terminate) and await self._ended(record, GRACE_SECONDS):
+            return
+        if not await self._threads.run(record.end) or not await self._ended(record, KILL_SECONDS):
+            raise Retryable(f"{record.path.name} does not end, not even by SIGKILL")
 
     async def destroy(self, resource_id: str) -> None:
         await self.stop(resource_id)
@@ -132,22 +161,24 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
         self._threads.close()
 
     async def _launched(self, before: ProcessRecord, secrets: Mapping[str, str]) -> ProcessRecord:
-        """The record after a start, by this call or another. While an earlier keeper is still ending, it is tried once
-        more."""
+        """What came of a start, by this call or another. While an earlier keeper is still ending, one more try."""
+        if self._cgroups is None:
+            self._cgroups = await self._threads.run(cgroups.hierarchy)
+        pause = POLL_SECONDS
         try:
             async with asyncio.timeout(LAUNCH_SECONDS):
                 while True:
-                    await self._threads.run(_launch, before.path, self._user or "", secrets)
+                    await self._threads.run(_launch, before.path, self._cgroups, secrets)
                     after = await self._threads.run(self._directory.find, before.id)
                     if after is None or after.launch != before.launch:
                         return after or before
-                    await asyncio.sleep(POLL_SECONDS)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, RAREST_SECONDS)
         except TimeoutError:
             raise Retryable(f"{before.path.name} could not be started: its keeper did not start") from None
 
-    async def _ended(self, record: ProcessRecord, number: int, seconds: float) -> bool:
-        """Signal the whole session. Returns whether it is gone within that time."""
-        await self._threads.run(signal_session, record.run, number)
+    async def _ended(self, record: ProcessRecord, seconds: float) -> bool:
+        """Whether all of it is gone in that time."""
         try:
             async with asyncio.timeout(seconds):
                 while True:
@@ -168,12 +199,12 @@ def _on_disk() -> Iterator[None]:
         raise Unavailable(f"the state of processes is not available: {reason}", code=error.errno) from error
 
 
-def _launch(path: Path, user: str, secrets: Mapping[str, str]) -> None:
-    """Have a keeper start the command. If one is at work already, it leaves that one alone. Raises OSError.
+def _launch(path: Path, cgroup_root: str, secrets: Mapping[str, str]) -> None:
+    """Have a keeper start the command; where one is at work already it leaves that alone. Raises OSError.
 
     The values of secret variables go through a pipe: they are in no file and no command line."""
     keeper = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(KEEPER), str(path), uuid4().hex, user],
+        [sys.executable, "-I", "-S", str(KEEPER), str(path), uuid4().hex, cgroup_root],
         env={"PATH": os.environ.get("PATH", DEFAULT_PATH), "LANG": os.environ.get("LANG", "C.UTF-8")},
         cwd="/",
         stdin=subprocess.PIPE,

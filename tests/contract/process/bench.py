@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,9 @@ import psutil
 from controlplane.model import HealthSpec
 from controlplane.ports import Resource, ResourceState
 from controlplane.steps.probe import HealthProber
-from providers.compute.process.machine import read_json
+from providers.compute.process.files import read_json
 from providers.compute.process.provider import ProcessCompute
+from providers.compute.process.uids import Uids, uid_range
 from providers.conformance.compute_bench import Gate
 
 OPEN = Gate(True)
@@ -25,8 +27,11 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.send_response(200); self.end_headers(); self.wfile.write(b"well")
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
 """
-# The interpreter itself: a wrapper on somebody's PATH would add to the environment.
-PYTHON = os.path.realpath(sys.executable)
+# The interpreter itself, since a wrapper on somebody's PATH would add to the environment; one that any account can run.
+PYTHON = os.path.realpath(shutil.which("python3", path=os.defpath) or sys.executable)
+UIDS = Uids(uid_range("auto")) if os.geteuid() == 0 else None
+"""As `up` has it: tenants have uids of their own where the suite runs as root."""
+HOSTILE = Path(__file__).with_name("hostile.py").read_text()
 WEB = {"command": [PYTHON, "-I", "-S", "-c", SERVER, "{port}"]}
 
 
@@ -50,11 +55,11 @@ async def stopped(provider: ProcessCompute, resource: Resource) -> Resource:
     )
 
 
-async def written(provider: ProcessCompute, resource: Resource, text: str) -> str:
+async def written(provider: ProcessCompute, resource: Resource, text: str, lines: int = 100) -> str:
     """What it has written, once `text` is in it."""
     async with asyncio.timeout(20):
         while True:
-            logs = await provider.logs(resource.id, 100)
+            logs = await provider.logs(resource.id, lines)
             if text in logs:
                 return logs
             await asyncio.sleep(0.02)

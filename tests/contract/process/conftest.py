@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from controlplane.steps.probe import HealthProber
 from providers.compute.process.provider import ProcessCompute
-from tests.contract.process.bench import OWNER
+from tests.contract.process.bench import OWNER, UIDS
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def root() -> Iterator[Path]:
 
 @pytest_asyncio.fixture
 async def provider(root: Path) -> AsyncIterator[ProcessCompute]:
-    provider = ProcessCompute(root)
+    provider = ProcessCompute(root, uids=UIDS)
     yield provider
     for resource in await provider.list_owned(OWNER):
         await provider.destroy(resource.id)

@@ -16,7 +16,7 @@ from providers.compute.process.provider import ProcessCompute
 from providers.conformance.compute import ComputeConformance
 from providers.conformance.compute_bench import SECRET, Effect, LoseAnswer, desire
 from providers.conformance.compute_capabilities import LogsConformance, NoExecProbesConformance
-from tests.contract.process.bench import OPEN, OWNER, WEB
+from tests.contract.process.bench import OPEN, OWNER, UIDS, WEB
 
 
 class OnAnotherMachine(ProcessCompute):
@@ -31,19 +31,19 @@ class OnAnotherMachine(ProcessCompute):
 class TestProcessConforms(ComputeConformance, LogsConformance, NoExecProbesConformance):
     @pytest_asyncio.fixture
     async def provider(self, root: Path) -> AsyncIterator[ProcessCompute]:
-        provider = ProcessCompute(root)
+        provider = ProcessCompute(root, uids=UIDS)
         yield provider
         await provider.close()
 
     @pytest_asyncio.fixture
     async def another(self, root: Path) -> AsyncIterator[ProcessCompute]:
-        provider = ProcessCompute(root)
+        provider = ProcessCompute(root, uids=UIDS)
         yield provider
         await provider.close()
 
     @pytest_asyncio.fixture
     async def elsewhere(self, root: Path) -> AsyncIterator[ProcessCompute]:
-        provider = OnAnotherMachine(root.parent / "another")
+        provider = OnAnotherMachine(root.parent / "another", uids=UIDS)
         yield provider
         await provider.close()
 

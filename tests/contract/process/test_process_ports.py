@@ -9,14 +9,15 @@ import pytest
 
 from controlplane.errors import NotCurrent
 from controlplane.steps.probe import HealthProber
-from providers.compute.process.machine import PORTS, hold_port, read_json
+from providers.compute.process.files import read_json
+from providers.compute.process.ports import PORTS, hold_port
 from providers.compute.process.provider import ProcessCompute
 from providers.conformance.compute_bench import Gate, desire
-from tests.contract.process.bench import OPEN, OWNER, PYTHON, WEB, healthy, stopped, written
+from tests.contract.process.bench import OPEN, OWNER, PYTHON, UIDS, WEB, healthy, stopped, written
 
 
 async def test_20_tenants_at_once_have_20_ports(provider: ProcessCompute, root: Path) -> None:
-    another = ProcessCompute(root)
+    another = ProcessCompute(root, uids=UIDS)
     made = await asyncio.gather(
         *(
             one.apply(desire(OWNER, {"command": ["/bin/sleep", "60"]}), OPEN)
@@ -87,6 +88,7 @@ async def test_what_two_versions_would_fight_over_has_them_run_one_after_the_oth
         "port": {"command": [*python, LISTEN, str(free_port())]},
         "workdir": {"command": [*python, LOCK, "{port}"], "workdir": str(tmp_path)},
     }[what]
+    open_to_all(tmp_path)
     assert provider.exclusive(config, config)
     older = desire(OWNER, config)
     newer = desire(OWNER, config, tenant_id=older.origin.tenant_id, generation=2)
@@ -98,6 +100,12 @@ async def test_what_two_versions_would_fight_over_has_them_run_one_after_the_oth
     again = await provider.apply(newer, OPEN)
     assert again.id == second.id
     await written(provider, again, "mine")
+
+
+def open_to_all(directory: Path) -> None:
+    directory.chmod(0o777)
+    for parent in directory.parents[:2]:
+        parent.chmod(0o711)
 
 
 def free_port() -> int:

@@ -1,0 +1,114 @@
+"""Control groups, version 2, where this machine has them and we may write to them: one for each command, so that its
+end is the end of all that it started, and limits hold for all of that together. Standard library only, for the keeper.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+
+from providers.compute.process.machine import signal_process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from providers.compute.process.files import Json
+
+OURS = "landlord"
+CONTROLLERS = ("memory", "pids", "cpu")
+PERIOD = 100_000
+"""Microseconds, in which a command may use its share of the CPUs."""
+REMOVE_SECONDS = 1.0
+
+
+def hierarchy(mounts: str = "/proc/self/mountinfo") -> str:
+    """Where version 2 is mounted and can be written to by us, who are root; "" where it is not."""
+    if os.geteuid() != 0:
+        return ""
+    with open(mounts) as file:
+        for line in file:
+            before, _, after = line.partition(" - ")
+            place, options = before.split()[4:6]
+            if after.startswith("cgroup2 ") and "rw" in options.split(",") and "rw" in after.split()[2].split(","):
+                return place.replace("\\040", " ")
+    return ""
+
+
+def make(root: str, name: str, resources: Json) -> tuple[str, set[str]]:
+    """A new group, or the empty one of that name; and which of `memory_mib`, `pids`, `cpu_millis` it enforces. Which
+    controllers are to be had depends on the machine. Raises OSError: no group can be made."""
+    base = f"{root}/{OURS}"
+    os.makedirs(base, exist_ok=True)
+    for level in (root, base):
+        for controller in CONTROLLERS:
+            with contextlib.suppress(OSError):
+                _write(f"{level}/cgroup.subtree_control", f"+{controller}")
+    path = f"{base}/{name}"
+    os.makedirs(path, exist_ok=True)
+    enforced = set()
+    for limit, file, value in _limits(resources):
+        with contextlib.suppress(OSError):
+            _write(f"{path}/{file}", value)
+            enforced.add(limit)
+    if "memory_mib" in enforced:
+        with contextlib.suppress(OSError):
+            _write(f"{path}/memory.swap.max", "0")
+    return path, enforced
+
+
+def join(path: str, pid: int) -> None:
+    _write(f"{path}/cgroup.procs", str(pid))
+
+
+def members(path: str) -> set[int]:
+    """The pids in it; none where it is gone."""
+    try:
+        with open(f"{path}/cgroup.procs") as file:
+            return {int(line) for line in file}
+    except OSError:
+        return set()
+
+
+def kill(path: str) -> None:
+    """SIGKILL to all in it, at once where the kernel can (5.14); and one by one, since it passes over a process whose
+    first thread has ended."""
+    with contextlib.suppress(OSError):
+        _write(f"{path}/cgroup.kill", "1")
+    for pid in members(path):
+        signal_process(pid, signal.SIGKILL, lambda seen: seen.pid in members(path))
+
+
+def remove(path: str) -> None:
+    """Once nothing runs in it. The dead may keep it for a moment; one that stays harms nobody."""
+    deadline = time.monotonic() + REMOVE_SECONDS
+    while True:
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _limits(resources: Json) -> list[tuple[str, str, str]]:
+    found = []
+    if resources.get("memory_mib"):
+        found.append(("memory_mib", "memory.max", str(resources["memory_mib"] << 20)))
+    if resources.get("pids"):
+        found.append(("pids", "pids.max", str(resources["pids"])))
+    if resources.get("cpu_millis"):
+        found.append(("cpu_millis", "cpu.max", f"{resources['cpu_millis'] * PERIOD // 1000} {PERIOD}"))
+    return found
+
+
+def _write(path: str, text: str) -> None:
+    file = os.open(path, os.O_WRONLY)  # never made: what the kernel does not offer is not there
+    try:
+        os.write(file, text.encode())
+    finally:
+        os.close(file)

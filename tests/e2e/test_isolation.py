@@ -1,0 +1,77 @@
+"""A process tenant that means harm, on a whole installation: the program of tests/contract/process, aimed at the real
+Ray, Postgres, HAProxy and Docker."""
+
+import asyncio
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controlplane.local.paths import Home
+from tests.contract.process.bench import HOSTILE, PYTHON
+from tests.e2e.installation import Installation, gone, ready
+
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.cluster,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(os.geteuid() != 0, reason="without root there is no isolation, which is said elsewhere"),
+]
+
+
+def tenant(name: str, command: list[str], **env: str) -> dict[str, Any]:
+    return {"name": name, "spec": {"compute": {"provider": "process", "config": {"command": command, "env": env}}}}
+
+
+def tree(*roots: Path) -> list[Path]:
+    return [path for root in roots for path in root.rglob("*") if not path.is_symlink()]
+
+
+def of_kind(paths: list[Path], test: Any) -> list[str]:
+    return [str(path) for path in paths if path.exists() and test(path.lstat().st_mode)]
+
+
+def targets_of(installation: Installation) -> dict[str, list[Any]]:
+    home = Home(installation.home)
+    found = tree(home.root, home.runtime)
+    return {
+        "files": [str(home.token), str(home.ray_token), str(home.state), *of_kind(found, stat.S_ISREG)[:200]],
+        "directories": [str(home.root), *of_kind(found, stat.S_ISDIR)[:200]],
+        "sockets": [*of_kind(found, stat.S_ISSOCK), "/var/run/docker.sock"],
+        "pids": [process.pid for process in (*installation.processes(), *installation.postgres_processes())],
+        "ports": list(json.loads(home.state.read_text())["ports"].values()),
+    }
+
+
+async def test_a_hostile_tenant_gets_nowhere(installation: Installation) -> None:
+    targets = targets_of(installation)
+    assert len(targets["sockets"]) >= 5
+    assert len(targets["pids"]) > 10
+    async with installation.http() as client:
+        await client.post("/tenants", json=tenant("victim", ["/bin/sleep", "600"], TOKEN="hush"))
+        await ready(client, "victim")
+        command = [PYTHON, "-I", "-S", "-u", "-c", HOSTILE + "\nimport time; time.sleep(600)"]
+        await client.post("/tenants", json=tenant("hostile", command, TARGETS=json.dumps(targets)))
+        await ready(client, "hostile")
+        tries: list[dict[str, Any]] = []
+        async with asyncio.timeout(120):
+            while not tries or tries[-1]["what"] != "done":
+                answer = await client.get("/tenants/hostile/logs", params={"tail": 10_000})
+                tries = [json.loads(line) for line in answer.text.splitlines() if line.startswith('{"what"')]
+        assert len(tries) > 500
+        assert [(one["what"], one["target"]) for one in tries if one["got"]] == []
+        for name in ("victim", "hostile"):
+            assert (await client.get(f"/tenants/{name}")).json()["status"] == "ready"
+            await client.delete(f"/tenants/{name}")
+            await gone(client, name)
+    assert installation.run("doctor", check=False).returncode == 0
+
+
+async def test_rays_sessions_are_closed(installation: Installation) -> None:
+    sessions = Home(installation.home).ray_sessions
+    for path in (sessions, *sessions.glob("session_2*"), *sessions.glob("session_2*/*")):
+        if path.is_dir() and not path.is_symlink():
+            assert stat.S_IMODE(path.stat().st_mode) == 0o700, path

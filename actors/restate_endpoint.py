@@ -29,7 +29,8 @@ ROUTE = "/restate"
 MAX_ONGOING_REQUESTS = 200
 CONNECTIONS = 7
 LARGEST_JOURNAL = 4 * 1024 * 1024
-"""Restate sends the whole journal with each request: that of a day of looks at a tenant's health has about 300 kB."""
+"""Restate sends the whole journal with each request. The journal of a day of probes of a tenant's health has about 300
+kB."""
 
 
 @serve.deployment(
@@ -47,8 +48,8 @@ class RestateEndpoint:
 
 
 def endpoint(runtime: Runtime) -> FastAPI:
-    """The SDK's application refuses the ASGI lifespan, so it is mounted in one that has it; within the limits that the
-    API has. Its answers begin before the step does, so the deadline bounds none."""
+    """The SDK's application refuses the ASGI lifespan, so it is mounted in one that has it, with the API's limits. Its
+    answers begin before the step does, so the deadline bounds none of them."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

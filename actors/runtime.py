@@ -89,7 +89,7 @@ def build_runtime(
     hide()
     settings = load_settings(environ)
     if environ is None:
-        # Else it is one of several in its process, whose log it is not.
+        # Otherwise several share one process, and its log belongs to none of them.
         logs.configure(settings, "actors", actor)
     clock = SystemClock()
     database = open_database(database_url(settings), pool=pool, application=f"landlord {actor}")

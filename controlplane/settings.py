@@ -25,7 +25,8 @@ GONE = {"process_user": "each `process` tenant has a uid of its own, from LANDLO
 """Name → replacement, of settings that stop the start as well."""
 
 SHORTEST_TOKEN = 32
-"""Characters of a bearer token: only its hash is stored, without salt, which is safe for long random ones alone."""
+"""Least number of characters of a bearer token. Only its hash is stored, without salt, which is safe only for long
+random tokens."""
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -44,16 +45,16 @@ class Settings(BaseModel):
     port: int = Field(default=8000, ge=1, le=65535)
     url: str | None = None
     ca: Path | None = None
-    """The client's: certificates that it trusts an https URL by, instead of the usual authorities."""
+    """For the client: certificates by which it trusts an https URL, instead of the usual authorities."""
     tls_cert: Path | None = None
-    """The API speaks TLS with this certificate (PEM, its chain behind it) and `tls_key`."""
+    """The API speaks TLS with this certificate (PEM, followed by its chain) and `tls_key`."""
     tls_key: Path | None = None
     log_format: Literal["json", "console"] = "json"
     database_url: SecretStr | None = None
     admin_token: SecretStr | None = None
-    """The server's: the token named `admin`. None: that of the home, made at the first start."""
+    """For the server: the token named `admin`. None: that of the home, made at the first start."""
     token: SecretStr | None = None
-    """The client's bearer, and nothing else; None: the home's admin token."""
+    """The client's bearer, and nothing else. None: the home's admin token."""
     workflow_provider: str = "embedded"
     compute_providers: tuple[str, ...] | None = None
     """None: `process`, and `docker` if its socket answers."""
@@ -145,7 +146,7 @@ class Settings(BaseModel):
 
     @property
     def own_url(self) -> str:
-        """Where this home's API is, seen from this machine."""
+        """The address of this home's API on this machine."""
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
@@ -159,7 +160,7 @@ class Settings(BaseModel):
 
 
 def token_problem(token: str) -> str | None:
-    """Why this can be no admin token; None where it can."""
+    """The reason why this cannot be an admin token. None: it can."""
     if len(token) < SHORTEST_TOKEN:
         return f"a token needs {SHORTEST_TOKEN} characters at least, this one has {len(token)}: `openssl rand -hex 32`"
     if not token.isascii() or not token.isprintable() or " " in token:

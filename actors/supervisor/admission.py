@@ -108,7 +108,7 @@ class Admission:
         return True
 
     def ask_again(self) -> None:
-        """Called by each sweep: while somebody is kept out, a word that an actor did not hear is said again."""
+        """Called by each sweep. While a tenant is refused, actors that did not hear the request are asked again."""
         if self._turned_away:
             self._making_room.clear()
             self._make_room()
@@ -133,7 +133,8 @@ class Admission:
                 self._room()
 
     def _make_room(self) -> None:
-        """Back-pressure: each live actor is told to leave as soon as it is at rest, not after its idle time."""
+        """Back-pressure: each live actor is asked to leave as soon as it is at rest, without waiting for its idle
+        time."""
         for name in self.live.keys() - self._making_room:
             self._making_room.add(name)
             self._tasks.begin(self._directory.make_room(name), f"make room: {name}")

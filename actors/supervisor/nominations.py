@@ -24,8 +24,8 @@ class Nomination(NamedTuple):
 
 
 REMEMBERED_SECONDS = 60.0
-"""An owner that was woken may never have looked: its platform was away, or others wanted its place. So a finding is
-forgotten after this, and whoever still finds it wakes the tenant again."""
+"""A woken owner may never have looked: its platform was away, or other tenants wanted its place. So a finding is
+forgotten after this time, and if it persists, it wakes the tenant again."""
 
 
 class Nominations:
@@ -41,11 +41,12 @@ class Nominations:
 
     @property
     def remembered(self) -> int:
-        """How many findings are known to have woken their tenants."""
+        """The number of findings that have woken their tenants."""
         return len(self._found)
 
     def forget_old(self) -> None:
-        """Called by each sweep before it compares: what was found long ago is new again, and what is gone is let go."""
+        """Called by each sweep before it compares: old findings count as new again, and findings of vanished tenants
+        are dropped."""
         now = self._clock()
         for tenant in [tenant for tenant, at in self._since.items() if now - at >= REMEMBERED_SECONDS]:
             self._forget(tenant)

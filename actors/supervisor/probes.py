@@ -10,21 +10,21 @@ from controlplane.persistence.resting import Serving
 from controlplane.ports import Prober, ProbeResult, Resource
 
 AT_ONCE = 50
-"""Probes of each lane under way at once."""
+"""The number of probes of each lane under way at once."""
 
 QUICK_SECONDS = 5.0
-"""For one probe in the quick lane, whatever its spec allows: the slow lane has the time."""
+"""Time-out of one probe in the quick lane, whatever its spec allows; the slow lane allows the whole time."""
 
 Resting = Mapping[str, tuple[Serving, Resource]]
-"""Serving execution → what serves, and the resource that was listed for it."""
+"""Serving execution → the serving facts, and the resource that was listed for it."""
 
 
 class Probes:
-    """Two lanes, each a stage of its own: `quick` for those that answered in time when they were last asked, or were
-    never asked, and `slow` for those that did not.
+    """Two lanes, each a stage of its own. `quick`: for tenants that answered their last probe in time, or were never
+    probed. `slow`: for those that did not.
 
-    Promises: who hangs waits for those that hang, and never keeps a tenant that answers from its probe; in each lane
-    whoever was asked longest ago is asked first, so one round that is cut short goes on in the next.
+    Promises: a hanging tenant waits only for other hanging ones, and never delays the probe of a tenant that answers.
+    In each lane the longest-waiting tenant is probed first, so if a round is cut short, the next one continues it.
     """
 
     def __init__(
@@ -37,8 +37,8 @@ class Probes:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`resting`: what the last sweep of the platforms listed. `live`: names of the tenants whose actors live in
-        this cluster, and probe themselves. `rest_probe_seconds`: the shortest interval at rest."""
+        """`resting`: the tenants listed by the last sweep of the platforms. `live`: names of the tenants with live
+        actors in this cluster, which probe themselves. `rest_probe_seconds`: the shortest interval at rest."""
         self._resting = resting
         self._prober = prober
         self._nominations = nominations
@@ -78,7 +78,7 @@ class Probes:
             return
         self._asked[id] = self._clock()
         if result.healthy is False:
-            # Its owner heals the one and waits for the other: to go from one to the other is news.
+            # Its owner heals the one and waits for the other, so a change between them is news.
             self._nominations.found(serving, "recovering" if result.recovering else "unhealthy")
         elif result.healthy:
             self._nominations.probed_well(serving.tenant)
@@ -87,7 +87,7 @@ class Probes:
                 self._nominations.nominate(serving.tenant, Priority.DRIFT)
 
     async def _ask(self, id: str, serving: Serving, resource: Resource) -> ProbeResult | None:
-        """None: it did not answer in the time of the quick lane, and is the slow lane's from now on."""
+        """None: it did not answer in the time of the quick lane, and belongs to the slow lane from now on."""
         begun = self._clock()
         try:
             async with asyncio.timeout(None if id in self._hung else QUICK_SECONDS):

@@ -47,7 +47,7 @@ class TenantOwner:
         self._runtime: Runtime | None = None
         self._runner: Runner | None = None
         self._hurried = False
-        """Others wanted its place, maybe before its runner was there."""
+        """Other tenants wanted its place, maybe before its runner existed."""
         self._tenant_id: UUID | None = None
         self._life: asyncio.Task[None] | None = None
         self._left: asyncio.Event | None = None

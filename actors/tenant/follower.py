@@ -42,7 +42,7 @@ class Follower:
                 engine = self._engines[self._engine]
                 self.status = await engine.next_status(self.execution_id, self._ref, self.status)
             except Throttled as error:
-                # It answers, and is not silent: it asks for fewer questions.
+                # It answers, so it is not silent: it asks for fewer calls.
                 self._speaks()
                 await asyncio.sleep(max(error.delay or 0.0, THROTTLED_SECONDS))
             except Exception as error:

@@ -44,7 +44,8 @@ class Runner:
         self._state = OwnerState()
         self._policy = runtime.policy
         self.wake_in: float | None = None
-        """Once it has passivated: seconds after which its tenant is due again, None: when somebody wants something."""
+        """Once it has passivated: seconds until its tenant is due again. None: only when a client wants something of
+        it."""
         self._chores = Chores(owned, runtime, mailbox, self._note)
 
     @property
@@ -53,7 +54,7 @@ class Runner:
         return self._chores.doing
 
     def hurry(self) -> None:
-        """Others want its place: passivate as soon as there is nothing to do but to wait."""
+        """Other tenants want its place: passivate as soon as there is nothing to do but to wait."""
         self._policy = replace(self._policy, idle=0.0)
         self._note(hurried=True)
         self._mailbox.mark_dirty()

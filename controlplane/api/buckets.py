@@ -1,4 +1,4 @@
-"""Buckets that fill steadily, one for each key: how much of something each may have."""
+"""Buckets that fill steadily, one for each key: they bound how much of something each key may have."""
 
 import math
 import time
@@ -12,7 +12,7 @@ _MOST = 10_000
 
 @dataclass(slots=True)
 class Bucket:
-    """`level`: how much is in it, as of `at`."""
+    """`level`: its content at the time `at`."""
 
     level: float
     at: float
@@ -27,7 +27,7 @@ class Buckets(Generic[K]):
         self._of: dict[K, Bucket] = {}
 
     def take(self, key: K, now: float | None = None) -> tuple[bool, float, int]:
-        """Take one. Whether there was one, how much is left, and seconds until there is one again (0: now)."""
+        """Take one. Returns whether there was one, the rest, and the seconds until there is one again (0: now)."""
         now = time.monotonic() if now is None else now
         if len(self._of) >= _MOST and key not in self._of:
             self._forget(now)
@@ -43,7 +43,7 @@ class Buckets(Generic[K]):
         return min(self.size, bucket.level + (now - bucket.at) * self._per_second)
 
     def _forget(self, now: float) -> None:
-        """Those that are full again; where that is not enough, all."""
+        """Drop the buckets that are full again; if that is not enough, drop all."""
         self._of = {key: bucket for key, bucket in self._of.items() if self._level(bucket, now) < self.size}
         if len(self._of) >= _MOST:
             self._of.clear()

@@ -59,7 +59,7 @@ async def differences(
 
 
 async def _broken(database: AsyncEngine) -> list[Difference]:
-    """Of the newest events; `landlord events verify` compares all."""
+    """Checks only the newest events; `landlord events verify` checks all."""
     verdict = await chain.verify(database, newest=TRAIL)
     detail = "this event, or the one before it, is not as it was written"
     return [Difference("broken_trail", None, f"event {id}", detail) for id in verdict.broken]

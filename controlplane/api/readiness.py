@@ -1,4 +1,4 @@
-"""Whether the installation can work, as one replica found it when it last looked."""
+"""Whether the installation can work, from one replica's last look."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from controlplane.api.schemas.installation import CheckOut
 from controlplane.persistence import fleet
 
 SECONDS = 1.0
-"""However many ask, database and Ray are asked so often."""
+"""Database and Ray are asked only this often, for any number of requests."""
 PROVIDER_SECONDS = 5.0
 PROVIDER_PATIENCE = 0.5
 _PATIENCE = 3.0
@@ -35,8 +35,8 @@ class Looks:
         return await self._checks.get()
 
     async def providers(self, *, details: bool) -> dict[str, CheckOut]:
-        """As they were last known to be: none is waited for long, for none decides. Their texts name addresses and
-        accounts; without `details` they are left out."""
+        """The last known health of the providers. None is waited for long, since none decides. Their texts name
+        addresses and accounts; without `details` they are left out."""
         found = await asyncio.gather(*(one.last(PROVIDER_PATIENCE) for one in self._providers.values()))
         return {
             name: CheckOut(ok=False, detail="no answer yet")

@@ -1,4 +1,4 @@
-"""A value that is looked for at most now and then, however many ask for it."""
+"""A value that is looked up only now and then, for any number of readers."""
 
 import asyncio
 import time
@@ -9,9 +9,8 @@ T = TypeVar("T")
 
 
 class Remembered(Generic[T]):
-    """The answer of `look` for `seconds`; who asks while one looks waits for the same look.
-
-    `start`: makes a task of a coroutine and keeps hold of it."""
+    """Keeps the answer of `look` for `seconds`. Readers that ask during a look wait for that look. `start`: makes a
+    task of a coroutine and holds it."""
 
     def __init__(
         self,
@@ -27,13 +26,13 @@ class Remembered(Generic[T]):
         self._looking: asyncio.Task[T] | None = None
 
     async def get(self) -> T:
-        """Not older than `seconds`. Raises what `look` raises."""
+        """An answer not older than `seconds`. Raises the errors of `look`."""
         if self._known is not None and self._known[1] > time.monotonic():
             return self._known[0]
         return await asyncio.shield(self._looking or self._begin())
 
     async def last(self, patience: float) -> T | None:
-        """The last one known, however old, where a new one is not there within `patience` seconds; None: there is
+        """The last known answer, however old, if a new one is not there within `patience` seconds. None: there is
         none."""
         if self._known is None or self._known[1] <= time.monotonic():
             await asyncio.wait({self._looking or self._begin()}, timeout=patience)

@@ -108,7 +108,7 @@ async def replica(parts: Parts) -> AsyncIterator[Replica]:
 
 
 def by_token(here: Replica, token: Token) -> AbstractAsyncContextManager[Transaction]:
-    """A transaction whose events say who asked."""
+    """A transaction whose events name the caller."""
     return transaction(here.database, actor=token.name, token_id=token.id, request_id=request_id.current())
 
 

@@ -59,8 +59,8 @@ class Requires:
 
 
 async def token_if_any(request: Request, here: Here) -> Token | None:
-    """The caller's token where it is valid and can be looked up; for routes that anybody may ask, which say more to
-    those who have one."""
+    """The caller's token if it is valid and can be looked up. For routes that are open to everyone and say more to
+    callers with a token."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not 0 < len(secret) <= _MAX_TOKEN:
         return None

@@ -1,5 +1,5 @@
-"""Requests without a valid token, counted by client address: many from one address are told to slow down, and take no
-more of the log than a few lines a second. A valid token from the same address is let through all the same."""
+"""Requests without a valid token, counted by client address. If many come from one address, it is asked to slow down,
+and takes only a few lines of the log a second. A valid token from the same address is still let through."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from starlette.types import Scope
 from controlplane.api.buckets import Buckets
 
 AT_ONCE = 600
-"""More than a client with a wrong token asks before somebody looks; a walk of the whole API fits."""
+"""More than a client with a wrong token sends before a person looks; a walk of the whole API fits."""
 PER_SECOND = 5.0
 _NETWORK = 64
 """An IPv6 client has a whole network of addresses."""
@@ -18,8 +18,8 @@ _NETWORK = 64
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """`seconds`: to wait before the next try, 0 for none. `logged`: this one is worth a line; `unlogged`: how many of
-    the same address before it were not."""
+    """`seconds`: wait before the next try, 0 for none. `logged`: this request gets a line; `unlogged`: number of
+    earlier requests from the address without one."""
 
     seconds: int
     logged: bool
@@ -27,7 +27,7 @@ class Refusal:
 
 
 class Strangers:
-    """Per replica."""
+    """The count of one replica."""
 
     def __init__(self, at_once: int = AT_ONCE, per_second: float = PER_SECOND) -> None:
         self._refusals: Buckets[str] = Buckets(at_once, per_second)
@@ -35,7 +35,7 @@ class Strangers:
         self._unlogged: dict[str, int] = {}
 
     def refuse(self, client: str, now: float | None = None) -> Refusal:
-        """Count one of this client."""
+        """Count one request of this client."""
         key = _key(client)
         slowly, _, seconds = self._refusals.take(key, now)
         logged, _, _ = self._lines.take(key, now)
@@ -48,7 +48,7 @@ class Strangers:
 
 
 def client_of(scope: Scope) -> str:
-    """The address from which a request came: as HAProxy says, which overwrites what the client says of itself."""
+    """The address of a request, from HAProxy, which overwrites the client's own claim."""
     said = Headers(scope=scope).get("X-Forwarded-For", "").rpartition(",")[2].strip()
     peer = scope.get("client")
     for address in (said, peer[0] if peer else ""):

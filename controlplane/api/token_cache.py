@@ -1,7 +1,7 @@
 """Valid tokens, remembered for a moment so that a hot path does not ask the database each time.
 
-Unknown ones are remembered too, and those that nobody knows yet are asked for together: however many come, from
-however many addresses, they cost one short query each 20 ms. So nothing that strangers send keeps a valid token out.
+Unknown tokens are remembered too. Tokens that are not known yet are looked up together: for any number of them, from
+any number of addresses, there is one short query each 20 ms. So no request from strangers keeps a valid token out.
 """
 
 import asyncio
@@ -16,25 +16,25 @@ from controlplane.persistence.tokens import Token
 SECONDS = 5.0
 """If the notice of a revocation at another replica is lost, the token may be valid here for this time."""
 BETWEEN_SECONDS = 0.02
-"""From one query to the next."""
+"""Time from one query to the next."""
 BATCH = 500
 _SIZE = 1024
 _UNKNOWN = 10_000
 
 
 class TokenCache:
-    """Tokens by their hash; one that expires is forgotten when it does."""
+    """Tokens by their hash. A token is forgotten when it expires."""
 
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
         self._known: dict[str, tuple[Token, float]] = {}
         self._unknown: dict[str, float] = {}
-        """Until when they are taken to be so."""
+        """The time until which unknown tokens count as unknown."""
         self._asked: dict[str, asyncio.Future[Token | None]] = {}
         self._asking: asyncio.Task[None] | None = None
         self._last = 0.0
         self._changes = 0
-        """What was read before one of them is answered, and not remembered."""
+        """Number of changes of tokens so far. Results read before one of them are answered, but not remembered."""
 
     async def find(self, secret: str) -> Token | None:
         """The valid token with this secret."""
@@ -50,7 +50,7 @@ class TokenCache:
             asked = self._asked[hashed] = asyncio.get_running_loop().create_future()
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask())
-        # Others may wait for the same one: who goes away takes nothing from them.
+        # Others may wait for the same token: if one caller leaves, they lose nothing.
         return await asyncio.shield(asked)
 
     def hear(self, event: Event) -> None:
@@ -65,13 +65,13 @@ class TokenCache:
                 self.forget(None)
 
     def forget(self, token_id: str | None) -> None:
-        """This one, and all that is unknown."""
+        """Look up this token and all unknown ones."""
         self._changes += 1
         self._unknown.clear()
         self._known = {hashed: kept for hashed, kept in self._known.items() if str(kept[0].id) != token_id}
 
     async def _ask(self) -> None:
-        """Until there is nothing to ask."""
+        """Look up until there is no unknown token."""
         try:
             while self._asked:
                 await asyncio.sleep(max(0.0, self._last + BETWEEN_SECONDS - time.monotonic()))
@@ -113,4 +113,4 @@ class TokenCache:
         for hashed, asked in batch.items():
             del self._asked[hashed]
             asked.set_exception(error)
-            asked.exception()  # Seen, should everybody who asked have left.
+            asked.exception()  # Handled even if every caller has left.

@@ -39,7 +39,7 @@ def options(
         Path | None, typer.Option(help="Certificates (PEM) that an https LANDLORD_URL is trusted by; LANDLORD_CA.")
     ] = None,
 ) -> None:
-    """Of the whole command."""
+    """Options of the whole command."""
     if ca is not None:
         os.environ["LANDLORD_CA"] = str(ca)
 

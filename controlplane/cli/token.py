@@ -33,7 +33,7 @@ def _seconds(text: str) -> int:
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Shown in the audit trail, beside the token's id.")],
+    name: Annotated[str, typer.Argument(help="Shown in the audit trail, with the token's id.")],
     role: Annotated[
         Role, typer.Option(help="viewer reads, operator changes tenants and executions, admin does everything.")
     ],

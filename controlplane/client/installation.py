@@ -15,7 +15,7 @@ from controlplane.client.documents import (
 from controlplane.client.wire import Wire, quoted
 
 TRAIL_SECONDS = 300.0
-"""Of a trail of millions of events."""
+"""Seconds, for a trail of millions of events."""
 CONSISTENCY_SECONDS = 120.0
 """Seconds. Every provider lists all its resources."""
 
@@ -68,7 +68,7 @@ class Installation(Wire):
         return cast(ConsistencyDocument, self._send("GET", "/v1/admin/consistency", timeout=CONSISTENCY_SECONDS))
 
     def verify_trail(self, noted: str | None = None) -> TrailDocument:
-        """Whether the audit trail is as it was written. `noted`: `ID:HASH` of an earlier head."""
+        """Check that the audit trail is unchanged. `noted`: `ID:HASH` of an earlier head."""
         return cast(TrailDocument, self._send("GET", "/v1/admin/trail", params={"noted": noted}, timeout=TRAIL_SECONDS))
 
 

@@ -190,7 +190,7 @@ class Wire:
 
 
 def in_clear(url: str) -> bool:
-    """Whether others could read what is sent there."""
+    """True if others could read the traffic to this URL."""
     parts = httpx.URL(url)
     if parts.scheme == "https":
         return False
@@ -201,9 +201,8 @@ def in_clear(url: str) -> bool:
 
 
 def trusted(settings: Settings) -> ssl.SSLContext | bool:
-    """How the server of these settings is verified: the home's own by the very certificate that `landlord up` gave it.
-
-    Raises SettingsError: a file of certificates cannot be read."""
+    """The way to verify the server of these settings. The home's own server is verified by the very certificate that
+    `landlord up` gave it. Raises SettingsError if a file of certificates cannot be read."""
     if settings.url is None:
         return pinned(Home(settings.home).tls) if settings.tls else True
     if settings.ca is None:

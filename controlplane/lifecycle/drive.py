@@ -32,7 +32,8 @@ STOP_SECONDS = 30.0
 gate, not the wait."""
 
 UNHEALTHY_SECONDS = 60.0
-"""An owner whose place others want waits so long for a tenant whose probe fails, before it leaves for a while."""
+"""If other tenants want its place, an owner waits this long for a tenant whose probe fails, before it leaves for a
+while."""
 
 NO_SWITCH = "the engine says that it succeeded, but nothing it made serves"
 NOT_GONE = "the engine says that it succeeded, but resources of the tenant are recorded still"
@@ -97,9 +98,9 @@ def _waiting(
     policy: Policy,
     wait: float | None,
 ) -> Decision:
-    """An engine outside goes on by itself. One in this process (the fallback) ends with its owner, so an owner may
-    leave it only between two attempts, or when what it waits for has not been healthy for long. How long an engine has
-    been silent is in the owner's memory, which ends the wait where that counts."""
+    """An engine outside continues by itself. An engine in this process (the fallback) ends with its owner. So an owner
+    may leave it only between two attempts, or when the tenant that it waits for has not been healthy for long. The
+    duration of an engine's silence is only in the owner's memory, so it ends the wait if it counts."""
     if state.silence is not None:
         return Decision(None, wait)
     if active.engine != policy.fallback:

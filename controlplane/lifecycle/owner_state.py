@@ -21,7 +21,7 @@ class Finding:
     """Number of good probes in a row; `bad` counts the bad ones."""
     bad: int = 0
     recovering: bool = False
-    """Not healthy, and its platform mends that by itself: it is not healed."""
+    """Not healthy, but its platform mends that by itself: it is not healed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class OwnerState:
     """Time at which this actor last had work. None: it has just started."""
     draining: bool = False
     hurried: bool = False
-    """Others want its place."""
+    """Other tenants want its place."""
 
 
 @dataclass(frozen=True, slots=True)

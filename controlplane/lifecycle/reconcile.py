@@ -39,10 +39,10 @@ MOST_DOUBLINGS = 4
 
 
 LEAVES_SECONDS = 2.0
-"""An owner whose place others want leaves for a wait that is longer than this."""
+"""If other tenants want its place, an owner leaves for a wait that is longer than this."""
 
 AWAY_SECONDS = (10.0, 60.0)
-"""So long it is away, at least and at most: who comes back costs the start of a process."""
+"""Shortest and longest absence: coming back costs the start of a process."""
 
 
 def reconcile(rows: TenantRows, state: OwnerState, policy: Policy) -> Decision:
@@ -56,7 +56,7 @@ def reconcile(rows: TenantRows, state: OwnerState, policy: Policy) -> Decision:
 
 
 def _decide(rows: TenantRows, state: OwnerState, policy: Policy) -> Decision:
-    """The order of the rules is the order of their importance."""
+    """The rules stand in the order of their importance."""
     if rows.tenant.status is Status.DELETED:
         return Decision(Leave())
     active, queued = rows.active, rows.queued
@@ -104,7 +104,7 @@ def _keep(rows: TenantRows, serving: Execution, state: OwnerState, policy: Polic
     if finding is None:
         if (
             state.looking and not state.draining
-        ):  # who leaves now would take it along, and nobody else would see to what was found
+        ):  # an owner that leaves now would lose it, and the finding would stay unhandled
             return Decision(None)
         if is_due(state.look_due, rows.now):
             return Decision(Look(serving))
@@ -133,9 +133,9 @@ def _keep(rows: TenantRows, serving: Execution, state: OwnerState, policy: Polic
     again = until(state.finding_due, rows.now)
     in_doubt = (status is Status.READY and finding.bad > 0) or (status is Status.DEGRADED and finding.healthy)
     if in_doubt and not state.draining:
-        return Decision(None, again)  # the next owner would count from nothing
+        return Decision(None, again)  # the next owner would restart the probe count
     if unwell and may_heal:
-        return Decision(None, again, durable=True)  # the budget is spent, and nobody else would look again
+        return Decision(None, again, durable=True)  # the budget is spent, and no one else would look again
     return _rest(rows, state, policy, wait=again)
 
 

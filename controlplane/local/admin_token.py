@@ -1,6 +1,6 @@
 """The admin token of a home: given by LANDLORD_ADMIN_TOKEN, or kept in the home since the first start.
 
-LANDLORD_TOKEN is no part of it: that is a client's bearer, of whatever role, and must never become the admin's.
+LANDLORD_TOKEN is no part of it: that is a client's bearer of any role, and must never become the admin's.
 """
 
 import secrets
@@ -12,7 +12,7 @@ from controlplane.settings import Settings, token_problem
 
 
 def choose(settings: Settings, home: Home, say: Callable[[str], None]) -> str:
-    """The one given, else the home's, else a new one; nothing is written. Raises SettingsError: the home's is too
+    """The given token, else the home's, else a new one. Writes nothing. Raises SettingsError if the home's is too
     short."""
     if settings.admin_token is not None:
         return settings.admin_token.get_secret_value()
@@ -25,7 +25,7 @@ def choose(settings: Settings, home: Home, say: Callable[[str], None]) -> str:
 
 
 def keep(home: Home, token: str) -> None:
-    """Where the home's own commands find it. Call it once the database has taken the token."""
+    """Store the token for the home's own commands. Call it once the database has taken the token."""
     if token != _kept(home):
         write_private(home.token, f"{token}\n")
     header = f"Authorization: Bearer {token}\n"

@@ -30,7 +30,7 @@ class Application:
 
     url: str
     certificate: Path | None = None
-    """With TLS: the one that it shows."""
+    """With TLS: the certificate that it shows."""
 
     def deploy(self, environment: Mapping[str, str], *, cwd: Path, log: Path) -> None:
         """Deploy. Idempotent: over a running application it replaces the parts that differ. Raises Unavailable."""

@@ -63,7 +63,7 @@ def ray_environment(home: Home, ports: Ports, haproxy: Path) -> dict[str, str]:
         "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(haproxy),
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
-        # To the file that the launcher puts in the place of its standard output.
+        # Goes to the file that the launcher uses as its standard output.
         "RAY_SERVE_HAPROXY_LOG_TARGET": "stdout len 8192 format raw",
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.proxy_metrics),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.proxy_stats),

@@ -1,7 +1,7 @@
-"""The front door of a home: what its HAProxy is told, and the certificate that it shows.
+"""The front door of a home: its HAProxy's instructions, and its certificate.
 
-The certificate and key of the settings are copied into one file of the home that HAProxy reads. A HAProxy that runs
-takes another pair through its admin socket, in place: no connection ends for it.
+The certificate and key of the settings are copied into one file of the home that HAProxy reads. A running HAProxy takes
+another pair through its admin socket, in place: no connection is cut.
 """
 
 import re
@@ -19,7 +19,8 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE--
 
 
 def prepare(home: Home, settings: Settings) -> None:
-    """Write what the next HAProxy reads. Raises SettingsError: certificate and key are not there or do not fit."""
+    """Write the file that the next HAProxy reads. Raises SettingsError if certificate and key are missing or do not
+    fit."""
     front = Front(log=str(home.logs / "haproxy.log"), certificate=str(home.tls) if settings.tls else None)
     if settings.tls_cert is not None and settings.tls_key is not None:
         write_private(home.tls, pair(settings.tls_cert, settings.tls_key))
@@ -27,10 +28,10 @@ def prepare(home: Home, settings: Settings) -> None:
 
 
 def pair(certificate: Path, key: Path) -> str:
-    """Both as one text, the certificate with its chain first. Raises SettingsError."""
+    """Certificate and key as one text, the certificate with its chain first. Raises SettingsError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # The password: none, instead of a question on the terminal.
+        # No password, so that no question appears on the terminal.
         context.load_cert_chain(certificate, key, password=lambda: "")
         texts = [path.read_text() for path in (certificate, key)]
     except (OSError, ValueError) as error:
@@ -40,8 +41,8 @@ def pair(certificate: Path, key: Path) -> str:
 
 
 def renew(home: Home, port: int) -> bool:
-    """The HAProxy that runs shows the certificate of the home. False: it did already, or none runs: one that starts
-    reads it. Raises Unavailable."""
+    """Make the running HAProxy show the home's certificate. False: it did already, or none runs; a new one reads it at
+    its start. Raises Unavailable."""
     text = home.tls.read_text()
     if shown("127.0.0.1", port) in (None, _leaf(text)):
         return False
@@ -54,7 +55,7 @@ def renew(home: Home, port: int) -> bool:
 
 
 def shown(host: str, port: int) -> bytes | None:
-    """The certificate that a server shows, unverified; None where nothing speaks TLS."""
+    """The certificate that a server shows, unverified. None if nothing speaks TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
@@ -66,8 +67,7 @@ def shown(host: str, port: int) -> bytes | None:
 
 def pinned(certificate: Path) -> ssl.SSLContext:
     """For a client on this machine: the server must hold the key of exactly this certificate, whatever name is in it.
-
-    Raises SettingsError: it cannot be read."""
+    Raises SettingsError if it cannot be read."""
     try:
         leaf = _leaf(certificate.read_text())
     except (OSError, ValueError) as error:
@@ -80,7 +80,7 @@ def pinned(certificate: Path) -> ssl.SSLContext:
 
 
 def _leaf(text: str) -> bytes:
-    """Of a file that begins with it. Raises ValueError."""
+    """The certificate at the start of a file. Raises ValueError."""
     found = _CERTIFICATE.search(text)
     if found is None:
         raise ValueError("it holds no certificate")
@@ -88,7 +88,7 @@ def _leaf(text: str) -> bytes:
 
 
 def _tell(admin: Path, command: str) -> str:
-    """HAProxy's answer. Raises Unavailable."""
+    """Send a command; return HAProxy's answer. Raises Unavailable."""
     answer = b""
     try:
         with socket.socket(socket.AF_UNIX) as connection:

@@ -22,19 +22,21 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 FRONT_VARIABLE = "LANDLORD_INTERNAL_FRONT"
-"""Names the file that holds a Front."""
+"""The variable that names the file with a Front."""
 
 REQUEST_SECONDS = 10
-"""From the first byte until the header, and a body of up to 16 KiB, is there; a longer body is the application's."""
+"""Time from the first byte until the header, and a body of up to 16 KiB, is complete. The application bounds a longer
+body."""
 CLIENT_SECONDS = 12
-"""Without a byte from a client that owes us one: part of a body, a handshake, room for an answer. A client that only
-waits, for `Prefer: wait` or the next event of a stream, owes nothing."""
+"""Time without a byte from a client that owes us one: part of a body, a handshake, room for an answer. A client that
+only waits, for `Prefer: wait` or the next event of a stream, owes nothing."""
 MOST_CONNECTIONS = 16384
 RESERVED_FILES = 1000
-"""Of the limit for open files. Of the rest a connection takes two, and half a pipe's two as HAProxy counts."""
+"""Kept from the limit for open files. From the rest, a connection takes two, and half of a pipe's two by HAProxy's
+count."""
 RESERVED_CONNECTIONS = 200
 ASIDE_CONNECTIONS = 50
-"""For statistics and for metrics: neither takes the API's."""
+"""Connections for statistics and for metrics, so that neither takes the API's."""
 
 _EVERY_ADDRESS = re.compile(r"^(\s*bind\s+)(?:\*|0\.0\.0\.0|\[::\]|::)?:(?=\d)", re.MULTILINE)
 _OPEN_SOCKET = re.compile(r"^(\s*stats\s+socket\s+.*\bmode\s+)\d+", re.MULTILINE)
@@ -51,13 +53,13 @@ _LOG = {
     "end": '"%ts"',
     "request_id": '"%[var(txn.landlord_id)]"',
 }
-"""One JSON object for each request. HAProxy says `-` where there is none, and quotes control characters itself."""
+"""One JSON object for each request. HAProxy writes `-` for a missing value, and quotes control characters itself."""
 
 
 @dataclass(frozen=True)
 class Front:
-    """What `landlord up` says to each HAProxy that is started: the file for its log, and the certificate with its key
-    where it speaks TLS."""
+    """The instructions of `landlord up` for each HAProxy that starts: the file for its log, and the certificate with
+    its key if it speaks TLS."""
 
     log: str | None = None
     certificate: str | None = None
@@ -76,7 +78,7 @@ def close_binds(configuration: str) -> str:
 
 
 def harden(configuration: str, *, files: int, certificate: str | None = None) -> str:
-    """The configuration that HAProxy gets. `files`: how many it may open; `certificate`: a file with key and chain."""
+    """The configuration for HAProxy. `files`: the number that it may open; `certificate`: a file with key and chain."""
     if configuration.startswith(_HARDENED):
         return configuration
     most = max(RESERVED_CONNECTIONS * 2, min(MOST_CONNECTIONS, (files - RESERVED_FILES) * 2 // 5))
@@ -92,7 +94,7 @@ def harden(configuration: str, *, files: int, certificate: str | None = None) ->
 
 
 def _added(section: tuple[str, ...], most: int) -> list[str]:
-    """Lines that the section begins with."""
+    """Lines at the start of the section."""
     match section:
         case ("defaults", *_):
             return [f"    timeout client {CLIENT_SECONDS}s", f"    timeout http-request {REQUEST_SECONDS}s"]
@@ -100,7 +102,7 @@ def _added(section: tuple[str, ...], most: int) -> list[str]:
             form = ",".join(f'"{name}":{value}' for name, value in _LOG.items())
             return [
                 f"    maxconn {most - RESERVED_CONNECTIONS}",
-                # With it the time limit counts for bodies too, and a slow one takes no place of the application's.
+                # With this the time limit covers bodies too, and a slow one takes no place of the application's.
                 "    option http-buffer-request",
                 "    http-request set-var(txn.landlord_path) path,bytes(0,1024),json(utf8s)",
                 "    http-request set-header X-Forwarded-For %[src]",
@@ -113,7 +115,7 @@ def _added(section: tuple[str, ...], most: int) -> list[str]:
 
 
 def _rewritten(line: str, section: tuple[str, ...], most: int, certificate: str | None) -> list[str]:
-    """The line as it stays; none where it goes."""
+    """The line as it stays. None if it is removed."""
     words = line.split()
     match (section, words):
         case (("global", *_), ["maxconn", _]):
@@ -155,7 +157,7 @@ def main(arguments: list[str]) -> None:
 
 
 def write_to(log: str) -> None:
-    """Our standard output is a pipe from now on, to a process that writes the file and ends when we do."""
+    """Make our standard output a pipe to a process that writes the file and ends when we do."""
     reading, writing = os.pipe()
     script = str(Path(__file__).with_name("logfile.py"))
     subprocess.Popen(

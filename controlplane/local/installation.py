@@ -39,7 +39,7 @@ class Bootstrap(Protocol):
         ...
 
     def admit(self, database_url: str, admin_token: str) -> None:
-        """The admin token is this one from now on; nothing restarts."""
+        """Make this the admin token from now on; nothing restarts."""
         ...
 
 
@@ -197,7 +197,7 @@ class Installation:
         return UpResult(state, fresh=True)
 
     def _admit(self, url: str, token: str, bootstrap: Bootstrap) -> None:
-        """The file follows the database: it never holds a token that was refused there."""
+        """Write the file after the database, so it never holds a token that was refused there."""
         bootstrap.admit(url, token)
         admin_token.keep(self.home, token)
 

@@ -1,7 +1,7 @@
-"""A log file that many processes write lines to and that stays bounded: who finds it full moves it aside.
+"""A log file to which many processes write lines, and which stays bounded: a writer that finds it full moves it aside.
 
-Runs as a script of its own too (`python -IS logfile.py <file>`): it writes there what comes on its standard input,
-which is how HAProxy's lines get into such a file. So it imports nothing but the standard library.
+Also runs as a script of its own (`python -IS logfile.py <file>`), which copies its standard input into such a file.
+That is how HAProxy's lines get there. So it imports nothing but the standard library.
 """
 
 import contextlib
@@ -15,15 +15,14 @@ from pathlib import Path
 
 LARGEST = 16 * 1024 * 1024
 KEPT = 3
-"""Full ones beside the one that is written: `x.log.1` is the newest of them."""
+"""Number of full files next to the current one: `x.log.1` is the newest of them."""
 LONGEST_LINE = 32 * 1024
 
 
 class LineFile:
-    """Lines, each appended by one write, so that those of several processes never mix.
-
-    A line may land in the file that was moved aside a moment ago; none is lost. A disk that is full or a directory that
-    is gone costs lines and nothing else: nothing here raises."""
+    """Appends each line by one write, so that lines of several processes never mix. A line may land in a file that was
+    moved aside a moment ago; none is lost. A full disk or a missing directory costs lines and nothing else: nothing
+    here raises."""
 
     def __init__(self, path: Path, *, largest: int = LARGEST, kept: int = KEPT) -> None:
         self._path = path
@@ -45,7 +44,7 @@ class LineFile:
             self._file = -1
 
     def _open_current(self) -> None:
-        """The file that bears the name now: another process may have moved ours aside."""
+        """The file that has the name now: another process may have moved ours aside."""
         if self._file >= 0 and self._is_current():
             return
         self.close()
@@ -71,7 +70,8 @@ class LineFile:
 
 
 def copy(lines: Iterable[bytes], file: LineFile) -> None:
-    """Each line into the file. One that is no JSON object is wrapped into one, so that a reader finds nothing else."""
+    """Copy each line into the file. A line that is no JSON object is wrapped into one, so that a reader finds nothing
+    else."""
     for line in lines:
         text = line.rstrip(b"\n")
         if not text.startswith(b"{"):

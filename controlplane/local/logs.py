@@ -1,7 +1,8 @@
 """The log of one process: one line for each record, into a bounded file of the home that all processes of a kind share.
+JSON by default.
 
-JSON by default. Whatever a client or a platform wrote into a message stays in its line: control characters are quoted
-in both forms. What is not for the log (secrets, bodies) must not be given to it: nothing here takes it out again.
+A client's or a platform's text in a message stays in its line: control characters are quoted in both forms. Secrets and
+bodies must not be passed to the log: nothing here takes them out again.
 """
 
 import json
@@ -16,14 +17,14 @@ from controlplane.local.paths import Home
 from controlplane.settings import Settings
 
 OURS = ("controlplane", "actors", "providers", "landlord")
-"""Loggers that speak from INFO on; the libraries', from WARNING on."""
+"""Loggers that write from INFO on; the libraries' write from WARNING on."""
 LONGEST = 8000
 _NO_FIELD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 def configure(settings: Settings, file: str, who: str | None = None) -> None:
-    """Log to `$LANDLORD_HOME/logs/<file>.log`, or to standard error where there is no such directory. `who`: of those
-    that share the file. Again is fine."""
+    """Log to `$LANDLORD_HOME/logs/<file>.log`, or to standard error if there is no such directory. `who`: the name of
+    this process among those that share the file. May be called again."""
     directory = Home(settings.home).logs
     formatter = (Json if settings.log_format == "json" else Console)(who or file)
     there = directory.is_dir()
@@ -40,7 +41,7 @@ def configure(settings: Settings, file: str, who: str | None = None) -> None:
 
 
 class Lines(logging.Handler):
-    """Each record as a line of a file."""
+    """Writes each record as a line of a file."""
 
     def __init__(self, file: LineFile) -> None:
         super().__init__()
@@ -66,8 +67,8 @@ class Named(logging.Formatter):
 
 
 class Json(Named):
-    """An object: `time`, `level`, `logger`, `process`, `pid`, `message`, whatever was given as `extra`, and `error`
-    with the traceback. ASCII only."""
+    """An object: `time`, `level`, `logger`, `process`, `pid`, `message`, the fields of `extra`, and `error` with the
+    traceback. ASCII only."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -103,12 +104,12 @@ class Console(Named):
 
 
 def fields(record: logging.LogRecord) -> dict[str, Any]:
-    """What was given as `extra`."""
+    """The fields of `extra`."""
     return {name: value for name, value in vars(record).items() if name not in _NO_FIELD and value is not None}
 
 
 def quoted(text: str) -> str:
-    """On one line, and nothing that a terminal would obey."""
+    """On one line, without anything that a terminal would obey."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 

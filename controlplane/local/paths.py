@@ -39,12 +39,12 @@ class Home:
 
     @property
     def token_header(self) -> Path:
-        """The token as a header for `curl -H @…`: an argument would be in `ps`."""
+        """The token as a header for `curl -H @…`: an argument would be visible in `ps`."""
         return self.root / "token.header"
 
     @property
     def tls(self) -> Path:
-        """Certificate, chain and key in one, as HAProxy reads them."""
+        """Certificate, chain and key in one file, for HAProxy."""
         return self.root / "tls.pem"
 
     @property
@@ -82,7 +82,7 @@ class Home:
 
     @property
     def front(self) -> Path:
-        """What each HAProxy that starts is told (see `haproxy.Front`)."""
+        """The instructions for each HAProxy that starts (see `haproxy.Front`)."""
         return self.runtime / "front.json"
 
     @property

@@ -173,13 +173,13 @@ class Event:
     trigger_source: str | None
     actor: str | None
     token_id: UUID | None
-    """Of the token that `actor` names: a name may be another token's later."""
+    """Id of the token that `actor` names: its name may belong to another token later."""
     request_id: str | None
     message: str
     data: Mapping[str, Any]
     at: datetime
     hash: str | None
-    """Over this event and the hash of the one before; None for those that are older than the chain."""
+    """Hash over this event and the hash of the one before. None for events older than the chain."""
 
 
 @dataclass(frozen=True, slots=True)

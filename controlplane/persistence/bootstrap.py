@@ -56,7 +56,7 @@ async def migrate(database: AsyncEngine) -> None:
 
 
 async def admit(database: AsyncEngine, admin_token: str) -> None:
-    """The token named `admin` is this one, while everything runs. Raises SettingsError: it cannot be."""
+    """Make this the token named `admin` while everything runs. Raises SettingsError if it cannot be."""
     async with transaction(database, actor=ACTOR) as tx:
         await tokens.put_admin(tx, admin_token)
 

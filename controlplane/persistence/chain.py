@@ -1,10 +1,11 @@
-"""The trail's chain of hashes: each event bears one over itself and the hash of the event before.
+"""The trail's chain of hashes. Each event has a hash over itself and the hash of the event before.
 
-An event that was changed, and one whose predecessor is gone or was put in between, no longer fits. Who may write to the
-database can make the chain again from any event on: only a head that was noted elsewhere tells that. Retention takes
-the oldest events, and keeps the hash of the last of them as an anchor.
+If an event was changed, it no longer fits. If its predecessor was removed, or another event was inserted before it, it
+no longer fits either. Anyone who may write to the database can rebuild the chain from any event on; only a head that
+was noted elsewhere reveals that. Retention removes the oldest events, and keeps the hash of the last of them as an
+anchor.
 
-The hashes are made by a trigger of the database, in the statement that inserts (migration 0004), and compared here.
+A trigger of the database makes the hashes, in the statement that inserts (migration 0004); this module compares them.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from controlplane.persistence import tables
 
 ANCHOR = "events-anchor"
-"""The row of `heartbeats` that holds `through`, the last event that is not in the chain any more, and its `hash`."""
+"""The row of `heartbeats` with `through`, the last event that is no longer in the chain, and its `hash`."""
 PART = 5000
 SHOWN = 20
 
@@ -56,7 +57,8 @@ _PART = text(f"""
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """An event and its hash: who notes one elsewhere can tell later whether all up to it is as it was."""
+    """An event and its hash. With one that was noted elsewhere, a check can show later whether all events up to it are
+    unchanged."""
 
     id: int
     hash: str
@@ -64,9 +66,8 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`checked`: how many events; `after`: those up to this id are not in the chain (pruned, or older than it);
-    `broken`: ids of events that do not fit, the first 20; `head`: of the newest; `noted`: what became of the one asked
-    for."""
+    """`checked`: number of events; `after`: events up to this id are not in the chain (pruned, or older than it);
+    `broken`: ids of events that do not fit, the first 20; `head`: the newest; `noted`: the result for the noted one."""
 
     checked: int
     after: int
@@ -76,7 +77,7 @@ class Verdict:
 
 
 async def verify(database: AsyncEngine, *, newest: int | None = None, noted: Head | None = None) -> Verdict:
-    """Compare all of the chain, or its `newest` events, as it is at one instant."""
+    """Compare the whole chain, or its `newest` events, at one instant."""
     async with database.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ")
         async with connection.begin():
@@ -84,7 +85,7 @@ async def verify(database: AsyncEngine, *, newest: int | None = None, noted: Hea
 
 
 async def move_anchor(connection: AsyncConnection, through: int) -> None:
-    """Before the events up to this id go. One before the anchor moves nothing."""
+    """Move the anchor before the events up to this id are removed. An id before the anchor moves nothing."""
     last = select(tables.events.c.id, tables.events.c.hash).where(tables.events.c.id <= through)
     row = (await connection.execute(last.order_by(tables.events.c.id.desc()).limit(1))).first()
     anchor = await _anchor(connection)
@@ -129,7 +130,7 @@ async def _anchor(connection: AsyncConnection) -> Head:
 
 
 async def _before(connection: AsyncConnection, newest: int, anchor: Head) -> Head:
-    """The event before the newest so many."""
+    """The event before that many newest ones."""
     query = select(tables.events.c.id, tables.events.c.hash).where(tables.events.c.id > anchor.id)
     row = (await connection.execute(query.order_by(tables.events.c.id.desc()).offset(newest).limit(1))).first()
     return anchor if row is None else Head(row.id, row.hash or "")

@@ -24,7 +24,7 @@ Role = Literal["admin", "operator", "viewer"]
 ADMIN = "admin"
 """The name of the token that `landlord up` keeps in the home, where it is changed."""
 RESERVED = frozenset({"landlord", "restate-endpoint", "step-worker", "supervisor", "system", "tenant"})
-"""Names that the trail has for parts of the control plane: no token bears one."""
+"""Names in the trail for parts of the control plane: no token may have one."""
 ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
 """From the smallest to the largest; each role includes those before it."""
 
@@ -62,7 +62,7 @@ def hash_token(token: str) -> str:
 async def find_all(database: AsyncEngine, hashes: Sequence[str]) -> dict[str, Token]:
     """The valid tokens with these hashes, by hash: neither revoked nor expired.
 
-    The comparison is of hashes, by the index: its timing tells nothing of the secret."""
+    The index compares hashes, so the timing reveals nothing about the secret."""
     left = func.extract("epoch", tables.tokens.c.expires_at - func.clock_timestamp())
     query = select(
         tables.tokens.c.hash, tables.tokens.c.id, tables.tokens.c.name, tables.tokens.c.role, left.label("left")

@@ -82,7 +82,7 @@ class Origin:
 
     @classmethod
     def from_labels(cls, labels: Mapping[str, str]) -> "Origin | None":
-        """What the labels say, however few of them; None: no label of an owner."""
+        """Reads the labels, however few there are. None: there is no label of an owner."""
         owner = labels.get(OWNER_LABEL)
         if not owner:
             return None
@@ -282,4 +282,4 @@ class ProbeResult:
     detail: str = ""
     """The question and the answer of the probe, with host and port."""
     recovering: bool = False
-    """Not healthy, and its platform mends that by itself."""
+    """Not healthy, but its platform mends that by itself."""

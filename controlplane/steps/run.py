@@ -32,8 +32,8 @@ FIRST_PROBE_SECONDS = 0.05
 are up in a moment, so an early failed probe must not cost a long wait."""
 
 THINNING = 0.02
-"""An engine that keeps every look in a history looks again after this share of the time waited so far at least. A start
-of 24 hours is some hundreds of looks, and what comes up is seen late by this share at most."""
+"""An engine that keeps every probe in a history probes again after this share of the time waited so far, at least. A
+start of 24 hours is some hundreds of probes, and a tenant that comes up is seen late by at most this share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +271,7 @@ class Steps:
 
 
 def next_look(pause: float, health: HealthSpec, waited: float, thinning: float) -> float:
-    """Seconds until wait_healthy looks again: never past its deadline, where the last look is."""
+    """Seconds until wait_healthy probes again. Never past its deadline, at which the last probe is made."""
     return min(max(min(pause, health.interval_seconds), waited * thinning), health.deadline_seconds - waited)
 
 

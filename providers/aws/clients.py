@@ -1,6 +1,6 @@
 """The AWS SDK: its clients, credentials, models and errors. The only file that imports boto3.
 
-Credentials come from the SDK's standard chain, or of a role that is assumed with them. The SDK renews both and keeps
+Credentials come from the SDK's standard chain, or from a role that is assumed with them. The SDK renews both and keeps
 them to itself: no row, error or log line ever holds one.
 """
 
@@ -33,20 +33,20 @@ from providers.aws.refusals import refused
 
 CONNECT_SECONDS = 3
 READ_SECONDS = 20
-"""Longer than any call of ours is answered late on purpose: SQS holds an empty answer for less."""
+"""Longer than any call of ours that is answered late on purpose: SQS holds an empty answer for less."""
 ATTEMPTS = 3
 """Attempts at one call, by the SDK itself. If AWS throttles, the SDK also slows down by itself (its `adaptive`
 mode)."""
 SESSION_NAME = "landlord"
 """CloudTrail shows this name with an assumed role."""
 LIFETIME_SECONDS = 3600
-"""Of a role's credentials: the most that one role may ask for another. The SDK renews them a quarter of an hour
-before their end."""
+"""Lifetime of a role's credentials: the most that one role may ask for another. The SDK renews them a quarter of an
+hour before their end."""
 
 
 @dataclass(frozen=True, slots=True)
 class AssumedRole:
-    """A role to act as, and how it is asked for. `external_id`: the word that the role's trust policy may demand."""
+    """A role to act as, and the way to ask for it. `external_id`: the word that the role's trust policy may demand."""
 
     arn: str
     session_name: str = SESSION_NAME
@@ -74,7 +74,8 @@ class AwsClients:
         self._clients: dict[tuple[str, AssumedRole | None], Any] = {}
 
     def client(self, service: str, role: AssumedRole | None = None) -> Any:
-        """`service` as boto3 names it; `role`: to act as, None for the installation itself."""
+        """The client of a service. `service` as boto3 names it; `role`: the role to act as, None for the installation
+        itself."""
         with self._lock:
             if (service, role) not in self._clients:
                 self._clients[service, role] = self._session(role).client(
@@ -104,7 +105,7 @@ class AwsClients:
         return boto3.session.Session(botocore_session=assumed, region_name=self._session(None).region_name)
 
     def _assume(self, role: AssumedRole) -> Mapping[str, str]:
-        """Fresh credentials, as the SDK's own refreshing ones ask for them."""
+        """Fresh credentials, in the form of the SDK's own refreshing ones."""
         more = {} if role.external_id is None else {"ExternalId": role.external_id}
         # Its errors become ours here: the SDK logs them.
         with speaking():

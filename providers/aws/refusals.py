@@ -22,18 +22,18 @@ from providers.kit.redaction import redact
 
 
 class Meaning(Enum):
-    """Of a code. The comment says which error it becomes."""
+    """The kind of a code. The comment names its error."""
 
     THROTTLED = auto()  # Throttled
     CREDENTIALS = auto()  # NotAvailableYet; the message may quote the signed request, so it is never passed on
     DENIED = auto()  # NotAvailableYet
     QUOTA = auto()  # NotAvailableYet
-    ABSENT = auto()  # NotAvailableYet: something that is to be there first
-    LATER = auto()  # Retryable: somebody else is changing the same thing
-    YET = auto()  # NotAvailableYet, unless its text says that it never will: ECS's word for nearly anything
+    ABSENT = auto()  # NotAvailableYet: something else must exist first
+    LATER = auto()  # Retryable: another caller is changing the same thing
+    YET = auto()  # NotAvailableYet, unless its text says that it never will: ECS uses it for nearly anything
     INVALID = auto()  # InvalidConfig, unless its text says that it heals
     UNSUPPORTED = auto()  # Unsupported
-    OVER = auto()  # Terminal: what the call is about is there already, or is there no more
+    OVER = auto()  # Terminal: the subject of the call exists already, or no longer exists
 
 
 def _table(codes: Mapping[Meaning, str]) -> Mapping[str, Meaning]:
@@ -81,8 +81,9 @@ HEALS = re.compile(
     r"|try again|retry|temporar|in progress|rate exceeded|throttl|timed out|is being|draining|not idempotent",
     re.IGNORECASE,
 )
-"""Texts of refusals that heal though their code is that of a wrong parameter: roles and capacity of an account's first
-use, a definition that another runner of the execution retired, two who register a revision of one family at once."""
+"""Texts of refusals that heal although their code is that of a wrong parameter: roles and capacity at an account's
+first use, a definition that another runner of the execution has retired, two callers that register a revision of one
+family at once."""
 
 WRONG = re.compile(
     r"invalid|not valid|malformed|must |should (?:not )?be|not supported|unsupported|can(?:not|'t) be|no fargate config"
@@ -93,7 +94,8 @@ WRONG = re.compile(
 
 
 def refused(operation: str, code: str, status: int, message: str, hidden: Iterable[str] = ()) -> LandlordError:
-    """The error for one answer of AWS, with its `code`. `message`: its own text; `hidden`: what is not to be shown."""
+    """The error for one answer of AWS, with its `code`. `message`: its own text; `hidden`: values to leave out of
+    it."""
     text = " ".join(redact(message, hidden).split()).rstrip(".")
     match _meaning(code, status, message):
         case Meaning.THROTTLED:

@@ -15,14 +15,15 @@ Problems = Sequence[dict[str, str]]
 
 
 class ProviderConfig(Strict):
-    """Base of a provider's `config_model`: fields are what a client may say, and these methods what they mean."""
+    """Base of a provider's `config_model`. Its fields are the client's choices, and these methods give their
+    meaning."""
 
     def problems(self, health: HealthSpec) -> Problems:
-        """What of this config, with this probe, can never work on any machine."""
+        """Parts of this config, with this probe, that can never work on any machine."""
         return ()
 
     def unsupported(self, health: HealthSpec) -> Problems:
-        """What the provider cannot do, `health.exec` left out: that is told by RunsExecProbes."""
+        """Parts that the provider cannot do, except `health.exec`: RunsExecProbes decides that."""
         return ()
 
     def excludes(self, other: Self) -> bool:

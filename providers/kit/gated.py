@@ -1,5 +1,5 @@
-"""What all compute providers do alike, as their base; above all the order of `apply`: observe, gate, create, gate, make
-way, start, gate."""
+"""The common part of all compute providers, as their base; above all the order of `apply`: observe, gate, create, gate,
+make way, start, gate."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ Config = TypeVar("Config", bound=ProviderConfig)
 
 
 class GatedCompute(ABC, Generic[Config]):
-    """Base of a ComputeProvider, which brings the platform's verbs: those below that are abstract, and `list_owned`,
+    """Base of a ComputeProvider. The subclass brings the platform's verbs: the abstract ones below, and `list_owned`,
     `stop`, `destroy` and `close` of `ports.ComputeProvider`."""
 
     config_model: ClassVar[type[ProviderConfig]]
@@ -48,7 +48,7 @@ class GatedCompute(ABC, Generic[Config]):
     async def start(self, resource_id: str) -> None: ...
 
     async def ping(self) -> None:
-        """Raises Retryable where the platform does not answer."""
+        """Raises Retryable if the platform does not answer."""
         await self.identity()
 
     def parse(self, config: Mapping[str, Any]) -> Config:
@@ -56,7 +56,7 @@ class GatedCompute(ABC, Generic[Config]):
         return cast(Config, configs.parse(self.config_model, config))
 
     def problems(self, config: Config, health: HealthSpec) -> Problems:
-        """What can never work here; more than `config` itself knows where it depends on a setting."""
+        """Parts that can never work here. If that depends on a setting, these are more than `config` itself knows."""
         return config.problems(health)
 
     def validate(self, config: Mapping[str, Any], health: HealthSpec) -> None:
@@ -139,7 +139,8 @@ def adoptable(labels: Mapping[str, str], wanted: Origin) -> bool:
 
 
 def owned(found: Iterable[Resource | None], installation_id: str, tenant_id: UUID | None) -> list[Resource]:
-    """Of all that a platform shows: what is that owner's, or that tenant's of it. None is what is not ours."""
+    """Of all resources that a platform shows: those of that owner, or of that tenant of it. None stands for a resource
+    that is not ours."""
     return [
         resource
         for resource in found

@@ -7,7 +7,7 @@ SHORTEST = 4
 
 
 def redact(text: str, hidden: Iterable[str]) -> str:
-    """`text` with every occurrence of what is `hidden` replaced by `***`, longest first."""
+    """`text` with every occurrence of a `hidden` value replaced by `***`, longest first."""
     for value in sorted({v for v in hidden if len(v) >= SHORTEST}, key=len, reverse=True):
         text = text.replace(value, "***")
     return text

@@ -30,7 +30,7 @@ class Threads:
     async def run(
         self, call: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> Result:
-        """Make an effect. Raises what the call raises, translated."""
+        """Make an effect. Raises the call's errors, translated."""
         future = self._begin(lambda: call(*args, **kwargs))
         try:
             return await asyncio.shield(future)
@@ -41,7 +41,7 @@ class Threads:
     async def ask(
         self, call: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> Result:
-        """Look, or do what may come twice. Raises what the call raises, translated."""
+        """Look, or make a call that may come twice. Raises the call's errors, translated."""
         return await self._begin(lambda: call(*args, **kwargs))
 
     def close(self) -> None:

@@ -1,5 +1,5 @@
-"""Bodies over a limit (the API's: 256 KiB) are refused before anything parses them, whatever Content-Length says or
-does not say."""
+"""Bodies over a limit (the API's: 256 KiB) are refused before anything parses them, with or without a
+Content-Length."""
 
 import asyncio
 

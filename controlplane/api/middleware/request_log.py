@@ -81,7 +81,7 @@ def _write(scope: Scope, id: str, status: int, seconds: float) -> None:
 
 
 def _path(scope: Scope) -> str:
-    """As it came, so that nothing in it makes a line of its own; without the query."""
+    """The path as it came, quoted so that no part of it makes a line of its own; without the query."""
     raw = scope.get("raw_path")
     path = raw.decode("latin-1").partition("?")[0] if raw else quote(scope["path"])
     return path[:_LONGEST_PATH]

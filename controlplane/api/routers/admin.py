@@ -26,7 +26,7 @@ _ALL = "all"
 _LISTING_SECONDS = 90.0
 """Seconds. Every provider lists all its resources."""
 _VERIFYING_SECONDS = 280.0
-"""Of a trail of millions of events."""
+"""Seconds, for a trail of millions of events."""
 
 Noted = Annotated[
     str | None,
@@ -94,7 +94,7 @@ async def get_consistency(request: Request, here: Here, _: Admin) -> Response:
     responses=answers(TrailOut, "forbidden", "validation_failed", status=200),
 )
 async def verify_trail(request: Request, here: Here, _: Admin, noted: Noted = None) -> Response:
-    """Whether the audit trail is as it was written: each event bears a hash over itself and the one before."""
+    """Check that the audit trail is unchanged: each event has a hash over itself and the one before."""
     extend(request, _VERIFYING_SECONDS)
     head = None
     if noted is not None:

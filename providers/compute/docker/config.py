@@ -156,7 +156,7 @@ class DockerConfig(ProviderConfig):
         return {(number, protocol) for number, protocol in fixed if number is not None}
 
     def host_access(self) -> Problems:
-        """What reaches into this machine, which an installation may allow."""
+        """The parts that reach into this machine, which an installation may allow."""
         found: list[dict[str, str]] = []
         if self.privileged:
             found.append({"loc": "privileged", "message": HOST_ACCESS})

@@ -70,13 +70,13 @@ class EcsConfig(ProviderConfig):
         return found
 
     def unsupported(self, health: HealthSpec) -> Problems:
-        """Probes of an address."""
+        """Refuses probes of an address."""
         probes = (("http", health.http), ("tcp", health.tcp))
         return [{"loc": f"health.{kind}", "message": NO_ADDRESS} for kind, probe in probes if probe is not None]
 
     def excludes(self, other: "EcsConfig") -> bool:
-        """Both want the same port of the container instances of one cluster. What is in a definition that is only
-        named is not known here."""
+        """True if both want the same port of the container instances of one cluster. The ports of a definition that is
+        only named are not known here."""
         one_place = (_short(self.cluster), self.assume_role_arn) == (_short(other.cluster), other.assume_role_arn)
         return one_place and bool(_host_ports(self.definition) & _host_ports(other.definition))
 
@@ -87,8 +87,8 @@ def _short(cluster: str) -> str:
 
 
 def _host_ports(definition: Mapping[str, Any] | None) -> set[tuple[int, str]]:
-    """The fixed ports that one task takes of its instance. With awsvpc, and so on Fargate, each has an address of its
-    own; without a number, or with 0, ECS chooses."""
+    """The fixed ports that one task takes from its instance. With awsvpc, and so on Fargate, each task has an address
+    of its own. Without a number, or with 0, ECS chooses."""
     network = "bridge" if definition is None else definition.get("networkMode", "bridge")
     found = set()
     for mapping in _of_containers(definition or {}, "portMappings"):
@@ -104,7 +104,7 @@ def environment(definition: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _of_containers(definition: Mapping[str, Any], what: str) -> Iterator[Mapping[str, Any]]:
-    """The items of one list of all its containers, as far as they are shaped so."""
+    """The items of one list of all its containers, if they are well formed."""
     containers = definition.get("containerDefinitions")
     for container in containers if isinstance(containers, list) else ():
         items = container.get(what) if isinstance(container, Mapping) else None

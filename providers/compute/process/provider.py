@@ -191,7 +191,7 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
 
 @contextmanager
 def _on_disk() -> Iterator[None]:
-    """Raises Unavailable where the disk or a lock fails."""
+    """Raises Unavailable if the disk or a lock fails."""
     try:
         yield
     except OSError as error:

@@ -29,8 +29,8 @@ from providers.workflow.restate.status import FAILING, HANDLER, SERVICE, STOPPED
 logger = logging.getLogger(__name__)
 
 ROWS_PAUSE = timedelta(seconds=5)
-"""Before a `run` whose rows cannot be read is tried again. It is tried for as long as its execution may last: attempts
-are bounded in the rows, and rows that cannot be read say nothing about the tenant."""
+"""Wait before a `run` is tried again whose rows could not be read. It is tried as long as its execution may last: the
+rows bound attempts, and unreadable rows say nothing about the tenant."""
 
 CALLS = restate.InvocationRetryPolicy(
     initial_interval=timedelta(milliseconds=200),
@@ -46,7 +46,7 @@ LONGEST_STEP = timedelta(minutes=30)
 """The server holds the connection of a working step this long; platforms' own time-outs end it earlier."""
 
 SHORTEST_SLEEP = 0.1
-"""Two looks are at least so many seconds apart."""
+"""Two probes are at least this many seconds apart."""
 
 
 def build_app(

@@ -10,7 +10,7 @@ THREADS = 12
 
 
 class Aws:
-    """Each call may come twice: executions have names, and a token is answered once. So none is waited for when its
+    """Each call may come twice: executions have names, and a token is answered once. So none is waited for if its
     caller is cancelled. `assume_role`: the role to act as, None for the installation itself."""
 
     def __init__(self, *, endpoint_url: str | None = None, assume_role: AssumedRole | None = None) -> None:
@@ -27,7 +27,7 @@ class Aws:
         return await self._threads.ask(lambda: self._clients.region)
 
     async def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
-        """Raises what `speaking` raises."""
+        """Raises the errors of `speaking`."""
 
         def work() -> dict[str, Any]:
             client = self._clients.client(service, self._role)

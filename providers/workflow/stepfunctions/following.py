@@ -1,4 +1,4 @@
-"""What is remembered of one followed execution between two questions to AWS."""
+"""The memory of one followed execution between two calls to AWS."""
 
 from datetime import datetime
 from random import Random
@@ -10,11 +10,13 @@ from providers.kit.polling import Polling
 SOONEST, RAREST = 0.25, 5.0
 """Seconds between two looks at the rows."""
 HURRIED = 5
-"""Questions that do not wait for their turn once the rows say that it is over: the machine ends a moment later."""
+"""Calls that do not wait for their turn once the rows say that the execution has ended: the machine ends a moment
+later."""
 
 
 class Following:
-    """Rows tell what a step does before AWS is asked: workers write them. Without news it is asked after `rest`."""
+    """Rows show a step's progress before AWS is asked, because workers write them. Without news AWS is asked after
+    `rest`."""
 
     def __init__(self) -> None:
         self._rows: tuple[tuple[Step, ...], bool] | None = None
@@ -37,14 +39,14 @@ class Following:
 
     def asked(self, context: RunContext, now: datetime) -> None:
         if self._rows != (context.steps, context.current):
-            self._polling = None  # news: what follows is seen soon
+            self._polling = None  # news: the next change is seen soon
         if _is_over(context):
             self._hurried += 1
         self._rows, self._at = (context.steps, context.current), now
 
 
 def _is_over(context: RunContext) -> bool:
-    """The engine is to end: a step has failed for good, all are done, or it is stopped."""
+    """The engine must end: a step has failed for good, all are done, or it is stopped."""
     states = {step.name: step.state for step in context.steps}
     done = all(states.get(step) is StepState.SUCCEEDED for step in STEPS[context.execution.action])
     return done or StepState.FAILED in states.values() or not context.current

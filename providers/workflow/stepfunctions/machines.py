@@ -21,16 +21,16 @@ POISONED = "Landlord.Poisoned"
 
 STEP_SECONDS = 86400
 HEARTBEAT_SECONDS = 1800
-"""AWS counts it from the moment at which the message is sent, so it must bear a backlog. A worker that dies is noticed
-by the queue, which gives its message to another soon; this is for a message that was lost."""
+"""AWS counts it from the moment at which the message is sent, so it must tolerate a backlog. If a worker dies, the
+queue notices and soon gives its message to another. This time is for a lost message."""
 
 INTERVAL_SECONDS = 1
 RATE = 2.0
 LONGEST_SECONDS = 30
 LONGEST_RETIRE_SECONDS = 120
-"""Of retire_previous, which is tried until it works: in one history, of 25,000 events, for days."""
+"""For retire_previous, which is tried until it works: for days, in one history of 25,000 events."""
 ATTEMPTS = 99_999_999
-"""The most that AWS takes. Failed attempts are bounded in the rows, by the setting; a token that expired is none."""
+"""The most that AWS accepts. The setting bounds failed attempts in the rows; an expired token is none."""
 
 
 def definition(action: Action, queue_url: str) -> str:

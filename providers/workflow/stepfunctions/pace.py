@@ -1,25 +1,26 @@
-"""How often an account is asked about executions: by all followers of a process together, and by many processes.
+"""The rate of calls about an account's executions, by all followers of a process together, and by many processes.
 
-AWS allows 15 DescribeExecution and 20 GetExecutionHistory a second, for a whole account and region, whoever asks. A
-process cannot know how many others ask. So each begins with less than all of it, takes half as soon as AWS says that it
-is too much, and some more after each answer: the processes share what there is.
+AWS allows 15 DescribeExecution and 20 GetExecutionHistory a second for a whole account and region. A process cannot
+know how many others ask. So each begins with less than all of it, halves its rate as soon as AWS throttles, and raises
+it after each answer. That way the processes share the account's rate.
 """
 
 from datetime import datetime, timedelta
 
 FASTEST, FIRST = 10.0, 4.0
-"""Questions a second: at most, and at first."""
+"""Calls a second: at most, and at first."""
 SLOWEST = 1 / 300
 SLOWER = 0.5
 FASTER = 1.05
 SOONEST_REST = 5.0
-"""Seconds between two questions about an execution of which the rows tell nothing new."""
+"""Seconds between two calls about an execution whose rows have no news."""
 REST_SHARE = 0.5
-"""Of the rate, for those; the other half is for executions that have news."""
+"""The share of the rate for those; the other half is for executions with news."""
 
 
 class Pace:
-    """The turns of one process. `followed`: how many executions share them. Pure: time is given."""
+    """The turns of one process. `followed`: the number of executions that share them. Pure: the caller passes the
+    time."""
 
     def __init__(self) -> None:
         self._next: datetime | None = None
@@ -32,7 +33,7 @@ class Pace:
         return max(SOONEST_REST, self.followed / (self.rate * REST_SHARE))
 
     def takes_turn(self, now: datetime) -> bool:
-        """True: one question may be asked now. False: others have just asked."""
+        """True: one call may be made now. False: other followers have just made one."""
         if self._next is not None and now < self._next:
             return False
         self._next = now + timedelta(seconds=1 / self.rate)

@@ -31,8 +31,8 @@ from providers.workflow.stepfunctions.status import status_of
 STATES = "stepfunctions"
 GONE = ("ExecutionDoesNotExist", "StateMachineDoesNotExist", "InvalidArn", "ResourceNotFound")
 EVENTS = 50
-"""The newest of a history, on one page: a dozen attempts, each of which has four and names its step. What came before,
-the rows know."""
+"""The newest events of a history, on one page: a dozen attempts, each with four events that name its step. The rows
+know the earlier ones."""
 CAUSE = 256
 _ACTION = re.compile(r"-(provision|update|delete)-\d+-[0-9a-f]{8}(?:-r\d+)?$")
 
@@ -157,7 +157,7 @@ class StepFunctionsWorkflow:
         return status_of(described, events, context.steps, current=context.current)
 
     async def next_status(self, execution_id: str, ref: str | None, after: ExecutionStatus | None) -> ExecutionStatus:
-        """Reads the rows often, and asks AWS where they have news, else rarely. Throttled is no silence: it waits."""
+        """Reads the rows often, and asks AWS if they have news, else rarely. Throttled is not silent: it waits."""
         following = self._following.setdefault(execution_id, Following())
         self._pace.followed = len(self._following)
         try:
@@ -174,7 +174,7 @@ class StepFunctionsWorkflow:
         return status
 
     async def _ask(self, execution_id: str, ref: str | None, following: Following) -> ExecutionStatus | None:
-        """None: it is not its turn, or AWS asks for fewer questions."""
+        """None: it is not its turn, or AWS asks for fewer calls."""
         context = await self._store.context(execution_id)
         now = self._clock.now()
         if not following.is_due(context, now, self._pace.rest):

@@ -63,7 +63,7 @@ def _running(events: Sequence[Mapping[str, Any]], rows: Mapping[StepName, Step])
     within = newest if entered is None else [event for event in newest if int(event["id"]) > int(entered["id"])]
     failed = [event for event in within if event["type"] in FAILURES]
     row = rows.get(step) if step is not None else None
-    # Of a step that failed so often that its beginning is not among these events, the rows know how often.
+    # If a step failed so often that its beginning is not among these events, the rows know the count.
     failures = len(failed) if entered is not None or row is None else max(len(failed), row.attempts)
     if within and within[0]["type"] in FAILURES:
         next_at = within[0]["timestamp"] + timedelta(seconds=pause_after(failures, step))
@@ -85,7 +85,7 @@ def _step(name: object) -> StepName | None:
 
 
 def _step_of_messages(newest: Sequence[Mapping[str, Any]], rows: Mapping[StepName, Step]) -> StepName | None:
-    """That of the newest message, which each attempt sends; else the one that the rows say is on."""
+    """The step of the newest message, which each attempt sends; else the active step in the rows."""
     for event in newest:
         try:
             sent = json.loads(event["taskScheduledEventDetails"]["parameters"])["MessageBody"]["step"]

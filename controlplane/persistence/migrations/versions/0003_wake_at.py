@@ -1,4 +1,4 @@
-"""When a tenant whose owner left while it waited is due again."""
+"""The time at which a tenant is due again whose owner left while it waited."""
 
 from collections.abc import Sequence
 

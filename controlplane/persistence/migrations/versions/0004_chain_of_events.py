@@ -1,7 +1,7 @@
-"""Each event says by which token it was made, and bears a hash over itself and the hash of the one before.
+"""Each event names its token, and has a hash over itself and the hash of the one before.
 
-The trigger runs under the event lock, which whoever inserts holds (see `transaction`), so the last row is the one
-before. Its text of a row is that of `controlplane.persistence.chain`, which compares.
+The trigger runs under the event lock, which every inserter holds (see `transaction`), so the last row is the one
+before. It forms the text of a row exactly as `controlplane.persistence.chain` does, which compares.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ _COLUMNS = (
 def upgrade() -> None:
     op.add_column("events", sa.Column("token_id", sa.UUID()))
     op.add_column("events", sa.Column("hash", sa.Text()))
-    # What is older bears no hash: the chain begins behind it.
+    # Older events have no hash: the chain begins after them.
     op.execute(
         "INSERT INTO heartbeats (name, cluster_id, detail) "
         "SELECT 'events-anchor', '', jsonb_build_object('through', coalesce(max(id), 0), 'hash', '') FROM events"
@@ -61,6 +61,6 @@ def upgrade() -> None:
 
 
 def _text(row: str) -> str:
-    """Of a row: each column with its length before it, `-` for none."""
+    """The text of a row: each column with its length before it, `-` for none."""
     columns = [column.format(row=row) if "{row}" in column else f"{row}.{column}" for column in _COLUMNS]
     return " || ".join(f"coalesce(length({column}) || ':' || {column}, '-')" for column in columns)

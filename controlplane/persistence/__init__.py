@@ -14,6 +14,7 @@ Each reader has its module, too:
 
     snapshot            decisions: the rows of one tenant, from one moment
     fleet, resting      the sweep: tenants that are due, and facts about observed resources
+    chain               whether the trail is as it was written; `events` moves its anchor
     tenants, executions, placements, events       answers of the API; the first two also lock and change their rows
     listen              waits for notifications
     chain               the trail: whether each event fits the one before

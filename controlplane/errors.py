@@ -24,15 +24,19 @@ All of them survive pickle (they cross Ray and thread boundaries) and carry thei
 from collections.abc import Sequence
 from typing import Any, Self
 
+from controlplane.text import clean
+
 
 class LandlordError(Exception):
     """Base of every error of ours.
 
-    `message` is for a person. `fields` are keyword attributes (ids, provider codes): whatever is given to the
-    constructor by keyword is an attribute of the error and survives pickle.
+    `message` is for a person, in one line: what it quotes may come from anywhere, so it goes through `text.clean`.
+    `fields` are keyword attributes (ids, provider codes): whatever is given to the constructor by keyword is an
+    attribute of the error and survives pickle.
     """
 
     def __init__(self, message: str, **fields: Any) -> None:
+        message = clean(message)
         super().__init__(message)
         self.message = message
         self.fields = fields

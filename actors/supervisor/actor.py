@@ -22,6 +22,7 @@ from actors.supervisor.clockwork import Clockwork, Stages
 from actors.supervisor.engines import Engines
 from actors.supervisor.nominations import Nominations
 from actors.supervisor.probes import Probes
+from actors.supervisor.retention import Retention
 from actors.supervisor.silent import SilentOwners
 from actors.supervisor.sweep import Sweep
 from actors.supervisor.tasks import Tasks
@@ -69,7 +70,7 @@ class Supervisor:
             "actors": self._adopt,
             "owners": SilentOwners(database, self._cluster_id, self._admission.live, self._admission.end).look,
             "due": self._sweep.due,
-            "retention": self._sweep.retention,
+            "retention": Retention(database, runtime.settings).run,
         }
         of_platforms: Stages = {
             "resources": self._sweep.resources,

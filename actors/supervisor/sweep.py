@@ -13,7 +13,7 @@ from actors.supervisor.orphans import Orphans
 from actors.supervisor.queue import Priority
 from actors.supervisor.removals import Removals
 from controlplane.errors import LandlordError, told
-from controlplane.persistence import bootstrap, events, fleet, idempotency
+from controlplane.persistence import bootstrap, fleet
 from controlplane.persistence.resting import Drift, Serving, by_execution, resting
 from controlplane.ports import ComputeProvider, Resource
 
@@ -57,12 +57,6 @@ class Sweep:
         self.resting = {}
         rounds = [self._round(name, provider) for name, provider in self._runtime.compute.items()]
         return sum(await asyncio.gather(*rounds))
-
-    async def retention(self) -> int:
-        """Removes old events and idempotency keys. Returns the number of rows."""
-        days = self._runtime.settings.event_retention_days
-        pruned = await events.prune(self._runtime.database, older_than_seconds=days * 86400)
-        return pruned + await idempotency.prune(self._runtime.database)
 
     # --- one provider ---
 

@@ -1,6 +1,7 @@
 """Bounded admission: a number runs at once, a number waits, and all others are refused for now."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -43,6 +44,31 @@ class Slots:
             raise _overloaded() from None
         finally:
             self._room += 1
+
+
+class Turns:
+    """`count` at once for each key, the others of that key behind them, `queue` of them at most and each at most
+    `patience` seconds: those who wait for one tenant's row hold nothing that others need."""
+
+    def __init__(self, count: int, *, queue: int, patience: float) -> None:
+        self._count = count
+        self._queue = queue
+        self._patience = patience
+        self._slots: dict[str, Slots] = {}
+        self._users: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def take(self, key: str) -> AsyncIterator[None]:
+        """Raises Refused overloaded (503, Retry-After)."""
+        slots = self._slots.setdefault(key, Slots(self._count, queue=self._queue, patience=self._patience))
+        self._users[key] += 1
+        try:
+            async with slots.take():
+                yield
+        finally:
+            self._users[key] -= 1
+            if not self._users[key]:
+                del self._users[key], self._slots[key]
 
 
 def _overloaded() -> Refused:

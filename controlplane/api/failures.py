@@ -24,11 +24,15 @@ from controlplane.errors import (
     Unavailable,
     Unsupported,
 )
+from controlplane.persistence.discretion import sqlstate
 
 VERSIONS = ("v1",)
 _UNVERSIONED = ("healthz", "readyz", "docs")
 _LATER = frozenset({"55P03", "57014", "40001", "40P01", "53300", "53200"})
-"""SQLSTATEs that another try may avoid: lock or statement timeout, serialisation, deadlock, too many clients."""
+"""SQLSTATEs that another try may not meet: lock or statement timeout, serialisation, deadlock, too many clients."""
+_AWAY = ("08", "25006", "25P03", "53", "57P", "58")
+"""What SQLSTATEs begin with where the database cannot do its part for now: the connection broke or was ended, it is
+read-only after a failover, a disk is full, it shuts down or starts, its files cannot be read."""
 
 
 def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
@@ -147,15 +151,15 @@ async def _overloaded(_: Request, error: Exception) -> Response:
 
 async def _database(_: Request, error: Exception) -> Response:
     assert isinstance(error, DBAPIError)
-    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    state = sqlstate(error)
     if state in _LATER:
         log.warning("the database asks for another try (%s)", state)
         return problem_response(
             "overloaded", "too much at once on the same rows; try again", headers={"Retry-After": "1"}
         )
-    # Without a statement, connecting failed; without a SQLSTATE, the driver met a broken connection.
-    if error.statement is None or state is None or error.connection_invalidated or state.startswith(("08", "57P")):
-        log.error("the database does not answer", exc_info=error)
+    # Without a statement it is connecting that failed; without a SQLSTATE the driver met a connection that broke.
+    if error.statement is None or state is None or error.connection_invalidated or state.startswith(_AWAY):
+        log.error("the database does not do its part (%s)", state, exc_info=error)
         return problem_response("unavailable", "the database does not answer; try again", headers={"Retry-After": "2"})
     log.error("the database refused a statement (%s)", state, exc_info=error)
     return problem_response("internal_error", "the request could not be answered")

@@ -89,6 +89,11 @@ class EventFeed:
         finally:
             self._subscriptions.discard(subscription)
 
+    @property
+    def position(self) -> int:
+        """The id of the event that was handed out last; 0 before the feed has begun."""
+        return self._position or 0
+
     async def begun(self, timeout: float) -> bool:
         """True: from now on every event is handed out. False: the feed has not begun in this time (no database)."""
         with contextlib.suppress(TimeoutError):

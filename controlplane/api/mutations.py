@@ -8,9 +8,11 @@ depends on the wake: the supervisor reads rows.
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
+from uuid import uuid4
 
 from fastapi import Depends, Header, Query, Request
 from starlette.responses import Response
@@ -25,7 +27,7 @@ from controlplane.api.schemas.plan import PlanOut
 from controlplane.api.schemas.tenant import TenantOut
 from controlplane.api.security import Operator
 from controlplane.api.waiting import final_tenant, wait_seconds
-from controlplane.model import Execution, Tenant
+from controlplane.model import Execution, Tenant, tenant_in_execution_id
 from controlplane.persistence import idempotency
 from controlplane.persistence.idempotency import KeyScope, StoredAnswer
 from controlplane.persistence.tokens import Token
@@ -119,16 +121,19 @@ class Mutation:
         if outcome.refusal is not None:
             return _trigger_failed(outcome.refusal, answer, headers)
         if self.wait and answer.status == 202:
-            view = await final_tenant(self.here, answer.execution_id, self.wait)
-            if view is not None:
+            with self.here.grants.under(self.token) as grant:
+                view = await final_tenant(self.here, answer.execution_id, self.wait)
+                allowed = view is not None and await grant.holds()
+            if view is not None and allowed:
                 headers["ETag"] = etag(view.tenant)
                 headers["Preference-Applied"] = f"wait={self.wait:g}"
                 return Response(self._shown(view.tenant, view.execution), 200, headers, JSON)
         return Response(answer.body, answer.status, headers, JSON)
 
     async def _commit_and_wake(self, operation: Operation, body_hash: str) -> _Outcome:
-        async with self.here.mutations.take():
-            answer, accepted = await self._commit(operation, body_hash)
+        with self._open_key():
+            async with self.here.turns.take(self._about()), self.here.mutations.take():
+                answer, accepted = await self._commit(operation, body_hash)
         if accepted is None:
             return _Outcome(answer, replayed=not self.dry_run)
         if not accepted.wake:
@@ -167,6 +172,28 @@ class Mutation:
         except _DryRun as dry_run:
             return dry_run.answer, None
         return answer, accepted
+
+    @contextmanager
+    def _open_key(self) -> Iterator[None]:
+        """The same key again is told so at once, also while this request waits for its turn."""
+        scope = self._scope()
+        if scope is None:
+            yield
+            return
+        if scope in self.here.open_keys:
+            raise idempotency.in_progress()
+        self.here.open_keys.add(scope)
+        try:
+            yield
+        finally:
+            self.here.open_keys.discard(scope)
+
+    def _about(self) -> str:
+        """Which tenant the path names, itself or by an execution; the requests that name none are one of a kind."""
+        parameters = self.request.path_params
+        if "id" in parameters:
+            return tenant_in_execution_id(parameters["id"]) or str(parameters["id"])
+        return str(parameters["name"]).lower() if "name" in parameters else f"new {uuid4()}"
 
     def _scope(self) -> KeyScope | None:
         if self.key is None or self.dry_run:

@@ -10,13 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.api import request_id
 from controlplane.api.background import Background
-from controlplane.api.concurrency_limit import Slots
+from controlplane.api.concurrency_limit import Slots, Turns
 from controlplane.api.feed import EventFeed
+from controlplane.api.grants import Grants
 from controlplane.api.rate_limit import RateLimit
 from controlplane.api.strangers import Strangers
 from controlplane.api.token_cache import TokenCache
 from controlplane.errors import ProviderNotEnabled
+from controlplane.model import Event
 from controlplane.persistence.database import open_database
+from controlplane.persistence.idempotency import KeyScope
 from controlplane.persistence.tokens import Token
 from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import ComputeProvider, TenantDirectory
@@ -25,6 +28,8 @@ from controlplane.settings import Settings
 POOL = 10
 MUTATIONS = 6
 """The number of mutations at once. The rest of the pool is for reads, so that reads stay fast while mutations wait."""
+OF_ONE_TENANT = 2
+"""Of those: one has the row of the tenant, the other waits for it."""
 MUTATION_QUEUE = 1000
 MUTATION_PATIENCE = 0.5
 """The share of a request's time for which it waits its turn. After a longer wait, too little time would be left to do
@@ -52,9 +57,14 @@ class Replica:
     parts: Parts
     database: AsyncEngine
     tokens: TokenCache
+    grants: Grants
     feed: EventFeed
     rates: RateLimit
     mutations: Slots
+    turns: Turns
+    """Of changes of one tenant."""
+    open_keys: set[KeyScope] = field(default_factory=set)
+    """Idempotency keys of the requests that have not been answered."""
     background: Background = field(default_factory=Background)
     strangers: Strangers = field(default_factory=Strangers)
     waiters: Slots = field(default_factory=lambda: Slots(WAITERS, queue=0, patience=0))
@@ -95,10 +105,19 @@ async def replica(parts: Parts) -> AsyncIterator[Replica]:
     # One more connection, which the event feed keeps to listen.
     database = open_database(parts.database_url, pool=POOL + 1, application="landlord api")
     tokens = TokenCache(database)
-    feed = EventFeed(database, on_event=tokens.hear)
+    grants = Grants(database, tokens.forget)
+
+    def hear(event: Event) -> None:
+        tokens.hear(event)
+        grants.hear(event)
+
+    feed = EventFeed(database, on_event=hear)
     patience = parts.settings.request_timeout_seconds * MUTATION_PATIENCE
     mutations = Slots(MUTATIONS, queue=MUTATION_QUEUE, patience=patience)
-    made = Replica(parts, database, tokens, feed, RateLimit(parts.settings.rate_limit_per_minute), mutations)
+    # As many in all of one tenant as of all of them.
+    turns = Turns(OF_ONE_TENANT, queue=MUTATION_QUEUE + MUTATIONS - OF_ONE_TENANT, patience=patience)
+    rates = RateLimit(parts.settings.rate_limit_per_minute)
+    made = Replica(parts, database, tokens, grants, feed, rates, mutations, turns)
     try:
         async with feed.running():
             yield made

@@ -1,9 +1,11 @@
-"""Server-Sent Events from the audit trail: first the stored events after the client's last id, then new ones.
+"""Server-Sent Events from the audit trail: first what the table holds after the client's last id, then what comes.
 
-A stream ends when its client falls too far behind, when the replica stops, and after its tenant was deleted. A client
-that reconnects with `Last-Event-ID` continues without a gap and without a repeat.
+A stream ends when its client falls too far behind, when the replica goes, when its token is revoked, expires or allows
+something else, and after its tenant was deleted. It names its position at once and with each heartbeat: whoever comes
+back with `Last-Event-ID` goes on without a gap and without a repeat, also after a stream without an event.
 """
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from uuid import UUID
@@ -13,79 +15,106 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.responses import StreamingResponse
 
 from controlplane.api.failures import validation_failed
+from controlplane.api.grants import Grant
 from controlplane.api.replica import Replica
 from controlplane.api.request_id import log
 from controlplane.api.schemas.event import WatchEvent
 from controlplane.errors import Refused
 from controlplane.model import Event, Status
 from controlplane.persistence import events
+from controlplane.persistence.tokens import Token
 
 HEARTBEAT_SECONDS = 10.0
 PAGE = 200
 _BEGIN_SECONDS = 5.0
 _LAST_WORDS_SECONDS = 1.0
-_HEARTBEAT = ": heartbeat\n\n"
 
 
-async def watch(here: Replica, *, tenant_id: UUID | None, last_event_id: str | None) -> StreamingResponse:
+async def watch(here: Replica, token: Token, *, tenant_id: UUID | None, last_event_id: str | None) -> StreamingResponse:
     """The stream. Raises Refused validation_failed (400), events_expired (410), overloaded and unavailable (503)."""
     start = _start(last_event_id)
     if here.watchers.full:
-        raise Refused("this replica has too many watchers", code="overloaded", status=503, headers={"Retry-After": "5"})
+        raise Refused("too many watch this replica", code="overloaded", status=503, headers={"Retry-After": "5"})
     if not await here.feed.begun(_BEGIN_SECONDS):
-        raise Refused("the event feed is not running yet", code="unavailable", status=503, headers={"Retry-After": "1"})
+        raise Refused("the event feed does not run yet", code="unavailable", status=503, headers={"Retry-After": "1"})
     async with here.database.connect() as connection:
         extent = await events.extent(connection)
     if start is not None and not extent.pruned <= start <= extent.newest:
         raise Refused(
-            "the events after this id are no longer kept; read the tenants again, then watch from now",
+            "the events after this id are not kept; read the tenants again, then watch from now",
             code="events_expired",
             status=410,
         )
-    stream = _stream(here, tenant_id, extent.newest if start is None else start)
+    stream = _stream(here, token, tenant_id, extent.newest if start is None else start)
     headers = {"X-Accel-Buffering": "no"}
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
 async def has_after(here: Replica, tenant_id: UUID, last_event_id: str | None) -> bool:
-    """Whether the trail of a deleted tenant holds an event that this client has not seen."""
+    """Whether the trail of a tenant that is deleted holds something that this client has not seen."""
     start = _start(last_event_id)
     return start is not None and bool(await _after(here, tenant_id, start, limit=1))
 
 
-async def _stream(here: Replica, tenant_id: UUID | None, start: int) -> AsyncIterator[str]:
-    async with here.watchers.take(), aclosing(_events(here, tenant_id, start)) as found:
-        try:
-            async for event in found:
-                yield _HEARTBEAT if event is None else _frame(event)
-        except (DBAPIError, PoolTimeout, OSError) as error:
-            # The answer has begun, so we can only end it; the client reconnects with its last id.
-            log.warning("a watch ends: the database does not answer (%s)", type(error).__name__)
+async def _stream(here: Replica, token: Token, tenant_id: UUID | None, start: int) -> AsyncIterator[str]:
+    with here.grants.under(token) as grant:
+        async with here.watchers.take(), aclosing(_events(here, grant, tenant_id, start)) as found:
+            try:
+                if await grant.holds():
+                    yield _heartbeat(start)
+                said = time.monotonic()
+                async for event in found:
+                    if not await grant.holds():
+                        return
+                    if isinstance(event, Event):
+                        yield _frame(event)
+                    elif time.monotonic() < said + HEARTBEAT_SECONDS:
+                        continue
+                    else:
+                        yield _heartbeat(event)
+                    said = time.monotonic()
+            except (DBAPIError, PoolTimeout, OSError) as error:
+                # The answer has begun: all that can be said is its end, and the client comes back with its last id.
+                log.warning("a watch ends: the database does not answer (%s)", type(error).__name__)
 
 
-async def _events(here: Replica, tenant_id: UUID | None, last: int) -> AsyncGenerator[Event | None, None]:
-    """The events in order, each once. Stored events come first, page by page. Then the client is subscribed, and the
-    table is read once more, so that no event falls in between. None: subscribed, and later after each interval without
-    an event."""
+async def _events(here: Replica, grant: Grant, tenant_id: UUID | None, last: int) -> AsyncGenerator[Event | int, None]:
+    """In order, each once. What the table holds comes first, page by page; then the client is subscribed, and the table
+    read to its end once more: so nothing falls between, however much came meanwhile. A number: a while went by without
+    an event, and all events of this stream up to this id were told."""
     ended = False
-    while len(page := await _after(here, tenant_id, last, limit=PAGE)) == PAGE:
-        for event in page:
+    async for event in _table(here, tenant_id, last, whole=False):
+        last, ended = event.id, ended or _is_end(event, tenant_id)
+        yield event
+    with here.feed.subscribe(tenant_id) as coming:
+        async for event in _table(here, tenant_id, last, whole=True):
             last, ended = event.id, ended or _is_end(event, tenant_id)
             yield event
-    with here.feed.subscribe(tenant_id) as coming:
-        page += await _after(here, tenant_id, page[-1].id if page else last, limit=PAGE)
-        yield None
         while True:
-            for event in page:
-                if event.id > last:
-                    last, ended = event.id, ended or _is_end(event, tenant_id)
-                    yield event
-            following = await coming.next(_LAST_WORDS_SECONDS if ended else HEARTBEAT_SECONDS)
-            if following is None and (ended or coming.dropped):
-                return
-            if following is None:
-                yield None
-            page = [] if following is None else [following]
+            patience = _LAST_WORDS_SECONDS if ended else min(HEARTBEAT_SECONDS, grant.seconds)
+            following = await coming.next(patience)
+            if following is not None and following.id > last:
+                last, ended = following.id, ended or _is_end(following, tenant_id)
+                yield following
+            elif following is None:
+                if ended or coming.dropped:
+                    return
+                # Nothing waits, so nothing of this stream is between here and where the feed is.
+                last = max(last, here.feed.position)
+                yield last
+
+
+async def _table(here: Replica, tenant_id: UUID | None, last: int, *, whole: bool) -> AsyncGenerator[Event, None]:
+    """What the table holds after that id, page by page: all of it, or only the full pages."""
+    while True:
+        page = await _after(here, tenant_id, last, limit=PAGE)
+        if len(page) < PAGE and not whole:
+            return
+        for event in page:
+            last = event.id
+            yield event
+        if len(page) < PAGE:
+            return
 
 
 async def _after(here: Replica, tenant_id: UUID | None, id: int, *, limit: int) -> list[Event]:
@@ -94,8 +123,13 @@ async def _after(here: Replica, tenant_id: UUID | None, id: int, *, limit: int) 
 
 
 def _is_end(event: Event, tenant_id: UUID | None) -> bool:
-    """True if the watched tenant is deleted: a few events of the same transaction may follow, then none."""
+    """The tenant that is watched is deleted: a few events of the same transaction may follow, then nothing."""
     return tenant_id is not None and event.status == Status.DELETED
+
+
+def _heartbeat(id: int) -> str:
+    """With an id and no data: an EventSource dispatches nothing, and resumes from there."""
+    return f": heartbeat\nid: {id}\n\n"
 
 
 def _frame(event: Event) -> str:
@@ -106,6 +140,6 @@ def _start(last_event_id: str | None) -> int | None:
     if last_event_id is None or last_event_id == "":
         return None
     if not last_event_id.isascii() or not last_event_id.isdigit() or len(last_event_id) > 18:
-        message = "is not an id of this stream"
+        message = "is not an id that this stream gave"
         raise validation_failed(f"Last-Event-ID {message}", [{"loc": "Last-Event-ID", "message": message}])
     return int(last_event_id)

@@ -8,6 +8,7 @@ from controlplane.model.names import (
     id8,
     is_tenant_name,
     resource_name,
+    tenant_in_execution_id,
 )
 from controlplane.model.rows import (
     Condition,
@@ -102,4 +103,5 @@ __all__ = [
     "id8",
     "is_tenant_name",
     "resource_name",
+    "tenant_in_execution_id",
 ]

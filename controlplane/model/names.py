@@ -30,6 +30,12 @@ def execution_id(name: str, action: Action, generation: int, tenant_id: UUID, ru
     return f"tenant-{name}-{action}-{generation}-{id8(tenant_id)}{_run_suffix(run)}"
 
 
+def tenant_in_execution_id(id: str) -> str | None:
+    """The tenant's name in such an id; None where it is none."""
+    found = re.fullmatch(r"tenant-(.+)-[a-z]+-\d+-[0-9a-f]{8}(-r\d+)?", id)
+    return found[1] if found else None
+
+
 def resource_name(name: str, tenant_id: UUID, generation: int, run: int = 1) -> str:
     """`landlord-{name}-{id8}-g{generation}[-r{run}]`. A resource name is never used twice."""
     return f"landlord-{name}-{id8(tenant_id)}-g{generation}{_run_suffix(run)}"

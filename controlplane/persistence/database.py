@@ -2,40 +2,70 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from controlplane.errors import SettingsError
+from controlplane.persistence import discretion
+from controlplane.persistence.columns import to_json
 
 LOCK_TIMEOUT_MS = 10_000
 STATEMENT_TIMEOUT_MS = 30_000
+STANDSTILL_MS = 60_000
+"""A transaction whose process does nothing for so long is ended by the database: so long one that was stopped holds the
+row of its tenant. One that holds the lock of the event order has less (`transaction.STANDSTILL_MS`)."""
+GONE_MS = 10_000
+"""A connection over TCP whose other end does not answer for so long is closed, and its transaction ended."""
 
 
-def open_database(database_url: str, *, pool: int, overflow: int = 0, application: str = "landlord") -> AsyncEngine:
-    """Keeps `pool` connections, and opens up to `overflow` more at need. No statement or lock waits for ever.
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Milliseconds that the database gives a wait for a lock, a statement, and a transaction that stands still; 0: no
+    bound."""
 
-    Raises SettingsError if the URL is not a Postgres one."""
+    lock: int = LOCK_TIMEOUT_MS
+    statement: int = STATEMENT_TIMEOUT_MS
+    standstill: int = STANDSTILL_MS
+
+
+def open_database(
+    database_url: str, *, pool: int, overflow: int = 0, application: str = "landlord", bounds: Bounds = Bounds()
+) -> AsyncEngine:
+    """`pool` connections kept, `overflow` more at need. No statement or lock waits for longer than `bounds` says.
+
+    What its errors say holds no value of a row or a parameter. Raises SettingsError where the URL is not a Postgres
+    one."""
     if database_url.startswith(("postgres://", "postgresql://")):
         database_url = "postgresql+asyncpg://" + database_url.split("://", 1)[1]
     if not database_url.startswith("postgresql+asyncpg://"):
         raise SettingsError("LANDLORD_DATABASE_URL must be a postgresql:// URL")
-    return create_async_engine(
+    database = create_async_engine(
         database_url,
         pool_size=pool,
         max_overflow=overflow,
         pool_timeout=10,
         pool_pre_ping=False,
+        hide_parameters=True,
+        json_serializer=to_json,
         connect_args={
             "timeout": 10,
             "server_settings": {
                 "application_name": application,
-                "lock_timeout": str(LOCK_TIMEOUT_MS),
-                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-                "idle_in_transaction_session_timeout": "60000",
+                "lock_timeout": str(bounds.lock),
+                "statement_timeout": str(bounds.statement),
+                "idle_in_transaction_session_timeout": str(bounds.standstill),
+                "tcp_keepalives_idle": "5",
+                "tcp_keepalives_interval": "2",
+                "tcp_keepalives_count": "3",
+                "tcp_user_timeout": str(GONE_MS),
                 "jit": "off",
             },
         },
     )
+    event.listen(database.sync_engine, "handle_error", discretion.hush)
+    return database
 
 
 @asynccontextmanager

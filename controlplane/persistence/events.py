@@ -2,7 +2,8 @@
 nothing and sees nothing twice.
 
 `prune` removes old events and remembers how far it went. A reader that wants to continue from before that gets an
-error.
+error. The order of ids is that of commits; the order of `at` is that of a clock, which may have stepped. So neither
+alone says what is old.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,13 @@ from controlplane.persistence.expressions import ago
 
 PRUNED = "events-pruned"
 """The row of `heartbeats` that records how far the trail was pruned."""
+
+RETENTION_LOCK = 0x1A4D10D7
+"""One process at a time removes what is old; another one that would has nothing to do."""
+BATCH = 5_000
+"""Events of one transaction."""
+AT_ONCE = 20 * BATCH
+"""Of one call: it is the next one's to go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +63,61 @@ async def extent(connection: AsyncConnection) -> Extent:
 
 
 async def prune(database: AsyncEngine, *, older_than_seconds: float) -> int:
-    """Remove events older than that; return their number. For the supervisor's sweep."""
-    cutoff = ago(older_than_seconds)
-    async with database.begin() as connection:
-        through = (
-            await connection.execute(select(func.max(tables.events.c.id)).where(tables.events.c.at < cutoff))
-        ).scalar_one()
-        if through is None:
-            return 0
-        await chain.move_anchor(connection, through)
-        values: dict[str, Any] = {"detail": {"through": through}, "at": func.clock_timestamp()}
-        statement = insert(tables.heartbeats).values(name=PRUNED, cluster_id="", **values)
-        await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
-        return (await connection.execute(delete(tables.events).where(tables.events.c.id <= through))).rowcount
+    """Remove events older than that from the low end of the trail, at most AT_ONCE events; return their number.
+
+    An event is removed when it is old and so is every event before it: a clock that was wrong for a moment removes no
+    event that is not old. An event from the future stays until its time has come; those behind it are removed."""
+    removed, past = 0, 0
+    while removed < AT_ONCE:
+        async with database.begin() as connection:
+            batch = await _next_batch(connection, past, older_than_seconds)
+        if batch is None:
+            break
+        removed += batch.removed
+        past = batch.through
+        if batch.last:
+            break
+    return removed
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Events up to `through` were looked at. `last`: those behind it are young, or there are none."""
+
+    through: int
+    removed: int
+    last: bool
+
+
+async def _next_batch(connection: AsyncConnection, past: int, seconds: float) -> _Batch | None:
+    """Look at the events after the id `past` and remove the old ones. None: another process is doing it."""
+    if not (await connection.execute(select(func.pg_try_advisory_xact_lock(RETENTION_LOCK)))).scalar_one():
+        return None
+    trail, cutoff = tables.events.c, ago(seconds)
+    batch = select(trail.id, trail.at).where(trail.id > past).order_by(trail.id).limit(BATCH).subquery()
+    young = func.min(batch.c.id).filter(batch.c.at.between(cutoff, func.clock_timestamp()))
+    found = (await connection.execute(select(func.count(), func.max(batch.c.id), young).select_from(batch))).one()
+    size, last, first_young = found
+    if not size:
+        return _Batch(past, 0, last=True)
+    through = last if first_young is None else first_young - 1
+    old = (trail.id > past, trail.id <= through, trail.at < cutoff)
+    furthest = (await connection.execute(select(func.max(trail.id)).where(*old))).scalar_one()
+    removed = 0
+    if furthest is not None:
+        await chain.move_anchor(connection, furthest)
+        removed = (await connection.execute(delete(tables.events).where(*old))).rowcount
+        await _remember(connection, furthest)
+    return _Batch(through, removed, last=first_young is not None or size < BATCH)
+
+
+async def _remember(connection: AsyncConnection, through: int) -> None:
+    """How far events may be gone, never less far than before."""
+    now = func.clock_timestamp()
+    furthest = func.greatest(tables.heartbeats.c.detail["through"].as_integer(), through)
+    statement = insert(tables.heartbeats).values(name=PRUNED, cluster_id="", detail={"through": through}, at=now)
+    values: dict[str, Any] = {"detail": func.jsonb_build_object("through", furthest), "at": now}
+    await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
 
 def _of(tenant_id: UUID | None) -> Select[Any]:

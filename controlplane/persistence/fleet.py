@@ -5,7 +5,24 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, select, text, union, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    text,
+    union,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as SqlUuid
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -91,9 +108,11 @@ async def owned_elsewhere(database: AsyncEngine, name: str, cluster_id: str) -> 
 
 
 async def deleted_among(database: AsyncEngine, tenant_ids: Collection[UUID]) -> list[UUID]:
-    """The tenants among them that have ended `deleted`: they need no wake-up."""
+    """Those of them that have ended `deleted`: nobody needs to wake for one."""
+    # One array, however many there are: a statement has 32,767 parameters at most.
+    ids = bindparam("ids", list(tenant_ids), type_=ARRAY(SqlUuid))
     query = select(tables.tenants.c.id).where(
-        tables.tenants.c.id.in_(tenant_ids), tables.tenants.c.deleted_at.is_not(None)
+        tables.tenants.c.id == any_(ids), tables.tenants.c.deleted_at.is_not(None)
     )
     async with single(database) as connection:
         return list((await connection.execute(query)).scalars())
@@ -159,7 +178,7 @@ async def facts(database: AsyncEngine, execution_ids: Collection[str]) -> Mappin
             is_paused().label("is_paused"),
         )
         .join(tables.tenants, tables.tenants.c.id == tables.executions.c.tenant_id)
-        .where(tables.executions.c.id.in_(execution_ids))
+        .where(tables.executions.c.id == any_(bindparam("ids", list(execution_ids), type_=ARRAY(Text))))
     )
     async with single(database) as connection:
         return {

@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, text
+from sqlalchemy import ColumnElement, and_, delete, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.errors import Refused
 from controlplane.persistence import tables
+from controlplane.persistence.database import single
 
 KEPT_HOURS = 24
+BATCH = 5_000
+"""Keys that one call removes: it is the next one's to go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,7 @@ async def claim(connection: AsyncConnection, scope: KeyScope, body_hash: str) ->
 
     Raises Refused idempotency_in_progress (another transaction has it), idempotency_key_reused (another body)."""
     if not (await connection.execute(select(func.pg_try_advisory_xact_lock(scope.lock_id)))).scalar_one():
-        raise Refused(
-            "a request with this Idempotency-Key is still open; ask again for its answer",
-            code="idempotency_in_progress",
-            status=409,
-            headers={"Retry-After": "1"},
-        )
+        raise in_progress()
     # A new statement, so that it sees the commit of the lock's last holder.
     row = (await connection.execute(select(tables.idempotency_keys).where(_is(scope), ~_expired()))).first()
     if row is None:
@@ -90,9 +88,23 @@ async def store(connection: AsyncConnection, scope: KeyScope, body_hash: str, an
 
 
 async def prune(database: AsyncEngine) -> int:
-    """Remove keys older than 24 hours; return their number. For the supervisor's sweep; any number may run at once."""
-    async with database.begin() as connection:
-        return (await connection.execute(delete(tables.idempotency_keys).where(_expired()))).rowcount
+    """Remove keys older than 24 hours, the oldest first, at most BATCH; return their number. For the supervisor; any
+    number may run at once."""
+    keys = tables.idempotency_keys
+    key = tuple_(*keys.primary_key)
+    oldest = select(*keys.primary_key).where(_expired()).order_by(keys.c.created_at).limit(BATCH)
+    async with single(database) as connection:
+        found = await connection.execute(delete(keys).where(key.in_(oldest.with_for_update(skip_locked=True))))
+    return found.rowcount
+
+
+def in_progress() -> Refused:
+    return Refused(
+        "a request with this Idempotency-Key is still open; ask again for its answer",
+        code="idempotency_in_progress",
+        status=409,
+        headers={"Retry-After": "1"},
+    )
 
 
 def _is(scope: KeyScope) -> ColumnElement[bool]:

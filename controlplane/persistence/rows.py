@@ -28,6 +28,7 @@ from controlplane.model import (
     TenantSpec,
     TriggerSource,
 )
+from controlplane.text import clean
 
 Row = Mapping[Any, Any]
 """Columns by their name in the database, which for some differs from their key in `tables`."""
@@ -158,4 +159,4 @@ def _condition(value: Mapping[str, Any]) -> Condition:
 
 
 def conditions_json(values: tuple[Condition, ...]) -> list[dict[str, Any]]:
-    return [{**asdict(value), "since": value.since.isoformat()} for value in values]
+    return [{**asdict(value), "message": clean(value.message), "since": value.since.isoformat()} for value in values]

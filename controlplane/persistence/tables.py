@@ -15,12 +15,13 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
-    Text,
     UniqueConstraint,
     func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+from controlplane.persistence.columns import Message, Text
 
 metadata = MetaData()
 
@@ -64,7 +65,7 @@ tenants = Table(
     Column("generation", Integer, nullable=False, server_default="1"),
     Column("observed_generation", Integer, nullable=False, server_default="0"),
     Column("status", Text, nullable=False),
-    Column("status_message", Text, nullable=False, server_default=""),
+    Column("status_message", Message, nullable=False, server_default=""),
     Column("conditions", JSONB, nullable=False, server_default=text("'[]'")),
     Column("observed", JSONB, nullable=False, server_default=text("'{}'")),
     Column("current_execution", Text, key="newest_execution", nullable=False),
@@ -104,12 +105,12 @@ executions = Table(
     Column("spec_hash", Text, nullable=False),
     Column("trigger_source", Text, nullable=False),
     Column("retry_count", Integer, nullable=False, server_default="0"),
-    Column("error", Text),
+    Column("error", Message),
     _timestamp("next_attempt_at"),
     Column("superseded_by", Text),
     _timestamp("cancel_requested_at"),
     Column("stop_cause", Text),
-    Column("stop_reason", Text),
+    Column("stop_reason", Message),
     _timestamp("stop_requested_at"),
     Column("activations", Integer, nullable=False, server_default="0"),
     _timestamp("created_at", default=True),
@@ -129,7 +130,7 @@ steps = Table(
     Column("position", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
-    Column("error", Text),
+    Column("error", Message),
     _timestamp("next_attempt_at"),
     _timestamp("started_at"),
     _timestamp("ended_at"),
@@ -166,7 +167,7 @@ events = Table(
     Column("actor", Text),
     Column("token_id", UUID),
     Column("request_id", Text),
-    Column("message", Text, nullable=False, server_default=""),
+    Column("message", Message, nullable=False, server_default=""),
     Column("data", JSONB, nullable=False, server_default=text("'{}'")),
     _timestamp("at", default=True),
     Column("hash", Text),  # by a trigger, see `chain`

@@ -1,6 +1,6 @@
 """Reading and changing tenant rows inside a transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -69,8 +69,10 @@ _LOCK_BOTH = (
 _LOCK_LIVE = _ROW.where(
     tables.tenants.c.name == bindparam("key"), tables.tenants.c.deleted_at.is_(None)
 ).with_for_update()
-_NEWEST_DELETED = (
-    _ROW.where(tables.tenants.c.name == bindparam("key")).order_by(tables.tenants.c.created_at.desc()).limit(1)
+_NEWEST_OF_NAME = (
+    _ROW.where(tables.tenants.c.name == bindparam("key"))
+    .order_by(tables.tenants.c.deleted_at.desc().nulls_first(), tables.tenants.c.created_at.desc())
+    .limit(1)
 )
 
 
@@ -101,7 +103,13 @@ async def lock_owned(tx: Transaction, tenant_id: UUID, fence: int) -> Tenant:
 
 async def lock_by_name(tx: Transaction, name: str) -> Tenant | None:
     """The live tenant of that name, locked; else the newest deleted one, unlocked; else None."""
-    return await _take(tx, _LOCK_LIVE, name) or await _take(tx, _NEWEST_DELETED, name)
+    while True:
+        if (live := await _take(tx, _LOCK_LIVE, name)) is not None:
+            return live
+        newest = await _take(tx, _NEWEST_OF_NAME, name)
+        if newest is None or newest.deleted_at is not None:
+            return newest
+        # It was created after the first look: it is not ours yet.
 
 
 async def _take(tx: Transaction, query: Select[Any], key: UUID | str) -> Tenant | None:
@@ -201,19 +209,18 @@ async def page(
     database: AsyncEngine,
     *,
     statuses: Sequence[Status] = (),
-    labels: Mapping[str, str] | None = None,
+    labels: Sequence[tuple[str, str]] = (),
     name_prefix: str = "",
     lagging: bool = False,
     after: str | None = None,
     limit: int,
 ) -> list[TenantView]:
-    """Live tenants in name order, after the name `after` (keyset). `lagging`: only tenants whose generation is not
-    observed yet."""
+    """Live tenants in name order, those after the name `after` (keyset). `labels`: all of these pairs, so two values of
+    one key are nobody's. `lagging`: generation not yet observed."""
     conditions: list[ColumnElement[bool]] = [tables.tenants.c.deleted_at.is_(None)]
     if statuses:
         conditions.append(tables.tenants.c.status.in_([status.value for status in statuses]))
-    if labels:
-        conditions.append(tables.tenants.c.labels.contains(dict(labels)))
+    conditions += [tables.tenants.c.labels.contains({key: value}) for key, value in labels]
     if name_prefix:
         conditions.append(tables.tenants.c.name.startswith(name_prefix, autoescape=True))
     if lagging:

@@ -3,12 +3,25 @@
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import ARRAY, RowMapping, Text, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    RowMapping,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -41,6 +54,10 @@ class Token:
     def may(self, role: Role) -> bool:
         return ROLES.index(self.role) >= ROLES.index(role)
 
+    def same(self, other: "Token") -> bool:
+        """It is that token and allows the same; the time that it has left does not count."""
+        return replace(self, seconds_left=None) == replace(other, seconds_left=None)
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
@@ -63,11 +80,21 @@ async def find_all(database: AsyncEngine, hashes: Sequence[str]) -> dict[str, To
     """The valid tokens with these hashes, by hash: neither revoked nor expired.
 
     The index compares hashes, so the timing reveals nothing about the secret."""
+    wanted = func.any(bindparam("hashes", list(hashes), type_=ARRAY(Text)))
+    return await _valid(database, tables.tokens.c.hash == wanted)
+
+
+async def find_by_id(database: AsyncEngine, id: UUID) -> Token | None:
+    """The valid token with this id: what one that was found before has become."""
+    return next(iter((await _valid(database, tables.tokens.c.id == id)).values()), None)
+
+
+async def _valid(database: AsyncEngine, which: ColumnElement[bool]) -> dict[str, Token]:
     left = func.extract("epoch", tables.tokens.c.expires_at - func.clock_timestamp())
     query = select(
         tables.tokens.c.hash, tables.tokens.c.id, tables.tokens.c.name, tables.tokens.c.role, left.label("left")
     ).where(
-        tables.tokens.c.hash == func.any(bindparam("hashes", list(hashes), type_=ARRAY(Text))),
+        which,
         tables.tokens.c.revoked_at.is_(None),
         or_(tables.tokens.c.expires_at.is_(None), tables.tokens.c.expires_at > func.clock_timestamp()),
     )

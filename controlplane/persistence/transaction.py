@@ -10,13 +10,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import BigInteger, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import EventType, Execution, Tenant, TriggerSource
+from controlplane.text import clean
 
 EVENT_LOCK = 0x1A4D10D5
+STANDSTILL_MS = 5_000
+"""All of the installation take turns with the event lock. A process that is stopped, or cut off, between taking it and
+the commit is given so long; then the database ends its transaction, and the others go on."""
 WAKE_CHANNEL = "landlord_wake"
 EVENT_CHANNEL = "landlord_events"
 
@@ -26,7 +30,9 @@ _FLUSH = text("""
                         token_id, request_id, message, data)
     SELECT type, tenant_id, tenant_name, generation, status, execution_id, trigger_source, actor,
            token_id, request_id, message, data
-    FROM pg_advisory_xact_lock(:lock),
+    FROM pg_advisory_xact_lock(
+             CASE WHEN set_config('idle_in_transaction_session_timeout', :standstill, true) <> '' THEN :lock END
+         ),
          pg_notify(:event_channel, ''),
          (SELECT count(pg_notify(:wake_channel, one::text)) AS sent FROM jsonb_array_elements(:wakes) AS one) AS wakes,
          ROWS FROM (jsonb_to_recordset(:events) AS (
@@ -41,13 +47,14 @@ _FLUSH = text("""
 """).bindparams(
     bindparam("wakes", type_=JSONB),
     bindparam("events", type_=JSONB),
-    lock=EVENT_LOCK,
+    bindparam("lock", EVENT_LOCK, type_=BigInteger),
+    standstill=str(STANDSTILL_MS),
     event_channel=EVENT_CHANNEL,
     wake_channel=WAKE_CHANNEL,
 )
 """One round trip. The lock and the notifications are rows that the events are joined with. Ids are assigned after the
 sort, so they are assigned under the lock and in the order of the list. A trigger chains the events (see `chain`), under
-the lock too."""
+the lock too. The bound on a standstill is set before the lock is asked for."""
 
 
 class Transaction:
@@ -98,7 +105,7 @@ class Transaction:
                 "actor": self._actor,
                 "token_id": self._token_id,
                 "request_id": self._request_id,
-                "message": message,
+                "message": clean(message),
                 "data": dict(data or {}),
             }
         )
@@ -117,7 +124,7 @@ class Transaction:
                 "actor": self._actor,
                 "token_id": self._token_id,
                 "request_id": self._request_id,
-                "message": message,
+                "message": clean(message),
                 "data": dict(data or {}),
             }
         )

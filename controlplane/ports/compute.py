@@ -14,6 +14,7 @@ from controlplane.model import (
     resource_name,
 )
 from controlplane.ports.health import ProviderHealth
+from controlplane.text import DETAIL, clean
 
 
 class ExecutionGate(Protocol):
@@ -142,6 +143,9 @@ class Resource:
     """The platform's own verdict (Docker HEALTHCHECK, ECS rollout). None if it gives none."""
     detail: str = ""
     """Tells a person why the resource does not run: exit code, last line of its log, stop reason."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", clean(self.detail, DETAIL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,4 +286,7 @@ class ProbeResult:
     detail: str = ""
     """The question and the answer of the probe, with host and port."""
     recovering: bool = False
-    """Not healthy, but its platform mends that by itself."""
+    """Not healthy, and its platform mends that by itself."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", clean(self.detail, DETAIL))

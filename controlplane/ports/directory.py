@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from controlplane.ports.health import ProviderHealth
+from controlplane.text import clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,9 @@ class Wake:
 
     outcome: Literal["started", "pending", "refused"]
     message: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", clean(self.message))
 
 
 class TenantDirectory(Protocol):

@@ -16,6 +16,7 @@ from controlplane.ports.clock import Clock
 from controlplane.ports.health import ProviderHealth
 from controlplane.ports.store import ExecutionStore
 from controlplane.settings import Settings
+from controlplane.text import clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,10 @@ class ExecutionStatus:
     step: StepName | None = None
     """The step in progress, if the engine reports it. A change of it is news for the follower: it tells the owner that
     the plan step is done."""
+
+    def __post_init__(self) -> None:
+        if self.error is not None:
+            object.__setattr__(self, "error", clean(self.error))
 
 
 class WorkflowProvider(Protocol):

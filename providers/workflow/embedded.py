@@ -45,6 +45,8 @@ class _Run:
     status: ExecutionStatus = field(default_factory=lambda: ExecutionStatus(SubState.RUNNING))
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    activated: bool = False
+    """It is counted among the owners that began it."""
     task: "asyncio.Task[None] | None" = None
 
     def report(self, status: ExecutionStatus) -> None:
@@ -174,13 +176,15 @@ class EmbeddedWorkflow:
 
     async def _steps(self, run: _Run) -> ExecutionStatus:
         id = run.request.execution_id
-        activations = await self._store.activated(id)
-        if activations > CRASH_LOOP_ACTIVATIONS:
-            return ExecutionStatus(
-                SubState.FAILED, error=f"CrashLoop: {activations - 1} owners died during it and no step succeeded"
-            )
-        if activations > 2:
-            await run.pause(min(LONGEST_CRASH_PAUSE, 0.25 * 2.0 ** (activations - 2)))
+        if not run.activated:  # once for this owner, however often the rows do not answer in the course of it
+            activations = await self._store.activated(id)
+            run.activated = True
+            if activations > CRASH_LOOP_ACTIVATIONS:
+                return ExecutionStatus(
+                    SubState.FAILED, error=f"CrashLoop: {activations - 1} owners died during it and no step succeeded"
+                )
+            if activations > 2:
+                await run.pause(min(LONGEST_CRASH_PAUSE, 0.25 * 2.0 ** (activations - 2)))
         context = await self._store.context(id)
         done = {step.name for step in context.steps if step.state is StepState.SUCCEEDED}
         for step in STEPS[run.request.action]:

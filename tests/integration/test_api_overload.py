@@ -121,6 +121,43 @@ async def _reads_beside_a_thousand_mutations(api: Api) -> None:
     assert all(map(overloaded, set(answers) - set(done)))
 
 
+async def test_one_tenants_locked_row_holds_up_nobody_else(database_url: str) -> None:
+    """Twelve requests for it, by its name, its id and its execution; changes of others are done meanwhile."""
+    async with api_on(database_url, request_timeout_seconds=10) as api:
+        created = (await api.create()).json()
+        paths = (
+            ("PATCH", "/v1/tenants/acme"),
+            ("POST", f"/v1/executions/{created['workflow_execution_id']}/cancel"),
+        )
+        async with api.database.begin() as connection:
+            await connection.execute(text("SELECT 1 FROM tenants WHERE name = 'acme' FOR UPDATE"))
+            stuck = [
+                asyncio.create_task(api.client.request(*paths[number % 2], json={"labels": {"n": str(number)}}))
+                for number in range(24)
+            ]
+            await api.blocked()
+            times = []
+            for number in range(30):
+                began = time.perf_counter()
+                answer = await api.create(f"other-{number}")
+                times.append(time.perf_counter() - began)
+                assert answer.status_code == 202, answer.text
+            assert sorted(times)[28] < 1, times
+            key = {"Idempotency-Key": "k-2"}
+            waits = asyncio.create_task(api.client.patch("/v1/tenants/acme", json={}, headers=key))
+
+            async def begun() -> bool:
+                return bool(api.replica.open_keys)
+
+            await until(begun)
+            again = await api.client.patch("/v1/tenants/acme", json={}, headers=key)
+            assert (again.status_code, again.json()["code"]) == (409, "idempotency_in_progress")
+            assert all(map(overloaded, await asyncio.gather(waits, *stuck)))
+        assert (await api.client.patch("/v1/tenants/acme", json={"labels": {"n": "1"}})).status_code == 200
+        await api.replica.background.finish(5)
+        assert api.replica.turns._slots == {}
+
+
 async def _until_data(lines: AsyncIterator[str]) -> AsyncIterator[str]:
     async for line in lines:
         yield line

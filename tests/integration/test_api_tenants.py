@@ -276,6 +276,8 @@ async def test_pages_and_filters(api: Api) -> None:
     assert pages == [["t-0", "t-1", "t-2"], ["t-3", "t-4", "t-5"], ["t-6"]]
     assert await names("label=parity%3D1&name_prefix=t-") == ["t-1", "t-3", "t-5"]
     assert await names("label=parity%3D1&label=n%3D5") == ["t-5"]
+    assert await names("label=parity%3D1&label=parity%3D0") == []
+    assert await names("label=parity%3D0&label=parity%3D0") == ["t-0", "t-2", "t-4", "t-6"]
     assert await names("status=ready") == ["t-3"]
     assert await names("status=ready&status=requested&name_prefix=t-&lagging=true&limit=2") == ["t-0", "t-1"]
     history = (await api.client.get("/v1/tenants/t-3/executions?limit=1")).json()

@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from controlplane.api import feed, watch
+from controlplane.api import feed, grants, watch
 from controlplane.model import Status
 from controlplane.persistence import events
-from tests.integration.api_replica import Api, api_on, served, until
+from tests.integration.api_replica import Api, api_on, served, tenant, until
 
 
 @pytest_asyncio.fixture
@@ -242,3 +242,125 @@ async def test_five_hundred_watchers(api: Api, client: httpx.AsyncClient, databa
     seen = [watcher.result() for watcher in watching]
     assert all(events == seen[0] for events in seen)
     assert [event["type"] for event in seen[0]] == ["tenant.metadata_changed"] * 2
+
+
+async def raw(client: httpx.AsyncClient, path: str, headers: dict[str, str]) -> AsyncIterator[str]:
+    async with client.stream("GET", path, headers=headers) as answer:
+        assert answer.status_code == 200
+        async for line in answer.aiter_lines():
+            yield line
+
+
+async def told(found: AsyncIterator[str], seconds: float = 10) -> list[str]:
+    """Types of the events that a stream tells until it ends."""
+    async with asyncio.timeout(seconds):
+        return [json.loads(line[6:])["type"] async for line in found if line.startswith("data: ")]
+
+
+async def test_a_stream_names_its_position_before_anything_happens(api: Api, client: httpx.AsyncClient) -> None:
+    """An EventSource that is cut off in a quiet minute resumes there, and misses nothing."""
+    await api.create("before")
+    newest = (await client.get("/v1/events?limit=1")).json()["items"][0]["id"]
+    async with aclosing(raw(client, "/v1/watch", {})) as found:
+        assert [await anext(found) for _ in range(3)] == [": heartbeat", f"id: {newest}", ""]
+    await api.create("meanwhile")
+    async with aclosing(stream(client, "/v1/watch", newest)) as resumed:
+        assert [await anext(resumed) for _ in range(2)][1]["tenant"] == "meanwhile"
+
+
+async def test_a_quiet_tenants_stream_stays_where_the_trail_is(
+    api: Api, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that it can be resumed from there when the events of the tenant itself are long pruned."""
+    monkeypatch.setattr(watch, "HEARTBEAT_SECONDS", 0.05)
+    await api.create("quiet")
+    async with aclosing(raw(client, "/v1/tenants/quiet/watch", {})) as found:
+        await anext(found)
+        await api.create("loud")
+        newest = (await client.get("/v1/events?limit=1")).json()["items"][0]["id"]
+        async with asyncio.timeout(5):
+            while await anext(found) != f"id: {newest}":
+                pass
+
+
+async def test_what_comes_between_the_page_and_the_subscription_is_not_lost(
+    api: Api, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than a page of it, and handed out by the feed before there is a subscription."""
+    monkeypatch.setattr(watch, "PAGE", 5)
+    await api.create()
+    first = (await client.get("/v1/events?limit=1")).json()["items"][0]["id"]
+    after = watch._after
+    burst: list[int] = []
+
+    async def page(*values: Any, **named: Any) -> Any:
+        found = await after(*values, **named)
+        if not burst:  # the first page is read: now a burst, before anybody is subscribed
+            async with api.database.begin() as connection:
+                burst.extend(
+                    (
+                        await connection.execute(
+                            text("INSERT INTO events (type) SELECT 'burst' FROM generate_series(1, 23) RETURNING id")
+                        )
+                    ).scalars()
+                )
+
+            async def handed_out() -> bool:
+                return api.replica.feed.position >= burst[-1]
+
+            await until(handed_out)
+        return found
+
+    monkeypatch.setattr(watch, "_after", page)
+    async with aclosing(stream(client, "/v1/watch", first)) as found:
+        seen: list[int] = []
+        async with asyncio.timeout(10):
+            while len(seen) < 23:
+                event = await anext(found)
+                seen += [event["id"]] if event else []
+    assert seen == burst
+
+
+async def test_a_stream_ends_with_its_token(
+    api: Api, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Revoked, expired, narrowed or gone: no event that is committed afterwards is told."""
+    monkeypatch.setattr(grants, "SECONDS", 0.3)
+    endings: dict[str, str | None] = {
+        "revoked": None,
+        "expired": "UPDATE tokens SET expires_at = clock_timestamp() WHERE name = 'expired'",
+        "narrowed": "UPDATE tokens SET role = 'viewer' WHERE name = 'narrowed'",
+        "gone": "DELETE FROM tokens WHERE name = 'gone'",
+        "noticeless": "UPDATE tokens SET revoked_at = clock_timestamp() WHERE name = 'noticeless'",
+    }
+    for name, statement in endings.items():
+        made = await api.client.post("/v1/tokens", json={"name": name, "role": "operator"})
+        bearer = {"Authorization": f"Bearer {made.json()['token']}"}
+        async with aclosing(raw(client, "/v1/watch", bearer)) as found:
+            assert await anext(found) == ": heartbeat"
+            if statement is None:
+                assert (await api.client.delete(f"/v1/tokens/{name}")).status_code == 200
+                await api.create()
+                assert await told(found) in ([], ["token.revoked"]), name
+            else:
+                async with api.database.begin() as connection:
+                    await connection.execute(text(statement))
+                assert await told(found) == [], name
+        assert api.replica.grants._open == {}
+        assert (await client.get("/v1/tenants", headers=bearer)).status_code == (200 if name == "narrowed" else 401)
+
+
+async def test_a_token_that_expires_ends_its_stream_then(api: Api, client: httpx.AsyncClient) -> None:
+    made = await api.client.post("/v1/tokens", json={"name": "short", "role": "viewer", "expires_in_seconds": 1})
+    bearer = {"Authorization": f"Bearer {made.json()['token']}"}
+    assert await told(raw(client, "/v1/watch", bearer), seconds=3) == []
+
+
+async def test_who_waits_is_not_told_the_end_once_the_token_is_revoked(api: Api) -> None:
+    made = await api.client.post("/v1/tokens", json={"name": "waits", "role": "operator"})
+    headers = {"Authorization": f"Bearer {made.json()['token']}", "Prefer": "wait=20"}
+    waiting = asyncio.create_task(api.client.post("/v1/tenants", json=tenant(), headers=headers))
+    await api.woken()
+    await api.client.delete("/v1/tokens/waits")
+    await api.end("acme")
+    assert (await waiting).status_code == 202

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from random import Random
 
+import pytest
 import pytest_asyncio
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.clock import SystemClock
@@ -15,6 +17,7 @@ from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.ports import ExecutionInput, ExecutionStatus, StepSignals
 from controlplane.steps.backoff import Backoff
+from providers.workflow import embedded
 from providers.workflow.embedded import CRASH_LOOP_ACTIVATIONS, EmbeddedWorkflow
 from tests.integration.owner import create
 
@@ -204,3 +207,21 @@ async def test_ten_owners_without_progress_are_a_crash_loop(bench: Bench) -> Non
     assert ended.error is not None
     assert ended.error.startswith("CrashLoop")
     assert bench.script.calls == []
+
+
+async def test_rows_that_do_not_answer_are_no_death_of_an_owner(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of the first step cannot be written, more often than owners may die; then the database is back."""
+    monkeypatch.setattr(embedded, "STORE_PAUSE", 0.01)
+    succeeded, failures = bench.store.step_succeeded, CRASH_LOOP_ACTIVATIONS + 2
+
+    async def refused(execution_id: str, step: StepName) -> None:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise DBAPIError("COMMIT", None, OSError())
+        await succeeded(execution_id, step)
+
+    monkeypatch.setattr(bench.store, "step_succeeded", refused)
+    await bench.workflow.start(bench.request)
+    assert (await bench.end()).sub_state is SubState.SUCCEEDED
+    assert await bench.step(StepName.PLAN) == (StepState.SUCCEEDED, 1)

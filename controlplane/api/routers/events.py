@@ -57,9 +57,9 @@ async def list_tenant_events(name: str, here: Here, _: Viewer, limit: Limit = 50
     response_class=StreamingResponse,
     responses=stream("validation_failed", "events_expired"),
 )
-async def watch_tenants(here: Here, _: Viewer, last_event_id: LastEventId = None) -> Response:
+async def watch_tenants(here: Here, token: Viewer, last_event_id: LastEventId = None) -> Response:
     """Stream the events of all tenants as Server-Sent Events."""
-    return await watch.watch(here, tenant_id=None, last_event_id=last_event_id)
+    return await watch.watch(here, token, tenant_id=None, last_event_id=last_event_id)
 
 
 @router.get(
@@ -68,7 +68,7 @@ async def watch_tenants(here: Here, _: Viewer, last_event_id: LastEventId = None
     response_class=StreamingResponse,
     responses=stream("validation_failed", "tenant_not_found", "tenant_deleted", "events_expired"),
 )
-async def watch_tenant(name: str, here: Here, _: Viewer, last_event_id: LastEventId = None) -> Response:
+async def watch_tenant(name: str, here: Here, token: Viewer, last_event_id: LastEventId = None) -> Response:
     """Stream the events of one tenant as Server-Sent Events. The stream ends after the tenant's deletion."""
     try:
         tenant = (await tenant_rows.find(here.database, name)).tenant
@@ -80,7 +80,7 @@ async def watch_tenant(name: str, here: Here, _: Viewer, last_event_id: LastEven
         tenant = view.tenant
     if tenant.status is Status.DELETED and not await watch.has_after(here, tenant.id, last_event_id):
         raise tenant_rows.deleted(tenant)
-    return await watch.watch(here, tenant_id=tenant.id, last_event_id=last_event_id)
+    return await watch.watch(here, token, tenant_id=tenant.id, last_event_id=last_event_id)
 
 
 async def _list(here: Replica, tenant_id: UUID | None, limit: int, cursor: str | None) -> Response:

@@ -261,5 +261,5 @@ def _accepted(before: Tenant, intent: Intent, *, unchanged_status: int) -> Accep
     )
 
 
-def _selector(pairs: list[str]) -> dict[str, str]:
-    return dict(pair.split("=", 1) for pair in pairs)
+def _selector(pairs: list[str]) -> list[tuple[str, str]]:
+    return [(key, value) for key, _, value in (pair.partition("=") for pair in pairs)]

@@ -22,7 +22,7 @@ children."""
 RENAMED = {"lost_engines": "lost_platforms"}
 """Old name → new name of a setting. The old name stops the start: if it were ignored, it would silently do nothing."""
 GONE = {"process_user": "each `process` tenant has a uid of its own, from LANDLORD_PROCESS_UIDS"}
-"""Name → replacement, of settings that stop the start as well."""
+"""Name of a setting that is gone → its replacement in words. The name stops the start as well."""
 
 SHORTEST_TOKEN = 32
 """Least number of characters of a bearer token. Only its hash is stored, without salt, which is safe only for long
@@ -96,10 +96,10 @@ class Settings(BaseModel):
     process_role: Literal["admin", "operator"] = "admin"
     """The smallest role that may create tenants on the `process` provider: their commands run on this machine."""
     process_uids: str = Field(default="auto", pattern=r"^(auto|[0-9]{1,10}-[0-9]{1,10})$")
-    """Where we are root: `FIRST-LAST`, uids (and gids) from which each `process` tenant gets one of its own; `auto`: a
-    range of them that nobody has on this machine."""
+    """As root: `FIRST-LAST`, the range of uids (and gids) of which each `process` tenant gets one of its own. `auto`: a
+    range that this machine does not use."""
     process_unsafe: bool = False
-    """Where we are not root, `process` tenants run as we do, with all that we may; without this they do not run."""
+    """Without root, `process` tenants can only run as we do, with all our rights; this allows it."""
     docker_allow_host_access: bool = False
     """Allow host mounts, host network and privileged containers in docker configs."""
     fake_latency_seconds: float = Field(default=0.0, ge=0)

@@ -1,6 +1,6 @@
 """`python -m providers` prints the compute providers that these settings enable, comma-separated. `landlord up` asks
-once, so that a platform that is away for a moment is not disabled in actors that start during it. Each is
-built, so that one that refuses its settings stops the start, not the first tenant."""
+once, so that a platform that is away for a moment is not disabled in actors that start during it. Each provider is
+built: if one refuses its settings, the start stops, and not the first tenant."""
 
 import sys
 

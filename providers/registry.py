@@ -24,7 +24,7 @@ BY_DEFAULT = ("process", "docker")
 """Compute providers enabled without a setting, each if it is available."""
 NONE_AVAILABLE = (
     "LANDLORD_COMPUTE_PROVIDERS: none is available by default: no Docker Engine answers, and `process` needs root, or "
-    "LANDLORD_PROCESS_UNSAFE=true, which lets tenants' commands run as you, with all that you may"
+    "LANDLORD_PROCESS_UNSAFE=true, which lets tenants' commands run as you, with all your rights"
 )
 FALLBACK = "embedded"
 """The workflow provider that is always enabled. If a delete's own engine is gone, the delete is handed to this one."""
@@ -69,7 +69,7 @@ def enabled_names(settings: Settings) -> tuple[str, ...]:
     """The compute providers that this installation runs. If LANDLORD_COMPUTE_PROVIDERS is unset: those of BY_DEFAULT
     that are available now (asking takes up to 2 s for docker). Resolve them once, at start, and pass the answer on.
 
-    Raises SettingsError for an unknown name (the message lists the known ones), or if none is available."""
+    Raises SettingsError for an unknown name (the message lists the known ones), and if none is available."""
     known = _known(COMPUTE)
     if settings.compute_providers is None:
         found = tuple(name for name in BY_DEFAULT if name in known and _available(known[name], settings))

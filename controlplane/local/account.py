@@ -25,7 +25,7 @@ AREA = Path("/var/lib/landlord-postgres")
 @dataclass(frozen=True)
 class Account:
     """The way to run a program of Postgres: `prefix` before its command line; `uid`, `gid` to change to, None: ours.
-    `seen_as`: the uid that the server sees when we connect to it."""
+    `seen_as`: our uid in the eyes of the server."""
 
     programs: Path
     seen_as: int
@@ -81,7 +81,7 @@ def choose_account(*, separate: bool = False) -> Account:
 
 
 def seen_by(server: int) -> int:
-    """Which uid a process that runs already sees in ours: it may live in a user namespace. Raises OSError."""
+    """Our uid in the eyes of a process that runs already, which may live in a user namespace. Raises OSError."""
     ours = os.geteuid()
     for line in Path(f"/proc/{server}/uid_map").read_text().splitlines():
         inside, outside, count = map(int, line.split())
@@ -91,7 +91,7 @@ def seen_by(server: int) -> int:
 
 
 def client(program: str, *arguments: str) -> list[str]:
-    """The command line of one of the wheel's programs that connects to a server: those run under any account."""
+    """The command line of one of the wheel's programs that connect to a server. They run under any account."""
     return [str(_programs(_package()) / program), *arguments]
 
 

@@ -1,4 +1,4 @@
-"""What our own processes do so that nobody looks into them: they hold the admin token and tenants' secrets."""
+"""The steps by which our own processes hide their memory: it holds the admin token and tenants' secrets."""
 
 import ctypes
 import resource
@@ -9,16 +9,16 @@ CAP_SYS_PTRACE = 19
 
 
 def forbid_core_dumps() -> None:
-    """Of this process and of all that it starts from now on."""
+    """Forbid core dumps of this process and of its future children."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def hide() -> None:
-    """Close this process's memory and environment to everybody who may not trace any process, and keep it so in its
-    forks; an exec ends it.
+    """Hide the memory and environment of this process and of its forks from every account that may not trace any
+    process. An exec ends it.
 
-    Only where we may trace any process ourselves, which is what root may outside of most containers: else `down`, which
-    knows our processes by their environment, would no longer find them."""
+    It happens only if we may trace any process ourselves, as root may outside of most containers. Else `down`, which
+    knows our processes by their environment, would not find them."""
     if _may_trace():
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 

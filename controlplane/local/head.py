@@ -99,8 +99,8 @@ class RayHead:
         return None if answer.status_code == 200 else f"the Ray agent says {answer.text.strip() or answer.status_code}"
 
     def _close_sessions(self) -> None:
-        """Ray opens its directories to everybody: sockets could be replaced there, and links be put in logs' way. All
-        of its processes are ours."""
+        """Close Ray's directories, which Ray opens to everyone: another account could replace sockets there, or put
+        links in the place of logs. All processes of Ray are ours."""
         sessions = self.home.ray_sessions
         for path in (sessions, *sessions.glob("session_2*"), *sessions.glob("session_2*/*")):
             if path.is_dir() and not path.is_symlink():

@@ -205,7 +205,7 @@ class Installation:
         """The compute providers of the setting. Without the setting, those of the last start (until `down`), else those
         available now.
 
-        Raises SettingsError for an unknown one, or for one that may not run as things are."""
+        Raises SettingsError for an unknown one, and for one that may not run under these settings."""
         kept: dict[str, str] = {}
         if before is not None and self._settings.compute_providers is None:
             kept = {"LANDLORD_COMPUTE_PROVIDERS": before.compute_providers}

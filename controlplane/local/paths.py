@@ -18,8 +18,8 @@ LONGEST_RAY_DIRECTORY = 38
 """Ray appends up to 66 bytes (`/t/session_<time>_<pid>/sockets/plasma_store`) and must stay under 107."""
 
 
-TRUSTED = ("config.yaml", "token", "ray-token", "secrets", "logs", "ray", "processes")
-"""In a home: what we believe, or write to with all our rights."""
+TRUSTED = ("config.yaml", "token", "token.header", "tls.pem", "ray-token", "secrets", "logs", "ray", "processes")
+"""Paths in a home that we trust, or write to with all our rights."""
 
 
 @dataclass(frozen=True)

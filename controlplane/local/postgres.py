@@ -41,11 +41,11 @@ OPTIONS = {
 
 
 HBA = f"""\
-# Written by Landlord at each start: whoever connects must be its own account, whatever else may reach the socket.
+# Written by Landlord at each start: only its own account may connect, whichever account reaches the socket.
 local all {NAME} peer map={NAME}
 """
 IDENT = f"""\
-# Written by Landlord at each start: the account that it has in the eyes of this server.
+# Written by Landlord at each start: its account, in the eyes of this server.
 {NAME} "{{account}}" {NAME}
 """
 
@@ -160,7 +160,8 @@ class EmbeddedPostgres:
         self._data.symlink_to(target)
 
     def _write_access(self, seen_as: int) -> bool:
-        """Who may connect: we alone, who are `seen_as` in the eyes of the server. False: that stands there already."""
+        """Let in our own account only, which has the uid `seen_as` in the eyes of the server. False if the files say
+        that already."""
         data = self._data.resolve()
         try:
             account = pwd.getpwuid(seen_as).pw_name
@@ -175,7 +176,7 @@ class EmbeddedPostgres:
         return bool(stale)
 
     def _renew_access(self) -> None:
-        """A server that runs already may have been started by a release that let in whoever reached its socket."""
+        """Close a running server that an older release started: it let in everyone who reached its socket."""
         pid = self.pid
         if pid is not None and self._write_access(seen_by(pid)):
             psutil.Process(pid).send_signal(signal.SIGHUP)

@@ -50,10 +50,10 @@ def test_a_range_that_is_given_is_taken(machine: pytest.MonkeyPatch) -> None:
     [
         ("0-100", "ids above 0"),
         ("200-100", "FIRST-LAST"),
-        ("60000-70000", "mean somebody"),
+        ("60000-70000", "none of them reserved"),
         ("100-110", "holds postgres, an account"),
         ("299999-300001", "holds people, an account"),
-        ("4294967290-4294967295", "mean somebody"),
+        ("4294967290-4294967295", "none of them reserved"),
     ],
 )
 def test_a_range_with_somebody_in_it_is_refused(machine: pytest.MonkeyPatch, given: str, why: str) -> None:

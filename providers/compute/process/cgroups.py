@@ -1,5 +1,5 @@
-"""Control groups, version 2, where this machine has them and we may write to them: one for each command, so that its
-end is the end of all that it started, and limits hold for all of that together. Standard library only, for the keeper.
+"""Control groups, version 2, if this machine has them and we may write to them. Each command has one, so that all its
+children end with it, and share its limits. Standard library only, for the keeper.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 OURS = "landlord"
 CONTROLLERS = ("memory", "pids", "cpu")
 PERIOD = 100_000
-"""Microseconds, in which a command may use its share of the CPUs."""
+"""Microseconds: in each period, a command may use its share of the CPUs."""
 REMOVE_SECONDS = 1.0
 
 
 def hierarchy(mounts: str = "/proc/self/mountinfo") -> str:
-    """Where version 2 is mounted and can be written to by us, who are root; "" where it is not."""
+    """The directory where version 2 is mounted for writing. Empty if there is none, or if we are not root."""
     if os.geteuid() != 0:
         return ""
     with open(mounts) as file:
@@ -36,8 +36,8 @@ def hierarchy(mounts: str = "/proc/self/mountinfo") -> str:
 
 
 def make(root: str, name: str, resources: Json) -> tuple[str, set[str]]:
-    """A new group, or the empty one of that name; and which of `memory_mib`, `pids`, `cpu_millis` it enforces. Which
-    controllers are to be had depends on the machine. Raises OSError: no group can be made."""
+    """A new group, or the empty one of that name, and which of `memory_mib`, `pids` and `cpu_millis` it enforces: that
+    depends on the controllers of the machine. Raises OSError if no group can be made."""
     base = f"{root}/{OURS}"
     os.makedirs(base, exist_ok=True)
     for level in (root, base):
@@ -62,7 +62,7 @@ def join(path: str, pid: int) -> None:
 
 
 def members(path: str) -> set[int]:
-    """The pids in it; none where it is gone."""
+    """The pids in the group. Empty if it is gone."""
     try:
         with open(f"{path}/cgroup.procs") as file:
             return {int(line) for line in file}
@@ -71,8 +71,8 @@ def members(path: str) -> set[int]:
 
 
 def kill(path: str) -> None:
-    """SIGKILL to all in it, at once where the kernel can (5.14); and one by one, since it passes over a process whose
-    first thread has ended."""
+    """Send SIGKILL to the whole group at once (if the kernel can, from 5.14 on), and then one by one: the kernel skips
+    a process whose first thread has ended."""
     with contextlib.suppress(OSError):
         _write(f"{path}/cgroup.kill", "1")
     for pid in members(path):
@@ -80,7 +80,8 @@ def kill(path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Once nothing runs in it. The dead may keep it for a moment; one that stays harms nobody."""
+    """Remove the group once it is empty. Processes that are just ending may delay that. A group that stays does no
+    harm."""
     deadline = time.monotonic() + REMOVE_SECONDS
     while True:
         try:
@@ -107,7 +108,7 @@ def _limits(resources: Json) -> list[tuple[str, str, str]]:
 
 
 def _write(path: str, text: str) -> None:
-    file = os.open(path, os.O_WRONLY)  # never made: what the kernel does not offer is not there
+    file = os.open(path, os.O_WRONLY)  # never created: a missing file is a missing controller
     try:
         os.write(file, text.encode())
     finally:

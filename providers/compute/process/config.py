@@ -15,9 +15,9 @@ EnvName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
 
 
 class Resources(Strict):
-    """Limits for all that the command starts. A cgroup enforces them where this machine has version 2 of them with that
-    controller; else `pids` is counted over the tenant's versions together, `memory_mib` of each process alone, and
-    `cpu_millis` does nothing."""
+    """Limits of the command and all its children. A cgroup enforces them if this machine has version 2 of cgroups with
+    that controller. If not, `pids` is counted over the tenant's versions together, `memory_mib` holds for each process
+    alone, and `cpu_millis` does nothing."""
 
     memory_mib: int | None = Field(default=None, ge=8, le=2**24, description="MiB; there is no swap beyond it")
     cpu_millis: int | None = Field(default=None, ge=10, le=10**6, description="thousandths of a CPU")
@@ -25,7 +25,7 @@ class Resources(Strict):
 
 
 class ProcessConfig(ProviderConfig):
-    """`{port}` in the command and in `env` stands for the port that is chosen for the tenant, on 127.0.0.1."""
+    """`{port}` in the command and in `env` stands for the port on 127.0.0.1 that is chosen for the tenant."""
 
     command: list[Word] = Field(min_length=1, description="the program, found in PATH, and its arguments; no shell")
     env: dict[EnvName, Variable] = Field(default_factory=dict)

@@ -1,6 +1,6 @@
-"""What the process of a tenant's command does to itself before it is the tenant's. Standard library only.
+"""The steps by which a process of ours becomes the tenant's. Standard library only, for the keeper.
 
-The order is the point: limits while we still may set them, then the account, and only then anything of the tenant's.
+The order matters: limits while we still may set them, then the account, and only then anything of the tenant's.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ MOST_FILES = 65536
 
 
 def hide() -> None:
-    """No core dump of this process, and nobody of our own uid reads its memory or its environment. Ends at exec."""
+    """Forbid core dumps of this process, and hide its memory and environment from others of our uid, until an exec."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _prctl(PR_SET_DUMPABLE, 0)
 
 
 def confine(uid: int | None, *, pids: int | None, memory_mib: int | None) -> None:
-    """`pids`, `memory_mib`: limits that no cgroup enforces; of memory each process alone is measured then.
+    """Set limits, then become `uid`. `pids`, `memory_mib`: limits that no cgroup enforces; the memory of each process
+    is then measured alone.
 
-    `uid` None: we stay who we are, and a limit on processes would count all of ours. Raises OSError."""
+    `uid` None: the account stays ours. Then there is no limit of processes, since it would count all of ours. Raises
+    OSError."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     files = [
         MOST_FILES if found == resource.RLIM_INFINITY else min(found, MOST_FILES)
@@ -43,16 +45,16 @@ def confine(uid: int | None, *, pids: int | None, memory_mib: int | None) -> Non
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
     if uid < 1 or os.getresuid() != (uid, uid, uid) or os.getgroups():
-        os._exit(126)  # never as anybody else
+        os._exit(126)  # never run with another account
     _leave_keyring()
-    # Until exec it has our memory in it: also the tenant's other version must not look into it.
+    # Until exec it holds our memory: even the tenant's other version must not look into it.
     _prctl(PR_SET_DUMPABLE, 0)
     os.umask(0o077)
 
 
 def _leave_keyring() -> None:
-    """A session keyring is inherited, and whoever has it may read what is in it: root's may hold tickets. Where the
-    machine has no keyrings, or a container keeps them from us, there is nothing to leave."""
+    """Join an empty session keyring. The inherited one gives its holder the right to read its keys, and root's may hold
+    tickets. If the machine has no keyrings, or a container blocks them, there is nothing to leave."""
     number = KEYCTL.get(os.uname().machine)
     if number is not None:
         ctypes.CDLL(None).syscall(number, JOIN_SESSION_KEYRING, None, 0, 0, 0)

@@ -1,9 +1,9 @@
 """The state of tenants' processes on disk: one directory each, complete or absent.
 
-`ROOT/<resource name>/state.json` says whose it is and what to run, `run.json` (the keeper's) what came of it. A
-directory comes and goes by one rename under the lock of ROOT, which is the atomic primitive against double creation
-and against a port or a uid that two tenants share. Whoever is killed in between leaves a name that begins with a dot,
-removed by the next.
+`ROOT/<resource name>/state.json` holds its labels and the command; `run.json` (the keeper's) holds the result. A
+directory is made and removed by one rename under the lock of ROOT. That rename is the atomic primitive against double
+creation, and against a port or a uid that two tenants share. If the process is killed in between, a name that begins
+with a dot is left; the next process removes it.
 """
 
 import os
@@ -29,8 +29,8 @@ from providers.kit.secrets import Secrets, is_reference
 
 TAIL_BYTES = 4096
 LONGEST_LOG = 1 << 21
-"""Bytes of each file that are read: a command may make its log as long as it likes before its keeper looks."""
-UNCONFINED = "it was started with the control plane's own account, by an older release; its next start gives it its own"
+"""Bytes read of each file: a command may make its log of any length before its keeper looks."""
+UNCONFINED = "an older release started it with the control plane's own account; the next start gives it one of its own"
 ID = re.compile(r"(?P<name>[a-z][-a-z0-9]*)\.[0-9a-f]{32}")
 
 
@@ -67,12 +67,12 @@ class ProcessRecord:
 
     @property
     def unconfined(self) -> bool:
-        """It is to have a uid of its own and has none."""
+        """True if it should have a uid of its own and has none."""
         return self.confines and self.state.get("uid") is None
 
     @property
     def running(self) -> bool:
-        """What runs with an account that it must not have is as good as stopped: the next start puts that right."""
+        """True if the command runs. With the wrong account it counts as stopped: the next start puts that right."""
         return not self.unconfined and runs(self.run)
 
     @property
@@ -93,11 +93,11 @@ class ProcessRecord:
             return True
 
     def terminate(self) -> bool:
-        """SIGTERM to the command and what shares its session. False: nobody is there to hear it."""
+        """Send SIGTERM to the command's session. False if no process of it runs."""
         return ending.terminate(self._state, self.run)
 
     def end(self) -> bool:
-        """SIGKILL to all of it. False: something is left that does not end. Blocks for seconds then."""
+        """Send SIGKILL to the command, its children and strays. False if something is left; then it took seconds."""
         return ending.end(str(self.path), self._state, self.run)
 
     def resource(self) -> Resource | None:
@@ -118,7 +118,7 @@ class ProcessRecord:
         )
 
     def secret_variables(self) -> Mapping[str, str]:
-        """The values of those that are given as references. Raises InvalidConfig, NotAvailableYet."""
+        """The values of variables that are given as references. Raises InvalidConfig, NotAvailableYet."""
         return {name: self.secrets.resolve(value) for name, value in self.env.items() if is_reference(value)}
 
     def logs(self, tail: int) -> str:
@@ -149,10 +149,10 @@ class ProcessRecord:
 
 
 class ProcessDirectory:
-    """All of them under `root`. Blocking; safe across threads and processes. Raises TimeoutError where another holds
-    the lock of `root` for 10 s (nobody does for more than milliseconds).
+    """All directories under `root`. Blocks; safe across threads and processes. Raises TimeoutError if another process
+    holds the lock of `root` for 10 s (normally it is held for milliseconds).
 
-    `uids`: each tenant, with all its versions, has one of them; None: what runs is ours."""
+    `uids`: each tenant has one of these for all its versions. None: the processes have our account."""
 
     def __init__(self, root: Path, uids: Uids | None, secrets: Secrets) -> None:
         self.root = root
@@ -160,9 +160,10 @@ class ProcessDirectory:
         self._secrets = secrets
 
     def create(self, origin: Origin, config: ProcessConfig) -> str | None:
-        """The id of a new one, not started. None: the name is taken. Raises NotAvailableYet: no port or uid is free."""
+        """The id of a new directory, not started. None: the name is taken. Raises NotAvailableYet if no port or uid is
+        free."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.root.chmod(0o700)  # an older release let others through
+        self.root.chmod(0o700)  # an older release let other accounts through
         self._clear()
         with Locked(f"{self.root}/.lock"):
             self._clear_drafts()
@@ -170,7 +171,7 @@ class ProcessDirectory:
             if self.read(origin.name) is not None:
                 return None
             if target.exists():
-                # Half of one: not by us, who rename, but a full disk or a crash may.
+                # Incomplete: not ours, since we rename, but left by a full disk or a crash.
                 ending.end(str(target), {}, read_json(str(target / "run.json")))
                 self._set_aside(target)
             others = list(states(str(self.root)))
@@ -198,7 +199,7 @@ class ProcessDirectory:
         return resource_id
 
     def confine(self, record: ProcessRecord) -> None:
-        """Give it a uid and an empty directory to start in. Nothing of it runs. Raises NotAvailableYet."""
+        """Give a record without processes a uid and an empty working directory. Raises NotAvailableYet."""
         with Locked(f"{self.root}/.lock"):
             found = self.find(record.id)
             if found is not None and found.unconfined and self._uids is not None:
@@ -232,8 +233,8 @@ class ProcessDirectory:
                 yield found
 
     def remove(self, record: ProcessRecord) -> None:
-        """Its command has ended. Raises TimeoutError where its keeper does not leave."""
-        record.end()  # nothing, but perhaps a cgroup that is left
+        """Remove a directory whose command has ended. Raises TimeoutError if its keeper does not leave."""
+        record.end()  # no process, but perhaps a cgroup
         try:
             # A keeper that starts now finds the lock taken; a later one finds no directory.
             with Locked(f"{record.path}/lock"), Locked(f"{self.root}/.lock"):
@@ -243,18 +244,18 @@ class ProcessDirectory:
             return
         self._clear()
         uid = record.state.get("uid")
-        if self._uids is not None and isinstance(uid, int):
+        if self._uids is not None and uid is not None:
             with Locked(f"{self.root}/.lock"):
                 if self._uids.unused(uid):
                     self._uids.release(uid)
             self._uids.clear()
 
     def _place(self, name: str, labels: Mapping[str, str], others: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-        """Whose account it runs with, that of the tenant's other versions, and where it starts; `uid` None: ours.
-        Under the lock of `root`."""
+        """`uid`, that of the tenant's other versions if it has any (None: ours), and `work`, the working directory.
+        Call it under the lock of `root`."""
         if self._uids is None:
             return {"uid": None, "work": str(self.root / name / "work")}
-        same = (state for state in others if _tenant_of(state) == labels[TENANT_ID_LABEL])
+        same = (state for state in others if _tenant(state) == labels[TENANT_ID_LABEL])
         uid = next((state["uid"] for state in same if isinstance(state.get("uid"), int)), None)
         if uid is None:
             uid = self._uids.claim(self.root)
@@ -264,13 +265,13 @@ class ProcessDirectory:
         path.rename(self.root / f".gone-{uuid4().hex}")
 
     def _clear(self) -> None:
-        """Remove what was set aside, whoever left it. It may take long, so under no lock."""
+        """Remove directories that were set aside by any process. It may take long, so call it without a lock."""
         for path in self.root.glob(".gone-*"):
             self._remove(path)
 
     def _clear_drafts(self) -> None:
-        """Remove what never came to be, since its maker was killed, and the uid that it may have claimed. Nobody else
-        makes one now: under the lock of `root`."""
+        """Remove directories that were never completed since their makers were killed, and claims that belong to none.
+        Call it under the lock of `root`, so that no process makes one now."""
         drafts = list(self.root.glob(".new-*"))
         for draft in drafts:
             self._remove(draft)
@@ -286,7 +287,7 @@ class ProcessDirectory:
         remove_tree(path)
 
 
-def _tenant_of(state: Mapping[str, Any]) -> str | None:
+def _tenant(state: Mapping[str, Any]) -> object:
     labels = state.get("labels")
     return labels.get(TENANT_ID_LABEL) if isinstance(labels, Mapping) else None
 

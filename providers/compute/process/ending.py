@@ -1,8 +1,7 @@
-"""The end of all that runs for one start of a tenant's command, whatever it did to get away.
+"""The end of a tenant's command and of all processes that come from it, even if they try to escape.
 
-Three nets, each holds what the one before lets through: the command's session, or its cgroup, where it has one;
-whatever else has the tenant's uid and is not part of another version of the same tenant. Standard library only, for
-the keeper.
+First the command's session, or its cgroup if it has one, is killed. Then the strays are killed: all other processes
+with the tenant's uid, except those of the same tenant's other versions. Standard library only, for the keeper.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ POLL_SECONDS = 0.02
 
 
 def terminate(state: Json, run: Json | None) -> bool:
-    """SIGTERM to the command's session. False: nobody is there to hear it."""
+    """Send SIGTERM to the command's session. False if no process of it runs."""
     if not _somebody(state):
         return False
     heard = session_of(run, _reach(run))
@@ -44,7 +43,7 @@ def terminate(state: Json, run: Json | None) -> bool:
 
 
 def what_runs(directory: str, state: Json, run: Json | None) -> set[int]:
-    """The pids of all that runs for the command in this directory."""
+    """The pids of the command in this directory, of its children, and of strays."""
     if not _somebody(state):
         return set()
     among = everybody()
@@ -52,7 +51,7 @@ def what_runs(directory: str, state: Json, run: Json | None) -> set[int]:
 
 
 def end_own(run: Json | None) -> None:
-    """SIGKILL to the command's session or cgroup."""
+    """Send SIGKILL to the command's session or cgroup."""
     group = (run or {}).get("cgroup")
     if group:
         cgroups.kill(group)
@@ -61,7 +60,7 @@ def end_own(run: Json | None) -> None:
 
 
 def end(directory: str, state: Json, run: Json | None) -> bool:
-    """SIGKILL to all of it, until nothing is left. False: something was left after END_SECONDS. Blocking."""
+    """Send SIGKILL to all of it until nothing is left. False if something is left after END_SECONDS. Blocks."""
     deadline = time.monotonic() + END_SECONDS
     surely = False
     while what_runs(directory, state, run):
@@ -78,13 +77,13 @@ def end(directory: str, state: Json, run: Json | None) -> bool:
 
 
 def _somebody(state: Json) -> bool:
-    """A quick look, which answers most times: nothing has the tenant's uid."""
+    """False if no process has the tenant's uid: a quick look, which is the whole answer most of the time."""
     uid = state.get("uid")
     return uid is None or anybody(uid)
 
 
 def _reach(run: Json | None) -> dict[int, Seen]:
-    """Where the session's processes are to be looked for."""
+    """The processes among which the session's are."""
     group = (run or {}).get("cgroup")
     if not group:
         return everybody()
@@ -98,7 +97,7 @@ def _own(run: Json | None, among: dict[int, Seen]) -> set[int]:
 
 
 def _strays(directory: str, state: Json, among: dict[int, Seen]) -> set[int]:
-    """What has the tenant's uid and belongs to none of its other versions: it left its session, or its group."""
+    """The processes with the tenant's uid that belong to none of its other versions."""
     uid = state.get("uid")
     if uid is None:
         return set()
@@ -107,7 +106,7 @@ def _strays(directory: str, state: Json, among: dict[int, Seen]) -> set[int]:
 
 
 def _others(directory: str, uid: int, among: dict[int, Seen]) -> set[int]:
-    """What belongs to the commands of other directories with this uid."""
+    """The processes of the commands in other directories with this uid."""
     root, own = os.path.split(directory)
     found: set[int] = set()
     for name in os.listdir(root):
@@ -118,8 +117,8 @@ def _others(directory: str, uid: int, among: dict[int, Seen]) -> set[int]:
 
 
 def _end_strays(directory: str, state: Json, surely: bool) -> None:
-    """`surely`: also those that fork faster than we look. They, and the tenant's other versions for that moment, are
-    stopped in one step; then the strays are ended one by one."""
+    """Kill the strays one by one. `surely`: also if they fork faster than we look. Then all processes of the uid are
+    stopped in one step, the strays are killed, and the tenant's other versions continue."""
     uid = state.get("uid")
     strays = _strays(directory, state, everybody())
     if uid is None or not strays:

@@ -1,5 +1,5 @@
-"""Signal all processes of one uid in one step, which no fork outruns: the kernel signals them under the lock that a
-fork takes. `python -I -S everyone.py UID SIGNAL`, as root; a process of its own, since it becomes that uid.
+"""Signal all processes of one uid in one step. No fork escapes it: the kernel signals them under the lock that a fork
+takes. Run as `python -I -S everyone.py UID SIGNAL` by root, in a process of its own, since it becomes that uid.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ SECONDS = 5.0
 
 
 def signal_uid(uid: int, number: int) -> None:
-    """Have it done. Try again where that matters: a process of that uid may end ours in the middle."""
+    """Run this module for one signal. The caller must check and try again: a process of that uid may kill ours."""
     pid = os.posix_spawn(
         sys.executable, [sys.executable, "-I", "-S", os.path.abspath(__file__), str(uid), str(int(number))], {}
     )
     deadline = time.monotonic() + SECONDS
     while os.waitpid(pid, os.WNOHANG) == (0, 0):
         if time.monotonic() > deadline:
-            os.kill(pid, signal.SIGKILL)  # held up by them
+            os.kill(pid, signal.SIGKILL)  # it is held up by a process of that uid
             os.waitpid(pid, 0)
             return
         time.sleep(0.002)
@@ -32,7 +32,7 @@ def main(uid: int, number: int) -> None:
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
     if uid < 1 or os.getresuid() != (uid, uid, uid):
-        sys.exit(f"cannot become {uid}: nobody is signalled")
+        sys.exit(f"cannot become {uid}: no process is signalled")
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, number)
 

@@ -1,4 +1,4 @@
-"""Files that are never half there, and locks on them. Standard library only, for the keeper."""
+"""Files that are never incomplete, and locks on them. Standard library only, for the keeper."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOCK_SECONDS = 10.0
 
 
 def read_json(path: str) -> Json | None:
-    """The object in that file; None where there is none, or half of one."""
+    """The object in that file. None if there is none, or an incomplete one."""
     try:
         with open(path) as file:
             value = json.load(file)
@@ -28,7 +28,7 @@ def read_json(path: str) -> Json | None:
 
 
 def states(root: str) -> Iterator[Json]:
-    """The `state.json` of each directory in `root`."""
+    """The `state.json` of each directory in `root` that has one."""
     for name in os.listdir(root):
         found = None if name.startswith(".") else read_json(f"{root}/{name}/state.json")
         if found is not None:
@@ -36,14 +36,14 @@ def states(root: str) -> Iterator[Json]:
 
 
 def write_json(path: str, value: Json) -> None:
-    """Readers see the old one or the new one, also where the disk is full (OSError). Mode 0600: it may hold a tenant's
-    secrets."""
+    """Write the object: readers see the old one or the new one, also if the disk is full (OSError). Mode 0600: it may
+    hold a tenant's secrets."""
     written = f"{path}.{os.getpid()}"
     file = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         left = memoryview(json.dumps(value).encode())
         while left:
-            left = left[os.write(file, left) :]  # on a nearly full disk it takes a part and says so
+            left = left[os.write(file, left) :]  # on a nearly full disk it writes a part
         os.fsync(file)
     except OSError:
         os.unlink(written)
@@ -54,7 +54,8 @@ def write_json(path: str, value: Json) -> None:
 
 
 class Locked:
-    """`with Locked(path):` an exclusive flock on a file, made where missing. Raises TimeoutError."""
+    """`with Locked(path):` holds an exclusive flock on a file, and makes the file if it is missing. Raises
+    TimeoutError."""
 
     def __init__(self, path: str, seconds: float = LOCK_SECONDS) -> None:
         self.path, self.seconds, self.file = path, seconds, -1
@@ -68,7 +69,7 @@ class Locked:
             except BlockingIOError:
                 os.close(self.file)
                 if time.monotonic() >= deadline:
-                    raise TimeoutError(f"locked by another for {self.seconds:g} s") from None
+                    raise TimeoutError(f"locked by another process for {self.seconds:g} s") from None
                 time.sleep(0.02)
                 continue
             if self._is_at_path():
@@ -79,7 +80,8 @@ class Locked:
         os.close(self.file)
 
     def _is_at_path(self) -> bool:
-        """A lock on a removed file guards nothing. Raises FileNotFoundError: its directory is gone as well."""
+        """True if the locked file is still at its path: a lock on a removed file guards nothing. Raises
+        FileNotFoundError if its directory is gone as well."""
         try:
             return os.stat(self.path).st_ino == os.fstat(self.file).st_ino
         except FileNotFoundError:
@@ -88,7 +90,7 @@ class Locked:
 
 
 def is_locked(path: str) -> bool:
-    """Whether somebody holds that lock now. Raises FileNotFoundError."""
+    """True if a process holds that lock now. Raises FileNotFoundError."""
     file = os.open(path, os.O_RDWR)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,9 +1,9 @@
 """Keeps one tenant's process. The provider starts it; it detaches from its starter and outlives all of Landlord.
 
 Run as `python -I -S keeper.py DIRECTORY LAUNCH [CGROUPS]`, with the values of secret variables as a JSON object on
-stdin, since they are to be in no file; returns once the command runs or is known not to.
-LAUNCH, anything unique, comes back in `run.json`; CGROUPS is where the machine's control groups are that we may write.
-Standard library only, since it stays in memory once per tenant.
+stdin, since no file may hold them. It returns once the command runs or is known not to. LAUNCH is any unique text;
+`run.json` repeats it. CGROUPS is the directory of the control groups, if we may write to them. Standard library only,
+since it stays in memory once per tenant.
 
 In DIRECTORY: `state.json` holds the command, `run.json` the result. `lock` is held while this process lives; it is the
 primitive against a double start. `log` and `log.1` hold the output. The command writes to `log` itself, so that it
@@ -69,9 +69,9 @@ def main(directory: str, launch: str, cgroup_root: str) -> None:
 
 
 def keep(directory: str, state: Json, secrets: Json, launch: str, cgroup_root: str, settle: int) -> None:
-    """Start it, bound its log until it ends, and record how it ended."""
+    """Start the command, bound its log until it ends, and record how it ended."""
     try:
-        os.chmod(directory, 0o700)  # an older release let others through
+        os.chmod(directory, 0o700)  # an older release let other accounts through
         port, held = settled_port(directory, state)
         run = start(directory, state, secrets, launch, cgroup_root, port)
     except (OSError, KeyError, TypeError, ValueError) as error:
@@ -87,7 +87,7 @@ def keep(directory: str, state: Json, secrets: Json, launch: str, cgroup_root: s
         signal.sigtimedwait({signal.SIGCHLD}, QUIET_SECONDS if size == last else BUSY_SECONDS)
     if "pid" not in run:
         return
-    # It is still a zombie, so its pid cannot be anybody else's: what it left behind is surely its own.
+    # It is still a zombie, so no other process has its pid: the rest of the session is surely its own.
     end_own(run)
     status = os.waitstatus_to_exitcode(os.waitpid(run["pid"], 0)[1])
     end(directory, state, run)
@@ -98,7 +98,7 @@ def keep(directory: str, state: Json, secrets: Json, launch: str, cgroup_root: s
 
 
 def start(directory: str, state: Json, secrets: Json, launch: str, cgroup_root: str, port: int) -> Json:
-    """The new `run.json`: with a pid where it runs, with an `error` for a person and its errno where it cannot."""
+    """The new `run.json`: with a pid if the command runs; else with an `error` for a person and its errno."""
     uid = state.get("uid")
     group, enforced = own_group(cgroup_root, state)
     run: Json = {"launch": launch, "boot": boot_id(), "port": port, "cgroup": group}
@@ -117,7 +117,7 @@ def start(directory: str, state: Json, secrets: Json, launch: str, cgroup_root: 
     os.close(go)
     os.close(say_failed)
     if uid is not None:
-        os.fchown(log, uid, -1)  # so that it may open /dev/stdout by name
+        os.fchown(log, uid, -1)  # so that the command may open /dev/stdout by name
     os.close(log)
     found = look(pid)
     run.update(pid=pid, start=found.start if found else 0, started_at=time.time())
@@ -138,7 +138,7 @@ def start(directory: str, state: Json, secrets: Json, launch: str, cgroup_root: 
 
 
 def own_group(cgroup_root: str, state: Json) -> tuple[str, set[str]]:
-    """Its control group and the limits that it enforces; none where there is none to be had."""
+    """A control group for the command and the limits that it enforces. Empty if no group can be made."""
     try:
         return cgroups.make(cgroup_root, state["id"], state.get("resources") or {}) if cgroup_root else ("", set())
     except OSError:
@@ -146,8 +146,8 @@ def own_group(cgroup_root: str, state: Json) -> tuple[str, set[str]]:
 
 
 def settled_port(directory: str, state: Json) -> tuple[int, IO[str]]:
-    """The tenant's port, and what holds it; a new one, put into `state.json`, where a stranger has taken it. Raises
-    OSError (EADDRINUSE): each of those that look free is held by somebody, TRIES times in a row."""
+    """The tenant's port, and the file that holds it. If another program has taken the port, choose a new one and put it
+    into `state.json`. Raises OSError (EADDRINUSE) if TRIES free ports in a row are held by others."""
     held = hold_port(state["port"]) if is_free(state["port"]) else None
     for _ in range(TRIES):
         if held is not None:
@@ -162,7 +162,7 @@ def settled_port(directory: str, state: Json) -> tuple[int, IO[str]]:
 
 def run_command(state: Json, secrets: Json, port: int, enforced: set[str], log: int) -> str:
     """Turn this process into the tenant's: own session, no descriptors but 0 to 2, nothing of our environment, and its
-    own account before anything of the tenant's is touched.
+    own account before anything of the tenant's is opened.
 
     Returns only if that fails: the errno, a space, and the reason for a person."""
     os.setsid()
@@ -195,9 +195,9 @@ def run_command(state: Json, secrets: Json, port: int, enforced: set[str], log: 
 
 
 def execute(command: list[str], env: dict[str, str]) -> OSError:
-    """As `os.execvpe`, which imports a module first: this account may not be able to read ours. What goes wrong in one
-    directory of PATH counts only where no later one has the program; one that it may not enter (PATH is ours) is as
-    good as empty."""
+    """As `os.execvpe`, which imports a module first: this account may not be able to read our modules. An error in one
+    directory of PATH counts only if no later directory has the program. A directory that this account may not enter
+    counts as empty, since PATH is ours."""
     name = command[0]
     directories = [""] if "/" in name else [f"{place or '.'}/" for place in env.get("PATH", os.defpath).split(":")]
     first: OSError | None = None

@@ -1,4 +1,5 @@
-"""Who runs on this machine. Linux only (`/proc`). Standard library only: the keeper stays in memory once per tenant."""
+"""The processes of this machine. Linux only (`/proc`). Standard library only, since the keeper stays in memory once per
+tenant."""
 
 from __future__ import annotations
 
@@ -12,18 +13,18 @@ if TYPE_CHECKING:
     from providers.compute.process.files import Json
 
 KERNEL_THREADS = 2
-"""The pid of the parent of all of them."""
+"""The pid of their common parent."""
 
 
 class Seen:
-    """One look at a process: when it started (ticks since boot), its session, its parent, and whether it still runs."""
+    """One look at a process: its start (ticks since boot), session and parent, and whether it still runs."""
 
     __slots__ = ("alive", "parent", "pid", "session", "start")
 
     def __init__(self, pid: int, fields: list[bytes]) -> None:
         self.pid = pid
         self.parent, self.session, self.start = int(fields[1]), int(fields[3]), int(fields[19])
-        # A leader that ended before its threads looks like a zombie, and the process runs on.
+        # If the first thread ends before the others, the process looks like a zombie and runs on.
         self.alive = fields[0] not in (b"Z", b"X") or int(fields[17]) > 1
 
 
@@ -33,7 +34,7 @@ def boot_id() -> str:
 
 
 def look(pid: int) -> Seen | None:
-    """None: no such process."""
+    """One look at that process. None if there is none."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return Seen(pid, file.read().rpartition(b")")[2].split())
@@ -42,35 +43,35 @@ def look(pid: int) -> Seen | None:
 
 
 def everybody() -> dict[int, Seen]:
-    """All that run."""
+    """All processes that run."""
     found = ((int(name), look(int(name))) for name in os.listdir("/proc") if name.isdigit())
     return {pid: seen for pid, seen in found if seen is not None and seen.alive}
 
 
 def runs(run: Json | None) -> bool:
-    """Does the process of this `run.json` run? Never fooled by a pid that was used again."""
+    """True if the process of this `run.json` runs. A pid that was used again does not deceive it."""
     if not run or "pid" not in run or run.get("boot") != boot_id():
         return False
     found = look(run["pid"])
-    return found is not None and found.alive and found.start == int(run["start"])
+    return found is not None and found.alive and found.start == run.get("start")
 
 
 def session_of(run: Json | None, among: dict[int, Seen] | None = None) -> set[int]:
-    """The pids of the command's session that still run: itself and what it started, also after its own end.
+    """The pids of the command's session that still run: the command and its children, also after its own end.
 
-    The kernel keeps a pid from being used again while a session bears it, so a stranger under that pid means that the
-    session is gone."""
+    The kernel does not use a pid again while a session has it, so another process under that pid means that the session
+    is gone."""
     if not run or "pid" not in run or run.get("boot") != boot_id():
         return set()
     leader = look(run["pid"])
-    if leader is not None and leader.start != run["start"]:
+    if leader is not None and leader.start != run.get("start"):
         return set()
     among = everybody() if among is None else among
     return {pid for pid, seen in among.items() if seen.session == run["pid"]}
 
 
 def anybody(uid: int) -> bool:
-    """Something runs with this real uid, or is dead and not waited for yet. The kernel's own look: cheap, and exact."""
+    """True if a process has this real uid, zombies included. The kernel itself looks, which is cheap and exact."""
     try:
         os.getpriority(os.PRIO_USER, uid)
     except ProcessLookupError:
@@ -79,14 +80,14 @@ def anybody(uid: int) -> bool:
 
 
 def processes_of(uid: int, among: dict[int, Seen] | None = None) -> set[int]:
-    """The pids that run with this uid, be it real, effective or saved. Those that hide their owner in /proc (a process
-    may make itself undumpable) are found as well."""
+    """The pids of the processes with this uid, real, effective or saved. Processes that hide their owner in /proc (by
+    making themselves undumpable) are found too."""
     among = everybody() if among is None else among
     return {pid for pid, seen in among.items() if seen.parent != KERNEL_THREADS and uid in uids_of(pid)}
 
 
 def uids_of(pid: int) -> set[int]:
-    """Real, effective, saved and for files; empty: no such process."""
+    """The process's real, effective, saved and file system uids. Empty if there is no such process."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             for line in file:
@@ -98,7 +99,7 @@ def uids_of(pid: int) -> set[int]:
 
 
 def descendants(of: set[int], among: dict[int, Seen]) -> set[int]:
-    """What they started, and what that started, as far as the chain is whole; themselves not counted."""
+    """Their children, and the children of those, as far as the chain of parents is whole; without themselves."""
     found: set[int] = set()
     newest = of
     while newest:
@@ -108,7 +109,8 @@ def descendants(of: set[int], among: dict[int, Seen]) -> set[int]:
 
 
 def signal_process(pid: int, number: int, still: Callable[[Seen], bool]) -> None:
-    """Signal it if it is `still` the one that was meant: a pid may be somebody else's by now. Gone is fine."""
+    """Signal the process if it is `still` the one that was meant: another process may have its pid by now. A process
+    that is gone is no error."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Ports for commands, without races between the tenants of this machine. Standard library only, for the keeper."""
+"""Ports of commands, without races between the tenants of this machine. Standard library only, for the keeper."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PORTS = range(20000, 30000)
 """Below the kernel's range for outgoing connections and Docker's published ports (32768 on), beside Ray's (10002 to
 19999): a port that is free now is likely still free when the command binds it."""
 HOLDS = "/run/landlord/ports" if os.geteuid() == 0 else f"/tmp/landlord-{os.geteuid()}/ports"
-"""One file for each port that is held, where no tenant of root's and no other account can hold one."""
+"""The directory with a file for each port that is held. No tenant of root's and no other account can hold one here."""
 TRIES = 50
 
 
 def is_free(port: int) -> bool:
-    """Nobody listens there, on loopback or on any address."""
+    """True if no process listens there, on loopback or on any address."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -36,12 +36,12 @@ def is_free(port: int) -> bool:
 
 
 def hold_port(port: int) -> IO[str] | None:
-    """Keep other homes' tenants on this machine off a port, until this is closed or its process ends. It bridges the
-    moment until the command itself listens. None: another holds it. Raises PermissionError: the place for holds is
-    open to others."""
+    """Keep other homes' tenants on this machine off a port until the file is closed or its process ends. It bridges the
+    moment until the command itself listens. None: another process holds the port. Raises PermissionError if the
+    directory of holds is open to other accounts."""
     _private(os.path.dirname(HOLDS))
     _private(HOLDS)
-    holder = open(f"{HOLDS}/{port}", "a")  # noqa: SIM115, it is the caller's
+    holder = open(f"{HOLDS}/{port}", "a")  # noqa: SIM115, the caller closes it
     try:
         fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -53,7 +53,7 @@ def hold_port(port: int) -> IO[str] | None:
 def choose_port(states: Iterable[Json]) -> int:
     """A free port that none of these tenants holds, running or stopped. Call it under the lock of their root.
 
-    Raises OSError (EADDRINUSE): there is none."""
+    Raises OSError (EADDRINUSE) if there is none."""
     held = {state.get("port") for state in states}
     start = int.from_bytes(os.urandom(4), "big")
     for offset in range(len(PORTS)):

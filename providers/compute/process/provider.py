@@ -1,10 +1,10 @@
 """Tenants as processes of this machine, which outlive actors, Ray and the control plane.
 
-Atomic primitive against double creation: a rename under the lock of `$LANDLORD_HOME/processes` (`process_directory`);
-against a double start: the lock that each process's keeper holds (`keeper`). Linux only.
+Atomic primitive against double creation: a rename under the lock of `$LANDLORD_HOME/processes` (`directory`). Against a
+double start: the lock that each process's keeper holds (`keeper`). Linux only.
 
-Where we are root, each tenant has a uid of its own (`uids`), and what it starts ends with it, whatever it does
-(`ending`). Where we are not, a tenant's command may do all that we may: that takes LANDLORD_PROCESS_UNSAFE.
+If we are root, each tenant has a uid of its own (`uids`), and all its processes end with it (`ending`). If we are not,
+a tenant's command has all our rights, so LANDLORD_PROCESS_UNSAFE must allow it.
 """
 
 import asyncio
@@ -39,9 +39,9 @@ GRACE_SECONDS = 10.0
 KILL_SECONDS = 5.0
 POLL_SECONDS = 0.05
 RAREST_SECONDS = 1.0
-"""Between two tries to have a keeper come up."""
+"""The longest pause between two tries to start a keeper."""
 PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EADDRINUSE, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ETXTBSY)
-"""Why a command could not be started, where the same start may work later."""
+"""Errors of a start that may work later."""
 KEEPER = Path(__file__).with_name("keeper.py")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -49,9 +49,10 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class ProcessCompute(GatedCompute[ProcessConfig]):
     """A ComputeProvider, also `ProvidesLogs`. Several may work on one `root`, in one process or in many.
 
-    `uids`: from which each tenant gets one; None: its processes are ours. `cgroups`: where version 2 of them is mounted
-    ("": nowhere), by default looked up. A command that cannot be found is InvalidConfig. Where tenants have uids,
-    nothing that a command starts escapes stop and destroy; where they have not, a session of its own does."""
+    `uids`: each tenant gets one of these. None: its processes have our account. `cgroups`: the directory where version
+    2 of them is mounted ("": none), by default looked up. A command that cannot be found is InvalidConfig. If tenants
+    have uids, no process escapes stop and destroy. If not, a child that starts a session of its own (a daemon) does:
+    commands must stay in the foreground."""
 
     name: ClassVar[str] = "process"
     resource_kind: ClassVar[str] = "process"
@@ -76,19 +77,19 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
 
     @classmethod
     def build(cls, settings: Settings) -> Self:
-        """Raises SettingsError: no uids for tenants can be had, and that is not allowed by LANDLORD_PROCESS_UNSAFE."""
+        """Raises SettingsError if there are no uids for tenants, and LANDLORD_PROCESS_UNSAFE does not allow ours."""
         uids = None
         if os.geteuid() == 0:
             uids = Uids(uid_range(settings.process_uids))
         elif not settings.process_unsafe:
             raise SettingsError(
                 "LANDLORD_PROCESS_UNSAFE: only root can give each `process` tenant an account of its own; "
-                "`true` lets tenants' commands run as you, with all that you may"
+                "`true` lets tenants' commands run as you, with all your rights"
             )
         elif settings.process_role != "admin":
             raise SettingsError(
-                "LANDLORD_PROCESS_ROLE: with LANDLORD_PROCESS_UNSAFE, whoever makes a `process` tenant has all rights "
-                "here, so only `admin` may"
+                "LANDLORD_PROCESS_ROLE: with LANDLORD_PROCESS_UNSAFE, a `process` tenant has all rights of the control "
+                "plane, so only `admin` may create one"
             )
         return cls(settings.home / "processes", uids=uids, secrets=Secrets.build(settings))
 
@@ -131,14 +132,14 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
             raise InvalidConfig(after.error, resource=after.path.name, code=after.code)
 
     async def stop(self, resource_id: str) -> None:
-        """SIGTERM to the command's session; SIGKILL, after a grace of 10 s, to all that it started."""
+        """Send SIGTERM to the command's session, and after a grace of 10 s SIGKILL to all processes of the command."""
         record = await self._threads.run(self._directory.find, resource_id)
         if record is None:
             return
         if await self._threads.run(record.terminate) and await self._ended(record, GRACE_SECONDS):
             return
         if not await self._threads.run(record.end) or not await self._ended(record, KILL_SECONDS):
-            raise Retryable(f"{record.path.name} does not end, not even by SIGKILL")
+            raise Retryable(f"{record.path.name} does not end, even after SIGKILL")
 
     async def destroy(self, resource_id: str) -> None:
         await self.stop(resource_id)
@@ -161,7 +162,8 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
         self._threads.close()
 
     async def _launched(self, before: ProcessRecord, secrets: Mapping[str, str]) -> ProcessRecord:
-        """What came of a start, by this call or another. While an earlier keeper is still ending, one more try."""
+        """The record after a start, by this call or another. While an earlier keeper is still ending, it is tried once
+        more."""
         if self._cgroups is None:
             self._cgroups = await self._threads.run(cgroups.hierarchy)
         pause = POLL_SECONDS
@@ -178,7 +180,7 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
             raise Retryable(f"{before.path.name} could not be started: its keeper did not start") from None
 
     async def _ended(self, record: ProcessRecord, seconds: float) -> bool:
-        """Whether all of it is gone in that time."""
+        """Returns whether all processes of the command are gone within that time."""
         try:
             async with asyncio.timeout(seconds):
                 while True:
@@ -200,7 +202,7 @@ def _on_disk() -> Iterator[None]:
 
 
 def _launch(path: Path, cgroup_root: str, secrets: Mapping[str, str]) -> None:
-    """Have a keeper start the command; where one is at work already it leaves that alone. Raises OSError.
+    """Have a keeper start the command. If one is at work already, it leaves that one alone. Raises OSError.
 
     The values of secret variables go through a pipe: they are in no file and no command line."""
     keeper = subprocess.Popen(

@@ -1,7 +1,8 @@
-"""Uids for tenants: one each, nobody else's on this machine, and none again while anything of its tenant is left.
+"""Uids of tenants: each tenant has one, which no other account of this machine has. It is not used again while anything
+of its tenant is left.
 
-What keeps a uid is a directory of that name in AREA, which comes and goes by one rename: it is unique over all homes
-of this machine, survives restarts, and holds the directories in which the tenant's commands start.
+A directory of the same name in AREA claims a uid. It is made and removed by one rename, so the claim holds for all
+homes of this machine, and over restarts. In it are the working directories of the tenant's commands.
 """
 
 import grp
@@ -23,18 +24,18 @@ SETTING = "LANDLORD_PROCESS_UIDS"
 AUTO = "auto"
 BLOCK = 65536
 CANDIDATES = [*(range(first, first + BLOCK) for first in range(7 * BLOCK, 2 * BLOCK, -BLOCK)), range(50000, 60000)]
-"""From the highest block that neither distributions nor systemd give a meaning to, downwards: subordinate ids begin
-at 100000 and grow. The last one is for containers, in which no more than 65536 ids may exist."""
+"""The blocks of ids without a meaning for distributions and systemd, from the highest down, since subordinate ids grow
+upwards from 100000. The last block is for containers, which may have no more than 65536 ids."""
 RESERVED = (65534, 65535, 2**32 - 1)
-"""Mean nobody, or no uid at all."""
+"""Ids of `nobody`, and values that mean no uid at all."""
 OWNER = "home"
-"""The file in a claim that names the directory of the provider that has it."""
+"""The file in a claim that names its owner: the directory of a provider."""
 REMOVE_SECONDS = 60.0
 
 
 def uid_range(setting: str) -> range:
-    """Raises SettingsError: the range holds an account of this machine, or ids that do not exist here; for `auto`: none
-    is free."""
+    """The range of a setting. Raises SettingsError if it contains an account of this machine, or ids that do not exist
+    here; for `auto`, if no range is free."""
     if setting == AUTO:
         found = next((ids for ids in CANDIDATES if _exist(ids) and not _accounts(ids) and not _subordinate(ids)), None)
         if found is None:
@@ -43,7 +44,7 @@ def uid_range(setting: str) -> range:
     first, last = (int(word) for word in setting.split("-"))
     ids = range(first, last + 1)
     if first < 1 or not ids or any(number in ids for number in RESERVED):
-        raise SettingsError(f"{SETTING}: {setting} is not FIRST-LAST, with ids above 0 that mean somebody")
+        raise SettingsError(f"{SETTING}: {setting} is not FIRST-LAST, with ids above 0, none of them reserved")
     if not _exist(ids):
         raise SettingsError(f"{SETTING}: not all of {setting} exist here (a user namespace has fewer ids)")
     if accounts := _accounts(ids):
@@ -53,13 +54,13 @@ def uid_range(setting: str) -> range:
 
 @dataclass(frozen=True)
 class Uids:
-    """Claims of uids from `ids`. Blocking; as root. Raises OSError."""
+    """Claims of uids from `ids`. Blocks; works as root only. Raises OSError."""
 
     ids: range
     area: Path = AREA
 
     def claim(self, owner: Path) -> int:
-        """One more for the provider whose directory is `owner`. Raises NotAvailableYet: none is free."""
+        """A new uid for the provider whose directory is `owner`. Raises NotAvailableYet if none is free."""
         self.area.mkdir(mode=0o711, parents=True, exist_ok=True)
         with Locked(f"{self.area}/.lock"):
             start = self._next()
@@ -68,42 +69,43 @@ class Uids:
                 if not (self.area / str(uid)).exists() and not anybody(uid) and not _accounts(range(uid, uid + 1)):
                     self._make(uid, owner)
                     return uid
-        raise NotAvailableYet(f"every id of {SETTING} ({self.ids[0]}-{self.ids[-1]}) is somebody's")
+        raise NotAvailableYet(f"no id of {SETTING} ({self.ids[0]}-{self.ids[-1]}) is free")
 
     def work(self, uid: int, name: str) -> Path:
-        """Where one version of the tenant is to start; `make_work` makes it."""
+        """The path of a working directory for one version of the tenant; `make_work` makes it."""
         return self.area / str(uid) / f"{name}-{uuid4().hex[:8]}"
 
     def make_work(self, uid: int, work: Path) -> None:
-        """An empty directory of the tenant's, which no other tenant can reach."""
+        """Make that directory, empty and owned by the tenant. No other tenant can reach it."""
         work.mkdir(mode=0o700)
         os.chown(work, uid, uid)
 
     def holds(self, work: Path) -> bool:
-        """It is a directory in which a command starts, of this release or of an older one."""
+        """True if it is a working directory here, of this release or of an older one."""
         return self.area in work.parents and not (work.parent == self.area and work.name.isdigit())
 
     def claims(self, owner: Path) -> set[int]:
+        """The uids that the provider with this directory has."""
         with suppress(FileNotFoundError):
             names = [path.name for path in self.area.iterdir() if path.name.isdigit()]
             return {int(name) for name in names if self._owner(name) == str(owner.resolve())}
         return set()
 
     def unused(self, uid: int) -> bool:
-        """It is claimed, and no version of its tenant has a directory there."""
+        """True if it is claimed, and no version of its tenant has a working directory in the claim."""
         try:
             return [path.name for path in (self.area / str(uid)).iterdir()] == [OWNER]
         except FileNotFoundError:
             return False
 
     def release(self, uid: int) -> None:
-        """Others may have it, unless something still runs with it: then it stays claimed. Its files go by `clear`."""
+        """End the claim, unless a process still runs with the uid. `clear` removes its files."""
         if not anybody(uid) or not processes_of(uid):
             with suppress(FileNotFoundError):
                 (self.area / str(uid)).rename(self.area / f".gone-{uuid4().hex}")
 
     def clear(self) -> None:
-        """Remove what released claims held. It may take long, so under no lock."""
+        """Remove the files of released claims. It may take long, so call it without a lock."""
         for gone in self.area.glob(".gone-*"):
             remove_tree(gone)
 
@@ -119,7 +121,8 @@ class Uids:
         kept.write_text(str(uid + 1))
 
     def _next(self) -> int:
-        """Where to look first: after the last one that was given away, so that one comes back as late as can be."""
+        """The index at which the search begins: behind the last uid given away, so that a uid is used again as late as
+        possible."""
         try:
             return max(0, int((self.area / ".next").read_text()) - self.ids[0])
         except (FileNotFoundError, ValueError):
@@ -133,8 +136,8 @@ class Uids:
 
 
 def remove_tree(path: Path) -> None:
-    """Whatever a tenant has put there: as deep as it likes, and as much; what takes longer than a minute is left for
-    the next time. Follows no link."""
+    """Remove a tenant's files, however deep and many they are, without following links. If it takes longer than a
+    minute, the next call continues."""
     with suppress(subprocess.TimeoutExpired):
         subprocess.run(
             ["rm", "-rf", "--", str(path)],
@@ -147,7 +150,7 @@ def remove_tree(path: Path) -> None:
 
 
 def _exist(ids: range) -> bool:
-    """They are mapped into our user namespace, users and groups."""
+    """True if all of them are mapped into our user namespace, as users and as groups."""
     return all(
         any(first <= ids[0] and ids[-1] < first + count for first, count in _extents(Path(path)))
         for path in ("/proc/self/uid_map", "/proc/self/gid_map")
@@ -160,8 +163,8 @@ def _extents(path: Path) -> list[tuple[int, int]]:
 
 
 def _accounts(ids: range) -> list[str]:
-    """Names of users and groups with one of these ids. One id alone is asked for by number: not every directory of
-    users tells all of them."""
+    """The names of users and groups with one of these ids. A single id is looked up by number, since not every user
+    directory lists all its users."""
     found = []
     if len(ids) == 1:
         with suppress(KeyError):
@@ -174,7 +177,7 @@ def _accounts(ids: range) -> list[str]:
 
 
 def _subordinate(ids: range) -> bool:
-    """Some of them are given to users for their containers."""
+    """True if some of them are given to users for their containers."""
     for path in ("/etc/subuid", "/etc/subgid"):
         with suppress(FileNotFoundError):
             for line in Path(path).read_text().splitlines():

@@ -21,7 +21,7 @@ from actors.supervisor.admission import Admission
 from actors.supervisor.clockwork import Clockwork, Stages
 from actors.supervisor.engines import Engines
 from actors.supervisor.nominations import Nominations
-from actors.supervisor.probes import Probes
+from actors.supervisor.probes import RestingProbes
 from actors.supervisor.retention import Retention
 from actors.supervisor.silent import SilentOwners
 from actors.supervisor.sweep import Sweep
@@ -54,7 +54,7 @@ class Supervisor:
         self._waker = Waker(database, self._directory, self._admission, self._tasks)
         self._nominations = Nominations(self._waker.nominate)
         self._sweep = Sweep(runtime, self._nominations)
-        probes = Probes(
+        probes = RestingProbes(
             runtime.prober,
             self._nominations,
             lambda: self._sweep.resting,

@@ -19,7 +19,7 @@ Resting = Mapping[str, tuple[Serving, Resource]]
 """Serving execution → the serving facts, and the resource that was listed for it."""
 
 
-class Probes:
+class RestingProbes:
     """Two lanes, each a stage of its own. `quick`: for tenants that answered their last probe in time, or were never
     probed. `slow`: for those that did not.
 

@@ -34,7 +34,7 @@ from controlplane.client.documents import (
     WorkflowProviderDocument,
 )
 from controlplane.client.history import History
-from controlplane.client.installation import Installation
+from controlplane.client.installation import InstallationApi
 from controlplane.client.tenants import Tenants, settled
 from controlplane.client.wire import Unreachable
 
@@ -68,5 +68,5 @@ __all__ = [
 ]
 
 
-class Client(Tenants, History, Installation):
+class Client(Tenants, History, InstallationApi):
     """One connection pool to one control plane. Do not use it from several threads at once."""

@@ -20,7 +20,7 @@ CONSISTENCY_SECONDS = 120.0
 """Seconds. Every provider lists all its resources."""
 
 
-class Installation(Wire):
+class InstallationApi(Wire):
     """The calls of `Client` about the installation itself."""
 
     def list_providers(self) -> ProvidersDocument:

@@ -65,7 +65,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TrailCheck:
     """`checked`: number of events; `after`: events up to this id are not in the chain (pruned, or older than it);
     `broken`: ids of events that do not fit, the first 20; `head`: the newest; `noted`: the result for the noted one."""
 
@@ -76,7 +76,7 @@ class Verdict:
     noted: Noted | None = None
 
 
-async def verify(database: AsyncEngine, *, newest: int | None = None, noted: Head | None = None) -> Verdict:
+async def verify(database: AsyncEngine, *, newest: int | None = None, noted: Head | None = None) -> TrailCheck:
     """Compare the whole chain, or its `newest` events, at one instant."""
     async with database.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ")
@@ -96,7 +96,7 @@ async def move_anchor(connection: AsyncConnection, through: int) -> None:
     await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
 
-async def _verify(connection: AsyncConnection, newest: int | None, noted: Head | None) -> Verdict:
+async def _verify(connection: AsyncConnection, newest: int | None, noted: Head | None) -> TrailCheck:
     anchor = await _anchor(connection)
     before = anchor if newest is None else await _before(connection, newest, anchor)
     after, checked, broken = before.id, 0, list[int]()
@@ -111,7 +111,7 @@ async def _verify(connection: AsyncConnection, newest: int | None, noted: Head |
             break
     head = before if checked or before.hash else None
     fate = None if noted is None else await _fate(connection, noted, anchor)
-    return Verdict(checked, after, head, tuple(broken[:SHOWN]), fate)
+    return TrailCheck(checked, after, head, tuple(broken[:SHOWN]), fate)
 
 
 async def _fate(connection: AsyncConnection, noted: Head, anchor: Head) -> Noted:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.runtime import Runtime
 from actors.supervisor.nominations import Nominations
-from actors.supervisor.probes import Probes
+from actors.supervisor.probes import RestingProbes
 from actors.supervisor.queue import Priority
 from actors.supervisor.silent import PATIENCE_SECONDS, SilentOwners
 from actors.supervisor.sweep import Sweep
@@ -42,7 +42,7 @@ class Net:
         self.nominated: list[tuple[str, Priority]] = []
         self.nominations = Nominations(self._nominate)
         self.sweep = Sweep(runtime, self.nominations)
-        self.probes = Probes(runtime.prober, self.nominations, lambda: self.sweep.resting, (), 30)
+        self.probes = RestingProbes(runtime.prober, self.nominations, lambda: self.sweep.resting, (), 30)
 
     def _nominate(self, tenant: TenantKey, priority: Priority) -> None:
         self.nominated.append((tenant.name, priority))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from controlplane.lifecycle.owner_state import Finding, OwnerState, Policy
 from controlplane.model import (
     Action,
     ComputeSpec,
@@ -14,6 +15,7 @@ from controlplane.model import (
     Placement,
     PlacementState,
     Status,
+    SubState,
     Tenant,
     TenantRows,
     TenantSpec,
@@ -21,6 +23,7 @@ from controlplane.model import (
     execution_id,
     resource_name,
 )
+from controlplane.ports import ExecutionStatus
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 TENANT_ID = UUID("0190c8c6-0000-7000-8000-00009f8e7d6c")
@@ -114,3 +117,18 @@ def rows(owner: Tenant, *executions: Execution, placements: tuple[Placement, ...
         placements=placements,
         now=values.get("now", NOW),
     )
+
+
+POLICY = Policy(idle=60, deadline=600)
+FINE = Finding(epoch=1, present=True, running=True, healthy=True)
+
+
+def following(of: str, sub_state: SubState, **values: object) -> OwnerState:
+    return OwnerState(followed=of, reported=ExecutionStatus(sub_state, **values), worked_at=NOW)  # type: ignore[arg-type]
+
+
+def served(status: Status = Status.READY, **values: object):  # type: ignore[no-untyped-def]
+    """A tenant at rest, served by its first provision."""
+    first = execution(ExecutionState.SUCCEEDED)
+    owner = tenant(status, observed_generation=1, serving_execution=first.id, newest_execution=first.id, **values)
+    return owner, first

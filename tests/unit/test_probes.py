@@ -9,7 +9,7 @@ import pytest
 
 from actors.supervisor import probes
 from actors.supervisor.nominations import Nominations
-from actors.supervisor.probes import Probes
+from actors.supervisor.probes import RestingProbes
 from controlplane.model import HealthSpec
 from controlplane.persistence.fleet import TenantKey
 from controlplane.persistence.resting import Serving
@@ -47,7 +47,7 @@ async def test_a_hundred_that_hang_keep_none_of_fifty_from_their_probes(monkeypa
     tenants, now = Tenants(), [0.0]
     there = resting(*(f"hangs{n}" for n in range(HANGING)), *(f"answers{n}" for n in range(ANSWERING)))
     nominations = Nominations(lambda tenant, priority: None)
-    lanes = Probes(tenants, nominations, lambda: there, (), 30, clock=lambda: now[0])
+    lanes = RestingProbes(tenants, nominations, lambda: there, (), 30, clock=lambda: now[0])
     await lanes.quick()
     slow = asyncio.create_task(lanes.slow())
     for _ in range(3):
@@ -63,7 +63,7 @@ async def test_who_fails_is_nominated_and_who_lives_here_is_left_to_its_actor() 
     there = resting("sick", "well", "sick-and-live")
     woken: list[str] = []
     nominations = Nominations(lambda tenant, priority: woken.append(tenant.name))
-    lanes = Probes(tenants, nominations, lambda: there, {"sick-and-live"}, 30)
+    lanes = RestingProbes(tenants, nominations, lambda: there, {"sick-and-live"}, 30)
     assert await lanes.quick() == 2
     assert woken == ["sick"]
     assert await lanes.quick() == 0, "not before its interval is over"

@@ -367,9 +367,9 @@ async def test_a_part_that_its_platform_brings_back_wakes_once_and_again_when_it
         net = Net(runtime)
         for health in ("recovering", "unhealthy"):
             world.cloud.alter(instance.id, health=[health])
-            net.sweep._probed.clear()
+            net.probes._asked.clear()
             assert await net.looked() == [("acme", Priority.DRIFT)]
-            net.sweep._probed.clear()
+            net.probes._asked.clear()
             assert await net.looked() == []
 
 

@@ -132,6 +132,23 @@ async def test_retention_leaves_an_anchor_and_the_rest_still_fits(api: Api) -> N
     assert (await trail(api))["broken"]
 
 
+async def test_an_event_from_the_future_that_retention_leaves_behind_breaks_nothing(api: Api) -> None:
+    await record(api.database, *"abc")
+    first = (await ids(api.database))[0]
+    # As a clock that was wrong would have had it: written so, and in the chain.
+    async with api.database.begin() as connection:
+        await connection.execute(text("CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT * FROM events"))
+        await connection.execute(text("DELETE FROM events"))
+        await connection.execute(text(f"UPDATE kept SET at = at + interval '1 day' WHERE id = {first}"))
+        await connection.execute(text("INSERT INTO events OVERRIDING SYSTEM VALUE SELECT * FROM kept ORDER BY id"))
+    assert (await trail(api))["broken"] == []
+    await events.prune(api.database, older_than_seconds=0.0)
+    assert await ids(api.database) == [first]
+    await record(api.database, *"de")
+    found = await trail(api)
+    assert (found["checked"], found["after"], found["broken"]) == (2, first + 2, [])
+
+
 async def test_what_is_older_than_the_chain_is_left_out(api: Api) -> None:
     await record(api.database, *"abc")
     last = (await ids(api.database))[-1]

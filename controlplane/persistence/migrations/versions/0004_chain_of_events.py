@@ -45,8 +45,10 @@ def upgrade() -> None:
         DECLARE
             before text;
         BEGIN
-            SELECT hash INTO before FROM events ORDER BY id DESC LIMIT 1;
-            IF before IS NULL THEN
+            SELECT hash INTO before
+            FROM (SELECT id, hash FROM events ORDER BY id DESC LIMIT 1) AS newest
+            WHERE id > (SELECT (detail ->> 'through')::bigint FROM heartbeats WHERE name = 'events-anchor');
+            IF NOT FOUND THEN
                 SELECT detail ->> 'hash' INTO before FROM heartbeats WHERE name = 'events-anchor';
             END IF;
             NEW.hash := encode(sha256(convert_to(coalesce(before, '') || {_text("NEW")}, 'UTF8')), 'hex');

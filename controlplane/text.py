@@ -1,35 +1,36 @@
-"""The one door for text from outside: what a tenant wrote, what a platform or an engine answered, what a driver said.
+"""The one door for text from outside: a tenant's text, the answer of a platform or an engine, a driver's error. Such
+text goes into rows, answers, logs and terminals.
 
-Such text goes into rows, answers, logs and terminals. Postgres takes no NUL and no lone surrogate; a terminal obeys
-escape sequences; a log line ends at a newline; nobody reads 16 KiB of one line.
+Postgres accepts no NUL and no lone surrogate. A terminal obeys escape sequences. A log line ends at a newline. No
+person reads 16 KiB of one line.
 """
 
 import re
 from typing import Any
 
 DETAIL = 1_000
-"""Characters of what one resource, probe or platform says of itself."""
+"""Longest detail of one resource, probe or platform, in characters."""
 MESSAGE = 4_000
-"""Characters of a message that may hold several details."""
+"""Longest message, in characters; it may hold several details."""
 
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x80-\x9f]*(?:\x07|\x1b\\|\x9c)"  # OSC and its kin: titles, links
     r"|\x1b[ -/]*[0-~]"
 )
-"""ANSI sequences as a whole, so that nothing of them is left as text."""
+"""Complete ANSI sequences, so that no part of them is left as text."""
 _BREAKS = re.compile("[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-"""Control characters, and those that turn the order of what is shown around."""
+"""Control characters, and those that reverse the order of the shown text."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _ESCAPED = re.compile(r"\\u(?:0000|d[89a-f])", re.I)
-"""How `_UNSTORABLE`, or half of a good pair, stands in JSON."""
+"""The form of `_UNSTORABLE`, or of half a good pair, in JSON."""
 
 
 def clean(text: str, limit: int = MESSAGE) -> str:
-    """`text` as one line of at most `limit` characters that can be stored and shown: escape sequences and control
-    characters are gone, line breaks and tabs are spaces, what is cut off ends in `…`."""
+    """`text` as one line of at most `limit` characters that can be stored and shown. Escape sequences and control
+    characters are removed, line breaks and tabs become spaces, and a cut text ends in `…`."""
     if text.isascii() and text.isprintable() and len(text) <= limit:
         return text
     text = text[: 8 * limit]  # a bound for the work
@@ -39,8 +40,8 @@ def clean(text: str, limit: int = MESSAGE) -> str:
 
 
 def storable(value: Any) -> Any:
-    """A text, or JSON with texts in it, as it is but for what Postgres refuses: NUL and lone surrogates become U+FFFD.
-    The very same object where nothing is to be done."""
+    """A text, or JSON with texts in it, unchanged except for what Postgres refuses: NUL and lone surrogates become
+    U+FFFD. If there is nothing to change, the very same object."""
     if isinstance(value, str):
         return _UNSTORABLE.sub("\ufffd", value) if _UNSTORABLE.search(value) else value
     if isinstance(value, dict):
@@ -51,5 +52,5 @@ def storable(value: Any) -> Any:
 
 
 def maybe_unstorable(json_text: str) -> bool:
-    """Whether JSON text, written in ASCII, may hold something that Postgres refuses; a quick look."""
+    """A quick look: True if JSON text, written in ASCII, may hold something that Postgres refuses."""
     return _ESCAPED.search(json_text) is not None

@@ -47,8 +47,8 @@ class Slots:
 
 
 class Turns:
-    """`count` at once for each key, the others of that key behind them, `queue` of them at most and each at most
-    `patience` seconds: those who wait for one tenant's row hold nothing that others need."""
+    """For each key, at most `count` run at once. The others of that key wait behind them: at most `queue` of them, each
+    at most `patience` seconds. Requests that wait for one tenant's row hold nothing that others need."""
 
     def __init__(self, count: int, *, queue: int, patience: float) -> None:
         self._count = count

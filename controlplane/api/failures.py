@@ -31,8 +31,8 @@ _UNVERSIONED = ("healthz", "readyz", "docs")
 _LATER = frozenset({"55P03", "57014", "40001", "40P01", "53300", "53200"})
 """SQLSTATEs that another try may not meet: lock or statement timeout, serialisation, deadlock, too many clients."""
 _AWAY = ("08", "25006", "25P03", "53", "57P", "58")
-"""What SQLSTATEs begin with where the database cannot do its part for now: the connection broke or was ended, it is
-read-only after a failover, a disk is full, it shuts down or starts, its files cannot be read."""
+"""Beginnings of SQLSTATEs for a database that cannot work for now: the connection broke or was ended, it is read-only
+after a failover, a disk is full, it shuts down or starts, its files cannot be read."""
 
 
 def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:

@@ -91,7 +91,7 @@ class EventFeed:
 
     @property
     def position(self) -> int:
-        """The id of the event that was handed out last; 0 before the feed has begun."""
+        """The id of the last event that was handed out; 0 before the feed has begun."""
         return self._position or 0
 
     async def begun(self, timeout: float) -> bool:

@@ -1,4 +1,4 @@
-"""What goes on for long under a token (a watch, a wait) ends with that token."""
+"""Grants: a long request under a token (a watch, a wait) ends with that token."""
 
 import asyncio
 import time
@@ -15,14 +15,14 @@ from controlplane.persistence import tokens
 from controlplane.persistence.tokens import Token
 
 SECONDS = 5.0
-"""If the notice of a revocation is lost, what goes on under the token ends after this time."""
+"""If the notice of a revocation is lost, requests under the token end after this time."""
 _AGAIN_SECONDS = 0.5
 _ENDINGS: dict[str, str] = {EventType.TOKEN_REVOKED: "token_id", EventType.TOKEN_REPLACED: "replaced"}
-"""Events that end a token, and where their data name it."""
+"""Events that end a token, and the place of the token in their data."""
 
 
 class Grant:
-    """A token as it was when something long began, and whether it still is that."""
+    """A token as it was when a long request began, and the check whether it still is."""
 
     def __init__(
         self, token: Token, find: Callable[[UUID], Awaitable[Token | None]], forget: Callable[[str], None]
@@ -36,9 +36,8 @@ class Grant:
 
     async def holds(self) -> bool:
         """False once the token was revoked, has expired, or allows anything else than it did. Asks the rows at most
-        every SECONDS, and when the token was to expire. For a while, rows that do not answer count as no change.
-
-        Raises what the database raises."""
+        every SECONDS, and at the token's expiry. For a while, rows that do not answer count as no change. Raises the
+        database's errors."""
         now = time.monotonic()
         if self._ended or now < self._look_at:
             return not self._ended
@@ -59,7 +58,7 @@ class Grant:
 
     @property
     def seconds(self) -> float:
-        """Until `holds` is to be asked again."""
+        """Seconds until `holds` must be asked again."""
         return max(0.0, self._look_at - time.monotonic())
 
     def end(self) -> None:
@@ -67,8 +66,8 @@ class Grant:
 
 
 class Grants:
-    """Those of one replica. `forget` is called with the id of a token that was found to have changed, so that the next
-    request that brings it looks too."""
+    """The grants of one replica. `forget` is called with the id of a token that has changed, so that the next request
+    with it looks too."""
 
     def __init__(self, database: AsyncEngine, forget: Callable[[str], None]) -> None:
         self._database = database
@@ -78,7 +77,7 @@ class Grants:
 
     @contextmanager
     def under(self, token: Token) -> Iterator[Grant]:
-        """For as long as the block runs."""
+        """A grant for as long as the block runs."""
         grant = Grant(token, self._now, self._forget)
         self._open.setdefault(token.id, set()).add(grant)
         try:
@@ -91,7 +90,7 @@ class Grants:
 
     def hear(self, event: Event) -> None:
         """Called for every event, before any watcher gets it. If it revokes or replaces a token, here or at another
-        replica, what goes on under that token ends."""
+        replica, the long requests under that token end."""
         key = _ENDINGS.get(event.type)
         if key is None:
             return
@@ -101,7 +100,7 @@ class Grants:
                     grant.end()
 
     async def _now(self, id: UUID) -> Token | None:
-        """What the token has become. Those who ask at the same time share the answer."""
+        """The token's present state. Callers that ask at the same time share the answer."""
         asking = self._asking.get(id)
         if asking is None:
             asking = self._asking[id] = asyncio.create_task(tokens.find_by_id(self._database, id))

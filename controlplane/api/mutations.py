@@ -175,7 +175,7 @@ class Mutation:
 
     @contextmanager
     def _open_key(self) -> Iterator[None]:
-        """The same key again is told so at once, also while this request waits for its turn."""
+        """A second request with the same key is refused at once, even while this request waits for its turn."""
         scope = self._scope()
         if scope is None:
             yield
@@ -189,7 +189,7 @@ class Mutation:
             self.here.open_keys.discard(scope)
 
     def _about(self) -> str:
-        """Which tenant the path names, itself or by an execution; the requests that name none are one of a kind."""
+        """The tenant that the path names, directly or by an execution. Requests that name none form one group."""
         parameters = self.request.path_params
         if "id" in parameters:
             return tenant_in_execution_id(parameters["id"]) or str(parameters["id"])

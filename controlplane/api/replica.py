@@ -29,7 +29,7 @@ POOL = 10
 MUTATIONS = 6
 """The number of mutations at once. The rest of the pool is for reads, so that reads stay fast while mutations wait."""
 OF_ONE_TENANT = 2
-"""Of those: one has the row of the tenant, the other waits for it."""
+"""Of these, one has the row of the tenant, and the other waits for it."""
 MUTATION_QUEUE = 1000
 MUTATION_PATIENCE = 0.5
 """The share of a request's time for which it waits its turn. After a longer wait, too little time would be left to do
@@ -62,7 +62,7 @@ class Replica:
     rates: RateLimit
     mutations: Slots
     turns: Turns
-    """Of changes of one tenant."""
+    """Slots for changes of one tenant."""
     open_keys: set[KeyScope] = field(default_factory=set)
     """Idempotency keys of the requests that have not been answered."""
     background: Background = field(default_factory=Background)
@@ -114,7 +114,7 @@ async def replica(parts: Parts) -> AsyncIterator[Replica]:
     feed = EventFeed(database, on_event=hear)
     patience = parts.settings.request_timeout_seconds * MUTATION_PATIENCE
     mutations = Slots(MUTATIONS, queue=MUTATION_QUEUE, patience=patience)
-    # As many in all of one tenant as of all of them.
+    # One tenant may have as many in all as all tenants together.
     turns = Turns(OF_ONE_TENANT, queue=MUTATION_QUEUE + MUTATIONS - OF_ONE_TENANT, patience=patience)
     rates = RateLimit(parts.settings.rate_limit_per_minute)
     made = Replica(parts, database, tokens, grants, feed, rates, mutations, turns)

@@ -1,8 +1,8 @@
-"""Server-Sent Events from the audit trail: first what the table holds after the client's last id, then what comes.
+"""Server-Sent Events from the audit trail: first the stored events after the client's last id, then new ones.
 
-A stream ends when its client falls too far behind, when the replica goes, when its token is revoked, expires or allows
-something else, and after its tenant was deleted. It names its position at once and with each heartbeat: whoever comes
-back with `Last-Event-ID` goes on without a gap and without a repeat, also after a stream without an event.
+A stream ends when its client falls too far behind, when the replica stops, when its token is revoked, expires or allows
+something else, and after its tenant was deleted. It names its position at once and with each heartbeat. A client that
+reconnects with `Last-Event-ID` continues without a gap and without a repeat, even after a stream without an event.
 """
 
 import time
@@ -51,7 +51,7 @@ async def watch(here: Replica, token: Token, *, tenant_id: UUID | None, last_eve
 
 
 async def has_after(here: Replica, tenant_id: UUID, last_event_id: str | None) -> bool:
-    """Whether the trail of a tenant that is deleted holds something that this client has not seen."""
+    """True if the trail of a deleted tenant holds an event that this client has not seen."""
     start = _start(last_event_id)
     return start is not None and bool(await _after(here, tenant_id, start, limit=1))
 
@@ -74,14 +74,14 @@ async def _stream(here: Replica, token: Token, tenant_id: UUID | None, start: in
                         yield _heartbeat(event)
                     said = time.monotonic()
             except (DBAPIError, PoolTimeout, OSError) as error:
-                # The answer has begun: all that can be said is its end, and the client comes back with its last id.
+                # The answer has begun, so we can only end it; the client reconnects with its last id.
                 log.warning("a watch ends: the database does not answer (%s)", type(error).__name__)
 
 
 async def _events(here: Replica, grant: Grant, tenant_id: UUID | None, last: int) -> AsyncGenerator[Event | int, None]:
-    """In order, each once. What the table holds comes first, page by page; then the client is subscribed, and the table
-    read to its end once more: so nothing falls between, however much came meanwhile. A number: a while went by without
-    an event, and all events of this stream up to this id were told."""
+    """The events in order, each once. Stored events come first, page by page. Then the client is subscribed, and the
+    table is read to its end once more, so that no event falls in between, however many arrived. A number: an interval
+    passed without an event, and all events of this stream up to this id were sent."""
     ended = False
     async for event in _table(here, tenant_id, last, whole=False):
         last, ended = event.id, ended or _is_end(event, tenant_id)
@@ -99,13 +99,13 @@ async def _events(here: Replica, grant: Grant, tenant_id: UUID | None, last: int
             elif following is None:
                 if ended or coming.dropped:
                     return
-                # Nothing waits, so nothing of this stream is between here and where the feed is.
+                # No event waits, so no event of this stream is between here and the feed's position.
                 last = max(last, here.feed.position)
                 yield last
 
 
 async def _table(here: Replica, tenant_id: UUID | None, last: int, *, whole: bool) -> AsyncGenerator[Event, None]:
-    """What the table holds after that id, page by page: all of it, or only the full pages."""
+    """The stored events after that id, page by page: all of them, or only the full pages."""
     while True:
         page = await _after(here, tenant_id, last, limit=PAGE)
         if len(page) < PAGE and not whole:
@@ -123,12 +123,12 @@ async def _after(here: Replica, tenant_id: UUID | None, id: int, *, limit: int) 
 
 
 def _is_end(event: Event, tenant_id: UUID | None) -> bool:
-    """The tenant that is watched is deleted: a few events of the same transaction may follow, then nothing."""
+    """True if the watched tenant is deleted: a few events of the same transaction may follow, then none."""
     return tenant_id is not None and event.status == Status.DELETED
 
 
 def _heartbeat(id: int) -> str:
-    """With an id and no data: an EventSource dispatches nothing, and resumes from there."""
+    """An event with an id and no data: an EventSource dispatches nothing, and resumes from there."""
     return f": heartbeat\nid: {id}\n\n"
 
 

@@ -1,7 +1,7 @@
-"""The last net for text on its way into a row: whatever its origin, no text can make a write fail.
+"""The last net for text on its way into a row: no text, of any origin, can make a write fail.
 
-The door is `controlplane.text.clean`, where errors and details are made. A write that fails because of a text fails
-each time it is tried, so what came past the door is mended here and not refused.
+The door is `controlplane.text.clean`, where errors and details are made. If a write fails because of a text, it fails
+each time it is tried. So text that passed the door unclean is mended here and not refused.
 """
 
 import json
@@ -14,7 +14,7 @@ from controlplane.text import clean, maybe_unstorable, storable
 
 
 class Text(types.TypeDecorator[str]):
-    """Text as it is, but for NUL and lone surrogates."""
+    """Text unchanged, except for NUL and lone surrogates."""
 
     impl = types.Text
     cache_ok = True

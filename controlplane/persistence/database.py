@@ -14,10 +14,12 @@ from controlplane.persistence.columns import to_json
 LOCK_TIMEOUT_MS = 10_000
 STATEMENT_TIMEOUT_MS = 30_000
 STANDSTILL_MS = 60_000
-"""A transaction whose process does nothing for so long is ended by the database: so long one that was stopped holds the
-row of its tenant. One that holds the lock of the event order has less (`transaction.STANDSTILL_MS`)."""
+"""If the process of a transaction does nothing for this time, the database ends the transaction. A stopped process
+holds the row of its tenant at most this long. A transaction with the lock of the event order has less
+(`transaction.STANDSTILL_MS`)."""
 GONE_MS = 10_000
-"""A connection over TCP whose other end does not answer for so long is closed, and its transaction ended."""
+"""If the other end of a TCP connection does not answer for this time, the connection is closed, and its transaction
+ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,10 @@ class Bounds:
 def open_database(
     database_url: str, *, pool: int, overflow: int = 0, application: str = "landlord", bounds: Bounds = Bounds()
 ) -> AsyncEngine:
-    """`pool` connections kept, `overflow` more at need. No statement or lock waits for longer than `bounds` says.
+    """Keeps `pool` connections, and opens up to `overflow` more at need. No statement or lock waits longer than
+    `bounds` says. Its errors hold no value of a row or a parameter.
 
-    What its errors say holds no value of a row or a parameter. Raises SettingsError where the URL is not a Postgres
-    one."""
+    Raises SettingsError if the URL is not a Postgres one."""
     if database_url.startswith(("postgres://", "postgresql://")):
         database_url = "postgresql+asyncpg://" + database_url.split("://", 1)[1]
     if not database_url.startswith("postgresql+asyncpg://"):

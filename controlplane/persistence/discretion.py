@@ -1,8 +1,8 @@
-"""What a database error may say: which kind it is, never what was in the row.
+"""The content of a database error: its kind, never a value of the row.
 
 A driver's texts quote parameters and rows ("Key (name)=(…) already exists"), and a spec is such a parameter, with a
-tenant's secrets in it. An error goes far: into logs with its traceback, and through Ray into other processes' logs. So
-the text is taken out where the error is made.
+tenant's secrets in it. An error travels far: into logs with its traceback, and through Ray into other processes' logs.
+So the text is removed where the error is made.
 """
 
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from sqlalchemy.engine import ExceptionContext
 
 _TEXTS = ("detail", "hint", "message", "context", "internal_query", "query", "where")
-"""Where asyncpg's errors, and SQLAlchemy's around them, keep what the server said."""
+"""The attributes in which asyncpg's errors, and SQLAlchemy's around them, keep the server's text."""
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """Of this error or of what it stems from."""
+    """The SQLSTATE of this error, or of an error that caused it."""
     return next((found for one in _chain(error) if (found := getattr(one, "sqlstate", None))), None)
 
 
 def hush(context: ExceptionContext) -> None:
-    """For SQLAlchemy's `handle_error`: replace the texts of an error of a statement by its type, SQLSTATE, and the name
-    of the constraint. Where connecting failed there was no statement: that text stays."""
+    """For SQLAlchemy's `handle_error`: replace the texts of a statement's error by its type, SQLSTATE, and the name of
+    the constraint. If connecting failed, there was no statement: that text stays."""
     error = context.sqlalchemy_exception
     if error is None or context.statement is None:
         return
@@ -34,7 +34,7 @@ def hush(context: ExceptionContext) -> None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that it stems from, each once."""
+    """The error and all its causes, each once."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:

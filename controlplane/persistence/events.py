@@ -23,11 +23,11 @@ PRUNED = "events-pruned"
 """The row of `heartbeats` that records how far the trail was pruned."""
 
 RETENTION_LOCK = 0x1A4D10D7
-"""One process at a time removes what is old; another one that would has nothing to do."""
+"""One process at a time removes old events; a second one has nothing to do."""
 BATCH = 5_000
 """Events of one transaction."""
 AT_ONCE = 20 * BATCH
-"""Of one call: it is the next one's to go on."""
+"""Events of one call; the next call continues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ async def _next_batch(connection: AsyncConnection, past: int, seconds: float) ->
 
 
 async def _remember(connection: AsyncConnection, through: int) -> None:
-    """How far events may be gone, never less far than before."""
+    """Record how far events may be gone. The mark never moves back."""
     now = func.clock_timestamp()
     furthest = func.greatest(tables.heartbeats.c.detail["through"].as_integer(), through)
     statement = insert(tables.heartbeats).values(name=PRUNED, cluster_id="", detail={"through": through}, at=now)

@@ -108,8 +108,8 @@ async def owned_elsewhere(database: AsyncEngine, name: str, cluster_id: str) -> 
 
 
 async def deleted_among(database: AsyncEngine, tenant_ids: Collection[UUID]) -> list[UUID]:
-    """Those of them that have ended `deleted`: nobody needs to wake for one."""
-    # One array, however many there are: a statement has 32,767 parameters at most.
+    """The tenants among them that have ended `deleted`: they need no wake-up."""
+    # One array for any number of them: a statement has 32,767 parameters at most.
     ids = bindparam("ids", list(tenant_ids), type_=ARRAY(SqlUuid))
     query = select(tables.tenants.c.id).where(
         tables.tenants.c.id == any_(ids), tables.tenants.c.deleted_at.is_not(None)

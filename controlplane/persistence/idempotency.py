@@ -19,7 +19,7 @@ from controlplane.persistence.database import single
 
 KEPT_HOURS = 24
 BATCH = 5_000
-"""Keys that one call removes: it is the next one's to go on."""
+"""Keys that one call removes; the next call continues."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ async def lock_by_name(tx: Transaction, name: str) -> Tenant | None:
         newest = await _take(tx, _NEWEST_OF_NAME, name)
         if newest is None or newest.deleted_at is not None:
             return newest
-        # It was created after the first look: it is not ours yet.
+        # It was created after the first look, so it is not ours yet.
 
 
 async def _take(tx: Transaction, query: Select[Any], key: UUID | str) -> Tenant | None:
@@ -215,8 +215,8 @@ async def page(
     after: str | None = None,
     limit: int,
 ) -> list[TenantView]:
-    """Live tenants in name order, those after the name `after` (keyset). `labels`: all of these pairs, so two values of
-    one key are nobody's. `lagging`: generation not yet observed."""
+    """Live tenants in name order, after the name `after` (keyset). `labels`: all pairs must match, so two values of one
+    key match no tenant. `lagging`: only tenants whose generation is not observed yet."""
     conditions: list[ColumnElement[bool]] = [tables.tenants.c.deleted_at.is_(None)]
     if statuses:
         conditions.append(tables.tenants.c.status.in_([status.value for status in statuses]))

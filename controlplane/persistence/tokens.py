@@ -55,7 +55,7 @@ class Token:
         return ROLES.index(self.role) >= ROLES.index(role)
 
     def same(self, other: "Token") -> bool:
-        """It is that token and allows the same; the time that it has left does not count."""
+        """True if it is that token and allows the same. Its remaining time does not count."""
         return replace(self, seconds_left=None) == replace(other, seconds_left=None)
 
 
@@ -85,7 +85,7 @@ async def find_all(database: AsyncEngine, hashes: Sequence[str]) -> dict[str, To
 
 
 async def find_by_id(database: AsyncEngine, id: UUID) -> Token | None:
-    """The valid token with this id: what one that was found before has become."""
+    """The valid token with this id: the present state of one that was found before."""
     return next(iter((await _valid(database, tables.tokens.c.id == id)).values()), None)
 
 

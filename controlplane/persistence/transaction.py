@@ -19,8 +19,8 @@ from controlplane.text import clean
 
 EVENT_LOCK = 0x1A4D10D5
 STANDSTILL_MS = 5_000
-"""All of the installation take turns with the event lock. A process that is stopped, or cut off, between taking it and
-the commit is given so long; then the database ends its transaction, and the others go on."""
+"""All processes of the installation take turns with the event lock. If a process is stopped, or cut off, between taking
+it and the commit, the database ends its transaction after this time, and the others go on."""
 WAKE_CHANNEL = "landlord_wake"
 EVENT_CHANNEL = "landlord_events"
 

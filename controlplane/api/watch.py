@@ -57,12 +57,10 @@ async def has_after(here: Replica, tenant_id: UUID, last_event_id: str | None) -
 
 
 async def _stream(here: Replica, token: Token, tenant_id: UUID | None, start: int) -> AsyncIterator[str]:
+    said = -HEARTBEAT_SECONDS
     with here.grants.under(token) as grant:
         async with here.watchers.take(), aclosing(_events(here, grant, tenant_id, start)) as found:
             try:
-                if await grant.holds():
-                    yield _heartbeat(start)
-                said = time.monotonic()
                 async for event in found:
                     if not await grant.holds():
                         return
@@ -80,19 +78,23 @@ async def _stream(here: Replica, token: Token, tenant_id: UUID | None, start: in
 
 async def _events(here: Replica, grant: Grant, tenant_id: UUID | None, last: int) -> AsyncGenerator[Event | int, None]:
     """The events in order, each once. Stored events come first, page by page. Then the client is subscribed, and the
-    table is read to its end once more, so that no event falls in between, however many arrived. A number: an interval
-    passed without an event, and all events of this stream up to this id were sent."""
+    table is read to its end once more, so that no event falls in between, however many arrived. A number: the client is
+    subscribed, or an interval passed without an event, and all events of this stream up to this id were sent."""
     ended = False
-    async for event in _table(here, tenant_id, last, whole=False):
-        last, ended = event.id, ended or _is_end(event, tenant_id)
-        yield event
-    with here.feed.subscribe(tenant_id) as coming:
-        async for event in _table(here, tenant_id, last, whole=True):
+    while len(page := await _after(here, tenant_id, last, limit=PAGE)) == PAGE:
+        for event in page:
             last, ended = event.id, ended or _is_end(event, tenant_id)
             yield event
+    with here.feed.subscribe(tenant_id) as coming:
+        page = await _after(here, tenant_id, last, limit=PAGE)
+        yield last
+        while page:
+            for event in page:
+                last, ended = event.id, ended or _is_end(event, tenant_id)
+                yield event
+            page = await _after(here, tenant_id, last, limit=PAGE) if len(page) == PAGE else []
         while True:
-            patience = _LAST_WORDS_SECONDS if ended else min(HEARTBEAT_SECONDS, grant.seconds)
-            following = await coming.next(patience)
+            following = await coming.next(_LAST_WORDS_SECONDS if ended else min(HEARTBEAT_SECONDS, grant.seconds))
             if following is not None and following.id > last:
                 last, ended = following.id, ended or _is_end(following, tenant_id)
                 yield following
@@ -102,19 +104,6 @@ async def _events(here: Replica, grant: Grant, tenant_id: UUID | None, last: int
                 # No event waits, so no event of this stream is between here and the feed's position.
                 last = max(last, here.feed.position)
                 yield last
-
-
-async def _table(here: Replica, tenant_id: UUID | None, last: int, *, whole: bool) -> AsyncGenerator[Event, None]:
-    """The stored events after that id, page by page: all of them, or only the full pages."""
-    while True:
-        page = await _after(here, tenant_id, last, limit=PAGE)
-        if len(page) < PAGE and not whole:
-            return
-        for event in page:
-            last = event.id
-            yield event
-        if len(page) < PAGE:
-            return
 
 
 async def _after(here: Replica, tenant_id: UUID | None, id: int, *, limit: int) -> list[Event]:

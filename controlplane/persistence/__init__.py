@@ -17,7 +17,6 @@ Each reader has its module, too:
     chain               whether the trail is as it was written; `events` moves its anchor
     tenants, executions, placements, events       answers of the API; the first two also lock and change their rows
     listen              waits for notifications
-    chain               the trail: whether each event fits the one before
 
 Below them all: `tables` (imported as a module: `tables.tenants.c.id`), `rows` (from a row to a value of the model, and
 back), `expressions` (SQL that several share), `database` (connections), `discretion` (what errors may say),

@@ -113,4 +113,4 @@ async def test_the_net_under_the_door(database: AsyncEngine) -> None:
         assert locked is not None
         serving = await tenants.save(tx.connection, locked, status=Status.READY, serving_execution=execution.id)
     assert await owned.observed(serving.epoch, Observed(healthy=False), cause=Cause.UNHEALTHY, message=POISON)
-    assert await owned.heal(serving.epoch, POISON, default_workflow="embedded") is not None
+    assert await owned.heal(serving.epoch, execution, POISON, default_workflow="embedded") is not None

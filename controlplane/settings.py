@@ -89,6 +89,10 @@ class Settings(BaseModel):
     provision_deadline_seconds: Seconds = 600.0
     event_retention_days: float = Field(default=90, gt=0)
     """The audit trail is kept for this time. A watcher that resumes from an earlier event gets a 410."""
+    history_keep: int = Field(default=50, ge=1, le=100_000)
+    """The number of executions kept for each tenant, besides those that still matter."""
+    deleted_keep_days: float = Field(default=90, gt=0)
+    """The days for which the records of deleted tenants, ended clusters and revoked or expired tokens are kept."""
     request_timeout_seconds: Seconds = 20.0
     """Time after which a request without an answer is 503 `overloaded`; `Prefer: wait` adds its own time."""
     rate_limit_per_minute: int | None = Field(default=None, ge=1)

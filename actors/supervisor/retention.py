@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.persistence import events, idempotency
+from controlplane.persistence import events, idempotency, retention
+from controlplane.persistence.retention import DAY
 from controlplane.settings import Settings
 
 SECONDS = 3600.0
@@ -25,9 +26,12 @@ class Retention:
         """How many rows went."""
         if self._clock() < self._due_at:
             return 0
-        days = self._settings.event_retention_days
-        of_events = await events.prune(self._database, older_than_seconds=days * 86400)
+        of_events = await events.prune(self._database, older_than_seconds=self._settings.event_retention_days * DAY)
         of_keys = await idempotency.prune(self._database)
-        if of_events < events.AT_ONCE and of_keys < idempotency.BATCH:
+        of_history = await retention.prune_history(self._database, keep=self._settings.history_keep)
+        seconds = self._settings.deleted_keep_days * DAY
+        of_ended = await retention.prune_ended(self._database, older_than_seconds=seconds)
+        most = max(of_history, of_ended)
+        if of_events < events.AT_ONCE and of_keys < idempotency.BATCH and most < retention.AT_ONCE:
             self._due_at = self._clock() + SECONDS
-        return of_events + of_keys
+        return of_events + of_keys + of_history + of_ended

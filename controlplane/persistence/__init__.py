@@ -8,6 +8,8 @@ Each writer has its module; this split is the design:
     leases              actors: the owner of a tenant
     clusters, fleet     the command and the supervisor: clusters and heartbeats
     bootstrap           `landlord up`: migrations, the installation, this start of the head
+    compatibility       which releases can read the rows: what a roll-back is judged by
+    retention           the supervisor: old rows are removed
     idempotency         the API: a key and its answer, in the transaction of the intent
 
 Each reader has its module, too:

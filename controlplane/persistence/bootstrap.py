@@ -1,9 +1,11 @@
 """Prepares the database before anything runs: migrate, make the installation id, register this start of the cluster.
 
 Called by `landlord up` and by the tests. Migrations only expand the schema. They run under an advisory lock, so that
-two starts at once do not collide. A schema newer than this code is refused.
+two starts at once do not collide. A newer schema is refused, unless its release says that this one can read its rows
+(`compatibility`): then a roll-back is a start like another.
 """
 
+import asyncio
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,13 +16,13 @@ from sqlalchemy import Connection, func, insert, inspect, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from controlplane.errors import SchemaTooNew
 from controlplane.model import ClusterState, TriggerSource
-from controlplane.persistence import tables, tokens
+from controlplane.persistence import compatibility, tables, tokens
 from controlplane.persistence.database import open_database
 from controlplane.persistence.transaction import Transaction, transaction
 
 MIGRATION_LOCK = 0x1A4D10D6
+LOCK_LOOK_SECONDS = 0.2
 ACTOR = "landlord up"
 
 
@@ -33,10 +35,9 @@ async def prepare(database_url: str, *, home: str, build: str, admin_token: str 
     asyncpg's errors if the server does not answer."""
     database = open_database(database_url, pool=1, application="landlord bootstrap")
     try:
+        await migrate(database)
         async with database.begin() as connection:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-            await connection.run_sync(_migrate)
-            await _mint_installation(connection)
             cluster_id = await _register_cluster(connection, home, build)
             if admin_token is not None:
                 tx = Transaction(connection, actor=ACTOR, request_id=None, source=TriggerSource.API)
@@ -48,11 +49,31 @@ async def prepare(database_url: str, *, home: str, build: str, admin_token: str 
 
 
 async def migrate(database: AsyncEngine) -> None:
-    """Migrate the schema and make the installation id, nothing else."""
-    async with database.begin() as connection:
-        await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-        await connection.run_sync(_migrate)
-        await _mint_installation(connection)
+    """Migrate the schema, make the installation id, and record which rows this release writes; nothing else.
+
+    Each migration commits by itself and takes the time that it takes. Raises SchemaTooNew."""
+    async with database.connect() as connection:
+        try:
+            await _alone(connection)
+            await connection.run_sync(_migrate)
+            await connection.execute(upsert(tables.installation).values(id=uuid4()).on_conflict_do_nothing())
+            await compatibility.record(connection)
+            await connection.commit()
+        finally:
+            await connection.invalidate()  # with its lock and its time-outs
+
+
+async def _alone(connection: AsyncConnection) -> None:
+    """Hold the lock of migrations for the session. Asks again and again: a statement that waited for it would be a
+    transaction for which the other one's `CREATE INDEX CONCURRENTLY` waits."""
+    await connection.execute(text("SET statement_timeout = 0"))
+    await connection.execute(text("SET idle_in_transaction_session_timeout = 0"))
+    await connection.commit()
+    locked = text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})")
+    while not (await connection.execute(locked)).scalar_one():
+        await connection.rollback()
+        await asyncio.sleep(LOCK_LOOK_SECONDS)
+    await connection.commit()
 
 
 async def admit(database: AsyncEngine, admin_token: str) -> None:
@@ -72,17 +93,16 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    there: set[str] = set()
     if inspect(connection).has_table("alembic_version"):
-        for (revision,) in connection.execute(text("SELECT version_num FROM alembic_version")):
-            if revision not in known:
-                raise SchemaTooNew(
-                    f"the database is at schema {revision}, which this release does not know; run the newer release"
-                )
+        there = set(connection.execute(text("SELECT version_num FROM alembic_version")).scalars())
+    if unknown := there - known:
+        compatibility.require_readable(connection, ", ".join(sorted(unknown)))
+        connection.rollback()
+        return  # a newer release has expanded the schema; what it has added is in nobody's way
+    connection.rollback()
     command.upgrade(config, "head")
-
-
-async def _mint_installation(connection: AsyncConnection) -> None:
-    await connection.execute(upsert(tables.installation).values(id=uuid4()).on_conflict_do_nothing())
+    compatibility.require_readable(connection, "head")
 
 
 async def _register_cluster(connection: AsyncConnection, home: str, build: str) -> str:

@@ -94,12 +94,14 @@ async def _next_batch(connection: AsyncConnection, past: int, seconds: float) ->
     if not (await connection.execute(select(func.pg_try_advisory_xact_lock(RETENTION_LOCK)))).scalar_one():
         return None
     trail, cutoff = tables.events.c, ago(seconds)
+    is_young = trail.at.between(cutoff, func.clock_timestamp())
+    first = select(is_young).where(trail.id > past).order_by(trail.id).limit(1)
+    if (await connection.execute(first)).scalar() is not False:
+        return _Batch(past, 0, last=True)
     batch = select(trail.id, trail.at).where(trail.id > past).order_by(trail.id).limit(BATCH).subquery()
     young = func.min(batch.c.id).filter(batch.c.at.between(cutoff, func.clock_timestamp()))
     found = (await connection.execute(select(func.count(), func.max(batch.c.id), young).select_from(batch))).one()
     size, last, first_young = found
-    if not size:
-        return _Batch(past, 0, last=True)
     through = last if first_young is None else first_young - 1
     old = (trail.id > past, trail.id <= through, trail.at < cutoff)
     furthest = (await connection.execute(select(func.max(trail.id)).where(*old))).scalar_one()

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from controlplane.model import ACTIVE, Action, Execution, ExecutionState, Step, Tenant, TriggerSource, execution_id
 from controlplane.persistence import rows, tables
 from controlplane.persistence.database import single
-from controlplane.persistence.expressions import from_now
+from controlplane.persistence.expressions import from_now, is_one_of
 from controlplane.ports import ExecutionInput
 
 
@@ -34,7 +34,7 @@ async def find_active(connection: AsyncConnection, tenant_id: UUID) -> Execution
 
 async def _one(connection: AsyncConnection, tenant_id: UUID, states: Collection[ExecutionState]) -> Execution | None:
     query = select(tables.executions).where(
-        tables.executions.c.tenant_id == tenant_id, tables.executions.c.state.in_(states)
+        tables.executions.c.tenant_id == tenant_id, is_one_of(tables.executions.c.state, states)
     )
     row = (await connection.execute(query)).mappings().first()
     return rows.execution(row) if row else None

@@ -1,6 +1,9 @@
 """SQL that several statements share; each rule stands here once. Times are the database's own clock."""
 
-from sqlalchemy import ColumnElement, Function, and_, exists, func
+from collections.abc import Iterable
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, Function, and_, exists, func, literal_column
 
 from controlplane.model import ClusterState
 from controlplane.persistence import tables
@@ -12,13 +15,19 @@ def seconds(count: float) -> Function[object]:
 
 
 def ago(count: float) -> ColumnElement[object]:
-    """That many seconds before now."""
-    return func.clock_timestamp() - seconds(count)
+    """That many seconds before the statement began. An index can be searched for this value."""
+    return func.statement_timestamp() - seconds(count)
 
 
 def from_now(count: float) -> ColumnElement[object]:
     """That many seconds after now."""
     return func.clock_timestamp() + seconds(count)
+
+
+def is_one_of(column: ColumnElement[str], words: Iterable[StrEnum]) -> ColumnElement[bool]:
+    """The column holds one of these words. They stand in the statement itself, so that a plan that is kept can use an
+    index which holds only such rows."""
+    return column.in_([literal_column(f"'{word.value}'") for word in sorted(words)])
 
 
 def owned_by(cluster_id: str) -> ColumnElement[bool]:

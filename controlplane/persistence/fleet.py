@@ -52,13 +52,15 @@ class Due:
 def unfinished() -> ColumnElement[bool]:
     """The tenant has a queued or active execution."""
     other = tables.executions.alias("unfinished")
-    return exists().where(other.c.tenant_id == tables.tenants.c.id, other.c.state.in_(UNFINISHED))
+    return exists().where(other.c.tenant_id == tables.tenants.c.id, expressions.is_one_of(other.c.state, UNFINISHED))
 
 
 def _unserved() -> Select[tuple[str]]:
     """Executions that have a live placement and do not serve. A fleet at rest has almost none."""
     serving = exists().where(tables.tenants.c.serving_execution == tables.placements.c.execution_id)
-    return select(tables.placements.c.execution_id).where(tables.placements.c.state.in_(LIVE), ~serving)
+    return select(tables.placements.c.execution_id).where(
+        expressions.is_one_of(tables.placements.c.state, LIVE), ~serving
+    )
 
 
 async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
@@ -71,7 +73,7 @@ async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
     does that owner no harm.
     """
     # Found by index and by placements, so that the query never reads the whole history.
-    open_ones = select(tables.executions.c.id).where(tables.executions.c.state.in_(UNFINISHED))
+    open_ones = select(tables.executions.c.id).where(expressions.is_one_of(tables.executions.c.state, UNFINISHED))
     candidates = union(open_ones, _unserved()).subquery()
     goes_on = or_(~is_paused(), tables.executions.c.cancel_requested_at.is_not(None))
     waiting = and_(

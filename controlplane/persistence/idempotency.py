@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, text, tuple_
+from sqlalchemy import ColumnElement, and_, delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.errors import Refused
 from controlplane.persistence import tables
 from controlplane.persistence.database import single
+from controlplane.persistence.expressions import ago
 
 KEPT_HOURS = 24
 BATCH = 5_000
@@ -117,4 +118,4 @@ def _is(scope: KeyScope) -> ColumnElement[bool]:
 
 
 def _expired() -> ColumnElement[bool]:
-    return tables.idempotency_keys.c.created_at < func.clock_timestamp() - text(f"interval '{KEPT_HOURS} hours'")
+    return tables.idempotency_keys.c.created_at < ago(KEPT_HOURS * 3600)

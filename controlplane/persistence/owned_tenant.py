@@ -37,6 +37,9 @@ from controlplane.persistence.expressions import ago
 from controlplane.persistence.held import Held, hold
 from controlplane.ports import ExecutionStatus
 
+RECENT_EVENTS = 500
+"""Of a tenant: its newest ones, in which its degradations of the last minutes are looked for."""
+
 
 class OwnedTenant:
     """The guarded writes of one lease: (tenant, fence). All its changes are recorded as made by `owner`."""
@@ -286,11 +289,13 @@ class OwnedTenant:
 
     async def degradations_since(self, seconds: float) -> int:
         """The number of times that the tenant became degraded in the last `seconds` (the damping of flapping)."""
+        trail = tables.events.c
+        newest = select(trail.type, trail.status, trail.at).where(trail.tenant_id == self.tenant_id)
+        looked_at = newest.order_by(trail.id.desc()).limit(RECENT_EVENTS).subquery()
         query = select(func.count()).where(
-            tables.events.c.tenant_id == self.tenant_id,
-            tables.events.c.type == EventType.TENANT_STATUS,
-            tables.events.c.status == Status.DEGRADED,
-            tables.events.c.at > ago(seconds),
+            looked_at.c.type == EventType.TENANT_STATUS,
+            looked_at.c.status == Status.DEGRADED,
+            looked_at.c.at > ago(seconds),
         )
         return await self._count(query)
 

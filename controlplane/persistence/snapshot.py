@@ -4,43 +4,55 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, bindparam, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, func, select, true, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from controlplane.model import LIVE, UNFINISHED, TenantRows
+from controlplane.model import ACTIVE, LIVE, ExecutionState, TenantRows
 from controlplane.persistence import rows, tables
 from controlplane.persistence.executions import steps_of
+from controlplane.persistence.expressions import is_one_of
 from controlplane.persistence.tenants import is_paused
 
-_RELATED = (
-    select(
-        tables.tenants,
-        is_paused(),
-        func.clock_timestamp().label("db_now"),
-        *tables.prefixed(tables.executions, "x_"),
-        *tables.prefixed(tables.placements, "p_"),
-    )
-    .select_from(
-        tables.tenants.join(tables.executions, tables.executions.c.tenant_id == tables.tenants.c.id).outerjoin(
-            tables.placements,
-            and_(tables.placements.c.execution_id == tables.executions.c.id, tables.placements.c.state.in_(LIVE)),
-        )
-    )
-    .order_by(tables.executions.c.generation, tables.executions.c.run)
-)
-_MATTERS = (
-    tables.executions.c.id == tables.tenants.c.newest_execution,
-    tables.executions.c.id == tables.tenants.c.serving_execution,
-    tables.executions.c.state.in_(UNFINISHED),
-    tables.placements.c.execution_id.is_not(None),
-)
+_queued, _active, _placed = tables.executions.alias(), tables.executions.alias(), tables.placements.alias()
 _asked_for = tables.executions.alias("asked_for")
+_KEY: BindParameter[Any] = bindparam("key")
+_OF_ASKED_FOR = select(_asked_for.c.tenant_id).where(_asked_for.c.id == _KEY).scalar_subquery()
+
+
+def _related_to(tenant: ColumnElement[Any], *others: Select[Any]) -> Select[Any]:
+    """The rows of the tenant with that id. Each execution that matters is found by an index of its own: a tenant has
+    few of them, however many it had before."""
+    ours = tables.tenants.c.id == tenant
+    matters = union(
+        select(tables.tenants.c.newest_execution.label("id")).where(ours),
+        select(tables.tenants.c.serving_execution).where(ours),
+        select(_queued.c.id).where(_queued.c.tenant_id == tenant, is_one_of(_queued.c.state, [ExecutionState.QUEUED])),
+        select(_active.c.id).where(_active.c.tenant_id == tenant, is_one_of(_active.c.state, ACTIVE)),
+        select(_placed.c.execution_id).where(_placed.c.tenant_id == tenant, is_one_of(_placed.c.state, LIVE)),
+        *others,
+    ).subquery("matters")
+    live = and_(tables.placements.c.execution_id == tables.executions.c.id, is_one_of(tables.placements.c.state, LIVE))
+    return (
+        select(
+            tables.tenants,
+            is_paused(),
+            func.clock_timestamp().label("db_now"),
+            *tables.prefixed(tables.executions, "x_"),
+            *tables.prefixed(tables.placements, "p_"),
+        )
+        .select_from(
+            tables.tenants.join(matters, true())
+            .join(tables.executions, tables.executions.c.id == matters.c.id)
+            .outerjoin(tables.placements, live)
+        )
+        .where(ours)
+        .order_by(tables.executions.c.generation, tables.executions.c.run)
+    )
+
+
 # Built once: assembling the statement costs more than running it.
-_OF_TENANT = _RELATED.where(tables.tenants.c.id == bindparam("key"), or_(*_MATTERS))
-_OF_EXECUTION = _RELATED.where(
-    tables.tenants.c.id == select(_asked_for.c.tenant_id).where(_asked_for.c.id == bindparam("key")).scalar_subquery(),
-    or_(*_MATTERS, tables.executions.c.id == bindparam("key")),
-)
+_OF_TENANT = _related_to(_KEY)
+_OF_EXECUTION = _related_to(_OF_ASKED_FOR, select(_asked_for.c.id).where(_asked_for.c.id == _KEY))
 
 
 async def of_execution(connection: AsyncConnection, id: str) -> TenantRows | None:

@@ -39,6 +39,8 @@ installation = Table(
     metadata,
     Column("singleton", Boolean, primary_key=True, server_default=text("true")),
     Column("id", UUID, nullable=False),
+    Column("rows_written", Integer, nullable=False, server_default="1"),
+    Column("rows_readable_by", Integer, nullable=False, server_default="1"),
     _timestamp("created_at", default=True),
 )
 
@@ -84,6 +86,7 @@ tenants = Table(
     Index("tenants_name_live", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
     Index("tenants_name_all", "name", "created_at"),
     Index("tenants_status", "status", "name", postgresql_where=text("deleted_at IS NULL")),
+    Index("tenants_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     Index("tenants_labels", "labels", postgresql_using="gin"),
 )
 
@@ -117,6 +120,7 @@ executions = Table(
     _timestamp("started_at"),
     _timestamp("ended_at"),
     UniqueConstraint("tenant_id", "generation", "run", name="executions_run"),
+    Index("executions_age", "tenant_id", "created_at"),
     Index("executions_one_active", "tenant_id", unique=True, postgresql_where=text(ACTIVE_STATES)),
     Index("executions_one_queued", "tenant_id", unique=True, postgresql_where=text("state = 'queued'")),
     Index("executions_unfinished", "state", postgresql_where=text(f"state = 'queued' OR {ACTIVE_STATES}")),
@@ -150,6 +154,7 @@ placements = Table(
     Column("state", Text, nullable=False),
     _timestamp("created_at", default=True),
     _timestamp("removed_at"),
+    Index("placements_tenant", "tenant_id", "platform", "generation", "run"),
     Index("placements_live", "tenant_id", postgresql_where=text("state IN ('intended', 'placed')")),
 )
 

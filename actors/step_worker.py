@@ -28,7 +28,7 @@ CONCURRENCY = 10
 DESCRIBE_SECONDS = 10
 
 
-class Worker:
+class StepWorkerHost:
     """One worker. Promises: it takes steps as long as it lives; its build is that of the code it runs."""
 
     async def __init__(self, number: int) -> None:  # type: ignore[misc]  # Ray awaits it
@@ -65,7 +65,7 @@ def deploy(settings: Settings, build: str) -> None:
 def ensure_step_workers(settings: Settings) -> None:
     """Create the missing workers of the pool. The supervisor's sweep calls this too: operators may kill actors."""
     for number in range(_wanted(settings)):
-        WorkerActor.options(
+        StepWorkerActor.options(
             **nodes.where(settings),
             name=name_of(number),
             namespace=NAMESPACE,
@@ -99,4 +99,4 @@ def _build(worker: Any) -> str | None:
         return None
 
 
-WorkerActor = ray.remote(Worker)
+StepWorkerActor = ray.remote(StepWorkerHost)

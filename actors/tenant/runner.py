@@ -170,7 +170,9 @@ class Runner:
     async def _finish(
         self, execution: Execution, outcome: ExecutionState, message: str, next_engine: str | None = None
     ) -> None:
-        await self._owned.finish(execution.id, outcome, message, next_engine=next_engine)
+        ended = await self._owned.finish(execution.id, outcome, message, next_engine=next_engine)
+        if ended is None:
+            return  # the rows have moved on: decide again
         told_by_engine = self._state.reported is not None and self._state.reported.sub_state.terminal
         self._chores.let_go(execution)
         provider = self._runtime.workflow.get(execution.engine)

@@ -183,16 +183,17 @@ class OwnedTenant:
     async def finish(
         self, execution_id: str, outcome: ExecutionState, message: str = "", *, next_engine: str | None = None
     ) -> ExecutionState | None:
-        """End an active or queued execution. Returns its real outcome, or None if it had ended before.
+        """End an active or queued execution. Returns how it ended, None if nothing was written.
 
-        After the switch it can only succeed. A failed delete is followed by its next run, on `next_engine` if that is
-        given. Only the tenant's own generation makes it `ready`."""
+        None: it had ended before; or it has switched since it was decided that it fails: it can only succeed, and what
+        it replaced is to be removed first, so its owner decides again. A delete that failed is followed by its next
+        run, on `next_engine` if that is given; only the tenant's own generation reaches `ready`."""
         async with self._held() as held:
             execution = await executions.lock(held.connection, execution_id)
             if execution is None or execution.state.terminal:
                 return None
-            if held.tenant.serving_execution == execution_id:
-                outcome, message = ExecutionState.SUCCEEDED, ""
+            if held.tenant.serving_execution == execution_id and outcome is not ExecutionState.SUCCEEDED:
+                return None
             successor = await executions.find_queued(held.connection, self.tenant_id)
             if successor is not None and successor.id == execution_id:
                 successor = None

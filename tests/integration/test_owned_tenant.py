@@ -187,7 +187,9 @@ class TestSwitch:
         assert await store.switch(execution.id, OBSERVED), "the switch is idempotent"
         assert not await own.stop(execution.id, StopCause.CANCELLED, "late")
         assert not await store.removable(execution.id)
-        assert await own.finish(execution.id, ExecutionState.FAILED, "lost") is ExecutionState.SUCCEEDED
+        assert await own.finish(execution.id, ExecutionState.FAILED, "lost") is None, "decide again: it has switched"
+        assert (await state_of(database, execution.id)).state is ExecutionState.RUNNING
+        assert await own.finish(execution.id, ExecutionState.SUCCEEDED) is ExecutionState.SUCCEEDED
         assert await status_of(database) is Status.READY
 
     async def test_endpoints_become_visible_with_the_switch(self, database: AsyncEngine) -> None:

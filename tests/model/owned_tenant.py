@@ -45,8 +45,8 @@ def finish(world: World, binding: Binding, id: str, outcome: ExecutionState) -> 
     execution, tenant = world.of(id), world.tenant
     if execution.state.terminal:
         return None
-    if tenant.serving == id and Rule.ONLY_SUCCESS in binding.rules:
-        outcome = ExecutionState.SUCCEEDED
+    if tenant.serving == id and outcome is not ExecutionState.SUCCEEDED and Rule.ONLY_SUCCESS in binding.rules:
+        return None
     world = world.save(id, state=outcome).bump()
     if execution.action is Action.DELETE:
         if outcome is ExecutionState.SUCCEEDED:

@@ -106,7 +106,10 @@ def _added(section: tuple[str, ...], most: int) -> list[str]:
                 "    option http-buffer-request",
                 "    http-request set-var(txn.landlord_path) path,bytes(0,1024),json(utf8s)",
                 "    http-request set-header X-Forwarded-For %[src]",
-                "    http-response set-var(txn.landlord_id) res.hdr(x-request-id),bytes(0,128),json(utf8s)",
+                "    http-response set-var(txn.landlord_id) res.hdr(x-request-id,1),bytes(0,128),json(utf8s)",
+                # Serve appends another behind the application's own.
+                "    http-response set-header X-Request-ID %[res.hdr(x-request-id,1)] "
+                "if { res.hdr_cnt(x-request-id) gt 1 }",
                 f"    log-format '{{{form}}}'",
             ]
         case ("frontend" | "listen", "prometheus" | "stats"):

@@ -88,7 +88,7 @@ async def application(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
             sent = {name.lower(): value for name, _, value in (line.partition(": ") for line in headers)}
             await reader.readexactly(int(sent.get("content-length", 0)))
             body = json.dumps({"path": path, "headers": sent}).encode()
-            writer.write(b"HTTP/1.1 200 OK\r\nX-Request-ID: from-the-app\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nX-Request-ID: from-the-app\r\nx-request-id: from-serve\r\n")
             if path == "/stream":
                 writer.write(b"Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
                 await asyncio.sleep(SLOW_SECONDS)
@@ -238,7 +238,9 @@ async def test_whoever_owes_the_rest_of_a_request_is_gone_soon_and_whoever_waits
 async def test_each_request_is_one_line_of_json_with_its_id_and_no_line_of_the_clients(door: Door) -> None:
     async with client(door) as http:
         path = "/a%0a%7b%22status%22:1%7d%22%5c%1b%ff"
-        seen = (await http.get(path, headers={"X-Forwarded-For": "6.6.6.6"})).json()
+        answer = await http.get(path, headers={"X-Forwarded-For": "6.6.6.6"})
+    seen = answer.json()
+    assert answer.headers.get_list("X-Request-ID") == ["from-the-app"]
     assert seen["headers"]["x-forwarded-for"] == "127.0.0.1"
     await until(lambda: any(line.get("path") == path for line in door.log))
     [line] = [line for line in door.log if line.get("path") == path]

@@ -23,21 +23,26 @@ class Nomination(NamedTuple):
     kind: Kind
 
 
+class Remembered(NamedTuple):
+    nomination: Nomination
+    since: float
+    """By the clock of `Nominations`, seconds."""
+
+
 REMEMBERED_SECONDS = 60.0
 """A woken owner may never have looked: its platform was away, or other tenants wanted its place. So a finding is
 forgotten after this time, and if it persists, it wakes the tenant again."""
 
 
 class Nominations:
-    """Nominates tenants to wake. Promises: an unchanged finding wakes a tenant once, unless the wake-up failed or the
-    owner that should act on it died. After an execution the finding is new."""
+    """Nominates tenants to wake. Promises: an unchanged finding wakes a tenant once in REMEMBERED_SECONDS, and again at
+    once if the wake-up failed or the owner that should act on it died. After an execution the finding is new."""
 
     def __init__(self, nominate: Nominate, clock: Callable[[], float] = time.monotonic) -> None:
         self.nominate = nominate
         """Nominate a tenant at once, whatever was found before."""
         self._clock = clock
-        self._found: dict[TenantKey, Nomination] = {}
-        self._since: dict[TenantKey, float] = {}
+        self._found: dict[TenantKey, Remembered] = {}
 
     @property
     def remembered(self) -> int:
@@ -48,40 +53,35 @@ class Nominations:
         """Called by each sweep before it compares: old findings count as new again, and findings of vanished tenants
         are dropped."""
         now = self._clock()
-        for tenant in [tenant for tenant, at in self._since.items() if now - at >= REMEMBERED_SECONDS]:
-            self._forget(tenant)
+        self._found = {tenant: found for tenant, found in self._found.items() if now - found.since < REMEMBERED_SECONDS}
 
     def found(self, serving: Serving, kind: Kind) -> None:
         """Note a finding about the serving resource."""
         known = Nomination(serving.execution_id, serving.epoch, kind)
-        if self._found.get(serving.tenant) != known:
-            self._found[serving.tenant] = known
-            self._since[serving.tenant] = self._clock()
+        found = self._found.get(serving.tenant)
+        if found is None or found.nomination != known:
+            self._found[serving.tenant] = Remembered(known, self._clock())
             self.nominate(serving.tenant, Priority.DRIFT)
 
     def listed_well(self, tenant: TenantKey) -> None:
         """The platform lists the resource as it should be. Only a probe takes back the finding of a probe."""
         if not self._is_unhealthy(tenant):
-            self._forget(tenant)
+            self._found.pop(tenant, None)
 
     def probed_well(self, tenant: TenantKey) -> None:
         """The resource answers as it should. Only a list takes back the finding of a list."""
         if self._is_unhealthy(tenant):
-            self._forget(tenant)
+            del self._found[tenant]
 
     def not_woken(self, tenant: TenantKey) -> None:
         """A nomination failed: its finding counts as new at the next sweep."""
-        self._forget(tenant)
+        self._found.pop(tenant, None)
 
     def died(self, name: str) -> None:
         """The owner that should act on a finding has died: the finding counts as new at the next sweep."""
         for tenant in [tenant for tenant in self._found if tenant.name == name]:
-            self._forget(tenant)
-
-    def _forget(self, tenant: TenantKey) -> None:
-        self._found.pop(tenant, None)
-        self._since.pop(tenant, None)
+            del self._found[tenant]
 
     def _is_unhealthy(self, tenant: TenantKey) -> bool:
         found = self._found.get(tenant)
-        return found is not None and found.kind in ("unhealthy", "recovering")
+        return found is not None and found.nomination.kind in ("unhealthy", "recovering")

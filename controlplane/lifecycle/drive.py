@@ -114,7 +114,8 @@ def _waiting(
 
 
 def _followed(rows: TenantRows, active: Execution, reported: ExecutionStatus | None, state: OwnerState) -> Decision:
-    """The engine has the execution and works on it: rules 7 to 12."""
+    """The engine has the execution and works on it: rules 7 to 12. After the switch an engine that gave up is no longer
+    asked, so rule 10 meets executions before it only."""
     if state.followed != active.id:
         return Decision(Follow(active))  # 7
     if reported is None:
@@ -124,8 +125,7 @@ def _followed(rows: TenantRows, active: Execution, reported: ExecutionStatus | N
         if is_due(state.start_due, rows.now):
             return Decision(Start(active))  # 9
         return Decision(None, until(state.start_due, rows.now))
-    switched = rows.tenant.serving_execution == active.id
-    if reported.sub_state is SubState.ERROR and not switched:
+    if reported.sub_state is SubState.ERROR:
         return Decision(Stop(active, StopCause.DEADLINE, reported.error or "the engine gave up"))  # 10
     if rows.tenant.status is Status.PLANNING and _planned(rows):
         return Decision(AdvancePlanned(active))  # 11

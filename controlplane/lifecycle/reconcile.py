@@ -37,7 +37,6 @@ from controlplane.model import (
 MOST_DOUBLINGS = 4
 """A flapping tenant needs at most sixteen times its healthy threshold."""
 
-
 LEAVES_SECONDS = 2.0
 """If other tenants want its place, an owner leaves for a wait that is longer than this."""
 
@@ -102,10 +101,8 @@ def _keep(rows: TenantRows, serving: Execution, state: OwnerState, policy: Polic
     did."""
     finding = state.finding if state.finding is not None and state.finding.epoch == rows.tenant.epoch else None
     if finding is None:
-        if (
-            state.looking and not state.draining
-        ):  # an owner that leaves now would lose it, and the finding would stay unhandled
-            return Decision(None)
+        if state.looking and not state.draining:
+            return Decision(None)  # leaving now would lose the look, and the sweep's finding would stay unhandled
         if is_due(state.look_due, rows.now):
             return Decision(Look(serving))
         return _rest(rows, state, policy, wait=until(state.look_due, rows.now))

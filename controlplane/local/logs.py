@@ -104,8 +104,12 @@ class Console(Named):
 
 
 def fields(record: logging.LogRecord) -> dict[str, Any]:
-    """The fields of `extra`."""
-    return {name: value for name, value in vars(record).items() if name not in _NO_FIELD and value is not None}
+    """The fields of `extra`. A name that begins with `_` is a library's own: Ray adds such ones to every record."""
+    return {
+        name: value
+        for name, value in vars(record).items()
+        if name not in _NO_FIELD and not name.startswith("_") and value is not None
+    }
 
 
 def quoted(text: str) -> str:

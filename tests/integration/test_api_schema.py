@@ -39,13 +39,17 @@ async def api(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     """With tenants that exist, and watches that end at their first silence: schemathesis reads bodies to their end."""
     endless = watch._events
 
-    async def ending(*arguments: Any) -> AsyncIterator[Event | None]:
+    async def ending(*arguments: Any) -> AsyncIterator[Event | int]:
+        """Until the second number: the first one comes before the last page of what is stored."""
+        numbers = 0
         async for event in endless(*arguments):
             yield event
-            if event is None:
+            numbers += isinstance(event, int)
+            if numbers == 2:
                 return
 
     monkeypatch.setattr(watch, "_events", ending)
+    monkeypatch.setattr(watch, "HEARTBEAT_SECONDS", 0.2)
     # So long are the sweeps that one heartbeat of the supervisor keeps /readyz good.
     async with api_on(database_url, cloud=Docker(), sweep_seconds=3600) as api:
         await api.beat()

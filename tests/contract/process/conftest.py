@@ -20,6 +20,15 @@ def root() -> Iterator[Path]:
     shutil.rmtree(home)
 
 
+@pytest.fixture
+def workdir() -> Iterator[Path]:
+    """Open to every account. Not in pytest's directory: each pytest that starts closes that one to others."""
+    directory = Path(tempfile.mkdtemp(prefix="ll-workdir-"))
+    directory.chmod(0o777)
+    yield directory
+    shutil.rmtree(directory)
+
+
 @pytest_asyncio.fixture
 async def provider(root: Path) -> AsyncIterator[ProcessCompute]:
     provider = ProcessCompute(root, uids=UIDS)

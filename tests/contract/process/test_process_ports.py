@@ -79,16 +79,15 @@ LOCK = (
 
 @pytest.mark.parametrize("what", ["port", "workdir"])
 async def test_what_two_versions_would_fight_over_has_them_run_one_after_the_other(
-    provider: ProcessCompute, tmp_path: Path, what: str
+    provider: ProcessCompute, workdir: Path, what: str
 ) -> None:
     """A port of the command's own choice; a directory that is named. Side by side the second one fails, which is what
     `exclusive` is for."""
     python = [PYTHON, "-I", "-S", "-u", "-c"]
     config = {
         "port": {"command": [*python, LISTEN, str(free_port())]},
-        "workdir": {"command": [*python, LOCK, "{port}"], "workdir": str(tmp_path)},
+        "workdir": {"command": [*python, LOCK, "{port}"], "workdir": str(workdir)},
     }[what]
-    open_to_all(tmp_path)
     assert provider.exclusive(config, config)
     older = desire(OWNER, config)
     newer = desire(OWNER, config, tenant_id=older.origin.tenant_id, generation=2)
@@ -100,12 +99,6 @@ async def test_what_two_versions_would_fight_over_has_them_run_one_after_the_oth
     again = await provider.apply(newer, OPEN)
     assert again.id == second.id
     await written(provider, again, "mine")
-
-
-def open_to_all(directory: Path) -> None:
-    directory.chmod(0o777)
-    for parent in directory.parents[:2]:
-        parent.chmod(0o711)
 
 
 def free_port() -> int:

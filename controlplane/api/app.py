@@ -10,6 +10,7 @@ from starlette.types import Lifespan
 from controlplane.api import failures, openapi
 from controlplane.api.middleware.body_limit import BodyLimit
 from controlplane.api.middleware.deadline import Deadline
+from controlplane.api.middleware.head import Head
 from controlplane.api.middleware.request_log import Edge
 from controlplane.api.readiness import Looks
 from controlplane.api.replica import Parts, replica
@@ -78,6 +79,7 @@ def bare_app(lifespan: Lifespan[FastAPI] | None = None, request_timeout_seconds:
     failures.install(app, ROUTERS)
     app.add_middleware(Deadline, seconds=request_timeout_seconds)
     app.add_middleware(BodyLimit)
+    app.add_middleware(Head)
     app.add_middleware(Edge)
     app.openapi = lambda: openapi.document(app, ROUTERS)  # type: ignore[method-assign]
     return app

@@ -50,6 +50,9 @@ def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
                 {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
             )
             methods = methods or [(error.headers or {}).get("Allow", "GET")]  # a route of the framework's own
+            methods = sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])})
+            if request.method == "OPTIONS":
+                return Response(status_code=204, headers={"Allow": ", ".join(methods)})
             detail = f"{path} has {', '.join(methods)}, not {request.method}"
             return problem_response("method_not_allowed", detail, headers={"Allow": ", ".join(methods)})
         log.warning("the framework answered %s: %s", error.status_code, error.detail)

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from controlplane.api.openapi_parts import ALLOWANCE, BODIES, HEADERS, named
+from controlplane.api.parameters import dependants
 from controlplane.api.problem import Problem, examples
 from controlplane.api.schemas.execution import ExecutionOut
 from controlplane.api.schemas.tenant import TenantOut
@@ -77,12 +77,6 @@ def _roles(routers: Iterable[APIRouter]) -> Iterator[tuple[str, str]]:
     """The role of each operation, read from its dependencies, so that no route can be documented wrongly."""
     for route in (route for router in routers for route in router.routes):
         if isinstance(route, APIRoute):
-            for dependency in _walk(route.dependant):
+            for dependency in dependants(route.dependant):
                 if isinstance(dependency.call, Requires):
                     yield route.operation_id or route.unique_id, dependency.call.role
-
-
-def _walk(dependant: Dependant) -> Iterator[Dependant]:
-    for dependency in dependant.dependencies:
-        yield dependency
-        yield from _walk(dependency)

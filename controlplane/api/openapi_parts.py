@@ -11,16 +11,15 @@ from controlplane.api.schemas.plan import PlanOut
 
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 
-_ANYWHERE = ("unauthorized", "rate_limited", "internal_error", "overloaded", "unavailable")
+_ANYWHERE = ("validation_failed", "unauthorized", "rate_limited", "internal_error", "overloaded", "unavailable")
 _MUTATION = (
-    "validation_failed",
     "forbidden",
     "version_mismatch",
     "idempotency_in_progress",
     "idempotency_key_reused",
     "workflow_trigger_failed",
 )
-_BODY = ("validation_failed", "request_timeout", "payload_too_large", "unsupported_media_type")
+_BODY = ("request_timeout", "payload_too_large", "unsupported_media_type")
 
 HEADERS: dict[str, dict[str, Any]] = {
     "ETag": {"description": "The tenant's version, for If-Match.", "schema": {"type": "string"}},

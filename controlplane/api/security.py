@@ -7,6 +7,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.exc import SQLAlchemyError
 
 from controlplane.api.access import note
+from controlplane.api.parameters import refuse_unknown_parameters
 from controlplane.api.replica import Here, Replica
 from controlplane.api.strangers import client_of
 from controlplane.errors import Refused
@@ -21,8 +22,10 @@ _bearer = HTTPBearer(
 
 
 class Requires:
-    """A dependency: the caller's token, with at least `role`. Raises Refused unauthorized (401), forbidden (403), and
-    rate_limited (429) if a limit is set, and for an address that sends many unknown tokens."""
+    """A dependency: the caller's token, with at least `role`.
+
+    Raises Refused unauthorized (401), forbidden (403), validation_failed (400) for a query parameter that the route
+    does not have, and rate_limited (429) if a limit is set, and for an address that sends many unknown tokens."""
 
     def __init__(self, role: Role) -> None:
         self.role = role
@@ -40,6 +43,7 @@ class Requires:
         note(request.scope, token=token.name, token_id=str(token.id), role=token.role)
         self._count(request, here, token)
         require_role(token, self.role)
+        refuse_unknown_parameters(request)
         return token
 
     def _count(self, request: Request, here: Replica, token: Token) -> None:

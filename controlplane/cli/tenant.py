@@ -38,15 +38,20 @@ def list_tenants(
     status: Annotated[list[str] | None, typer.Option(help="Only tenants with this status. May be repeated.")] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Only tenants with this label. May be repeated; all must match."),
+        typer.Option(
+            "--label",
+            "--selector",
+            "-l",
+            metavar="SELECTOR",
+            help="Only tenants with these labels: a=b,c!=d,'e in (x,y)',f,!g. May be repeated; all must match.",
+        ),
     ] = None,
     name_prefix: Annotated[str, typer.Option(help="Only tenants whose name starts with this.")] = "",
     format: FormatOption = Format.TABLE,
 ) -> None:
     """List every tenant that is not deleted."""
-    labels = dict(_pair(text) for text in label or [])
     with Client.of(load_settings()) as client:
-        found = list(client.iterate_tenants(status=status or (), labels=labels, name_prefix=name_prefix))
+        found = list(client.iterate_tenants(status=status or (), selector=label or (), name_prefix=name_prefix))
     show_tenants(found, found, format)
 
 
@@ -115,10 +120,3 @@ def wait_for(name: Name, timeout: Timeout = DEFAULT_TIMEOUT, format: FormatOptio
     """Wait until nothing is under way for a tenant; exit 1 if it ended badly."""
     with Client.of(load_settings()) as client:
         answer(client, client.get_tenant(name), True, timeout, format)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, separator, value = text.partition("=")
-    if not separator:
-        raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--label")
-    return key, value

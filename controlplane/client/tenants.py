@@ -37,17 +37,19 @@ class Tenants(Wire):
         *,
         status: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
+        selector: str | Sequence[str] = (),
         name_prefix: str = "",
         lagging: bool = False,
         limit: int = 50,
         cursor: str | None = None,
     ) -> TenantPage:
-        """One page of the tenants that are not deleted, by name. `lagging`: only tenants whose newest generation has
-        not succeeded yet."""
+        """One page of the tenants that are not deleted, by name. `selector`: label selectors such as `a=b,c!=d`; all
+        must match. `lagging`: only tenants whose newest generation has not succeeded yet."""
+        selectors = [selector] if isinstance(selector, str) else list(selector)
         pairs = [f"{key}={value}" for key, value in (labels or {}).items()]
         query = {
             "status": list(status),
-            "label": pairs,
+            "label": pairs + selectors,
             "name_prefix": name_prefix,
             "lagging": lagging or None,
             "limit": limit,
@@ -56,12 +58,19 @@ class Tenants(Wire):
         return cast(TenantPage, self._send("GET", "/v1/tenants", params=query))
 
     def iterate_tenants(
-        self, *, status: Sequence[str] = (), labels: Mapping[str, str] | None = None, name_prefix: str = ""
+        self,
+        *,
+        status: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        selector: str | Sequence[str] = (),
+        name_prefix: str = "",
     ) -> Iterator[TenantDocument]:
         """All matching tenants, page by page."""
         cursor = None
         while True:
-            page = self.list_tenants(status=status, labels=labels, name_prefix=name_prefix, limit=500, cursor=cursor)
+            page = self.list_tenants(
+                status=status, labels=labels, selector=selector, name_prefix=name_prefix, limit=500, cursor=cursor
+            )
             yield from page["items"]
             cursor = page["next_cursor"]
             if cursor is None:

@@ -32,7 +32,7 @@ LastEventId = Annotated[
     "/events",
     operation_id="list_events",
     response_model=EventPage,
-    responses=answers(EventPage, "validation_failed", status=200),
+    responses=answers(EventPage, status=200),
 )
 async def list_events(here: Here, _: Viewer, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List who did what, when and why; newest first."""
@@ -43,7 +43,7 @@ async def list_events(here: Here, _: Viewer, limit: Limit = 50, cursor: Cursor =
     "/tenants/{name}/events",
     operation_id="list_tenant_events",
     response_model=EventPage,
-    responses=answers(EventPage, "validation_failed", "tenant_not_found", "tenant_deleted", status=200),
+    responses=answers(EventPage, "tenant_not_found", "tenant_deleted", status=200),
 )
 async def list_tenant_events(name: str, here: Here, _: Viewer, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List the events of one tenant, newest first. Name a deleted tenant by its UUID."""
@@ -55,7 +55,7 @@ async def list_tenant_events(name: str, here: Here, _: Viewer, limit: Limit = 50
     "/watch",
     operation_id="watch_tenants",
     response_class=StreamingResponse,
-    responses=stream("validation_failed", "events_expired"),
+    responses=stream("events_expired"),
 )
 async def watch_tenants(here: Here, token: Viewer, last_event_id: LastEventId = None) -> Response:
     """Stream the events of all tenants as Server-Sent Events."""
@@ -66,7 +66,7 @@ async def watch_tenants(here: Here, token: Viewer, last_event_id: LastEventId = 
     "/tenants/{name}/watch",
     operation_id="watch_tenant",
     response_class=StreamingResponse,
-    responses=stream("validation_failed", "tenant_not_found", "tenant_deleted", "events_expired"),
+    responses=stream("tenant_not_found", "tenant_deleted", "events_expired"),
 )
 async def watch_tenant(name: str, here: Here, token: Viewer, last_event_id: LastEventId = None) -> Response:
     """Stream the events of one tenant as Server-Sent Events. The stream ends after the tenant's deletion."""

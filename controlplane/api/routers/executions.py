@@ -27,7 +27,7 @@ ExecutionId = Annotated[str, Path(examples=["tenant-acme-provision-1-9f8e7d6c"])
     "/tenants/{name}/executions",
     operation_id="list_executions",
     response_model=ExecutionPage,
-    responses=answers(ExecutionPage, "validation_failed", "tenant_not_found", "tenant_deleted", status=200),
+    responses=answers(ExecutionPage, "tenant_not_found", "tenant_deleted", status=200),
 )
 async def list_executions(name: str, here: Here, _: Viewer, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List a tenant's executions, newest first. Name a deleted tenant by its UUID."""

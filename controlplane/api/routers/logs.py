@@ -22,7 +22,6 @@ router = APIRouter(prefix="/v1/tenants", tags=["tenants"])
     response_class=PlainTextResponse,
     responses=answers(
         None,
-        "validation_failed",
         "tenant_not_found",
         "tenant_deleted",
         "logs_not_supported",

@@ -4,24 +4,25 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import ValidationError
+from pydantic import StringConstraints, ValidationError
 from starlette.responses import Response
 
 from controlplane.api import cursors, tenant_rows
 from controlplane.api.etags import etag, require_match
-from controlplane.api.failures import invalid_body
+from controlplane.api.failures import invalid_body, validation_failed
 from controlplane.api.mutations import JSON, Accepted, Mutating
 from controlplane.api.openapi_parts import answers, body_of
 from controlplane.api.paging import Cursor, Limit, page_of
 from controlplane.api.plans import changes
 from controlplane.api.replica import Here
-from controlplane.api.schemas.requests import LabelPair, TenantCreate, TenantPatch
+from controlplane.api.schemas.requests import TenantCreate, TenantPatch
 from controlplane.api.schemas.tenant import TenantOut, TenantPage, shown_spec
 from controlplane.api.security import Viewer, require_role
 from controlplane.api.spec_check import check_new_spec, merged
 from controlplane.api.strict_json import read_object
 from controlplane.errors import Refused
 from controlplane.model import EventType, Status, Tenant
+from controlplane.model.selector import Requirement, parse_selector
 from controlplane.persistence import intents, tenants
 from controlplane.persistence.intents import Intent
 from controlplane.persistence.transaction import Transaction
@@ -70,15 +71,15 @@ async def create_tenant(request: Request, change: Mutating) -> Response:
     "",
     operation_id="list_tenants",
     response_model=TenantPage,
-    responses=answers(TenantPage, "validation_failed", status=200),
+    responses=answers(TenantPage, status=200),
 )
 async def list_tenants(
     here: Here,
     _: Viewer,
     status: Annotated[list[Status] | None, Query(description="May be repeated; one must match.")] = None,
     label: Annotated[
-        list[LabelPair] | None,
-        Query(description="`key=value`. May be repeated; all must match."),
+        list[Annotated[str, StringConstraints(max_length=400)]] | None,
+        Query(description="A label selector: `a=b,c!=d,e in (x,y),f,!g`. May be repeated; all must match."),
     ] = None,
     name_prefix: Annotated[str, Query(max_length=40, pattern=r"^[-a-z0-9]*$")] = "",
     lagging: Annotated[bool, Query(description="Only tenants whose newest generation has not succeeded yet.")] = False,
@@ -90,7 +91,7 @@ async def list_tenants(
     found = await tenants.page(
         here.database,
         statuses=status or (),
-        labels=_selector(label or []),
+        selector=_selector(label or []),
         name_prefix=name_prefix,
         lagging=lagging,
         after=key[0] if key else None,
@@ -261,5 +262,8 @@ def _accepted(before: Tenant, intent: Intent, *, unchanged_status: int) -> Accep
     )
 
 
-def _selector(pairs: list[str]) -> list[tuple[str, str]]:
-    return [(key, value) for key, _, value in (pair.partition("=") for pair in pairs)]
+def _selector(texts: list[str]) -> list[Requirement]:
+    try:
+        return list(parse_selector(*texts))
+    except ValueError as error:
+        raise validation_failed("a parameter is not valid", [{"loc": "label", "message": str(error)}]) from None

@@ -54,7 +54,7 @@ async def create_token(request: Request, here: Here, caller: Admin) -> Response:
     "",
     operation_id="list_tokens",
     response_model=TokenPage,
-    responses=answers(TokenPage, "forbidden", "validation_failed", status=200),
+    responses=answers(TokenPage, "forbidden", status=200),
 )
 async def list_tokens(here: Here, _: Admin, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List all tokens by name, including revoked and expired ones."""

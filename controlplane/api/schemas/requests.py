@@ -13,10 +13,6 @@ LabelValue = Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=25
 Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
 Annotations = Annotated[dict[LabelKey, Annotated[str, StringConstraints(max_length=16384)]], Field(max_length=64)]
 
-LabelPair = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_./]{0,126}[A-Za-z0-9])?=[ -~]*$", max_length=400)
-]
-
 _EXAMPLE: dict[str, JsonValue] = {
     "name": "acme",
     "labels": {"tier": "gold"},

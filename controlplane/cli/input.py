@@ -8,6 +8,9 @@ from typing import Any
 import typer
 import yaml
 
+from controlplane.cli import written_yaml
+from controlplane.cli.written_yaml import Unfit
+
 
 def read_document(file: Path | None, assignments: Sequence[str]) -> dict[str, Any]:
     """The file's document (`-` is stdin; YAML or JSON) with the assignments on top.
@@ -23,29 +26,36 @@ def read_document(file: Path | None, assignments: Sequence[str]) -> dict[str, An
 def _read(file: Path) -> dict[str, Any]:
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text()
-        document = yaml.safe_load(text)
+        document = written_yaml.load(text)
     except OSError as error:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="-f") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{file}: {' '.join(str(error).split())}", param_hint="-f") from None
+    except Unfit as error:
+        raise typer.BadParameter(f"{file}: {error}", param_hint="-f") from None
     if not isinstance(document, dict):
         raise typer.BadParameter(f"{file} must hold one mapping", param_hint="-f")
     return document
 
 
 def _assign(document: dict[str, Any], assignment: str) -> None:
-    """`spec.compute.config.image=web:2`: the value is read as YAML, so `3` is a number and `[a, b]` a list.
+    """`spec.compute.config.image=web:2`: the value is read as YAML, so `3` is a number and `[a, b]` a list. Where the
+    API takes text, it is text as it was written (`env.PORT=8080`).
 
     A number in the path is an index into an existing list; `\\.` is a dot in a key.
     """
     path, separator, text = assignment.partition("=")
     if not separator or not path:
         raise typer.BadParameter(f"{assignment!r} is not of the form a.b=c", param_hint="--set")
+    keys = tuple(key.replace("\0", ".") for key in path.replace("\\.", "\0").split("."))
     try:
-        value = yaml.safe_load(text)
+        value = written_yaml.load(text, keys)
     except yaml.YAMLError:
-        raise typer.BadParameter(f"the value of {assignment!r} is not YAML", param_hint="--set") from None
-    *parents, last = (key.replace("\0", ".") for key in path.replace("\\.", "\0").split("."))
+        detail = f"the value of {assignment!r} is not YAML; put it in quotes: {path}='\"…\"'"
+        raise typer.BadParameter(detail, param_hint="--set") from None
+    except Unfit as error:
+        raise typer.BadParameter(str(error), param_hint="--set") from None
+    *parents, last = keys
     place: Any = document
     for key in parents:
         place = place.setdefault(key, {}) if isinstance(place, dict) else _item(place, key, assignment)

@@ -115,6 +115,20 @@ def retry(
         answer(client, tenant, wait, timeout, format)
 
 
+@app.command()
+def redeploy(
+    name: Name,
+    wait: Wait = False,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    idempotency_key: Key = None,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """Run the same spec again: its image is pulled, and the old resource goes once the new one is healthy."""
+    with Client.of(load_settings()) as client:
+        tenant = client.redeploy_tenant(name, idempotency_key=idempotency_key)
+        answer(client, tenant, wait, timeout, format)
+
+
 @app.command("wait")
 def wait_for(name: Name, timeout: Timeout = DEFAULT_TIMEOUT, format: FormatOption = Format.TABLE) -> None:
     """Wait until nothing is under way for a tenant; exit 1 if it ended badly."""

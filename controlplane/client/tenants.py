@@ -126,6 +126,10 @@ class Tenants(Wire):
         """Run the failed execution of the newest generation again."""
         return self._act(name, "retry", idempotency_key)
 
+    def redeploy_tenant(self, name: str, *, idempotency_key: str | None = None) -> TenantDocument:
+        """Run the newest generation again, with its image pulled; the old resource goes once the new one is healthy."""
+        return self._act(name, "redeploy", idempotency_key)
+
     def reconcile_tenant(self, name: str, *, idempotency_key: str | None = None) -> TenantDocument:
         """Wake the tenant's actor to compare the tenant with reality now."""
         return self._act(name, "reconcile", idempotency_key)

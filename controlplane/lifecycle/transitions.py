@@ -14,6 +14,7 @@ class Cause(StrEnum):
     """The causes that may move a status."""
 
     SPEC_ACCEPTED = "spec accepted"
+    REDEPLOY_ACCEPTED = "redeploy accepted"
     RETRY_ACCEPTED = "retry accepted"
     DELETE_ACCEPTED = "delete accepted"
     PROVISION_STARTED = "provision started"
@@ -37,11 +38,12 @@ STARTED: Mapping[Action, Cause] = {
 
 _WORKING = (Status.REQUESTED, Status.PLANNING, Status.PROVISIONING, Status.UPDATING)
 _RESTING = (Status.READY, Status.DEGRADED, Status.FAILED)
+_RUNS = (Cause.SPEC_ACCEPTED, Cause.REDEPLOY_ACCEPTED)
 
 TABLE: Mapping[tuple[Status, Cause], Status] = {
     # An intent that arrives during work leaves the status: its execution waits, and the work goes on.
-    **{(status, Cause.SPEC_ACCEPTED): status for status in _WORKING},
-    **{(status, Cause.SPEC_ACCEPTED): Status.UPDATING for status in _RESTING},
+    **{(status, cause): status for status in _WORKING for cause in _RUNS},
+    **{(status, cause): Status.UPDATING for status in _RESTING for cause in _RUNS},
     # Degraded: the serving resource is being healed, and the newest generation failed before that.
     **{(status, Cause.RETRY_ACCEPTED): Status.UPDATING for status in (Status.FAILED, Status.DEGRADED)},
     **{(status, Cause.DELETE_ACCEPTED): Status.DELETING for status in Status if status is not Status.DELETED},

@@ -122,6 +122,8 @@ class Execution:
     activations: int = 0
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    fresh: bool = False
+    """It takes its image from the registry again, even if the platform has one of that name."""
 
     @property
     def order(self) -> tuple[int, int]:

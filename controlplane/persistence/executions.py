@@ -50,10 +50,12 @@ async def add(
     run: int = 1,
     delay: float | None = None,
     again: Execution | None = None,
+    fresh: bool = False,
 ) -> Execution:
     """Insert a queued execution of the tenant's generation, with its spec snapshot and its canonical input.
 
-    `delay`: seconds before it may be promoted. `again`: an execution whose generation and snapshot are used instead."""
+    `delay`: seconds before it may be promoted. `again`: an execution whose generation and snapshot are used
+    instead. `fresh`: its image is pulled, even if the platform has one."""
     generation, spec = (tenant.generation, tenant.spec) if again is None else (again.generation, again.spec)
     request = ExecutionInput(
         execution_id=execution_id(tenant.name, action, generation, tenant.id, run),
@@ -82,6 +84,7 @@ async def add(
                     spec_hash=spec.hash,
                     trigger_source=trigger_source,
                     next_attempt_at=None if delay is None else from_now(delay),
+                    fresh=fresh,
                 )
                 .returning(tables.executions)
             )

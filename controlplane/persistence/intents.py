@@ -168,34 +168,21 @@ async def retry(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> In
     newest = await newest_execution(tx, tenant)
     if tenant.status not in (Status.FAILED, Status.DEGRADED) or newest.state not in _RETRIED:
         raise Refused.invalid_transition(f"tenant {tenant.name!r} is {tenant.status}: there is nothing to retry")
-    action = Action.UPDATE if tenant.observed_generation > 0 else Action.PROVISION
-    run = await executions.next_run(tx.connection, tenant.id, tenant.generation)
-    id = execution_id(tenant.name, action, tenant.generation, tenant.id, run)
-    overtaken = await executions.supersede_queued(tx.connection, tenant.id, id)
-    execution = await executions.add(
-        tx.connection,
-        tenant,
-        action,
-        run=run,
-        trigger_source=TriggerSource.API,
-        engine=workflow_of(tenant.spec, default_workflow),
-    )
-    tenant = await tenants.change_status(
-        tx,
-        tenant,
-        Cause.RETRY_ACCEPTED,
-        execution=execution,
-        newest_execution=execution.id,
-        epoch=tenant.epoch + 1,
-    )
-    tx.event(EventType.TENANT_RETRIED, tenant, execution=execution)
-    if overtaken is not None:
-        tx.event(EventType.EXECUTION_SUPERSEDED, tenant, execution=overtaken, data={"superseded_by": id})
-    tx.wake(tenant.id, tenant.name)
-    return Intent(tenant, execution, created=True)
+    return await _next_run(tx, tenant, Cause.RETRY_ACCEPTED, EventType.TENANT_RETRIED, default_workflow)
 
 
 _RETRIED = (ExecutionState.FAILED, ExecutionState.CANCELLED)
+
+
+async def redeploy(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> Intent:
+    """Queue the next run of the newest generation of a locked tenant, whatever became of the last one. Its image is
+    pulled again, and the resource that serves is replaced once the new one is healthy.
+
+    Raises Refused invalid_transition once deletion was asked for."""
+    refuse_if_deleting(tenant)
+    return await _next_run(
+        tx, tenant, Cause.REDEPLOY_ACCEPTED, EventType.TENANT_REDEPLOYED, default_workflow, fresh=True
+    )
 
 
 async def cancel(tx: Transaction, tenant: Tenant, execution: Execution) -> Execution:
@@ -259,6 +246,33 @@ async def newest_execution(tx: Transaction, tenant: Tenant) -> Execution:
     execution = await executions.lock(tx.connection, tenant.newest_execution)
     assert execution is not None, "tenants.current_execution always names a row"
     return execution
+
+
+async def _next_run(
+    tx: Transaction, tenant: Tenant, cause: Cause, event: EventType, default_workflow: str, *, fresh: bool = False
+) -> Intent:
+    """Supersede the queued execution, queue the next run of the newest generation, and move the status."""
+    action = Action.UPDATE if tenant.observed_generation > 0 else Action.PROVISION
+    run = await executions.next_run(tx.connection, tenant.id, tenant.generation)
+    id = execution_id(tenant.name, action, tenant.generation, tenant.id, run)
+    overtaken = await executions.supersede_queued(tx.connection, tenant.id, id)
+    execution = await executions.add(
+        tx.connection,
+        tenant,
+        action,
+        run=run,
+        trigger_source=TriggerSource.API,
+        engine=workflow_of(tenant.spec, default_workflow),
+        fresh=fresh,
+    )
+    tenant = await tenants.change_status(
+        tx, tenant, cause, execution=execution, newest_execution=execution.id, epoch=tenant.epoch + 1
+    )
+    tx.event(event, tenant, execution=execution)
+    if overtaken is not None:
+        tx.event(EventType.EXECUTION_SUPERSEDED, tenant, execution=overtaken, data={"superseded_by": id})
+    tx.wake(tenant.id, tenant.name)
+    return Intent(tenant, execution, created=True)
 
 
 async def _new_generation(

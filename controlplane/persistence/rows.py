@@ -94,6 +94,7 @@ def execution(row: Row) -> Execution:
         activations=row["activations"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
+        fresh=row["fresh"],
     )
 
 

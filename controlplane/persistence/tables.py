@@ -116,6 +116,7 @@ executions = Table(
     Column("stop_reason", Message),
     _timestamp("stop_requested_at"),
     Column("activations", Integer, nullable=False, server_default="0"),
+    Column("fresh", Boolean, nullable=False, server_default="false"),
     _timestamp("created_at", default=True),
     _timestamp("started_at"),
     _timestamp("ended_at"),

@@ -117,6 +117,8 @@ class DesiredResource:
     origin: Origin
     config: Mapping[str, Any]
     health: HealthSpec
+    fresh: bool = False
+    """Take its image from the registry again, if the provider has images."""
 
 
 class ResourceState(StrEnum):

@@ -115,7 +115,8 @@ class Steps:
         gate = _RowGate(self._store, self._failpoints, execution.id, lambda: self._step_aside(context))
         try:
             await self._failpoints.reach("apply_compute.before_effect")
-            resource = await provider.apply(DesiredResource(origin, compute.config, execution.spec.health), gate)
+            desired = DesiredResource(origin, compute.config, execution.spec.health, execution.fresh)
+            resource = await provider.apply(desired, gate)
         except LandlordError as error:
             made = error.made if isinstance(error, NotCurrent) else None
             if made is not None and await self._store.removable(execution.id):

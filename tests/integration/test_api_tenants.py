@@ -333,3 +333,34 @@ async def test_how_often_health_is_looked_at(api: Api) -> None:
 
 def seldom() -> dict[str, object]:
     return {**tenant()["spec"], "health": {"interval_seconds": 90}}
+
+
+async def test_a_redeploy_is_the_next_run_of_the_same_generation(api: Api) -> None:
+    created = (await api.create()).json()
+    execution = created["workflow_execution_id"]
+    await api.end("acme")
+    api.directory.woken.clear()
+
+    answer = await api.client.post("/v1/tenants/acme/redeploy")
+
+    body = answer.json()
+    assert (answer.status_code, answer.headers["etag"]) == (202, '"1"'), body
+    assert body["workflow_execution_id"] == f"{execution.replace('provision', 'update')}-r2"
+    assert (body["status"], body["generation"], body["observed_generation"]) == ("updating", 1, 1)
+    assert [woken.execution_id for woken in api.directory.woken] == [body["workflow_execution_id"]]
+    again = (await api.client.post("/v1/tenants/acme/redeploy")).json()
+    assert again["workflow_execution_id"].endswith("-r3")
+    overtaken = (await api.client.get(f"/v1/executions/{body['workflow_execution_id']}")).json()
+    assert (overtaken["state"], overtaken["superseded_by"]) == ("superseded", again["workflow_execution_id"])
+    events = (await api.client.get("/v1/tenants/acme/events")).json()["items"]
+    assert [event["type"] for event in events].count("tenant.redeployed") == 2
+    await api.client.delete("/v1/tenants/acme")
+    assert (await api.client.post("/v1/tenants/acme/redeploy")).status_code == 409
+
+
+async def test_a_plan_of_a_redeploy_stores_nothing(api: Api) -> None:
+    await api.create()
+    await api.end("acme")
+    planned = await api.client.post("/v1/tenants/acme/redeploy?dry_run=true")
+    assert planned.status_code == 200
+    assert (await api.client.get("/v1/tenants/acme")).json()["status"] == "ready"

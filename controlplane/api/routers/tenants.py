@@ -224,6 +224,31 @@ async def retry_tenant(name: str, change: Mutating) -> Response:
 
 
 @router.post(
+    "/{name}/redeploy",
+    operation_id="redeploy_tenant",
+    status_code=202,
+    response_model=TenantOut,
+    responses=answers(
+        TenantOut,
+        "tenant_not_found",
+        "invalid_transition",
+        "tenant_deleted",
+        mutation=True,
+    ),
+)
+async def redeploy_tenant(name: str, change: Mutating) -> Response:
+    """Run the newest generation again: its image is pulled, and the old resource goes once the new one is healthy."""
+
+    async def operation(tx: Transaction) -> Accepted:
+        before = await tenant_rows.lock(tx, name)
+        require_match(change.if_match, before)
+        intent = await intents.redeploy(tx, before, default_workflow=change.here.settings.workflow_provider)
+        return _accepted(before, intent, unchanged_status=202)
+
+    return await change.perform(operation)
+
+
+@router.post(
     "/{name}/reconcile",
     operation_id="reconcile_tenant",
     status_code=202,

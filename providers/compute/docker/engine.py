@@ -19,8 +19,7 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env, parse_repository_tag
 
 from controlplane.errors import InvalidConfig, NameConflict, Retryable, Unavailable
-from controlplane.model import HealthSpec
-from controlplane.ports import TENANT_ID_LABEL, Origin
+from controlplane.ports import TENANT_ID_LABEL, DesiredResource, Origin
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import creation_body, environment, shared_labels, shared_name
 from providers.compute.docker.refusals import refused_creation, refused_image, refused_start
@@ -76,17 +75,18 @@ class DockerEngine:
         with self._speaking() as api:
             return list(api.containers(all=True, filters={"label": list(labels)}))
 
-    def create(self, config: DockerConfig, origin: Origin, health: HealthSpec) -> str | None:
+    def create(self, config: DockerConfig, desired: DesiredResource) -> str | None:
         """The id of a new container, not started. Image, volumes and network come first. None: the name is taken."""
+        origin = desired.origin
         with self._speaking() as api:
-            _provide_image(api, config)
+            _provide_image(api, config, fresh=desired.fresh)
             for volume in config.volumes:
                 if not volume.of_host:
                     _provide_volume(api, shared_name(origin, volume.source), origin)
             network = _provide_network(api, origin) if config.network == "tenant" else None
             if config.network not in (None, "tenant"):
                 _check_network(api, str(config.network), origin)
-            body = creation_body(config, origin, network, health)
+            body = creation_body(config, origin, network, desired.health)
             deadline = time.monotonic() + SETTLE_SECONDS
             while True:
                 try:
@@ -200,14 +200,16 @@ def _inspect(api: docker.APIClient, name_or_id: str) -> Mapping[str, Any] | None
     return found
 
 
-def _provide_image(api: docker.APIClient, config: DockerConfig) -> None:
-    missing = _lacks_image(api, config.image)
-    if config.pull == "never" and missing:
-        raise refused_image(config.image, config.pull, "", missing)
-    if config.pull == "never" or (config.pull == "missing" and not missing):
+def _provide_image(api: docker.APIClient, config: DockerConfig, *, fresh: bool) -> None:
+    """`fresh`: pull it even if it is here, unless it was built here: no registry knows such an image."""
+    repository, tag = parse_repository_tag(config.image)
+    image, code = _find_image(api, config.image)
+    if config.pull == "never" and image is None:
+        raise refused_image(config.image, config.pull, "", code)
+    again = config.pull == "always" or (fresh and image is not None and _was_pulled(image, repository))
+    if config.pull == "never" or (image is not None and not again):
         return
     deadline = time.monotonic() + PULL_SECONDS
-    repository, tag = parse_repository_tag(config.image)
     try:
         for line in api.pull(repository, tag or "latest", stream=True, decode=True):
             if "error" in line:
@@ -220,13 +222,23 @@ def _provide_image(api: docker.APIClient, config: DockerConfig) -> None:
         raise refused_image(config.image, config.pull, _explanation(error), _code(error)) from None
 
 
-def _lacks_image(api: docker.APIClient, image: str) -> int | None:
-    """The code with which Docker Engine says that it has no such image. None: it has the image."""
+def _find_image(api: docker.APIClient, image: str) -> tuple[Mapping[str, Any] | None, int | None]:
+    """The image, or None and the code with which Docker Engine says that it has no such image."""
     try:
-        api.inspect_image(image)  # type: ignore[no-untyped-call]  # the stubs leave its type out
+        found: Mapping[str, Any] = api.inspect_image(image)  # type: ignore[no-untyped-call]  # the stubs have no type
     except NotFound as error:
-        return _code(error)
-    return None
+        return None, _code(error)
+    return found, None
+
+
+def _was_pulled(image: Mapping[str, Any], repository: str) -> bool:
+    """True if a registry has, or had, it under this name: Docker Engine keeps the digest of each such name."""
+    names = {_short(digest.partition("@")[0]) for digest in image.get("RepoDigests") or ()}
+    return _short(repository) in names
+
+
+def _short(repository: str) -> str:
+    return repository.removeprefix("docker.io/").removeprefix("library/")
 
 
 def _provide_volume(api: docker.APIClient, name: str, origin: Origin) -> None:

@@ -71,7 +71,7 @@ class DockerCompute(GatedCompute[DockerConfig]):
     async def create(self, desired: DesiredResource) -> str | None:
         """A container that is not started. None: the name is taken. Its image, volumes and network come first."""
         config = self.parse(await self._threads.run(self._secrets.resolve, desired.config))
-        return await self._threads.run(self._engine.create, config, desired.origin, desired.health)
+        return await self._threads.run(self._engine.create, config, desired)
 
     async def observe(self, origin: Origin) -> Resource | None:
         details = await self._threads.run(self._engine.inspect, origin.name)

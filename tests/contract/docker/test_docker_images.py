@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -121,3 +122,30 @@ async def test_what_the_registry_lacks_is_named_and_may_come(
     registry.push(docker_engine, web_image, name)
     resource = await provider.apply(desired, OPEN)
     assert [found.id for found in await provider.list_owned(installation_id)] == [resource.id]
+
+
+async def test_a_fresh_run_takes_what_the_registry_has_now(
+    provider: DockerCompute,
+    installation_id: str,
+    registry: Registry,
+    name: str,
+    docker_engine: docker.DockerClient,
+    web_image: str,
+    healthcheck_image: str,
+) -> None:
+    image = registry.push(docker_engine, web_image, name)
+    web, moved = docker_engine.images.get(web_image).id, docker_engine.images.get(healthcheck_image).id
+    assert await made_of(provider, installation_id, docker_engine, image, "missing") == web
+    registry.push(docker_engine, healthcheck_image, name)
+    docker_engine.images.get(web).tag(*image.rsplit(":", 1))  # the push took the name away
+    assert await made_of(provider, installation_id, docker_engine, image, "missing") == web
+    fresh = replace(desire(installation_id, {"image": image}), fresh=True)
+    resource = await provider.apply(fresh, OPEN)
+    assert docker_engine.api.inspect_container(resource.id)["Image"] == moved
+
+
+async def test_a_fresh_run_of_an_image_that_was_built_here_asks_no_registry(
+    provider: DockerCompute, installation_id: str, docker_engine: docker.DockerClient, web_image: str
+) -> None:
+    resource = await provider.apply(replace(desire(installation_id, {"image": web_image}), fresh=True), OPEN)
+    assert docker_engine.api.inspect_container(resource.id)["Image"] == docker_engine.images.get(web_image).id

@@ -77,6 +77,7 @@ suite-tools:
 	@missing=""; \
 	PATH="$$PATH:/usr/sbin:/sbin"; \
 	command -v dockerd >/dev/null || missing="$$missing docker.io"; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	command -v busybox >/dev/null || missing="$$missing busybox-static"; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
 	command -v docker-registry >/dev/null || missing="$$missing docker-registry"; \

@@ -13,6 +13,7 @@ from controlplane.cli import (
     drain,
     events,
     execution,
+    install,
     logs,
     pause,
     plan,
@@ -47,6 +48,7 @@ def options(
 app.command(rich_help_panel="This machine")(server.up)
 app.command(rich_help_panel="This machine")(server.down)
 app.command(rich_help_panel="This machine")(server.status)
+app.command(rich_help_panel="This machine")(install.install)
 app.command(rich_help_panel="This machine")(drain.drain)
 app.command(rich_help_panel="This machine")(restore.restore)
 app.add_typer(config.app, name="config", rich_help_panel="This machine")

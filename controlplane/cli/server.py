@@ -13,6 +13,7 @@ from controlplane.cli.exit_codes import Exit
 from controlplane.cli.output import Format, FormatOption, fields, show
 from controlplane.client import Client
 from controlplane.errors import Refused, Unavailable
+from controlplane.local.foreground import Foreground, notify, until_signalled
 from controlplane.local.head import HOST
 from controlplane.local.installation import Installation, UpResult
 from controlplane.local.paths import Home
@@ -21,12 +22,28 @@ from controlplane.settings import Settings, load_settings
 PURGE_SECONDS = 600.0
 
 
-def up() -> None:
+def up(
+    foreground: Annotated[
+        bool,
+        typer.Option("--foreground", help="Stay and start again what dies; SIGTERM or Ctrl-C stops all."),
+    ] = False,
+) -> None:
     """Start the control plane, or repair a running one, and end a drain. Returns once the control plane answers."""
     settings = load_settings()
+    if foreground:
+        _stay(settings)
+        return
     started = bring_up(settings)
     output.print("[green]Landlord is up[/green]" if started.fresh else "Landlord is already running")
     fields(_addresses(Home(settings.home), settings, started))
+
+
+def _stay(settings: Settings) -> None:
+    asked = until_signalled()
+    installation = Installation(settings, os.environ, errors.print)
+    Foreground(lambda: bring_up(settings), installation.components, errors.print, asked.wait).run()
+    notify("STOPPING=1")
+    bring_down(settings)
 
 
 def bring_up(settings: Settings) -> UpResult:
@@ -46,6 +63,11 @@ def down(
     settings = load_settings()
     if purge:
         _purge(settings)
+    bring_down(settings)
+
+
+def bring_down(settings: Settings) -> None:
+    """Does the work of `down`."""
     with progress("stopping the control plane") as shown:
         ended = Installation(settings, os.environ, shown.say).down()
     output.print("Landlord is down" if ended else "Landlord was not running")

@@ -1,0 +1,43 @@
+"""`landlord install`: have the machine start the control plane."""
+
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from controlplane.cli.console import errors, output
+from controlplane.errors import SettingsError
+from controlplane.local.systemd import DIRECTORY, UNIT, unit
+from controlplane.settings import load_settings
+
+_RUNS = Path("/run/systemd/system")
+
+
+def install(
+    systemd: Annotated[bool, typer.Option("--systemd", help="A systemd unit: started now and at boot.")] = False,
+    show: Annotated[bool, typer.Option("--print", help="Only print the unit.")] = False,
+) -> None:
+    """Have systemd start the control plane at boot, and start it again when it dies. Its logs go to the journal too.
+
+    Settings come from config.yaml in LANDLORD_HOME and from /etc/default/landlord, not from this shell.
+    """
+    if not systemd:
+        raise typer.BadParameter("say --systemd; there is no other kind yet", param_hint="install")
+    text = unit(load_settings().home)
+    if show:
+        output.print(text, markup=False, highlight=False, soft_wrap=True, end="")
+        return
+    path = DIRECTORY / UNIT
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be written: {error.strerror}; run this as root, or use --print") from None
+    output.print(f"wrote {path}")
+    if not _RUNS.is_dir():
+        errors.print(f"systemd does not run here; at its next start: systemctl enable --now {UNIT}")
+        return
+    for command in (["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", UNIT]):
+        if subprocess.run(command, check=False).returncode != 0:
+            raise SettingsError(f"`{' '.join(command)}` failed; see journalctl -u {UNIT}")
+    output.print(f"[green]Landlord is up[/green], and starts at boot; its log: journalctl -u {UNIT}")

@@ -31,7 +31,8 @@ async def settle(tx: Transaction, tenant: Tenant, ended: Execution, message: str
         if ended.state is ExecutionState.SUCCEEDED:
             return await tenants.change_status(tx, tenant, Cause.GONE, execution=ended, deleted_at=tx.now, **values)
         return await _next_delete_run(tx, tenant, ended, message, next_engine, **values)
-    newest = is_newest(tenant, ended) and tenant.deletion_requested_at is None
+    # Behind a run of the newest generation a redeploy of the same generation may wait: it moves the status.
+    newest = ended.id == tenant.newest_execution and tenant.deletion_requested_at is None
     if ended.state is ExecutionState.SUCCEEDED:
         values["observed_generation"] = max(tenant.observed_generation, ended.generation)
         if newest:

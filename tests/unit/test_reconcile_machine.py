@@ -87,12 +87,20 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self._may_retry)
     @rule()
     def retry(self) -> None:
+        self._run_again(Cause.RETRY_ACCEPTED)
+
+    @precondition(lambda self: self.tenant.deletion_requested_at is None)
+    @rule()
+    def redeploy(self) -> None:
+        self._run_again(Cause.REDEPLOY_ACCEPTED)
+
+    def _run_again(self, cause: Cause) -> None:
         action = Action.UPDATE if self.tenant.observed_generation else Action.PROVISION
         if self._queued is not None:  # a heal of an older generation
             self.ended.append(self._queued.id)
             self._save(self._queued, state=ExecutionState.SUPERSEDED)
         self._add(action, self._next_run(self.tenant.generation))
-        self._move(Cause.RETRY_ACCEPTED)
+        self._move(cause)
 
     @precondition(lambda self: self._unfinished and self.tenant.deletion_requested_at is None)
     @rule()
@@ -311,11 +319,11 @@ class Machine(RuleBasedStateMachine):
         elif outcome is ExecutionState.SUCCEEDED:
             assert self.tenant.serving_execution == one.id, "success means that it serves"
             self.tenant = replace(self.tenant, observed_generation=max(self.tenant.observed_generation, one.generation))
-            if one.generation == self.tenant.generation and self.tenant.deletion_requested_at is None:
+            if one.id == self.tenant.newest_execution and self.tenant.deletion_requested_at is None:
                 lower = [p for p in self.placements if (p.generation, p.run) < one.order]
                 assert not lower, "ready means that what was replaced is gone"
                 self._move(Cause.SUCCEEDED)
-        elif outcome is not ExecutionState.SUPERSEDED and one.generation == self.tenant.generation:
+        elif outcome is not ExecutionState.SUPERSEDED and one.id == self.tenant.newest_execution:
             self._move(Cause.FAILED)
 
     # --- what holds at any time ---
@@ -432,6 +440,11 @@ WALKS = (
     "turn delete",
     "patch cancel one_act",
     "delete turn force",
+    # a redeploy at each status
+    "redeploy all_goes_well redeploy all_goes_well unwell one_act redeploy all_goes_well patch redeploy",
+    "turn redeploy",
+    "turn it_is_planned one_act redeploy",
+    "turn it_fails redeploy",
 )
 """A first execution is queued; then rules of the machine, one after the other."""
 

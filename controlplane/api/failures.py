@@ -46,15 +46,13 @@ def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
         if error.status_code == 404:
             return _unknown_path(path)
         if error.status_code == 405:
-            methods = sorted(
-                {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
-            )
-            methods = methods or [(error.headers or {}).get("Allow", "GET")]  # a route of the framework's own
-            methods = sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])})
+            methods = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+            methods = methods or {(error.headers or {}).get("Allow", "GET")}  # a route of the framework's own
+            allowed = ", ".join(sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
             if request.method == "OPTIONS":
-                return Response(status_code=204, headers={"Allow": ", ".join(methods)})
-            detail = f"{path} has {', '.join(methods)}, not {request.method}"
-            return problem_response("method_not_allowed", detail, headers={"Allow": ", ".join(methods)})
+                return Response(status_code=204, headers={"Allow": allowed})
+            detail = f"{path} has {allowed}, not {request.method}"
+            return problem_response("method_not_allowed", detail, headers={"Allow": allowed})
         log.warning("the framework answered %s: %s", error.status_code, error.detail)
         return problem_response("internal_error", "the request could not be answered")
 

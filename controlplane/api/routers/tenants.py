@@ -1,5 +1,6 @@
 """/v1/tenants: create, read, change and delete tenants."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from starlette.responses import Response
 from controlplane.api import cursors, tenant_rows
 from controlplane.api.etags import etag, require_match
 from controlplane.api.failures import invalid_body, validation_failed
-from controlplane.api.mutations import JSON, Accepted, Mutating
+from controlplane.api.mutations import JSON, Accepted, Mutating, Mutation
 from controlplane.api.openapi_parts import answers, body_of
 from controlplane.api.paging import Cursor, Limit, page_of
 from controlplane.api.plans import changes
@@ -213,14 +214,7 @@ async def delete_tenant(
 )
 async def retry_tenant(name: str, change: Mutating) -> Response:
     """Run the newest generation of a failed tenant once more."""
-
-    async def operation(tx: Transaction) -> Accepted:
-        before = await tenant_rows.lock(tx, name)
-        require_match(change.if_match, before)
-        intent = await intents.retry(tx, before, default_workflow=change.here.settings.workflow_provider)
-        return _accepted(before, intent, unchanged_status=202)
-
-    return await change.perform(operation)
+    return await _run_again(name, change, intents.retry)
 
 
 @router.post(
@@ -238,14 +232,7 @@ async def retry_tenant(name: str, change: Mutating) -> Response:
 )
 async def redeploy_tenant(name: str, change: Mutating) -> Response:
     """Run the newest generation again: its image is pulled, and the old resource goes once the new one is healthy."""
-
-    async def operation(tx: Transaction) -> Accepted:
-        before = await tenant_rows.lock(tx, name)
-        require_match(change.if_match, before)
-        intent = await intents.redeploy(tx, before, default_workflow=change.here.settings.workflow_provider)
-        return _accepted(before, intent, unchanged_status=202)
-
-    return await change.perform(operation)
+    return await _run_again(name, change, intents.redeploy)
 
 
 @router.post(
@@ -270,6 +257,18 @@ async def reconcile_tenant(name: str, change: Mutating) -> Response:
         tx.event(EventType.TENANT_RECONCILE_REQUESTED, tenant)
         tx.wake(tenant.id, tenant.name)
         return Accepted(tenant, execution, tenant)
+
+    return await change.perform(operation)
+
+
+async def _run_again(name: str, change: Mutation, queue: Callable[..., Awaitable[Intent]]) -> Response:
+    """Queue the next run of the newest generation. `queue`: the intent for it."""
+
+    async def operation(tx: Transaction) -> Accepted:
+        before = await tenant_rows.lock(tx, name)
+        require_match(change.if_match, before)
+        intent = await queue(tx, before, default_workflow=change.here.settings.workflow_provider)
+        return _accepted(before, intent, unchanged_status=202)
 
     return await change.perform(operation)
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -40,8 +41,9 @@ def up(
 
 def _stay(settings: Settings) -> None:
     asked = until_signalled()
-    installation = Installation(settings, os.environ, errors.print)
-    Foreground(lambda: bring_up(settings), installation.components, errors.print, asked.wait).run()
+    say = partial(errors.print, markup=False)
+    installation = Installation(settings, os.environ, say)
+    Foreground(lambda: bring_up(settings), installation.components, say, asked.wait).run()
     notify("STOPPING=1")
     bring_down(settings)
 

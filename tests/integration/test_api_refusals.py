@@ -311,7 +311,7 @@ async def test_readiness_is_looked_for_once_a_second_and_waits_for_no_platform(
     await api.beat()
     began = time.monotonic()
     answers = await asyncio.gather(*(api.client.get("/readyz") for _ in range(50)))
-    assert time.monotonic() - began < readiness.PROVIDER_PATIENCE + 10
+    assert time.monotonic() - began < readiness.PROVIDER_PATIENCE + 1.5
     assert {answer.status_code for answer in answers} == {200}
     assert answers[0].json()["providers"]["cloud"] == {"ok": False, "detail": "no answer yet"}
     assert looked == {"ray": 1, "cloud": 1}

@@ -79,6 +79,9 @@ def ray_environment(home: Home, ports: Ports, haproxy: Path) -> dict[str, str]:
         # A killed HAProxy is noticed after three of these periods. Ray's 10 s would mean half a minute without an
         # answer.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
+        # A proxy's process may start slowly on a busy machine. After three of these times Serve kills it, which costs
+        # more than it mends: `landlord up` waits for that proxy, and failed with it at Ray's 5 s.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
         # A replaced replica waits this long for requests that HAProxy sent it before hearing of the change.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
     }

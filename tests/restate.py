@@ -1,8 +1,6 @@
 """A real Restate server for the suite, as a pytest plugin: from npm, on ports and in a directory of its own."""
 
-import fcntl
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -12,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.npm_packages import install
+
 LOCKED = Path(__file__).with_name("npm")
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "landlord-suite"
-INSTALL_SECONDS = 300
 START_SECONDS = 60
 
 
@@ -107,37 +105,11 @@ def restate_server(restate_program: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 def _install() -> Path:
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.fail("these tests need npm, which brings restate-server: apt-get install npm")
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _is_installed():
-            for file in LOCKED.iterdir():
-                shutil.copy(file, CACHE)
-            done = subprocess.run(
-                [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-                cwd=CACHE,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=INSTALL_SECONDS,
-                check=False,
-            )
-            if done.returncode != 0:
-                (CACHE / "package-lock.json").unlink()
-                pytest.fail(f"npm ci failed:\n{done.stdout}\n{done.stderr}")
-    found = sorted(CACHE.glob("node_modules/@restatedev/restate-server-*/bin/restate-server"))
+    packages = install(LOCKED, "restate")
+    found = sorted(packages.glob("node_modules/@restatedev/restate-server-*/bin/restate-server"))
     if not found:
         pytest.fail("npm has no restate-server for this machine")
     return found[0]
-
-
-def _is_installed() -> bool:
-    mine, there = LOCKED / "package-lock.json", CACHE / "package-lock.json"
-    installed = CACHE / "node_modules" / ".package-lock.json"
-    return installed.exists() and there.exists() and there.read_bytes() == mine.read_bytes()
 
 
 def _free_ports(count: int) -> list[int]:

@@ -10,8 +10,18 @@ from controlplane.persistence.tokens import RESERVED, Role
 
 LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_./]{0,126}[A-Za-z0-9])?$")]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=256)]
-Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
-Annotations = Annotated[dict[LabelKey, Annotated[str, StringConstraints(max_length=16384)]], Field(max_length=64)]
+
+
+def _as_a_map(schema: dict[str, Any]) -> None:
+    """Says the same by `additionalProperties`: of `patternProperties`, generators of clients make an untyped object."""
+    ((pattern, value),) = schema.pop("patternProperties").items()
+    schema.update(propertyNames={"pattern": pattern}, additionalProperties=value)
+
+
+_MAP = Field(max_length=64, json_schema_extra=_as_a_map)
+
+Labels = Annotated[dict[LabelKey, LabelValue], _MAP]
+Annotations = Annotated[dict[LabelKey, Annotated[str, StringConstraints(max_length=16384)]], _MAP]
 
 _EXAMPLE: dict[str, JsonValue] = {
     "name": "acme",

@@ -1,0 +1,3 @@
+module landlord.test/smoke
+
+go 1.24

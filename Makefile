@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test coverage suite-tools lint format docs lock bench chaos
+.PHONY: help run down test coverage suite-tools lint format docs lock sbom bench chaos
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,39 +26,49 @@ run: .venv ## start the control plane and a demo tenant; safe to run twice
 down: .venv ## stop the control plane; tenants keep running
 	@$(BIN)/landlord down
 
-test: .venv suite-tools lint ## everything that is checked before a merge
+test: .venv/installed-dev suite-tools lint ## everything that is checked before a merge
 	$(BIN)/python -m pytest -m "not long" -n $(PROCESSES) --durations=25
 
-coverage: .venv suite-tools ## the same tests one after the other, and what they do not reach
+coverage: .venv/installed-dev suite-tools ## the same tests one after the other, and what they do not reach
 	$(BIN)/python -m pytest -m "not long" --cov=controlplane --cov=actors --cov=providers --cov-report=term:skip-covered
 
-lint: .venv ## ruff, mypy --strict, import contracts, and the site without a warning or a dead link
+lint: .venv/installed-dev ## ruff, mypy --strict, import contracts, and the site without a warning or a dead link
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mkdocs build
 
-format: .venv ## let ruff rewrite what it can
+format: .venv/installed-dev ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: .venv ## the site, in site/, and the picture of the floors from the import contracts
+docs: .venv/installed-dev ## the site, in site/, with the picture of the floors and the page of licences as they are now
 	$(BIN)/python docs/floors.py
+	$(BIN)/python docs/supply_chain.py
 	$(BIN)/mkdocs build
 
-chaos: .venv suite-tools ## the long tests, and 200 seeded runs of the fault suite; make chaos RUNS=20 SEED=7 for others
+chaos: .venv/installed-dev suite-tools ## the long tests, and 200 seeded runs of the fault suite; make chaos RUNS=20 SEED=7 for others
 	$(BIN)/python -m pytest -m long
 	$(BIN)/python -m tests.chaos --runs $(RUNS) --seed $(SEED)
 
-bench: .venv suite-tools ## the benchmarks; results in benchmarks/results/
+bench: .venv/installed-dev suite-tools ## the benchmarks; results in benchmarks/results/
 	$(BIN)/python -m benchmarks
 
-lock: .venv ## requirements.lock from pyproject.toml, with hashes and without addresses
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-build \
-		--no-header --no-annotate --upgrade -o requirements.lock
+LOCK = $(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-build \
+	--no-header --no-annotate --upgrade
 
-# The stamp is made last, so that an installation that was cut off is done again.
+lock: .venv/installed-dev ## both locks from pyproject.toml, with hashes and without addresses
+	$(LOCK) -o requirements.lock
+	$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
+
+sbom: .venv/installed-dev ## what an installation is made of, as CycloneDX: dist/landlord.cdx.json
+	$(BIN)/python docs/supply_chain.py dist/landlord.cdx.json
+
+# What runs needs requirements.lock alone; tests and tools come on top. requirements-dev.lock names all of both, at the
+# same versions. A stamp is made last, so that an installation that was cut off is done again.
+PIP := $(BIN)/pip install --quiet --require-hashes --no-deps --only-binary :all:
+
 .venv: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
@@ -66,8 +76,12 @@ lock: .venv ## requirements.lock from pyproject.toml, with hashes and without ad
 		{ echo "Landlord needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Try make PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(call install,python3-venv) }
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --require-hashes --no-deps --only-binary :all: -r requirements.lock
+	$(PIP) -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.lock
+	$(PIP) -r requirements-dev.lock
 	@touch $@
 
 # What the suite runs against, for real: Docker Engine, a static busybox to build its image from, an image registry, and npm,

@@ -1,7 +1,8 @@
 """Hooks of mkdocs: the pages of the repository's root on the site, and files for its API reference that we have anyway.
 
-README.md, CONTRIBUTING.md and CHANGELOG.md stay where a visitor of the repository looks for them. On the site they are
-pages like the others, so their links, and links to them, are turned. A link to a file that is no page becomes its text.
+README.md, CONTRIBUTING.md, CHANGELOG.md and SECURITY.md stay where a visitor of the repository looks for them. On the
+site they are pages like the others, so their links, and links to them, are turned. A link to a file that is no page
+becomes its text.
 """
 
 import posixpath
@@ -13,7 +14,12 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-ROOT_PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+ROOT_PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "reporting.md",
+}
 """Of the repository's root, and their names on the site."""
 
 SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")

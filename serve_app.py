@@ -16,6 +16,7 @@ from ray.serve.config import HTTPOptions
 from actors import nodes, restate_endpoint, step_worker
 from actors.directory import RayDirectory
 from actors.naming import NAMESPACE, SUPERVISOR
+from actors.options import REPLICAS
 from actors.runtime import Identity, database_url
 from actors.shared import SharedState
 from actors.supervisor.actor import ensure_supervisor
@@ -26,7 +27,6 @@ from controlplane.settings import load_settings
 from providers import registry
 
 APPLICATION = "landlord"
-REPLICAS = 2
 MAX_ONGOING_REQUESTS = 2500
 """Per replica. Serve's default is 5; overload is answered by the app, not by a queue in front of it."""
 

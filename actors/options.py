@@ -8,6 +8,15 @@ from actors.nodes import AT_HEAD
 MAX_CALLS = 1000
 """Concurrent calls of an async actor: wake-ups are many and short, and reads never wait behind work."""
 
+REPLICAS = 2
+"""Replicas of the API."""
+
+SUPERVISOR_CONNECTIONS = 5
+"""Connections of the supervisor to the database, one of them to listen."""
+
+ENDPOINT_CONNECTIONS = 7
+"""Connections of the endpoint for Restate to the database."""
+
 CONNECTIONS_PER_ACTOR = 2
 """Connections of a tenant's actor to the database."""
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from ray import serve
 
 from actors import nodes
+from actors.options import ENDPOINT_CONNECTIONS
 from actors.runtime import Runtime, build_runtime
 from actors.shared import SharedState
 from controlplane.api.middleware.body_limit import BodyLimit
@@ -27,7 +28,6 @@ from providers.workflow.restate.status import JOURNAL
 APPLICATION = "restate"
 ROUTE = "/restate"
 MAX_ONGOING_REQUESTS = 200
-CONNECTIONS = 7
 LARGEST_JOURNAL = 4 * 1024 * 1024
 """Restate sends the whole journal with each request. The journal of a day of probes of a tenant's health has about 300
 kB."""
@@ -44,7 +44,7 @@ class RestateEndpoint:
     """One replica. Restate may repeat any request safely: attempts are recorded, effects pass the gate."""
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return endpoint(build_runtime(actor="restate-endpoint", pool=CONNECTIONS, share=SharedState))
+        return endpoint(build_runtime(actor="restate-endpoint", pool=ENDPOINT_CONNECTIONS, share=SharedState))
 
 
 def endpoint(runtime: Runtime) -> FastAPI:

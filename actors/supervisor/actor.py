@@ -14,7 +14,7 @@ from ray.util import list_named_actors
 from actors import nodes
 from actors.directory import RayDirectory
 from actors.naming import NAMESPACE, SUPERVISOR, name_of_tenant
-from actors.options import for_supervisor
+from actors.options import SUPERVISOR_CONNECTIONS, for_supervisor
 from actors.runtime import build_runtime
 from actors.shared import SharedState
 from actors.supervisor.admission import Admission
@@ -22,6 +22,7 @@ from actors.supervisor.clockwork import Clockwork, Stages
 from actors.supervisor.engines import Engines
 from actors.supervisor.nominations import Nominations
 from actors.supervisor.probes import RestingProbes
+from actors.supervisor.reserve import reserved
 from actors.supervisor.retention import Retention
 from actors.supervisor.silent import SilentOwners
 from actors.supervisor.sweep import Sweep
@@ -44,12 +45,20 @@ class Supervisor:
     """
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Ray awaits it
-        runtime = self._runtime = build_runtime(actor=SUPERVISOR, pool=5, share=SharedState)
+        runtime = self._runtime = build_runtime(actor=SUPERVISOR, pool=SUPERVISOR_CONNECTIONS, share=SharedState)
         database = runtime.database
         self._tasks = Tasks()
         self._directory = RayDirectory()
         self._admission = Admission(
-            database, self._directory, self._tasks, nodes.where(runtime.settings), died=self._died, room=self._room
+            database,
+            self._directory,
+            self._tasks,
+            nodes.where(runtime.settings),
+            cluster_id=runtime.identity.cluster_id,
+            platforms=list(runtime.compute),
+            reserve=reserved(list(runtime.workflow)),
+            died=self._died,
+            room=self._room,
         )
         self._waker = Waker(database, self._directory, self._admission, self._tasks)
         self._nominations = Nominations(self._waker.nominate)
@@ -89,13 +98,11 @@ class Supervisor:
         return "pong"
 
     async def activate(self, name: str) -> bool:
-        """Create the tenant's actor, or find it. False: not now (the ceiling is reached, this cluster drains, another
+        """Create the tenant's actor, or find it. False: not now (there is no place for it, this cluster drains, another
         one owns the tenant). The intent is durable and waits."""
         if name in self._admission.live:
             return True
-        if self._draining or await fleet.owned_elsewhere(self._runtime.database, name, self._cluster_id):
-            return False
-        return await self._admission.admit(name)
+        return not self._draining and await self._admission.admit(name)
 
     async def live(self) -> list[str]:
         """Names of the tenants with live actors in this cluster."""
@@ -133,6 +140,7 @@ class Supervisor:
     async def _beat(self) -> int:
         detail = {"live": len(self._admission.live), "build": self._runtime.identity.build, "pid": os.getpid()}
         await fleet.beat(self._runtime.database, self._cluster_id, detail)
+        await self._admission.measure()
         self._draining = await leases.draining(self._runtime.database, self._cluster_id)
         return 1
 
@@ -142,8 +150,7 @@ class Supervisor:
         named = list_named_actors(all_namespaces=True)
         names = (name_of_tenant(actor["name"]) for actor in named if actor["namespace"] == NAMESPACE)
         tenants = {name for name in names if name is not None}
-        for tenant in tenants:
-            self._admission.hold(tenant)
+        await self._admission.adopt(tenants)
         for tenant in tenants - self._inspected:
             self._tasks.begin(self._replace(tenant), f"replace: {tenant}")
         self._inspected = tenants

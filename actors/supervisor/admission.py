@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.directory import RayDirectory
 from actors.naming import NAMESPACE, tenant_actor
 from actors.options import CONNECTIONS_PER_ACTOR, for_tenant
+from actors.supervisor.shares import Claim, Shares
 from actors.supervisor.tasks import Tasks
 from actors.tenant.actor import TenantActor
 from controlplane.persistence import fleet
@@ -21,30 +22,31 @@ from controlplane.persistence import fleet
 ACTOR_BYTES = 100 * 2**20
 """An actor is a process: 94 MB resident on stock Ray, measured."""
 
-RESERVED_CONNECTIONS = 40
-"""Connections kept for Serve replicas, the supervisor, step workers and people."""
-
 ACTIVATIONS_AT_ONCE = max(4, 2 * (os.cpu_count() or 1))
 """Actors that are being started at once. A burst is served one after the other, so that not all of it is late."""
 
 WAKE_SECONDS = 30.0
 
+NOBODYS = Claim("", urgent=True)
+"""The claim of a tenant that has been deleted meanwhile: its actor leaves at once."""
 
-def ceiling(max_connections: int, memory_bytes: int | None = None) -> int:
-    """min(memory, database connections − reserve), at least 1. `memory_bytes`: the machine's; a quarter is kept for
-    everything else."""
+
+def ceiling(max_connections: int, reserve: int, clusters: int = 1, memory_bytes: int | None = None) -> int:
+    """min(memory, this cluster's share of the database connections − reserve), at least 1. `reserve`: from `reserved`;
+    `clusters`: as many live on this database. `memory_bytes`: the machine's; a quarter is kept for everything else."""
     memory = psutil.virtual_memory().total if memory_bytes is None else memory_bytes
     by_memory = int(memory * 0.75) // ACTOR_BYTES
-    by_connections = (max_connections - RESERVED_CONNECTIONS) // CONNECTIONS_PER_ACTOR
+    by_connections = (max_connections // clusters - reserve) // CONNECTIONS_PER_ACTOR
     return max(1, min(by_memory, by_connections))
 
 
 class Admission:
     """Starts actors under the ceiling, and holds a call open on each live one.
 
-    Promises: no more actors are started than the ceiling allows. If one leaves or dies, that is noticed at once. If the
-    ceiling has refused a tenant, each live actor is asked, once, to leave as soon as it is at rest, and `room` is
-    called when one has left. Nothing breaks it lastingly: live actors that are found later are held as well.
+    Promises: no more actors are started than the ceiling allows, and none that takes a place which is kept for others
+    (`shares`). If one leaves or dies, that is noticed at once. If a tenant was refused, each live actor is asked, once,
+    to leave as soon as it is at rest, and `room` is called when one has left. Nothing breaks it lastingly: live actors
+    that are found later are held as well.
     """
 
     def __init__(
@@ -54,10 +56,14 @@ class Admission:
         tasks: Tasks,
         where: dict[str, Any],
         *,
+        cluster_id: str,
+        platforms: Collection[str],
+        reserve: int,
         died: Callable[[str], None],
         room: Callable[[], None],
     ) -> None:
-        """`where`: from `nodes.where`. `died`: called with the name of a tenant whose actor has died."""
+        """`where`: from `nodes.where`. `platforms`: the enabled compute providers. `reserve`: connections that are not
+        for actors. `died`: called with the name of a tenant whose actor has died."""
         self.live: dict[str, asyncio.Task[None]] = {}
         """Name → the call held open on its actor."""
         self.ceiling = 0
@@ -66,27 +72,35 @@ class Admission:
         self._directory = directory
         self._tasks = tasks
         self._where = where
+        self._cluster_id = cluster_id
+        self._platforms = platforms
+        self._reserve = reserve
+        self._claims: dict[str, Claim] = {}
+        """What the live actors' places were taken for, as the rows say since."""
         self._died = died
         self._room = room
         self._activating = asyncio.Semaphore(ACTIVATIONS_AT_ONCE)
         self._making_room: set[str] = set()
         """The live actors that were asked to leave as soon as they are at rest."""
         self._turned_away = False
-        """True if the ceiling has refused a tenant. When an actor leaves, due tenants are then searched at once."""
+        """True if a tenant was refused. When an actor leaves, due tenants are then searched at once."""
 
     async def admit(self, name: str) -> bool:
-        """Create the tenant's actor, or find it. Returns once its process answers or has ended. False: the ceiling is
-        reached."""
+        """Create the tenant's actor, or find it. Returns once its process answers or has ended. False: there is no
+        place for it, or another cluster owns the tenant."""
         async with self._activating:
-            if name not in self.live:
-                if await self.full():
-                    return False
-                self.hold(name)
-                await self._started(name)
+            if name in self.live:
+                return True
+            claim = await self._claim(name)
+            if claim is None or not self._has_place(name, claim):
+                return False
+            self.hold(name, claim)
+            await self._started(name)
         return True
 
-    def hold(self, name: str) -> None:
+    def hold(self, name: str, claim: Claim) -> None:
         """Create or find the actor, and keep a call open on it."""
+        self._claims[name] = claim
         if name not in self.live:
             actor = TenantActor.options(**for_tenant(name, self._where)).remote(name)
             self.live[name] = self._tasks.begin(self._watch(name, actor), f"watch {name}")
@@ -96,22 +110,47 @@ class Admission:
         with suppress(ValueError):
             ray.kill(ray.get_actor(tenant_actor(name), namespace=NAMESPACE))
 
-    async def full(self) -> bool:
-        """True if the ceiling is reached; then actors at rest are asked to leave. The ceiling is read at the first
-        activation."""
-        if self.ceiling == 0:
-            self.ceiling = ceiling(await fleet.max_connections(self._database))
-        if len(self.live) < self.ceiling:
-            return False
-        self._turned_away = True
-        self._make_room()
-        return True
+    async def refuses(self, name: str) -> bool:
+        """True if there is no place for the tenant; then actors at rest are asked to leave. Also true if another
+        cluster owns it."""
+        claim = await self._claim(name)
+        return claim is None or not self._has_place(name, claim)
+
+    async def adopt(self, names: Collection[str]) -> None:
+        """Hold the live actors that were found, and learn what all of them have their places for now."""
+        places = await fleet.places(self._database, names, self._cluster_id)
+        for name in names:
+            place = places.get(name)
+            self.hold(name, Claim(place.platform, place.mends) if place else NOBODYS)
+
+    async def measure(self) -> None:
+        """Read the ceiling: clusters come and go, and share the connections of the database."""
+        connections = await fleet.max_connections(self._database)
+        self.ceiling = ceiling(connections, self._reserve, await fleet.live_clusters(self._database, self._cluster_id))
 
     def ask_again(self) -> None:
         """Called by each sweep. While a tenant is refused, actors that did not hear the request are asked again."""
         if self._turned_away:
             self._making_room.clear()
             self._make_room()
+
+    async def _claim(self, name: str) -> Claim | None:
+        """None: another live cluster owns the tenant. If no client's change is under way, then a finding brings it in:
+        that is urgent too, for its owner may heal it."""
+        if self.ceiling == 0:
+            await self.measure()
+        place = (await fleet.places(self._database, [name], self._cluster_id)).get(name)
+        if place is None:
+            return NOBODYS
+        return None if place.elsewhere else Claim(place.platform, place.mends or not place.unfinished)
+
+    def _has_place(self, name: str, claim: Claim) -> bool:
+        held = [self._claims.get(one, NOBODYS) for one in self.live]
+        if name in self.live or Shares(self.ceiling, self._platforms).admits(claim, held):
+            return True
+        self._turned_away = True
+        self._make_room()
+        return False
 
     async def _started(self, name: str) -> None:
         """Wait until its process answers or has ended."""
@@ -127,6 +166,7 @@ class Admission:
             self._died(name)
         finally:
             self.live.pop(name, None)
+            self._claims.pop(name, None)
             self._making_room.discard(name)
             if self._turned_away:
                 self._turned_away = False

@@ -85,7 +85,7 @@ class Waker:
         if tenant.name not in self._admission.live:
             if await fleet.deleted_among(self._database, [tenant.id]):
                 return True  # it waited in the queue so long that all work is done
-            if await self._admission.full():
+            if await self._admission.refuses(tenant.name):
                 return False
         woken = await self._directory.wake(tenant.name, tenant.id, timeout=WAKE_SECONDS)
         return woken.outcome == "started"

@@ -35,13 +35,13 @@ class Slots:
 
     async def _wait(self) -> None:
         if self._room <= 0:
-            raise _overloaded()
+            raise overloaded()
         self._room -= 1
         try:
             async with asyncio.timeout(self._patience):
                 await self._free.acquire()
         except TimeoutError:
-            raise _overloaded() from None
+            raise overloaded() from None
         finally:
             self._room += 1
 
@@ -71,5 +71,5 @@ class Turns:
                 del self._users[key], self._slots[key]
 
 
-def _overloaded() -> Refused:
+def overloaded() -> Refused:
     return Refused("too many requests at once; try again", code="overloaded", status=503, headers={"Retry-After": "1"})

@@ -132,7 +132,7 @@ class Mutation:
 
     async def _commit_and_wake(self, operation: Operation, body_hash: str) -> _Outcome:
         with self._open_key():
-            async with self.here.turns.take(self._about()), self.here.mutations.take():
+            async with self.here.turns.take(self._about()), self.here.mutations.take(str(self.token.id)):
                 answer, accepted = await self._commit(operation, body_hash)
         if accepted is None:
             return _Outcome(answer, replayed=not self.dry_run)

@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from controlplane.api import request_id
 from controlplane.api.background import Background
 from controlplane.api.concurrency_limit import Slots, Turns
+from controlplane.api.connections import CONNECTIONS
+from controlplane.api.fair_slots import FairSlots
 from controlplane.api.feed import EventFeed
 from controlplane.api.grants import Grants
 from controlplane.api.rate_limit import RateLimit
@@ -18,22 +20,27 @@ from controlplane.api.strangers import Strangers
 from controlplane.api.token_cache import TokenCache
 from controlplane.errors import ProviderNotEnabled
 from controlplane.model import Event
-from controlplane.persistence.database import open_database
+from controlplane.persistence.database import Bounds, open_database
 from controlplane.persistence.idempotency import KeyScope
 from controlplane.persistence.tokens import Token
 from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import ComputeProvider, TenantDirectory
 from controlplane.settings import Settings
 
-POOL = 10
 MUTATIONS = 6
 """The number of mutations at once. The rest of the pool is for reads, so that reads stay fast while mutations wait."""
 OF_ONE_TENANT = 2
 """Of these, one has the row of the tenant, and the other waits for it."""
+OF_ONE_TOKEN = MUTATIONS - 1
+"""However many requests one token sends, the others have a slot that it cannot take."""
 MUTATION_QUEUE = 1000
+QUEUED_OF_ONE_TOKEN = MUTATION_QUEUE * 3 // 4
 MUTATION_PATIENCE = 0.5
 """The share of a request's time for which it waits its turn. After a longer wait, too little time would be left to do
 it."""
+ROW_PATIENCE = (3.0, 0.15)
+"""For so long at most a request waits for a locked row: seconds, or this share of a request's time if that is more. Its
+owner may have been stopped in the middle of a write; meanwhile the request holds a slot."""
 WAITERS = 100
 WATCHERS = 600
 _GOODBYE_SECONDS = 10.0
@@ -60,7 +67,8 @@ class Replica:
     grants: Grants
     feed: EventFeed
     rates: RateLimit
-    mutations: Slots
+    mutations: FairSlots
+    """Slots for changes, shared fairly by the tokens."""
     turns: Turns
     """Slots for changes of one tenant."""
     open_keys: set[KeyScope] = field(default_factory=set)
@@ -102,8 +110,9 @@ class Replica:
 @asynccontextmanager
 async def replica(parts: Parts) -> AsyncIterator[Replica]:
     """A replica for as long as the block runs. At the end it finishes its open commits."""
-    # One more connection, which the event feed keeps to listen.
-    database = open_database(parts.database_url, pool=POOL + 1, application="landlord api")
+    least, share = ROW_PATIENCE
+    bounds = Bounds(lock=int(1000 * max(least, share * parts.settings.request_timeout_seconds)))
+    database = open_database(parts.database_url, pool=CONNECTIONS, application="landlord api", bounds=bounds)
     tokens = TokenCache(database)
     grants = Grants(database, tokens.forget)
 
@@ -113,7 +122,9 @@ async def replica(parts: Parts) -> AsyncIterator[Replica]:
 
     feed = EventFeed(database, on_event=hear)
     patience = parts.settings.request_timeout_seconds * MUTATION_PATIENCE
-    mutations = Slots(MUTATIONS, queue=MUTATION_QUEUE, patience=patience)
+    mutations = FairSlots(
+        MUTATIONS, most=OF_ONE_TOKEN, queue=MUTATION_QUEUE, most_queued=QUEUED_OF_ONE_TOKEN, patience=patience
+    )
     # One tenant may have as many in all as all tenants together.
     turns = Turns(OF_ONE_TENANT, queue=MUTATION_QUEUE + MUTATIONS - OF_ONE_TENANT, patience=patience)
     rates = RateLimit(parts.settings.rate_limit_per_minute)

@@ -32,7 +32,7 @@ POLL_SECONDS = 0.05
 OPTIONS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "max_connections": "200",
+    "max_connections": "250",
     "shared_buffers": "64MB",
     "fsync": "on",
     "log_min_messages": "warning",

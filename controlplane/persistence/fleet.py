@@ -26,13 +26,26 @@ from sqlalchemy.dialects.postgresql import UUID as SqlUuid
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from controlplane.model import ACTIVE, LIVE, RELEASED, TERMINAL, UNFINISHED, ExecutionState, Status
+from controlplane.model import (
+    ACTIVE,
+    LIVE,
+    RELEASED,
+    TERMINAL,
+    UNFINISHED,
+    ClusterState,
+    ExecutionState,
+    Status,
+    TriggerSource,
+)
 from controlplane.persistence import expressions, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.tenants import is_paused
 
 SUPERVISOR = "supervisor"
 """The row of `heartbeats` of the sweeping supervisor."""
+
+CLUSTER_SECONDS = 120.0
+"""A cluster that has not swept for this time has no processes, or none that work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +113,43 @@ async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
         return [Due(TenantKey(row.id, row.name), row.run > 1) for row in await connection.execute(query)]
 
 
-async def owned_elsewhere(database: AsyncEngine, name: str, cluster_id: str) -> bool:
-    """True: another live cluster owns the tenant, so this cluster need not wake for it."""
-    query = select(tables.tenants.c.id).where(
-        tables.tenants.c.name == name, tables.tenants.c.deleted_at.is_(None), expressions.owned_elsewhere(cluster_id)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a tenant wants an actor for. `platform`: its compute provider. `mends`: it is deleted or healed.
+    `unfinished`: a client's change is under way or queued. `elsewhere`: another live cluster owns it."""
+
+    platform: str
+    mends: bool
+    unfinished: bool
+    elsewhere: bool
+
+
+async def places(database: AsyncEngine, names: Collection[str], cluster_id: str) -> dict[str, Place]:
+    """By name, for the tenants among them that are not deleted."""
+    if not names:
+        return {}
+    by_supervisor = tables.executions.alias("by_supervisor")
+    heals = exists().where(
+        by_supervisor.c.tenant_id == tables.tenants.c.id,
+        expressions.is_one_of(by_supervisor.c.state, UNFINISHED),
+        by_supervisor.c.trigger_source == TriggerSource.SUPERVISOR,
+    )
+    deleted = tables.tenants.c.deletion_requested_at.is_not(None)
+    query = select(
+        tables.tenants.c.name,
+        tables.tenants.c.spec["compute"]["provider"].as_string().label("platform"),
+        or_(deleted, heals, tables.tenants.c.status == Status.DEGRADED).label("mends"),
+        unfinished().label("unfinished"),
+        expressions.owned_elsewhere(cluster_id).label("elsewhere"),
+    ).where(
+        tables.tenants.c.name == any_(bindparam("names", list(names), type_=ARRAY(Text))),
+        tables.tenants.c.deleted_at.is_(None),
     )
     async with single(database) as connection:
-        return (await connection.execute(query)).first() is not None
+        return {
+            row.name: Place(row.platform, row.mends, row.unfinished, bool(row.elsewhere))
+            for row in await connection.execute(query)
+        }
 
 
 async def deleted_among(database: AsyncEngine, tenant_ids: Collection[UUID]) -> list[UUID]:
@@ -135,6 +178,19 @@ async def max_connections(database: AsyncEngine) -> int:
     """The number of connections that the database allows in all."""
     async with single(database) as connection:
         return int((await connection.execute(text("SHOW max_connections"))).scalar_one())
+
+
+async def live_clusters(database: AsyncEngine, cluster_id: str) -> int:
+    """The number of clusters that share the database with this one, itself included: each that has not ended and whose
+    supervisor has swept lately."""
+    clusters = tables.clusters.c
+    others = select(func.count()).where(
+        clusters.id != cluster_id,
+        clusters.state != ClusterState.ENDED,
+        clusters.heartbeat_at > expressions.ago(CLUSTER_SECONDS),
+    )
+    async with single(database) as connection:
+        return 1 + int((await connection.execute(others)).scalar_one())
 
 
 @dataclass(frozen=True, slots=True)

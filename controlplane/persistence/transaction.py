@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import EventType, Execution, Tenant, TriggerSource
+from controlplane.persistence.database import LOCK_TIMEOUT_MS
 from controlplane.text import clean
 
 EVENT_LOCK = 0x1A4D10D5
@@ -31,7 +32,8 @@ _FLUSH = text("""
     SELECT type, tenant_id, tenant_name, generation, status, execution_id, trigger_source, actor,
            token_id, request_id, message, data
     FROM pg_advisory_xact_lock(
-             CASE WHEN set_config('idle_in_transaction_session_timeout', :standstill, true) <> '' THEN :lock END
+             CASE WHEN set_config('idle_in_transaction_session_timeout', :standstill, true) <> ''
+                   AND set_config('lock_timeout', :patience, true) <> '' THEN :lock END
          ),
          pg_notify(:event_channel, ''),
          (SELECT count(pg_notify(:wake_channel, one::text)) AS sent FROM jsonb_array_elements(:wakes) AS one) AS wakes,
@@ -49,12 +51,14 @@ _FLUSH = text("""
     bindparam("events", type_=JSONB),
     bindparam("lock", EVENT_LOCK, type_=BigInteger),
     standstill=str(STANDSTILL_MS),
+    patience=str(LOCK_TIMEOUT_MS),
     event_channel=EVENT_CHANNEL,
     wake_channel=WAKE_CHANNEL,
 )
 """One round trip. The lock and the notifications are rows that the events are joined with. Ids are assigned after the
 sort, so they are assigned under the lock and in the order of the list. A trigger chains the events (see `chain`), under
-the lock too. The bound on a standstill is set before the lock is asked for."""
+the lock too. Two bounds are set before the lock is asked for: that of a standstill, and that of the wait, which is
+longer than a standstill, however impatient this process is with rows."""
 
 
 class Transaction:

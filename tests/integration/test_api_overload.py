@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
+from controlplane.api.replica import MUTATIONS, OF_ONE_TENANT, ROW_PATIENCE
 from tests.integration.api_replica import Api, api_on, served, tenant, until
 
 TIMEOUT = 1.5
@@ -62,11 +64,10 @@ async def test_a_change_that_hangs_ends_beside_its_answer(hurried: Api) -> None:
 
 async def test_a_change_that_waited_for_its_turn_in_vain_was_not_begun(hurried: Api) -> None:
     await hurried.create()
-    for _ in range(6):
-        await hurried.replica.mutations._free.acquire()
-    assert overloaded(await asyncio.wait_for(hurried.create("late"), 5))
-    for _ in range(6):
-        hurried.replica.mutations._free.release()
+    async with AsyncExitStack() as busy:
+        for number in range(MUTATIONS):
+            await busy.enter_async_context(hurried.replica.mutations.take(f"another token {number}"))
+        assert overloaded(await asyncio.wait_for(hurried.create("late"), 5))
     await hurried.replica.background.finish(5)
     assert await hurried.count("tenants") == 1
 
@@ -156,6 +157,32 @@ async def test_one_tenants_locked_row_holds_up_nobody_else(database_url: str) ->
         assert (await api.client.patch("/v1/tenants/acme", json={"labels": {"n": "1"}})).status_code == 200
         await api.replica.background.finish(5)
         assert api.replica.turns._slots == {}
+
+
+async def test_locked_rows_of_three_tenants_hold_up_another_token_no_longer_than_a_rows_patience(
+    database_url: str,
+) -> None:
+    """The owners of three tenants stand still in the middle of their writes, and one token changes all three again and
+    again. The other token has a slot of its own meanwhile, and the first one is answered soon."""
+    async with api_on(database_url, request_timeout_seconds=40) as api:
+        other = await api.bearer("operator")
+        names = ["stuck-0", "stuck-1", "stuck-2"]
+        for name in names:
+            await api.create(name)
+        async with api.database.begin() as connection:
+            await connection.execute(text("SELECT 1 FROM tenants WHERE name LIKE 'stuck-%' FOR UPDATE"))
+            stuck = [
+                asyncio.create_task(api.client.patch(f"/v1/tenants/{name}", json={"labels": {"n": str(number)}}))
+                for name in names
+                for number in range(OF_ONE_TENANT)
+            ]
+            await api.blocked()
+            for number in range(10):
+                answer = await api.client.post("/v1/tenants", json=tenant(f"other-{number}"), headers=other)
+                assert answer.status_code == 202, answer.text
+            assert not all(patch.done() for patch in stuck), "the slots were held all the time"
+            patience = ROW_PATIENCE[1] * 40
+            assert all(map(overloaded, await asyncio.wait_for(asyncio.gather(*stuck), 3 * patience)))
 
 
 async def _until_data(lines: AsyncIterator[str]) -> AsyncIterator[str]:

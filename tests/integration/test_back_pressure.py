@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.runtime import Runtime
 from actors.supervisor.actor import Supervisor
-from controlplane.model import ExecutionState
+from controlplane.model import ComputeSpec, ExecutionState
 from controlplane.persistence import tables
-from providers.compute.fake import FakeCloud
+from providers.compute.fake import FakeCloud, FakeCompute
+from providers.registry import Enabled
 from tests.integration.named_actors import Handle, NamedActors, Tenant
-from tests.integration.owner import World, create, spec
+from tests.integration.owner import World, create, delete, spec
 
 CEILING = 2
 SECONDS = 20.0
@@ -24,14 +26,14 @@ SECONDS = 20.0
 class Cluster:
     """A supervisor under a ceiling, and the tenants' actors that it makes."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, database: AsyncEngine) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch, database: AsyncEngine, ceiling: int = CEILING) -> None:
         self._database = database
         self._patch = patch
         self._named = NamedActors(patch)
         self.most = 0
         """As many lived at once."""
         self.begun: list[tuple[str, Tenant]] = []
-        patch.setattr("actors.supervisor.admission.ceiling", lambda max_connections: CEILING)
+        patch.setattr("actors.supervisor.admission.ceiling", lambda *_: ceiling)
         patch.setattr("actors.supervisor.actor.list_named_actors", lambda all_namespaces: [])
         patch.setattr("actors.supervisor.admission.TenantActor", self)
         patch.setattr("actors.supervisor.actor.listen", self._hear_nothing)
@@ -130,3 +132,31 @@ async def test_contention(
             await cluster.admitted(supervisor, name)
         assert not await supervisor.activate("t2")
         await until(lambda: [tenant.told for tenant in cluster.live] == [1, 1])  # as newcomers
+
+
+async def test_a_burst_behind_a_dead_platform_leaves_places_for_another_platform_and_for_deletes(
+    database: AsyncEngine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty tenants want one platform, which hangs: whoever gets a place never rests."""
+    places, kept = 16, 16 // 8
+    cloud = FakeCloud()
+    cluster, world = Cluster(monkeypatch, database, places), World(database, database_url, tmp_path, cloud)
+    for number in range(20):
+        await create(database, f"hangs-{number}", spec())
+    async with world.net(LANDLORD_SWEEP_SECONDS="3600") as built:
+        both = Enabled({name: lambda: FakeCompute(cloud) for name in ("fake", "well")})
+        async with cluster.supervised(replace(built, compute=both)) as supervisor:
+            await until(lambda: len(cluster.begun) == places - 2 * kept and not supervisor._waker.busy)
+            assert not await supervisor.activate("hangs-19"), "what is left is for others"
+
+            on_another = spec().model_copy(update={"compute": ComputeSpec(provider="well", config={})})
+            await create(database, "healthy", on_another)
+            assert await supervisor.activate("healthy")
+
+            for name in ("hangs-18", "hangs-19"):
+                await delete(database, name)
+                assert await supervisor.activate(name)
+            await supervisor._admission.adopt(cluster.names)
+            assert not await supervisor.activate("hangs-17"), "nor does a sweep forget whose the places are"
+            await create(database, "healthy-too", on_another)
+            assert await supervisor.activate("healthy-too")

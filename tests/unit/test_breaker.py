@@ -1,6 +1,5 @@
-"""The circuit breaker, and the ceiling of live actors."""
+"""The circuit breaker."""
 
-from actors.supervisor.admission import ACTOR_BYTES, ceiling
 from actors.supervisor.breaker import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, Breaker
 
 
@@ -24,9 +23,3 @@ def test_it_opens_for_a_pause_that_grows_and_is_bounded() -> None:
         breaker.failed(0.0)
     assert not breaker.allows(LONGEST_PAUSE - 1)
     assert breaker.allows(LONGEST_PAUSE)
-
-
-def test_the_ceiling_is_the_smaller_of_memory_and_connections() -> None:
-    assert ceiling(100, memory_bytes=100 * 2**30) == 30
-    assert ceiling(10_000, memory_bytes=40 * ACTOR_BYTES) == 30
-    assert ceiling(10, memory_bytes=2**20) == 1

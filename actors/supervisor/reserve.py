@@ -1,0 +1,27 @@
+"""The database connections that tenants' actors must leave to everything else: the sum of all other pools."""
+
+from collections.abc import Collection
+
+from actors.options import ENDPOINT_CONNECTIONS, REPLICAS, SUPERVISOR_CONNECTIONS
+from actors.step_worker import CONNECTIONS as WORKER_CONNECTIONS
+from actors.step_worker import WORKERS
+from controlplane.api.connections import CONNECTIONS as REPLICA_CONNECTIONS
+from providers.workflow.restate.provider import RestateWorkflow
+from providers.workflow.stepfunctions.provider import StepFunctionsWorkflow
+
+DEPLOYS = 2
+"""While `up` deploys again, old replicas answer their last requests beside the new ones."""
+SUPERUSERS = 3
+"""Postgres keeps so many from us."""
+PEOPLE = 5
+"""`up`, `drain`, `doctor`, and whoever looks with psql."""
+
+
+def reserved(engines: Collection[str]) -> int:
+    """Connections, with these workflow engines enabled."""
+    connections = DEPLOYS * REPLICAS * REPLICA_CONNECTIONS + SUPERVISOR_CONNECTIONS + SUPERUSERS + PEOPLE
+    if RestateWorkflow.name in engines:
+        connections += DEPLOYS * ENDPOINT_CONNECTIONS
+    if StepFunctionsWorkflow.name in engines:
+        connections += WORKERS * WORKER_CONNECTIONS
+    return connections

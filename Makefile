@@ -85,8 +85,8 @@ PIP := $(BIN)/pip install --quiet --require-hashes --no-deps --only-binary :all:
 	@touch $@
 
 # What the suite runs against, for real: Docker Engine, a static busybox to build its image from, an image registry, and npm,
-# from which the suite takes restate-server (tests/restate.py). The registry is started by the suite: its package's service,
-# which would listen on all addresses, is masked before it comes.
+# from which the suite takes restate-server (tests/restate.py). The suite starts the registry, PgBouncer and Debian's Postgres
+# itself: the services of their packages, which would listen for everybody, are masked or not made before they come.
 suite-tools:
 	@missing=""; \
 	PATH="$$PATH:/usr/sbin:/sbin"; \
@@ -95,9 +95,18 @@ suite-tools:
 	command -v busybox >/dev/null || missing="$$missing busybox-static"; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
 	command -v docker-registry >/dev/null || missing="$$missing docker-registry"; \
-	case "$$missing" in *docker-registry*) if [ "$$(id -u)" = 0 ]; then \
-		mkdir -p /etc/systemd/system; ln -sf /dev/null /etc/systemd/system/docker-registry.service; fi;; \
-	esac; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	command -v pgbouncer >/dev/null || missing="$$missing pgbouncer"; \
+	if [ "$$(id -u)" = 0 ]; then \
+		mkdir -p /etc/systemd/system /etc/postgresql-common; \
+		for package in docker-registry pgbouncer; do \
+			case "$$missing" in *$$package*) ln -sf /dev/null /etc/systemd/system/$$package.service;; esac; \
+		done; \
+		case "$$missing" in *postgresql*) \
+			test -e /etc/postgresql-common/createcluster.conf || \
+				echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf;; \
+		esac; \
+	fi; \
 	if [ -n "$$missing" ]; then $(call install,$$missing) fi
 
 # $(call install,PACKAGES): with apt where we may, else say what is missing.

@@ -6,9 +6,8 @@ every process of ours that touches compute or rows is pinned there, so that noth
 
 from typing import Any
 
-from sqlalchemy.engine import make_url
-
 from controlplane.errors import SettingsError
+from controlplane.persistence.address import address
 from controlplane.settings import Settings
 from providers import registry
 
@@ -40,4 +39,4 @@ def _one_machine(settings: Settings) -> bool:
 def _socket_database(settings: Settings) -> bool:
     if settings.database_url is None:
         return False
-    return str(make_url(settings.database_url.get_secret_value()).query.get("host", "")).startswith("/")
+    return address(settings.database_url.get_secret_value()).on_this_machine

@@ -22,6 +22,7 @@ pytest_plugins = [
     "tests.registry",
     "tests.aws",
     "tests.restate",
+    "tests.postgres",
     "tests.side_by_side",
     "tests.e2e.engines",
 ]

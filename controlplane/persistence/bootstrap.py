@@ -18,12 +18,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import ClusterState, TriggerSource
 from controlplane.persistence import compatibility, tables, tokens
-from controlplane.persistence.database import open_database
+from controlplane.persistence.address import address
+from controlplane.persistence.database import connector, open_database
 from controlplane.persistence.transaction import Transaction, transaction
 
 MIGRATION_LOCK = 0x1A4D10D6
 LOCK_LOOK_SECONDS = 0.2
 ACTOR = "landlord up"
+BOOTSTRAP = "landlord bootstrap"
 
 
 async def prepare(database_url: str, *, home: str, build: str, admin_token: str | None) -> str:
@@ -33,7 +35,8 @@ async def prepare(database_url: str, *, home: str, build: str, admin_token: str 
 
     Raises SchemaTooNew, SettingsError for a URL that is not Postgres and for a token that cannot be the admin's, and
     asyncpg's errors if the server does not answer."""
-    database = open_database(database_url, pool=1, application="landlord bootstrap")
+    await connector(address(database_url), application=BOOTSTRAP).require_sessions()
+    database = open_database(database_url, pool=1, application=BOOTSTRAP)
     try:
         await migrate(database)
         async with database.begin() as connection:

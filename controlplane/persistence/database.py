@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import event
+from sqlalchemy import URL, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from controlplane.errors import SettingsError
 from controlplane.persistence import discretion
+from controlplane.persistence.address import Address, address
 from controlplane.persistence.columns import to_json
+from controlplane.persistence.connector import Connector
 
 LOCK_TIMEOUT_MS = 10_000
 STATEMENT_TIMEOUT_MS = 30_000
@@ -17,6 +19,7 @@ STANDSTILL_MS = 60_000
 """If the process of a transaction does nothing for this time, the database ends the transaction. A stopped process
 holds the row of its tenant at most this long. A transaction with the lock of the event order has less
 (`transaction.STANDSTILL_MS`)."""
+READ_ONLY = "25006"
 GONE_MS = 10_000
 """If the other end of a TCP connection does not answer for this time, the connection is closed, and its transaction
 ended."""
@@ -38,36 +41,45 @@ def open_database(
     """Keeps `pool` connections, and opens up to `overflow` more at need. No statement or lock waits longer than
     `bounds` says. Its errors hold no value of a row or a parameter.
 
-    Raises SettingsError if the URL is not a Postgres one."""
-    if database_url.startswith(("postgres://", "postgresql://")):
-        database_url = "postgresql+asyncpg://" + database_url.split("://", 1)[1]
-    if not database_url.startswith("postgresql+asyncpg://"):
-        raise SettingsError("LANDLORD_DATABASE_URL must be a postgresql:// URL")
+    Raises SettingsError if the URL is not one that Postgres' own clients would take (`address`)."""
     database = create_async_engine(
-        database_url,
+        # The real address, which is more than such a URL can say, is the connector's.
+        URL.create("postgresql+asyncpg", database=(where := address(database_url)).database),
+        async_creator=connector(where, application=application, bounds=bounds),
         pool_size=pool,
         max_overflow=overflow,
         pool_timeout=10,
         pool_pre_ping=False,
         hide_parameters=True,
         json_serializer=to_json,
-        connect_args={
-            "timeout": 10,
-            "server_settings": {
-                "application_name": application,
-                "lock_timeout": str(bounds.lock),
-                "statement_timeout": str(bounds.statement),
-                "idle_in_transaction_session_timeout": str(bounds.standstill),
-                "tcp_keepalives_idle": "5",
-                "tcp_keepalives_interval": "2",
-                "tcp_keepalives_count": "3",
-                "tcp_user_timeout": str(GONE_MS),
-                "jit": "off",
-            },
-        },
     )
     event.listen(database.sync_engine, "handle_error", discretion.hush)
+    event.listen(database.sync_engine, "handle_error", _part_with_standbys)
     return database
+
+
+def connector(where: Address, *, application: str, bounds: Bounds = Bounds()) -> Connector:
+    return Connector(
+        where,
+        {
+            "application_name": application,
+            "lock_timeout": str(bounds.lock),
+            "statement_timeout": str(bounds.statement),
+            "idle_in_transaction_session_timeout": str(bounds.standstill),
+            "tcp_keepalives_idle": "5",
+            "tcp_keepalives_interval": "2",
+            "tcp_keepalives_count": "3",
+            "tcp_user_timeout": str(GONE_MS),
+            "jit": "off",
+        },
+    )
+
+
+def _part_with_standbys(context: ExceptionContext) -> None:
+    """A server that takes no writes has lost its part in a fail-over. Its connections would live on for ever, so all
+    that are open are given up, and the next ones look for the server that takes writes."""
+    if context.original_exception is not None and discretion.sqlstate(context.original_exception) == READ_ONLY:
+        context.is_disconnect = True
 
 
 @asynccontextmanager

@@ -174,10 +174,22 @@ async def silent_owners(database: AsyncEngine, cluster_id: str, seconds: float) 
         return list((await connection.execute(query)).scalars())
 
 
+_ALLOWED_CONNECTIONS = text("""
+    SELECT least(
+        current_setting('max_connections')::int
+            - CASE WHEN rolsuper THEN 0 ELSE current_setting('superuser_reserved_connections')::int END,
+        nullif(rolconnlimit, -1),
+        nullif(datconnlimit, -1)
+    )
+    FROM pg_roles, pg_database
+    WHERE rolname = session_user AND datname = current_database()
+""")
+
+
 async def max_connections(database: AsyncEngine) -> int:
-    """The number of connections that the database allows in all."""
+    """The number of connections that the server, the database and our role allow; the least of them."""
     async with single(database) as connection:
-        return int((await connection.execute(text("SHOW max_connections"))).scalar_one())
+        return int((await connection.execute(_ALLOWED_CONNECTIONS)).scalar_one())
 
 
 async def live_clusters(database: AsyncEngine, cluster_id: str) -> int:

@@ -27,6 +27,8 @@ from controlplane.errors import (
 from controlplane.persistence.discretion import sqlstate
 
 VERSIONS = ("v1",)
+MAX_ERRORS = 100
+"""Wrong fields that one answer lists."""
 _UNVERSIONED = ("healthz", "readyz", "docs")
 _LATER = frozenset({"55P03", "57014", "40001", "40P01", "53300", "53200"})
 """SQLSTATEs that another try may not meet: lock or statement timeout, serialisation, deadlock, too many clients."""
@@ -82,13 +84,14 @@ def invalid_body(error: ValidationError) -> Refused:
 
 
 def field_errors(errors: Sequence[Any], *, skip: int = 0) -> list[dict[str, str]]:
-    """pydantic's errors as [{loc, message}]; `skip`: how many leading parts of each location to leave out."""
+    """The first MAX_ERRORS of pydantic's errors as [{loc, message}]; `skip`: how many leading parts of each location to
+    leave out."""
     return [
         {
             "loc": ".".join(str(part) for part in error["loc"][skip:]),
             "message": str(error["msg"]).removeprefix("Value error, "),
         }
-        for error in errors
+        for error in errors[:MAX_ERRORS]
     ]
 
 

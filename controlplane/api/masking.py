@@ -4,7 +4,7 @@ If a client sends the stars back (read, change, write), they stand for the store
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 MASK = "********"
@@ -64,8 +64,9 @@ def _restore(value: Any, stored: Any, path: tuple[str, ...], environment: bool, 
             for name, item in value.items()
         }
     if isinstance(value, list):
+        counterpart = _counterparts(stored)
         return [
-            _restore(item, _counterpart(item, stored, index), (*path, str(index)), environment, missing)
+            _restore(item, counterpart(item, index), (*path, str(index)), environment, missing)
             for index, item in enumerate(value)
         ]
     if value != MASK or not environment:
@@ -75,12 +76,18 @@ def _restore(value: Any, stored: Any, path: tuple[str, ...], environment: bool, 
     return stored
 
 
-def _counterpart(item: Any, stored: Any, index: int) -> Any:
-    """The stored list member that `item` stands for: the one of the same name, else the one at the same place."""
-    if not isinstance(stored, Sequence) or isinstance(stored, str):
-        return None
-    if isinstance(item, Mapping) and "name" in item:
-        return next(
-            (other for other in stored if isinstance(other, Mapping) and other.get("name") == item["name"]), None
-        )
-    return stored[index] if index < len(stored) else None
+def _counterparts(stored: Any) -> Callable[[Any, int], Any]:
+    """Finds the stored list member that an item stands for: the one of the same name, else the one at the same place.
+    The names are indexed once, since a client chooses the length of both lists."""
+    members = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
+    named: dict[str, Any] = {}
+    for member in members:
+        if isinstance(member, Mapping) and isinstance(member.get("name"), str):
+            named.setdefault(member["name"], member)
+
+    def counterpart(item: Any, index: int) -> Any:
+        if isinstance(item, Mapping) and "name" in item:
+            return named.get(item["name"]) if isinstance(item["name"], str) else None
+        return members[index] if index < len(members) else None
+
+    return counterpart

@@ -1,22 +1,29 @@
 """Checks a spec against the providers of this installation. If a spec can never work, it is refused before anything is
 stored."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from controlplane.api import masking
-from controlplane.api.failures import invalid_body, validation_failed
+from controlplane.api.failures import field_errors, invalid_body, validation_failed
 from controlplane.api.merge_patch import merge
 from controlplane.api.replica import Replica
 from controlplane.api.schemas.requests import TenantDocument
 from controlplane.api.security import require_role
+from controlplane.api.strict_json import refuse_excess
 from controlplane.errors import InvalidConfig, Refused, Unsupported
-from controlplane.model import Tenant, TenantSpec
+from controlplane.model import BOUND, SENT, HealthSpec, Tenant, TenantSpec
 from controlplane.persistence.tokens import Token
 
 CONFIG = "spec.compute.config"
+MAX_PART = 256 * 1024
+"""Bytes of the JSON of a tenant's spec, and of its annotations, however many requests brought them."""
+DEADLINES = 6
+"""`health.deadline_seconds` may be so many times `LANDLORD_PROVISION_DEADLINE_SECONDS`, and its own default always."""
+_DEFAULT_DEADLINE: float = HealthSpec.model_fields["deadline_seconds"].default
 
 
 def check_spec(here: Replica, token: Token, spec: TenantSpec) -> None:
@@ -27,10 +34,33 @@ def check_spec(here: Replica, token: Token, spec: TenantSpec) -> None:
         here.require_workflow(spec.workflow.provider)
     if spec.compute.provider == "process":
         require_role(token, here.settings.process_role, "a tenant on the process provider")
+    _refuse_excess(provider.config_model, spec, here.settings.provision_deadline_seconds)
     try:
         provider.validate(spec.compute.config, spec.health)
     except (InvalidConfig, Unsupported) as error:
         raise _invalid(error) from None
+
+
+def _refuse_excess(config_model: type[BaseModel], spec: TenantSpec, deadline: float) -> None:
+    """Raises Refused for what is beyond a bound. Everything else that is wrong is left to the other checks."""
+    found = [
+        *_excess(TenantSpec, spec.canonical(), "spec"),
+        *_excess(config_model, spec.compute.config, CONFIG),
+    ]
+    most = max(DEADLINES * deadline, _DEFAULT_DEADLINE)
+    if spec.health.deadline_seconds > most:
+        found.append({"loc": "spec.health.deadline_seconds", "message": f"must be {most:g} at most; lower it"})
+    if found:
+        raise validation_failed("; ".join(f"{one['loc']}: {one['message']}" for one in found[:3]), found)
+
+
+def _excess(model: type[BaseModel], value: Any, root: str) -> list[dict[str, str]]:
+    try:
+        model.model_validate(value, context=SENT)
+    except ValidationError as error:
+        beyond = [one for one in error.errors(include_url=False, include_input=False) if one["type"] == BOUND]
+        return [{**one, "loc": f"{root}.{one['loc']}"} for one in field_errors(beyond)]
+    return []
 
 
 def check_new_spec(here: Replica, token: Token, spec: TenantSpec) -> None:
@@ -51,6 +81,7 @@ def merged(here: Replica, token: Token, tenant: Tenant, patch: Mapping[str, Any]
         "spec": tenant.spec.canonical(),
     }
     result = merge(before, patch)
+    _refuse_growth(before, result)
     try:
         document = TenantDocument.model_validate(result)
     except ValidationError as error:
@@ -89,6 +120,23 @@ def _with_leftover_keys(here: Replica, error: Refused, after: TenantSpec, patch:
         f"set these to null in the patch: {names}",
         [{"loc": f"{CONFIG}.{key}", "message": "set it to null"} for key in leftover],
     )
+
+
+def _refuse_growth(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Many patches together add no more to a part than one body may hold. A part that is larger from before may stay
+    so, and may shrink."""
+    for name, part in after.items():
+        size, was = _bytes(part), _bytes(before.get(name))
+        if size <= was:
+            continue
+        refuse_excess({name: part})
+        if size > MAX_PART:
+            message = f"would have {size} bytes, of which {MAX_PART} are allowed; shorten something in it"
+            raise validation_failed(f"{name} {message}", [{"loc": name, "message": message}])
+
+
+def _bytes(document: Any) -> int:
+    return len(json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def _invalid(error: InvalidConfig | Unsupported) -> Refused:

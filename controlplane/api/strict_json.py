@@ -1,7 +1,9 @@
-"""JSON from strangers: nothing ambiguous, and nothing that breaks the database or a recursive reader."""
+"""JSON from strangers: nothing ambiguous, nothing that breaks the database or a recursive reader, and not so many parts
+that working through them holds up the others."""
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from starlette.requests import Request
@@ -10,6 +12,14 @@ from controlplane.api.failures import validation_failed
 from controlplane.errors import Refused
 
 MAX_DEPTH = 32
+MAX_VALUES = 8192
+"""Values in a whole document, at any depth."""
+MAX_ITEMS = 1024
+"""Items of one list, or members of one object."""
+MAX_TEXT = 64 * 1024
+"""Characters of one text."""
+MAX_NAME = 256
+"""Characters of the name of a member."""
 _LIMIT: dict[type, float] = {bool: 2, int: 2**63, float: float("inf")}
 _EXACT = 2**53
 """Below this, a whole float is exactly one integer."""
@@ -30,55 +40,100 @@ async def read_object(request: Request, media_types: tuple[str, ...] = _JSON) ->
 
 def parse(body: bytes) -> Any:
     """Any JSON value; 1.0 is the integer 1, as in JSON Schema. Raises Refused if the body is not JSON by RFC 8259,
-    repeats a member, is nested deeper than 32, or holds a NUL, half a surrogate pair, or a number beyond 64 bits."""
+    repeats a member, holds a NUL, half a surrogate pair, or a number beyond 64 bits, or has more of something than the
+    bounds above."""
+    reader = _Reader()
     try:
         value = json.loads(
             body.decode("utf-8"),
-            parse_float=_number,
+            parse_float=reader.number,
             parse_constant=_refuse_constant,
-            object_pairs_hook=_no_repeats,
+            object_pairs_hook=reader.object,
         )
     except (ValueError, RecursionError):
         raise _invalid("the body is not valid JSON") from None
-    _check(value, 0)
+    refuse_excess(value)
     return value
 
 
-def _number(text: str) -> float:
-    value = float(text)
-    return int(value) if value.is_integer() and abs(value) < _EXACT else value
+def refuse_excess(value: Any) -> None:
+    """Raises Refused validation_failed (400) that names the place, the bound, and what to do."""
+    _Walk().into(value, ())
+
+
+class _Reader:
+    """Gives up a document with far too many parts while it is read."""
+
+    def __init__(self) -> None:
+        self._left = MAX_VALUES
+
+    def number(self, text: str) -> float:
+        self._count()
+        value = float(text)
+        return int(value) if value.is_integer() and abs(value) < _EXACT else value
+
+    def object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        self._count()
+        result = dict(pairs)
+        if len(result) != len(pairs):
+            raise _invalid("the body repeats a member of an object")
+        return result
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise _too_many_values()
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise _invalid("the body repeats a member of an object")
-    return result
+class _Walk:
+    """One look at every part of a document."""
+
+    def __init__(self) -> None:
+        self._left = MAX_VALUES
+
+    def into(self, value: Any, path: tuple[str | int, ...]) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise _too_many_values()
+        if len(path) > MAX_DEPTH:
+            raise _invalid(f"the body is nested deeper than {MAX_DEPTH}")
+        if isinstance(value, str):
+            _check_text(value, MAX_TEXT, path)
+        elif isinstance(value, dict | list):
+            if len(value) > MAX_ITEMS:
+                raise _excess(path, f"has {len(value)} items, of which {MAX_ITEMS} are allowed")
+            for name, item in _parts(value):
+                if isinstance(name, str):
+                    _check_text(name, MAX_NAME, path)
+                self.into(item, (*path, name))
+        elif isinstance(value, float | int) and not -_LIMIT[type(value)] < value < _LIMIT[type(value)]:
+            raise _invalid("the body holds a number that is too large")
 
 
-def _check(value: Any, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise _invalid(f"the body is nested deeper than {MAX_DEPTH}")
-    if isinstance(value, str):
-        _check_text(value)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            _check_text(name)
-            _check(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            _check(item, depth + 1)
-    elif isinstance(value, float | int) and not -_LIMIT[type(value)] < value < _LIMIT[type(value)]:
-        raise _invalid("the body holds a number that is too large")
+def _parts(value: dict[str, Any] | list[Any]) -> Iterator[tuple[str | int, Any]]:
+    yield from value.items() if isinstance(value, dict) else enumerate(value)
 
 
-def _check_text(text: str) -> None:
+def _check_text(text: str, most: int, path: tuple[str | int, ...]) -> None:
+    if len(text) > most:
+        raise _excess(path, f"has a text of {len(text)} characters, of which {most} are allowed")
     if _FORBIDDEN.search(text):
         raise _invalid("the body holds a character that is not allowed")
+
+
+def _too_many_values() -> Refused:
+    return _invalid(f"the body holds more than {MAX_VALUES} values; send fewer")
+
+
+def _excess(path: tuple[str | int, ...], message: str) -> Refused:
+    loc = ".".join(map(str, path))
+    return validation_failed(
+        f"{loc or 'the body'} {message}; shorten it", [{"loc": loc, "message": f"{message}; shorten it"}]
+    )
 
 
 def _invalid(message: str) -> Refused:

@@ -1,5 +1,6 @@
 """The nouns of Landlord: a client's wish, the rows, and the words between them. No I/O here."""
 
+from controlplane.model.bounds import BOUND, SENT, Bound
 from controlplane.model.names import (
     MAX_NAME,
     NAME_PATTERN,
@@ -56,16 +57,19 @@ from controlplane.model.trail import ENDED, ConditionType, EventType, Reason, Tr
 
 __all__ = [
     "ACTIVE",
+    "BOUND",
     "CURRENT",
     "ENDED",
     "LIVE",
     "MAX_NAME",
     "NAME_PATTERN",
     "RELEASED",
+    "SENT",
     "STEPS",
     "TERMINAL",
     "UNFINISHED",
     "Action",
+    "Bound",
     "ClusterState",
     "ComputeSpec",
     "Condition",

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from controlplane.model.bounds import Bound
 
 
 class Strict(BaseModel):
@@ -36,7 +38,9 @@ class TcpProbe(Strict):
 class ExecProbe(Strict):
     """A command that ends with 0 is healthy. If the provider can, the platform runs it next to the tenant."""
 
-    command: list[str] = Field(min_length=1, max_length=64, description="the program and its arguments; no shell")
+    command: list[Annotated[str, Bound(characters=4096)]] = Field(
+        min_length=1, max_length=64, description="the program and its arguments; no shell"
+    )
 
 
 class HealthSpec(Strict):
@@ -46,12 +50,12 @@ class HealthSpec(Strict):
     http: HttpProbe | None = None
     tcp: TcpProbe | None = None
     exec: ExecProbe | None = None
-    interval_seconds: float = Field(default=10, gt=0, le=3600)
-    timeout_seconds: float = Field(default=2, gt=0, le=60)
+    interval_seconds: Annotated[float, Bound(ge=0.5)] = Field(default=10, gt=0, le=3600)
+    timeout_seconds: Annotated[float, Bound(ge=0.1)] = Field(default=2, gt=0, le=60)
     healthy_threshold: int = Field(default=1, ge=1, le=100)
     unhealthy_threshold: int = Field(default=3, ge=1, le=100)
     start_period_seconds: float = Field(default=0, ge=0, le=3600)
-    deadline_seconds: float = Field(default=600, gt=0, le=86400)
+    deadline_seconds: Annotated[float, Bound(ge=1)] = Field(default=600, gt=0, le=86400)
 
     @model_validator(mode="after")
     def _one_probe(self) -> "HealthSpec":

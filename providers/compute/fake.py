@@ -9,13 +9,13 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
 from uuid import UUID
 
 from pydantic import Field
 
 from controlplane.errors import InvalidConfig, Unavailable
-from controlplane.model import Endpoint
+from controlplane.model import Bound, Endpoint
 from controlplane.ports import OWNER_LABEL, DesiredResource, Origin, PlatformHealth, Resource, ResourceState
 from controlplane.settings import Settings
 from providers.kit.configs import ProviderConfig
@@ -36,10 +36,10 @@ class FakeConfig(ProviderConfig):
     """`health`: the platform's verdict at each look; the last one repeats for ever, and empty means that it gives none.
     `refuses`: the reason why it never starts. Nothing answers at the endpoint."""
 
-    version: str = "1"
-    env: dict[str, str] = Field(default_factory=dict)
-    health: list[PlatformHealth] = Field(default=["healthy"])
-    refuses: str | None = None
+    version: Annotated[str, Bound(characters=256)] = "1"
+    env: Annotated[dict[Annotated[str, Bound(characters=256)], str], Bound(items=512)] = Field(default_factory=dict)
+    health: Annotated[list[PlatformHealth], Bound(items=512)] = Field(default=["healthy"])
+    refuses: Annotated[str, Bound(characters=1024)] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from controlplane.api.security import Viewer, require_role
 from controlplane.api.spec_check import check_new_spec, merged
 from controlplane.api.strict_json import read_object
 from controlplane.errors import Refused
-from controlplane.model import EventType, Status, Tenant
+from controlplane.model import SENT, EventType, Status, Tenant
 from controlplane.model.selector import Requirement, parse_selector
 from controlplane.persistence import intents, tenants
 from controlplane.persistence.intents import Intent
@@ -45,7 +45,7 @@ _WORKING = frozenset({Status.REQUESTED, Status.PLANNING, Status.PROVISIONING, St
 async def create_tenant(request: Request, change: Mutating) -> Response:
     """Store a new tenant and begin to provision it. 202 means: it is stored and will be carried out."""
     try:
-        wanted = TenantCreate.model_validate(await read_object(request))
+        wanted = TenantCreate.model_validate(await read_object(request), context=SENT)
     except ValidationError as error:
         raise invalid_body(error) from None
     if change.if_match is not None:

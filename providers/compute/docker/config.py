@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from controlplane.model import HealthSpec, Strict
+from controlplane.model import Bound, HealthSpec, Strict
 from providers.kit.configs import Problems, ProviderConfig
 from providers.kit.secrets import Variable
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 EngineName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", max_length=128)]
 """A name that Docker accepts for a volume or network: no slash, so no path of the host."""
-EnvName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
+EnvName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$"), Bound(characters=256)]
 
 HOST_ACCESS = "gives access to the host, which LANDLORD_DOCKER_ALLOW_HOST_ACCESS does not allow here"
 
@@ -45,8 +45,10 @@ class PublishedPort(Strict):
 class Resources(Strict):
     """Limits, both enforced by Docker Engine. None: no limit."""
 
-    cpu_millis: int | None = Field(default=None, ge=10, description="thousandths of a CPU")
-    memory_mib: int | None = Field(default=None, ge=6, description="MiB; there is no swap beyond it")
+    cpu_millis: Annotated[int, Bound(le=10**6)] | None = Field(default=None, ge=10, description="thousandths of a CPU")
+    memory_mib: Annotated[int, Bound(le=2**24)] | None = Field(
+        default=None, ge=6, description="MiB; there is no swap beyond it"
+    )
 
 
 class Volume(Strict):
@@ -85,8 +87,8 @@ class DockerConfig(ProviderConfig):
     tenants."""
 
     image: str = Field(max_length=512)
-    command: list[str] | str | None = None
-    env: dict[EnvName, Variable] = Field(default_factory=dict)
+    command: Annotated[list[str] | str | None, Bound(characters=8192, items=512)] = None
+    env: Annotated[dict[EnvName, Variable], Bound(items=512)] = Field(default_factory=dict)
     ports: list[PublishedPort] = Field(default_factory=list, max_length=64)
     resources: Resources = Resources()
     volumes: list[Volume] = Field(default_factory=list, max_length=64)

@@ -5,13 +5,13 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator
 
-from controlplane.model import HealthSpec, Strict
+from controlplane.model import Bound, HealthSpec, Strict
 from providers.kit.configs import Problems, ProviderConfig
 from providers.kit.secrets import Variable, Word
 
 DEFAULT_PIDS = 512
 
-EnvName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
+EnvName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$"), Bound(characters=256)]
 
 
 class Resources(Strict):
@@ -27,9 +27,11 @@ class Resources(Strict):
 class ProcessConfig(ProviderConfig):
     """`{port}` in the command and in `env` stands for the port on 127.0.0.1 that is chosen for the tenant."""
 
-    command: list[Word] = Field(min_length=1, description="the program, found in PATH, and its arguments; no shell")
-    env: dict[EnvName, Variable] = Field(default_factory=dict)
-    workdir: Word | None = Field(
+    command: Annotated[list[Word], Bound(items=512)] = Field(
+        min_length=1, description="the program, found in PATH, and its arguments; no shell"
+    )
+    env: Annotated[dict[EnvName, Variable], Bound(items=512)] = Field(default_factory=dict)
+    workdir: Annotated[Word, Bound(characters=4096)] | None = Field(
         default=None,
         description="an absolute path; one version runs in it at a time. Left out: an empty directory of its own",
     )

@@ -1,7 +1,9 @@
 """The parts of one actor process: settings, database, providers, steps. Made lazily on the actor's own loop."""
 
+import asyncio
+import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +27,12 @@ from controlplane.steps.upkeep import Upkeep
 from providers import registry
 from providers.registry import Enabled
 
+logger = logging.getLogger(__name__)
+
 INTERNAL = "LANDLORD_INTERNAL_"
+
+PART_SECONDS = 6.0
+"""Longer than an engine waits for its effects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +74,23 @@ class Runtime:
     policy: Policy
 
     async def close(self) -> None:
-        for database in self.workflow.built:
-            await database.close()
-        for platform in self.compute.built:
-            await platform.close()
-        await self.prober.close()
-        await self.database.dispose()
+        """Close all parts, each for PART_SECONDS at most. A part that hangs or fails is logged, and the others are
+        closed all the same. Never raises."""
+        engines = [self._closed(type(engine).__name__, engine.close()) for engine in self.workflow.built]
+        await asyncio.gather(*engines)  # first: their executions still use the platforms and the database
+        platforms = [self._closed(type(platform).__name__, platform.close()) for platform in self.compute.built]
+        await asyncio.gather(*platforms, self._closed("prober", self.prober.close()))
+        await self._closed("database", self.database.dispose())
+
+    @staticmethod
+    async def _closed(part: str, closing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(closing, name=f"close {part}")
+        done, _ = await asyncio.wait({task}, timeout=PART_SECONDS)
+        if not done:
+            task.cancel()
+            logger.warning("%s does not close within %g s; it is left", part, PART_SECONDS)
+        elif not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("%s does not close: %s", part, type(error).__name__)
 
 
 def build_runtime(

@@ -7,6 +7,7 @@ The directory (Serve replicas) and the supervisor call it with wake-ups, it call
 import asyncio
 import logging
 import os
+import threading
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -27,6 +28,15 @@ from controlplane.ports import Wake
 logger = logging.getLogger(__name__)
 
 LONELY_SECONDS = 30.0
+
+EXIT_SECONDS = 10.0
+"""A leaving process ends itself after this time, if it is still there."""
+
+OVERDUE = 1
+"""The exit code of such a process."""
+
+RELEASE_SECONDS = 10.0
+"""Time for giving the lease back. If the database does not take it, it expires by itself."""
 
 LEAVING = "leaving"
 """The answer to a wake-up that came too late: the directory activates the tenant again."""
@@ -134,6 +144,8 @@ class TenantOwner:
         return self._mailbox
 
     async def _live_and_leave(self, tenant_id: UUID, mailbox: Mailbox) -> None:
+        """Always ends with the exit of this process, whatever hangs or fails: a tenant whose name stays taken by a
+        leaving actor cannot be activated again."""
         reason = "failed"
         try:
             reason = await self._own(tenant_id, mailbox)
@@ -142,10 +154,14 @@ class TenantOwner:
         finally:
             logger.info("%r leaves: %s", self, reason)
             self._leaving().set()
-            mailbox.abandon(f"the tenant's actor left ({reason})")
-            if self._runtime is not None:
-                await self._runtime.close()
-            self._exit()
+            try:
+                mailbox.abandon(f"the tenant's actor left ({reason})")
+                if self._runtime is not None:
+                    await self._runtime.close()
+            except Exception:
+                logger.exception("%r does not leave in good order", self)
+            finally:
+                self._exit()
 
     def _leaving(self) -> asyncio.Event:
         """Set once this actor leaves. Made on the actor's own loop, on which the constructor does not run."""
@@ -155,6 +171,11 @@ class TenantOwner:
 
     @staticmethod
     def _exit() -> None:
+        """Leave by Ray's own way, which lets running calls finish. One that hangs, such as a step whose platform does
+        not answer, does not keep this process."""
+        overdue = threading.Timer(EXIT_SECONDS, os._exit, [OVERDUE])
+        overdue.daemon = True
+        overdue.start()
         ray.get_runtime_context().current_actor.leave.remote()
 
     async def _own(self, tenant_id: UUID, mailbox: Mailbox) -> str:
@@ -179,7 +200,8 @@ class TenantOwner:
             task.cancel()
         reason = running.result() if running in done else "lost"
         if reason != "lost":
-            await leases.release(runtime.database, tenant_id, fence, wake_in=self._runner.wake_in)
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await leases.release(runtime.database, tenant_id, fence, wake_in=self._runner.wake_in)
         return reason
 
     async def _keep_lease(self, runtime: Runtime, runner: Runner, tenant_id: UUID, fence: int) -> None:

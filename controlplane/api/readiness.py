@@ -3,19 +3,24 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Annotated, cast
 
+from fastapi import Depends, Request
 from sqlalchemy import text
 
+from controlplane.api.provider_health import ProviderWatch
 from controlplane.api.remembered import Remembered
 from controlplane.api.replica import Replica
-from controlplane.api.routers.providers import health_of
 from controlplane.api.schemas.installation import CheckOut
 from controlplane.persistence import fleet
+from controlplane.ports import ProviderHealth
 
 SECONDS = 1.0
 """Database and Ray are asked only this often, for any number of requests."""
 PROVIDER_SECONDS = 5.0
 PROVIDER_PATIENCE = 0.5
+LISTED_PATIENCE = 1.5
+"""For the list of providers, which answers within two seconds."""
 _PATIENCE = 3.0
 
 
@@ -25,10 +30,7 @@ class Looks:
     def __init__(self, here: Replica) -> None:
         start = here.background.start
         self._checks = Remembered(partial(_look, here), seconds=SECONDS, start=start)
-        self._providers = {
-            name: Remembered(partial(health_of, provider), seconds=PROVIDER_SECONDS, start=start)
-            for name, provider in here.compute.items()
-        }
+        self._providers = {name: ProviderWatch(provider, start=start) for name, provider in here.compute.items()}
 
     async def checks(self) -> dict[str, CheckOut]:
         """`database`, `ray` and `supervisor`. Their texts are ours, and name no address."""
@@ -37,13 +39,26 @@ class Looks:
     async def providers(self, *, details: bool) -> dict[str, CheckOut]:
         """The last known health of the providers. None is waited for long, since none decides. Their texts name
         addresses and accounts; without `details` they are left out."""
-        found = await asyncio.gather(*(one.last(PROVIDER_PATIENCE) for one in self._providers.values()))
+        found = await self._healths(PROVIDER_PATIENCE, PROVIDER_SECONDS)
         return {
-            name: CheckOut(ok=False, detail="no answer yet")
-            if health is None
-            else CheckOut(ok=health.healthy, detail=health.detail if details else "")
-            for name, health in zip(self._providers, found, strict=True)
+            name: CheckOut(ok=health.healthy, detail=health.detail if details else "") for name, health in found.items()
         }
+
+    async def healths(self) -> dict[str, ProviderHealth]:
+        """The health of the providers, asked now. Answers within two seconds, whatever they do."""
+        return await self._healths(LISTED_PATIENCE, 0.0)
+
+    async def _healths(self, patience: float, seconds: float) -> dict[str, ProviderHealth]:
+        asked = (watch.get(patience=patience, seconds=seconds) for watch in self._providers.values())
+        return dict(zip(self._providers, await asyncio.gather(*asked), strict=True))
+
+
+async def of(request: Request) -> Looks:
+    return cast(Looks, request.app.state.looks)
+
+
+Known = Annotated[Looks, Depends(of)]
+"""A route's parameter: what this replica knows of the installation."""
 
 
 async def _look(here: Replica) -> dict[str, CheckOut]:

@@ -31,13 +31,6 @@ class Remembered(Generic[T]):
             return self._known[0]
         return await asyncio.shield(self._looking or self._begin())
 
-    async def last(self, patience: float) -> T | None:
-        """The last known answer, however old, if a new one is not there within `patience` seconds. None: there is
-        none."""
-        if self._known is None or self._known[1] <= time.monotonic():
-            await asyncio.wait({self._looking or self._begin()}, timeout=patience)
-        return self._known[0] if self._known is not None else None
-
     def _begin(self) -> "asyncio.Task[T]":
         self._looking = self._start(self._keep())
         return self._looking

@@ -6,6 +6,7 @@ unknown, and that tells the owner to start it again.
 """
 
 import asyncio
+import logging
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -28,10 +29,13 @@ from controlplane.steps.attempts import DONE, AttemptLog, Verdict
 from controlplane.steps.backoff import Backoff
 from controlplane.steps.run import Probes
 
+logger = logging.getLogger(__name__)
+
 CRASH_LOOP_ACTIVATIONS = 10
 """If this many owners came and went without one step succeeding, the execution is taking them down."""
 
 LONGEST_CRASH_PAUSE = 10.0
+CLOSE_SECONDS = 5.0
 STORE_PAUSE = 1.0
 """Seconds before the rows are tried again when the database does not answer."""
 
@@ -153,10 +157,16 @@ class EmbeddedWorkflow:
         return ProviderHealth(healthy=True)
 
     async def close(self) -> None:
+        """Asks all executions to stop, and waits for their running effects, CLOSE_SECONDS at most. An effect that takes
+        longer is left: its end is as if this process had been killed, which the next owner can bear."""
         for run in self._runs.values():
             run.stopping.set()
         tasks = [run.task for run in self._runs.values() if run.task is not None]
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if not tasks:
+            return
+        _, left = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
+        for task in left:
+            logger.warning("the effect of %s has not returned; it is left", task.get_name())
 
     # --- the course of one execution ---
 

@@ -225,3 +225,14 @@ async def test_rows_that_do_not_answer_are_no_death_of_an_owner(bench: Bench, mo
     await bench.workflow.start(bench.request)
     assert (await bench.end()).sub_state is SubState.SUCCEEDED
     assert await bench.step(StepName.PLAN) == (StepState.SUCCEEDED, 1)
+
+
+async def test_closing_leaves_an_effect_that_does_not_return(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "CLOSE_SECONDS", 0.1)
+    hangs: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    bench.script.before = lambda step: hangs if step is StepName.APPLY_COMPUTE else None
+    await bench.workflow.start(bench.request)
+    await bench.until(lambda status: status.step is StepName.APPLY_COMPUTE)
+    await asyncio.wait_for(bench.workflow.close(), 10)
+    hangs.set_result(None)
+    assert (await bench.end()).sub_state is SubState.CANCELLED, "it was asked to stop all the same"

@@ -1,22 +1,16 @@
 """Two checks: this process is up; the installation can work."""
 
-from typing import Annotated, cast
-
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from controlplane.api.mutations import JSON
 from controlplane.api.openapi_parts import answers
 from controlplane.api.problem import problem_response
-from controlplane.api.readiness import Looks
+from controlplane.api.readiness import Known
 from controlplane.api.schemas.installation import Alive, Readiness
 from controlplane.api.security import Anybody
 
 router = APIRouter(tags=["health"])
-
-
-async def looks_of(request: Request) -> Looks:
-    return cast(Looks, request.app.state.looks)
 
 
 @router.get("/healthz", operation_id="get_health", responses=answers(Alive, status=200, public=True))
@@ -31,7 +25,7 @@ async def get_health() -> Alive:
     response_model=Readiness,
     responses=answers(Readiness, "not_ready", status=200, public=True),
 )
-async def get_readiness(looks: Annotated[Looks, Depends(looks_of)], token: Anybody) -> Response:
+async def get_readiness(looks: Known, token: Anybody) -> Response:
     """Answer 200 if database, Ray and the supervisor are ready; else 503, which says which one is not, and why. The
     answer is at most a second old."""
     checks = await looks.checks()

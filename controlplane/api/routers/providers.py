@@ -1,6 +1,5 @@
 """The providers of this installation, their health, and the schemas of their configs."""
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter
@@ -8,33 +7,33 @@ from starlette.responses import Response
 
 from controlplane.api.mutations import JSON
 from controlplane.api.openapi_parts import answers
+from controlplane.api.readiness import Known
 from controlplane.api.replica import Here
 from controlplane.api.schemas.installation import Capability, ComputeProviderOut, ProvidersOut, WorkflowProviderOut
 from controlplane.api.security import Viewer
 from controlplane.errors import Refused
-from controlplane.ports import ComputeProvider, ProviderHealth, ProvidesLogs, RunsExecProbes
+from controlplane.ports import ComputeProvider, ProvidesLogs, RunsExecProbes
 
 router = APIRouter(prefix="/v1/providers", tags=["providers"])
 
 _SCHEMA = "https://json-schema.org/draft/2020-12/schema"
-_PATIENCE = 2.0
 
 
 @router.get("", operation_id="list_providers", response_model=ProvidersOut, responses=answers(ProvidersOut, status=200))
-async def list_providers(here: Here, _: Viewer) -> Response:
-    """List the enabled providers and their health."""
-    compute = list(here.compute.items())
-    healths = await asyncio.gather(*(health_of(provider) for _, provider in compute))
+async def list_providers(here: Here, looks: Known, _: Viewer) -> Response:
+    """List the enabled providers and their health. A provider that hangs is shown with the time since which it does not
+    answer."""
+    healths = await looks.healths()
     found = ProvidersOut(
         compute=[
             ComputeProviderOut(
                 name=name,
-                healthy=health.healthy,
-                detail=health.detail,
+                healthy=healths[name].healthy,
+                detail=healths[name].detail,
                 one_node=provider.one_node,
                 capabilities=capabilities_of(provider),
             )
-            for (name, provider), health in zip(compute, healths, strict=True)
+            for name, provider in here.compute.items()
         ],
         workflow=[
             WorkflowProviderOut(name=name, default=name == here.settings.workflow_provider) for name in here.workflows
@@ -64,14 +63,3 @@ def capabilities_of(provider: ComputeProvider) -> list[Capability]:
     """The capabilities that a client can use. KeepsBelongings is left out: a client cannot choose by it."""
     protocols: tuple[tuple[Capability, type], ...] = (("logs", ProvidesLogs), ("exec_probe", RunsExecProbes))
     return [name for name, protocol in protocols if isinstance(provider, protocol)]
-
-
-async def health_of(provider: ComputeProvider) -> ProviderHealth:
-    """The provider's health. Answers within two seconds, whatever the provider does."""
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            return await provider.health()
-    except TimeoutError:
-        return ProviderHealth(False, f"no answer within {_PATIENCE:g} s")
-    except Exception as error:
-        return ProviderHealth(False, f"the health check failed: {type(error).__name__}")

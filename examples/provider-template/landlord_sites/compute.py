@@ -39,24 +39,24 @@ class SitesCompute(GatedCompute[SitesConfig]):
         return cls(settings.home / "sites")
 
     async def identity(self) -> str:
-        return await self._threads.run(self._root.identity)
+        return await self._threads.ask(self._root.identity)
 
     async def create(self, desired: DesiredResource) -> str | None:
         files = self.parse(desired.config).files
         return await self._threads.run(self._root.create, desired.origin.name, desired.origin.labels(), files)
 
     async def observe(self, origin: Origin) -> Resource | None:
-        site = await self._threads.run(self._root.find, origin.name)
+        site = await self._threads.ask(self._root.find, origin.name)
         if site is None or not adoptable(site.labels, origin):
             return None
         return _resource(site)
 
     async def inspect(self, resource_id: str) -> Resource | None:
-        site = await self._threads.run(self._root.get, resource_id)
+        site = await self._threads.ask(self._root.get, resource_id)
         return None if site is None else _resource(site)
 
     async def list_owned(self, installation_id: str, tenant_id: UUID | None = None) -> list[Resource]:
-        sites = await self._threads.run(lambda: list(self._root.all()))
+        sites = await self._threads.ask(lambda: list(self._root.all()))
         return owned(map(_resource, sites), installation_id, tenant_id)
 
     async def start(self, resource_id: str) -> None:

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,18 +31,25 @@ GRACE_SECONDS = 10
 SETTLE_SECONDS = 10.0
 """Time for the work of others to finish: a create of the same name, a removal."""
 PULL_SECONDS = 600.0
+"""Time for one pull."""
+SILENCE_SECONDS = 60.0
+"""A pull ends if nothing more comes for this time. While layers come, Docker Engine tells of them all the time."""
 
 
 class DockerEngine:
     """Docker Engine, found as the docker command finds it (`DOCKER_HOST`, else the default socket), at the first call.
     Thread-safe.
 
-    `timeout`: seconds for one request. It bounds every call but `pull`, which has PULL_SECONDS in all."""
+    `timeout`: seconds for one request. It bounds every call but `pull`, which has `pull_seconds` in all, and
+    SILENCE_SECONDS of silence at most. If it does not answer, all callers share one attempt to connect."""
 
-    def __init__(self, *, timeout: int, connections: int) -> None:
+    def __init__(self, *, timeout: int, connections: int, pull_seconds: float = PULL_SECONDS) -> None:
         self._timeout = timeout
         self._connections = connections
-        self._connecting = threading.Lock()
+        self._pull_seconds = pull_seconds
+        self._silence = min(SILENCE_SECONDS, pull_seconds)
+        self._lock = threading.Lock()
+        self._connecting: Future[docker.APIClient] | None = None
         self._api: docker.APIClient | None = None
 
     def ping(self) -> None:
@@ -75,11 +83,17 @@ class DockerEngine:
         with self._speaking() as api:
             return list(api.containers(all=True, filters={"label": list(labels)}))
 
+    def provide_image(self, config: DockerConfig, *, fresh: bool) -> None:
+        """Have the image here. It may be asked for twice, and by several at once: Docker Engine pulls once.
+
+        `fresh`: pull it even if it is here, unless it was built here: no registry knows such an image."""
+        with self._speaking() as api:
+            _provide_image(api, config, fresh=fresh, seconds=self._pull_seconds, silence=self._silence)
+
     def create(self, config: DockerConfig, desired: DesiredResource) -> str | None:
-        """The id of a new container, not started. Image, volumes and network come first. None: the name is taken."""
+        """The id of a new container, not started. Volumes and network come first. None: the name is taken."""
         origin = desired.origin
         with self._speaking() as api:
-            _provide_image(api, config, fresh=desired.fresh)
             for volume in config.volumes:
                 if not volume.of_host:
                     _provide_volume(api, shared_name(origin, volume.source), origin)
@@ -169,14 +183,43 @@ class DockerEngine:
             raise Unavailable(f"Docker Engine does not answer: {' '.join(str(error).split())}") from None
 
     def _connected(self) -> docker.APIClient:
-        with self._connecting:
-            if self._api is None:
-                found = kwargs_from_env()
-                _knock(found.get("base_url", DEFAULT_HOST), self._timeout)
-                self._api = docker.APIClient(
-                    **found, version="auto", timeout=self._timeout, max_pool_size=self._connections
-                )
-            return self._api
+        """Whoever comes while another caller connects shares that attempt and its end."""
+        with self._lock:
+            if self._api is not None:
+                return self._api
+            attempt, mine = self._connecting, Future[docker.APIClient]()
+            if attempt is None:
+                self._connecting = mine
+        if attempt is not None:
+            return attempt.result()
+        try:
+            api = self._connect()
+        except BaseException as error:
+            self._connecting = None
+            mine.set_exception(error)
+            raise
+        self._api, self._connecting = api, None
+        mine.set_result(api)
+        return api
+
+    def _connect(self) -> docker.APIClient:
+        found = kwargs_from_env()
+        _knock(found.get("base_url", DEFAULT_HOST), self._timeout)
+        api = _Bounded(**found, version="auto", timeout=self._timeout, max_pool_size=self._connections)
+        api.silence = self._silence
+        return api
+
+
+class _Bounded(docker.APIClient):
+    """The SDK's client, whose pull has no time-out of its own: a registry that stalls would hold its thread for
+    ever."""
+
+    silence = SILENCE_SECONDS
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        if options.get("timeout") is None:
+            options["timeout"] = self.silence
+        return super().send(request, **options)
 
 
 def _knock(host: str, timeout: float) -> None:
@@ -200,8 +243,7 @@ def _inspect(api: docker.APIClient, name_or_id: str) -> Mapping[str, Any] | None
     return found
 
 
-def _provide_image(api: docker.APIClient, config: DockerConfig, *, fresh: bool) -> None:
-    """`fresh`: pull it even if it is here, unless it was built here: no registry knows such an image."""
+def _provide_image(api: docker.APIClient, config: DockerConfig, *, fresh: bool, seconds: float, silence: float) -> None:
     repository, tag = parse_repository_tag(config.image)
     image, code = _find_image(api, config.image)
     if config.pull == "never" and image is None:
@@ -209,7 +251,7 @@ def _provide_image(api: docker.APIClient, config: DockerConfig, *, fresh: bool) 
     again = config.pull == "always" or (fresh and image is not None and _was_pulled(image, repository))
     if config.pull == "never" or (image is not None and not again):
         return
-    deadline = time.monotonic() + PULL_SECONDS
+    deadline = time.monotonic() + seconds
     try:
         for line in api.pull(repository, tag or "latest", stream=True, decode=True):
             if "error" in line:
@@ -217,9 +259,12 @@ def _provide_image(api: docker.APIClient, config: DockerConfig, *, fresh: bool) 
                 code = (line.get("errorDetail") or {}).get("code")
                 raise refused_image(config.image, config.pull, str(line["error"]), code)
             if time.monotonic() > deadline:
-                raise refused_image(config.image, config.pull, f"no end after {PULL_SECONDS:.0f} s")
+                raise refused_image(config.image, config.pull, f"no end after {seconds:g} s")
     except APIError as error:
         raise refused_image(config.image, config.pull, _explanation(error), _code(error)) from None
+    except (requests.Timeout, urllib3.exceptions.ReadTimeoutError):
+        told = f"its registry sent nothing more for {silence:g} s"
+        raise refused_image(config.image, config.pull, told) from None
 
 
 def _find_image(api: docker.APIClient, image: str) -> tuple[Mapping[str, Any] | None, int | None]:

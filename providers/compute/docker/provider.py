@@ -15,15 +15,16 @@ from controlplane.ports import OWNER_LABEL, TENANT_ID_LABEL, DesiredResource, Or
 from controlplane.settings import Settings
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import from_inspection, from_summary
-from providers.compute.docker.engine import DockerEngine
+from providers.compute.docker.engine import PULL_SECONDS, DockerEngine
 from providers.kit import configs
 from providers.kit.gated import GatedCompute, adoptable
 from providers.kit.secrets import Secrets
 from providers.kit.threads import Threads
 
 THREADS = 8
+"""The number of effects, of looks, and of pulls at once."""
 TIMEOUT_SECONDS = 30
-"""Time-out of one request to Docker Engine. A cancelled call waits about this long at most."""
+"""Time-out of one request to Docker Engine. A cancelled effect waits about this long at most."""
 AVAILABLE_SECONDS = 2
 
 
@@ -38,15 +39,29 @@ class DockerCompute(GatedCompute[DockerConfig]):
     one_node: ClassVar[bool] = True
     exec_probe: ClassVar[Literal[True]] = True
 
-    def __init__(self, *, allow_host_access: bool = False, secrets: Secrets | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        allow_host_access: bool = False,
+        secrets: Secrets | None = None,
+        pull_seconds: float = PULL_SECONDS,
+    ) -> None:
+        """`pull_seconds`: time for one pull; after it the next attempt pulls again."""
         self._allow_host_access = allow_host_access
         self._secrets = secrets or Secrets(Path("/nonexistent"))
-        self._engine = DockerEngine(timeout=TIMEOUT_SECONDS, connections=THREADS)
+        self._engine = DockerEngine(timeout=TIMEOUT_SECONDS, connections=3 * THREADS, pull_seconds=pull_seconds)
         self._threads = Threads("docker", THREADS)
+        # A pull has no effect on a tenant, so a cancelled one is not waited for. It may take long, so it has places of
+        # its own, and its own bound instead of a look's.
+        self._pulls = Threads("docker-pull", THREADS, patience=None)
 
     @classmethod
     def build(cls, settings: Settings) -> Self:
-        return cls(allow_host_access=settings.docker_allow_host_access, secrets=Secrets.build(settings))
+        return cls(
+            allow_host_access=settings.docker_allow_host_access,
+            secrets=Secrets.build(settings),
+            pull_seconds=min(PULL_SECONDS, settings.step_timeout_seconds),
+        )
 
     @classmethod
     def available(cls, settings: Settings) -> bool:
@@ -62,7 +77,7 @@ class DockerCompute(GatedCompute[DockerConfig]):
 
     async def identity(self) -> str:
         """Asked each time: another Docker Engine may take over the same socket."""
-        return await self._threads.run(self._engine.identity)
+        return await self._threads.ask(self._engine.identity)
 
     def problems(self, config: DockerConfig, health: HealthSpec) -> configs.Problems:
         host_access = () if self._allow_host_access else config.host_access()
@@ -70,21 +85,22 @@ class DockerCompute(GatedCompute[DockerConfig]):
 
     async def create(self, desired: DesiredResource) -> str | None:
         """A container that is not started. None: the name is taken. Its image, volumes and network come first."""
-        config = self.parse(await self._threads.run(self._secrets.resolve, desired.config))
+        config = self.parse(await self._threads.ask(self._secrets.resolve, desired.config))
+        await self._pulls.ask(self._engine.provide_image, config, fresh=desired.fresh)
         return await self._threads.run(self._engine.create, config, desired)
 
     async def observe(self, origin: Origin) -> Resource | None:
-        details = await self._threads.run(self._engine.inspect, origin.name)
+        details = await self._threads.ask(self._engine.inspect, origin.name)
         if details is None or not adoptable(details["Config"]["Labels"] or {}, origin):
             return None
         return await self._seen(details)
 
     async def inspect(self, resource_id: str) -> Resource | None:
-        details = await self._threads.run(self._engine.inspect, resource_id)
+        details = await self._threads.ask(self._engine.inspect, resource_id)
         return None if details is None else await self._seen(details)
 
     async def list_owned(self, installation_id: str, tenant_id: UUID | None = None) -> list[Resource]:
-        rows = await self._threads.run(self._engine.containers, _labels(installation_id, tenant_id))
+        rows = await self._threads.ask(self._engine.containers, _labels(installation_id, tenant_id))
         return [resource for row in rows if (resource := from_summary(row)) is not None]
 
     async def start(self, resource_id: str) -> None:
@@ -103,23 +119,24 @@ class DockerCompute(GatedCompute[DockerConfig]):
         await self._threads.run(self._engine.forget, _labels(installation_id, tenant_id))
 
     async def tenants_with_belongings(self, installation_id: str) -> set[UUID]:
-        labelled = await self._threads.run(self._engine.belongings, _labels(installation_id, None))
+        labelled = await self._threads.ask(self._engine.belongings, _labels(installation_id, None))
         return {tenant_id for labels in labelled if (tenant_id := tenant_id_of(labels)) is not None}
 
     async def logs(self, resource_id: str, tail: int) -> str:
-        return await self._threads.run(self._engine.logs, resource_id, tail)
+        return await self._threads.ask(self._engine.logs, resource_id, tail)
 
     async def ping(self) -> None:
-        await self._threads.run(self._engine.ping)
+        await self._threads.ask(self._engine.ping)
 
     async def close(self) -> None:
         self._threads.close()
+        self._pulls.close()
         self._engine.close()
 
     async def _seen(self, details: Mapping[str, Any]) -> Resource | None:
         """An inspection as a Resource. If the container has ended, with the last line of its output."""
         ended = details["State"]["Status"] in ("exited", "dead", "restarting")
-        last_line = await self._threads.run(self._engine.last_line, details["Id"]) if ended else ""
+        last_line = await self._threads.ask(self._engine.last_line, details["Id"]) if ended else ""
         return from_inspection(details, last_line)
 
 

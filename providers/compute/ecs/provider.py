@@ -25,6 +25,8 @@ from providers.kit.threads import Threads
 THREADS = 8
 DRAIN_SECONDS = 150.0
 """Time for tasks to end: ECS kills them after their `stopTimeout`, which is 120 s at most."""
+LOOK_PATIENCE = 120.0
+"""Time for one look, with its wait for a place: thousands of services are many calls."""
 LOOK_SECONDS = 0.5
 """Time between two looks at ending tasks, because ECS has no call that waits. Doubles up to LONGEST_LOOK_SECONDS."""
 LONGEST_LOOK_SECONDS = 5.0
@@ -48,7 +50,7 @@ class EcsCompute(GatedCompute[EcsConfig]):
         self._secrets = secrets or Secrets(Path("/nonexistent"))
         self._clients = AwsClients(endpoint_url=endpoint_url, connections=THREADS)
         self._engine = EcsEngine(self._clients)
-        self._threads = Threads("ecs", THREADS)
+        self._threads = Threads("ecs", THREADS, patience=LOOK_PATIENCE)
         self._drain_seconds = drain_seconds
         self._identity: str | None = None
 
@@ -59,7 +61,7 @@ class EcsCompute(GatedCompute[EcsConfig]):
     async def identity(self) -> str:
         """Account and region: a cluster is part of each service's ARN."""
         if self._identity is None:
-            self._identity = await self._threads.run(self._engine.identity)
+            self._identity = await self._threads.ask(self._engine.identity)
         return self._identity
 
     async def apply(self, desired: DesiredResource, gate: ExecutionGate) -> Resource:
@@ -68,28 +70,28 @@ class EcsCompute(GatedCompute[EcsConfig]):
 
     async def create(self, desired: DesiredResource) -> str | None:
         """A service that runs no tasks yet. None: the name is taken. Its task definition comes first."""
-        resolved = await self._threads.run(self._secrets.resolve, desired.config)
+        resolved = await self._threads.ask(self._secrets.resolve, desired.config)
         config = self.parse(resolved)
         hidden = [*environment(config.definition or {}), *revealed(desired.config, resolved)]
         return await self._threads.run(self._engine.create, config, desired.origin, hidden)
 
     async def observe(self, origin: Origin) -> Resource | None:
-        found = await self._threads.run(self._engine.find, origin)
+        found = await self._threads.ask(self._engine.find, origin)
         if found is None or not adoptable(labels(found[1]), origin):
             return None
-        return await self._threads.run(self._engine.seen, *found)
+        return await self._threads.ask(self._engine.seen, *found)
 
     async def inspect(self, resource_id: str) -> Resource | None:
         service_id = ServiceId.parse(resource_id)
-        service = await self._threads.run(self._engine.describe, service_id)
-        return None if service is None else await self._threads.run(self._engine.seen, service_id.place, service)
+        service = await self._threads.ask(self._engine.describe, service_id)
+        return None if service is None else await self._threads.ask(self._engine.seen, service_id.place, service)
 
     async def list_owned(self, installation_id: str, tenant_id: UUID | None = None) -> list[Resource]:
         """Looks in every cluster of the account, and of the accounts that the tenants' roles lead to."""
-        chunks = await self._threads.run(self._engine.chunks, installation_id, tenant_id)
+        chunks = await self._threads.ask(self._engine.chunks, installation_id, tenant_id)
         # Wait for each, even if another failed: no call outlives this one.
         described = await asyncio.gather(
-            *(self._threads.run(self._engine.owned, *chunk) for chunk in chunks), return_exceptions=True
+            *(self._threads.ask(self._engine.owned, *chunk) for chunk in chunks), return_exceptions=True
         )
         found: list[Resource] = []
         for resources in described:
@@ -128,7 +130,7 @@ class EcsCompute(GatedCompute[EcsConfig]):
         await self._threads.run(self._engine.forget, installation_id, tenant_id)
 
     async def ping(self) -> None:
-        await self._threads.run(self._engine.ping)
+        await self._threads.ask(self._engine.ping)
 
     async def close(self) -> None:
         self._threads.close()
@@ -144,4 +146,4 @@ class EcsCompute(GatedCompute[EcsConfig]):
                 raise Retryable(f"service {service_id.name} is still draining: {left} tasks running or pending")
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_LOOK_SECONDS)
-            seen = await self._threads.run(self._engine.describe, service_id)
+            seen = await self._threads.ask(self._engine.describe, service_id)

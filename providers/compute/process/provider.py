@@ -103,28 +103,28 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
         return await self._threads.run(self._directory.create, desired.origin, config)
 
     async def observe(self, origin: Origin) -> Resource | None:
-        record = await self._threads.run(self._directory.read, origin.name)
+        record = await self._threads.ask(self._directory.read, origin.name)
         if record is None or not adoptable(record.labels, origin):
             return None
-        return await self._threads.run(record.resource)
+        return await self._threads.ask(record.resource)
 
     async def inspect(self, resource_id: str) -> Resource | None:
-        record = await self._threads.run(self._directory.find, resource_id)
-        return None if record is None else await self._threads.run(record.resource)
+        record = await self._threads.ask(self._directory.find, resource_id)
+        return None if record is None else await self._threads.ask(record.resource)
 
     async def list_owned(self, installation_id: str, tenant_id: UUID | None = None) -> list[Resource]:
-        found = await self._threads.run(lambda: [record.resource() for record in self._directory.records()])
+        found = await self._threads.ask(lambda: [record.resource() for record in self._directory.records()])
         return owned(found, installation_id, tenant_id)
 
     async def start(self, resource_id: str) -> None:
         """Returns once the command runs. A missing resource is no error here: the next observation shows it."""
-        before = await self._threads.run(self._directory.find, resource_id)
-        if before is None or await self._threads.run(lambda: before.running):
+        before = await self._threads.ask(self._directory.find, resource_id)
+        if before is None or await self._threads.ask(lambda: before.running):
             return
         if before.unconfined:
             await self.stop(resource_id)
             await self._threads.run(self._directory.confine, before)
-        secrets = await self._threads.run(before.secret_variables)
+        secrets = await self._threads.ask(before.secret_variables)
         after = await self._launched(before, secrets)
         if after.error is not None and after.code in PASSING:
             raise NotAvailableYet(after.error, resource=after.path.name, code=after.code)
@@ -133,7 +133,7 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
 
     async def stop(self, resource_id: str) -> None:
         """Send SIGTERM to the command's session, and after a grace of 10 s SIGKILL to all processes of the command."""
-        record = await self._threads.run(self._directory.find, resource_id)
+        record = await self._threads.ask(self._directory.find, resource_id)
         if record is None:
             return
         if await self._threads.run(record.terminate) and await self._ended(record, GRACE_SECONDS):
@@ -143,18 +143,20 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
 
     async def destroy(self, resource_id: str) -> None:
         await self.stop(resource_id)
-        record = await self._threads.run(self._directory.find, resource_id)
+        record = await self._threads.ask(self._directory.find, resource_id)
         if record is not None:
             await self._threads.run(self._directory.remove, record)
 
     async def logs(self, resource_id: str, tail: int) -> str:
-        record = await self._threads.run(self._directory.find, resource_id)
-        return "" if record is None else await self._threads.run(record.logs, tail)
+        record = await self._threads.ask(self._directory.find, resource_id)
+        return "" if record is None else await self._threads.ask(record.logs, tail)
 
     async def health(self) -> ProviderHealth:
-        root = self._directory.root
-        usable = next((path for path in (root, *root.parents) if path.exists()), Path("/"))
-        if os.access(usable, os.W_OK | os.X_OK):
+        try:
+            writable = await self._threads.ask(_writable, self._directory.root)
+        except Retryable as error:
+            return ProviderHealth(False, error.message)
+        if writable:
             return ProviderHealth(True)
         return ProviderHealth(False, "the state of processes, under LANDLORD_HOME, is not writable")
 
@@ -165,13 +167,13 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
         """The record after a start, by this call or another. While an earlier keeper is still ending, it is tried once
         more."""
         if self._cgroups is None:
-            self._cgroups = await self._threads.run(cgroups.hierarchy)
+            self._cgroups = await self._threads.ask(cgroups.hierarchy)
         pause = POLL_SECONDS
         try:
             async with asyncio.timeout(LAUNCH_SECONDS):
                 while True:
                     await self._threads.run(_launch, before.path, self._cgroups, secrets)
-                    after = await self._threads.run(self._directory.find, before.id)
+                    after = await self._threads.ask(self._directory.find, before.id)
                     if after is None or after.launch != before.launch:
                         return after or before
                     await asyncio.sleep(pause)
@@ -184,7 +186,7 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
         try:
             async with asyncio.timeout(seconds):
                 while True:
-                    if await self._threads.run(record.ended):
+                    if await self._threads.ask(record.ended):
                         return True
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
@@ -199,6 +201,11 @@ def _on_disk() -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise Unavailable(f"the state of processes is not available: {reason}", code=error.errno) from error
+
+
+def _writable(root: Path) -> bool:
+    usable = next((path for path in (root, *root.parents) if path.exists()), Path("/"))
+    return os.access(usable, os.W_OK | os.X_OK)
 
 
 def _launch(path: Path, cgroup_root: str, secrets: Mapping[str, str]) -> None:

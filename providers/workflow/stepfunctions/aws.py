@@ -7,6 +7,8 @@ from providers.aws.clients import AssumedRole, AwsClients, speaking
 from providers.kit.threads import Threads
 
 THREADS = 12
+PATIENCE_SECONDS = 120.0
+"""For one call, with the attempts and the slowing down that the SDK makes by itself."""
 
 
 class Aws:
@@ -16,7 +18,7 @@ class Aws:
     def __init__(self, *, endpoint_url: str | None = None, assume_role: AssumedRole | None = None) -> None:
         self._role = assume_role
         self._clients = AwsClients(endpoint_url=endpoint_url, connections=THREADS)
-        self._threads = Threads("stepfunctions", THREADS, translate=speaking)
+        self._threads = Threads("stepfunctions", THREADS, translate=speaking, patience=PATIENCE_SECONDS)
 
     @classmethod
     def build(cls, settings: Settings) -> Self:

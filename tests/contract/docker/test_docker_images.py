@@ -1,5 +1,8 @@
 """Where the docker provider takes images from, against a real registry."""
 
+import asyncio
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +17,7 @@ from controlplane.errors import NotAvailableYet
 from providers.compute.docker.provider import DockerCompute
 from providers.conformance.compute_bench import Gate, desire
 from tests.registry import Registry
+from tests.silent import stalling_registry
 
 pytestmark = pytest.mark.docker
 
@@ -149,3 +153,38 @@ async def test_a_fresh_run_of_an_image_that_was_built_here_asks_no_registry(
 ) -> None:
     resource = await provider.apply(replace(desire(installation_id, {"image": web_image}), fresh=True), OPEN)
     assert docker_engine.api.inspect_container(resource.id)["Image"] == docker_engine.images.get(web_image).id
+
+
+async def test_a_registry_that_stalls_costs_the_attempt_and_no_thread(
+    docker_engine: docker.DockerClient,
+) -> None:
+    """The SDK's pull has no time-out, and Docker Engine waits for ever."""
+    provider = DockerCompute(pull_seconds=2)
+    with stalling_registry() as address:
+        desired = desire(f"test-{uuid4()}", {"image": f"{address}/stalls:1"})
+        began = time.monotonic()
+        with pytest.raises(NotAvailableYet, match="its registry sent nothing more for 2 s"):
+            await provider.apply(desired, OPEN)
+        assert time.monotonic() - began < 20
+        assert _pulling() == []
+    await provider.close()
+
+
+async def test_a_pull_that_is_given_up_is_not_waited_for(docker_engine: docker.DockerClient) -> None:
+    """As by LANDLORD_STEP_TIMEOUT_SECONDS, and by the end of its owner."""
+    provider = DockerCompute(pull_seconds=5)
+    with stalling_registry() as address:
+        apply = provider.apply(desire(f"test-{uuid4()}", {"image": f"{address}/stalls:1"}), OPEN)
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await apply
+        assert time.monotonic() - began < 4
+        async with asyncio.timeout(30):
+            while _pulling():  # noqa: ASYNC110  # its thread ends by the pull's own bound
+                await asyncio.sleep(0.1)
+    await provider.close()
+
+
+def _pulling() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("docker-pull")]

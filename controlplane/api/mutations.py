@@ -122,7 +122,7 @@ class Mutation:
             return _trigger_failed(outcome.refusal, answer, headers)
         if self.wait and answer.status == 202:
             with self.here.grants.under(self.token) as grant:
-                view = await final_tenant(self.here, answer.execution_id, self.wait)
+                view = await final_tenant(self.here, self.token, answer.execution_id, self.wait)
                 allowed = view is not None and await grant.holds()
             if view is not None and allowed:
                 headers["ETag"] = etag(view.tenant)

@@ -18,7 +18,7 @@ TYPE_PREFIX = "urn:landlord:problem:"
 CODES: Mapping[str, tuple[int, str]] = {
     "validation_failed": (400, "The request is not valid"),
     "unauthorized": (401, "A valid bearer token is needed"),
-    "forbidden": (403, "The token's role is too small"),
+    "forbidden": (403, "The token may not do this"),
     "not_found": (404, "There is no such resource"),
     "tenant_not_found": (404, "There is no such tenant"),
     "execution_not_found": (404, "There is no such execution"),

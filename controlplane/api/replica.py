@@ -15,6 +15,7 @@ from controlplane.api.connections import CONNECTIONS
 from controlplane.api.fair_slots import FairSlots
 from controlplane.api.feed import EventFeed
 from controlplane.api.grants import Grants
+from controlplane.api.last_use import LastUse
 from controlplane.api.rate_limit import RateLimit
 from controlplane.api.strangers import Strangers
 from controlplane.api.token_cache import TokenCache
@@ -66,6 +67,7 @@ class Replica:
     tokens: TokenCache
     grants: Grants
     feed: EventFeed
+    last_use: LastUse
     rates: RateLimit
     mutations: FairSlots
     """Slots for changes, shared fairly by the tokens."""
@@ -128,11 +130,12 @@ async def replica(parts: Parts) -> AsyncIterator[Replica]:
     # One tenant may have as many in all as all tenants together.
     turns = Turns(OF_ONE_TENANT, queue=MUTATION_QUEUE + MUTATIONS - OF_ONE_TENANT, patience=patience)
     rates = RateLimit(parts.settings.rate_limit_per_minute)
-    made = Replica(parts, database, tokens, grants, feed, rates, mutations, turns)
+    made = Replica(parts, database, tokens, grants, feed, LastUse(database), rates, mutations, turns)
     try:
         async with feed.running():
             yield made
             await made.background.finish(_GOODBYE_SECONDS)
+            await made.last_use.finish()
     finally:
         await database.dispose()
 

@@ -22,7 +22,8 @@ _bearer = HTTPBearer(
 
 
 class Requires:
-    """A dependency: the caller's token, with at least `role`.
+    """A dependency: the caller's token, with at least `role`. What only admins may do is about all tenants, so it
+    takes a token that reaches them all.
 
     Raises Refused unauthorized (401), forbidden (403), validation_failed (400) for a query parameter that the route
     does not have, and rate_limited (429) if a limit is set, and for an address that sends many unknown tokens."""
@@ -43,6 +44,9 @@ class Requires:
         note(request.scope, token=token.name, token_id=str(token.id), role=token.role)
         self._count(request, here, token)
         require_role(token, self.role)
+        if self.role == "admin" and not token.reach.everything:
+            raise Refused("this request is about the whole installation", code="forbidden", status=403)
+        here.last_use.note(token.id)
         refuse_unknown_parameters(request)
         return token
 

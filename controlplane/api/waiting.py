@@ -4,8 +4,10 @@ import asyncio
 import re
 
 from controlplane.api.replica import Replica
+from controlplane.api.tenant_rows import reaches
 from controlplane.persistence import executions, tenants
 from controlplane.persistence.tenants import TenantView
+from controlplane.persistence.tokens import Token
 
 MAX_SECONDS = 60.0
 LOOK_SECONDS = 2.0
@@ -21,17 +23,18 @@ def wait_seconds(prefer: str | None) -> float:
     return 0.0
 
 
-async def final_tenant(here: Replica, execution_id: str, seconds: float) -> TenantView | None:
+async def final_tenant(here: Replica, token: Token, execution_id: str, seconds: float) -> TenantView | None:
     """The tenant once the execution, or the last one that superseded it, has ended. None: it did not end in this time,
-    or too many clients wait already."""
+    the tenant has left the token's reach, or too many clients wait already."""
     if here.waiters.full:
         return None
     async with here.waiters.take():
         try:
             async with asyncio.timeout(seconds):
-                return await _ended(here, execution_id)
+                view = await _ended(here, execution_id)
         except TimeoutError:
             return None
+    return view if view is not None and reaches(token, view.tenant) else None
 
 
 async def _ended(here: Replica, execution_id: str) -> TenantView | None:

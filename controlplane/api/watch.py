@@ -5,6 +5,7 @@ something else, and after its tenant was deleted. It names its position at once 
 reconnects with `Last-Event-ID` continues without a gap and without a repeat, even after a stream without an event.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.responses import StreamingResponse
 
+from controlplane.api import trail_rows
 from controlplane.api.failures import validation_failed
 from controlplane.api.grants import Grant
 from controlplane.api.replica import Replica
@@ -28,6 +30,8 @@ HEARTBEAT_SECONDS = 10.0
 PAGE = 200
 _BEGIN_SECONDS = 5.0
 _LAST_WORDS_SECONDS = 1.0
+_TOGETHER_SECONDS = 0.1
+"""For a narrowed token, events that come within this time are read together."""
 
 
 async def watch(here: Replica, token: Token, *, tenant_id: UUID | None, last_event_id: str | None) -> StreamingResponse:
@@ -50,16 +54,16 @@ async def watch(here: Replica, token: Token, *, tenant_id: UUID | None, last_eve
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
-async def has_after(here: Replica, tenant_id: UUID, last_event_id: str | None) -> bool:
+async def has_after(here: Replica, token: Token, tenant_id: UUID, last_event_id: str | None) -> bool:
     """True if the trail of a deleted tenant holds an event that this client has not seen."""
     start = _start(last_event_id)
-    return start is not None and bool(await _after(here, tenant_id, start, limit=1))
+    return start is not None and bool(await trail_rows.after(here.database, token, start, tenant_id=tenant_id, limit=1))
 
 
 async def _stream(here: Replica, token: Token, tenant_id: UUID | None, start: int) -> AsyncIterator[str]:
     said = -HEARTBEAT_SECONDS
     with here.grants.under(token) as grant:
-        async with here.watchers.take(), aclosing(_events(here, grant, tenant_id, start)) as found:
+        async with here.watchers.take(), aclosing(_found(here, grant, token, tenant_id, start)) as found:
             try:
                 async for event in found:
                     if not await grant.holds():
@@ -76,23 +80,62 @@ async def _stream(here: Replica, token: Token, tenant_id: UUID | None, start: in
                 log.warning("a watch ends: the database does not answer (%s)", type(error).__name__)
 
 
-async def _events(here: Replica, grant: Grant, tenant_id: UUID | None, last: int) -> AsyncGenerator[Event | int, None]:
+def _found(
+    here: Replica, grant: Grant, token: Token, tenant_id: UUID | None, last: int
+) -> AsyncGenerator[Event | int, None]:
+    if token.reach.everything:
+        return _events(here, grant, token, tenant_id, last)
+    return _within_reach(here, grant, token, tenant_id, last)
+
+
+async def _within_reach(
+    here: Replica, grant: Grant, token: Token, tenant_id: UUID | None, last: int
+) -> AsyncGenerator[Event | int, None]:
+    """As `_events`, for a narrowed token. The feed only says that there is more, and the table is read with the reach
+    as it is in the rows at that moment: a tenant may come into it or leave it at any time."""
+    ended, position = False, 0
+    with here.feed.subscribe(tenant_id) as coming:
+        while True:
+            coming.clear()
+            position = here.feed.position
+            page = await trail_rows.after(here.database, token, last, tenant_id=tenant_id, limit=PAGE)
+            for event in page:
+                last, ended = event.id, ended or _is_end(event, tenant_id)
+                yield event
+            if len(page) == PAGE:
+                continue
+            last = max(last, position)
+            yield last
+            heard = await coming.next(_LAST_WORDS_SECONDS if ended else min(HEARTBEAT_SECONDS, grant.seconds))
+            if coming.dropped or (ended and heard is None):
+                return
+            if heard is not None:
+                await asyncio.sleep(_TOGETHER_SECONDS)
+
+
+async def _events(
+    here: Replica, grant: Grant, token: Token, tenant_id: UUID | None, last: int
+) -> AsyncGenerator[Event | int, None]:
     """The events in order, each once. Stored events come first, page by page. Then the client is subscribed, and the
     table is read to its end once more, so that no event falls in between, however many arrived. A number: the client is
     subscribed, or an interval passed without an event, and all events of this stream up to this id were sent."""
     ended = False
-    while len(page := await _after(here, tenant_id, last, limit=PAGE)) == PAGE:
+    while len(page := await trail_rows.after(here.database, token, last, tenant_id=tenant_id, limit=PAGE)) == PAGE:
         for event in page:
             last, ended = event.id, ended or _is_end(event, tenant_id)
             yield event
     with here.feed.subscribe(tenant_id) as coming:
-        page = await _after(here, tenant_id, last, limit=PAGE)
+        page = await trail_rows.after(here.database, token, last, tenant_id=tenant_id, limit=PAGE)
         yield last
         while page:
             for event in page:
                 last, ended = event.id, ended or _is_end(event, tenant_id)
                 yield event
-            page = await _after(here, tenant_id, last, limit=PAGE) if len(page) == PAGE else []
+            page = (
+                await trail_rows.after(here.database, token, last, tenant_id=tenant_id, limit=PAGE)
+                if len(page) == PAGE
+                else []
+            )
         while True:
             following = await coming.next(_LAST_WORDS_SECONDS if ended else min(HEARTBEAT_SECONDS, grant.seconds))
             if following is not None and following.id > last:
@@ -104,11 +147,6 @@ async def _events(here: Replica, grant: Grant, tenant_id: UUID | None, last: int
                 # No event waits, so no event of this stream is between here and the feed's position.
                 last = max(last, here.feed.position)
                 yield last
-
-
-async def _after(here: Replica, tenant_id: UUID | None, id: int, *, limit: int) -> list[Event]:
-    async with here.database.connect() as connection:
-        return await events.after(connection, id, tenant_id=tenant_id, limit=limit)
 
 
 def _is_end(event: Event, tenant_id: UUID | None) -> bool:

@@ -158,12 +158,17 @@ class ProvidersDocument(TypedDict):
 
 
 class TokenDocument(TypedDict):
+    """`name_prefix`, `selector`: the only tenants that it reaches; empty: all."""
+
     id: str
     name: str
     role: str
+    name_prefix: str
+    selector: str
     created_at: str
     expires_at: str | None
     revoked_at: str | None
+    last_used_at: str | None
 
 
 class NewTokenDocument(TokenDocument):

@@ -1,7 +1,7 @@
 """Providers, tokens, pauses and the consistency check."""
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from controlplane.client.documents import (
     ConsistencyDocument,
@@ -31,10 +31,22 @@ class InstallationApi(Wire):
         """JSON Schema 2020-12 of a compute provider's config."""
         return cast(dict[str, Any], self._send("GET", f"/v1/providers/compute/{quoted(name)}/schema"))
 
-    def create_token(self, name: str, role: str, *, expires_in_seconds: int | None = None) -> NewTokenDocument:
-        """A new bearer token. Its secret is in this answer and nowhere else. The request is never sent twice: if the
+    def create_token(
+        self,
+        name: str,
+        role: str,
+        *,
+        expires_in_seconds: int | Literal["never"] | None = None,
+        name_prefix: str = "",
+        selector: str = "",
+    ) -> NewTokenDocument:
+        """A new bearer token. `expires_in_seconds` None: after 90 days. `name_prefix`, `selector`: the only tenants
+        that it reaches. Its secret is in this answer and nowhere else. The request is never sent twice: if the
         connection breaks, there may be a token whose secret is lost; revoke it."""
-        document = {"name": name, "role": role, "expires_in_seconds": expires_in_seconds}
+        document: dict[str, Any] = {"name": name, "role": role, "expires_in_seconds": expires_in_seconds}
+        # An older server does not know them, and refuses what it does not know: it gives no token without bounds.
+        document |= {"name_prefix": name_prefix} if name_prefix else {}
+        document |= {"selector": selector} if selector else {}
         return cast(NewTokenDocument, self._send("POST", "/v1/tokens", json=document, tries=1))
 
     def iterate_tokens(self) -> Iterator[TokenDocument]:

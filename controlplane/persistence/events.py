@@ -15,9 +15,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import Event
+from controlplane.model.reach import EVERYTHING, Reach
 from controlplane.persistence import chain, rows, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import ago
+from controlplane.persistence.reached import of_reached
 
 PRUNED = "events-pruned"
 """The row of `heartbeats` that records how far the trail was pruned."""
@@ -39,19 +41,27 @@ class Extent:
 
 
 async def page(
-    database: AsyncEngine, *, tenant_id: UUID | None = None, before: int | None = None, limit: int
+    database: AsyncEngine,
+    *,
+    reach: Reach = EVERYTHING,
+    tenant_id: UUID | None = None,
+    before: int | None = None,
+    limit: int,
 ) -> list[Event]:
-    """Events before the id `before` (keyset), newest first; of one tenant, or of all."""
-    query = _of(tenant_id).order_by(tables.events.c.id.desc()).limit(limit)
+    """Events before the id `before` (keyset), newest first; of one tenant, or of all within reach. An event of no
+    tenant is within no narrowed reach."""
+    query = _of(tenant_id).where(of_reached(reach)).order_by(tables.events.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(tables.events.c.id < before)
     async with single(database) as connection:
         return [rows.event(row) for row in (await connection.execute(query)).mappings()]
 
 
-async def after(connection: AsyncConnection, id: int, *, tenant_id: UUID | None = None, limit: int) -> list[Event]:
+async def after(
+    connection: AsyncConnection, id: int, *, reach: Reach = EVERYTHING, tenant_id: UUID | None = None, limit: int
+) -> list[Event]:
     """Events after the id `id`, oldest first."""
-    query = _of(tenant_id).where(tables.events.c.id > id).order_by(tables.events.c.id).limit(limit)
+    query = _of(tenant_id).where(tables.events.c.id > id, of_reached(reach)).order_by(tables.events.c.id).limit(limit)
     return [rows.event(row) for row in (await connection.execute(query)).mappings()]
 
 

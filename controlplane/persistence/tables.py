@@ -186,7 +186,10 @@ tokens = Table(
     Column("id", UUID, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("role", Text, nullable=False),  # admin | operator | viewer
-    Column("hash", Text, nullable=False, unique=True),  # sha256 of the token, hex
+    Column("hash", Text, nullable=False, unique=True),  # see `tokens.stored_hash`
+    Column("name_prefix", Text, nullable=False, server_default=""),
+    Column("selector", Text, nullable=False, server_default=""),
+    _timestamp("last_used_at"),
     _timestamp("created_at", default=True),
     _timestamp("expires_at"),
     _timestamp("revoked_at"),

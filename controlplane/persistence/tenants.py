@@ -5,16 +5,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, bindparam, exists, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.errors import LeaseLost
 from controlplane.lifecycle.conditions import with_condition
 from controlplane.lifecycle.transitions import Cause, move
 from controlplane.model import ConditionType, EventType, Execution, Reason, Status, Tenant, Truth
+from controlplane.model.reach import Reach
 from controlplane.model.selector import Requirement
 from controlplane.persistence import rows, tables
 from controlplane.persistence.database import single
+from controlplane.persistence.reached import labelled, reached
 from controlplane.persistence.transaction import Transaction
 
 _newest = tables.executions.alias("newest_execution")
@@ -178,16 +180,6 @@ class TenantView:
     execution: Execution
 
 
-def _condition(requirement: Requirement) -> ColumnElement[bool]:
-    """Each form has the index on labels: containment for values, existence for a key."""
-    labels = tables.tenants.c.labels
-    if requirement.values:
-        held = or_(*(labels.contains({requirement.key: value}) for value in requirement.values))
-    else:
-        held = labels.has_key(requirement.key)
-    return not_(held) if requirement.negated else held
-
-
 def _views() -> Select[Any]:
     """Tenants joined with their newest executions, whose columns have the prefix `x_`."""
     of_execution = tables.prefixed(tables.executions, "x_")
@@ -219,6 +211,7 @@ async def get(database: AsyncEngine, name_or_id: str) -> TenantView | None:
 async def page(
     database: AsyncEngine,
     *,
+    reach: Reach,
     statuses: Sequence[Status] = (),
     selector: Sequence[Requirement] = (),
     name_prefix: str = "",
@@ -226,12 +219,12 @@ async def page(
     after: str | None = None,
     limit: int,
 ) -> list[TenantView]:
-    """Live tenants in name order, after the name `after` (keyset). `selector`: all requirements must match, so two
-    values of one key match no tenant. `lagging`: only tenants whose generation is not observed yet."""
-    conditions: list[ColumnElement[bool]] = [tables.tenants.c.deleted_at.is_(None)]
+    """Live tenants within reach in name order, after the name `after` (keyset). `selector`: all requirements must
+    match, so two values of one key match no tenant. `lagging`: only tenants whose generation is not observed yet."""
+    conditions: list[ColumnElement[bool]] = [tables.tenants.c.deleted_at.is_(None), reached(reach)]
     if statuses:
         conditions.append(tables.tenants.c.status.in_([status.value for status in statuses]))
-    conditions += [_condition(requirement) for requirement in selector]
+    conditions += [labelled(requirement) for requirement in selector]
     if name_prefix:
         conditions.append(tables.tenants.c.name.startswith(name_prefix, autoescape=True))
     if lagging:

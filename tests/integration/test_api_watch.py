@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from controlplane.api import feed, grants, watch
+from controlplane.api import feed, grants, trail_rows, watch
 from controlplane.model import Status
 from controlplane.persistence import events
 from tests.integration.api_replica import Api, api_on, served, tenant, until
@@ -290,7 +290,7 @@ async def test_what_comes_between_the_page_and_the_subscription_is_not_lost(
     monkeypatch.setattr(watch, "PAGE", 5)
     await api.create()
     first = (await client.get("/v1/events?limit=1")).json()["items"][0]["id"]
-    after = watch._after
+    after = trail_rows.after
     burst: list[int] = []
 
     async def page(*values: Any, **named: Any) -> Any:
@@ -311,7 +311,7 @@ async def test_what_comes_between_the_page_and_the_subscription_is_not_lost(
             await until(handed_out)
         return found
 
-    monkeypatch.setattr(watch, "_after", page)
+    monkeypatch.setattr(trail_rows, "after", page)
     async with aclosing(stream(client, "/v1/watch", first)) as found:
         seen: list[int] = []
         async with asyncio.timeout(10):

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from controlplane.model.reach import EVERYTHING
 from controlplane.persistence import events, executions, fleet, leases, retention, tenants
 from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.persistence.owned_tenant import OwnedTenant
@@ -98,7 +99,7 @@ async def test_no_question_reads_the_past(database: AsyncEngine) -> None:
         "its queued execution": lambda: on(lambda c: executions.find_queued(c, tenant.id)),
         "its active execution": lambda: on(lambda c: executions.find_active(c, tenant.id)),
         "itself": lambda: tenants.get(database, "acme"),
-        "a page of tenants": lambda: tenants.page(database, limit=50),
+        "a page of tenants": lambda: tenants.page(database, reach=EVERYTHING, limit=50),
         "a page of its executions": lambda: executions.page(database, tenant.id, limit=50),
         "one execution": lambda: executions.get(database, execution.id),
         "a page of its events": lambda: events.page(database, tenant_id=tenant.id, limit=50),

@@ -267,8 +267,8 @@ def test_providers_and_the_schema_of_one(server: Server, run: Run) -> None:
 
 
 def token(name: str = "ci", **times: str) -> dict[str, Any]:
-    none = {"created_at": "2026-01-01T00:00:00Z", "expires_at": None, "revoked_at": None}
-    return {"id": "i", "name": name, "role": "viewer", **none, **times}
+    none = {"created_at": "2026-01-01T00:00:00Z", "expires_at": None, "revoked_at": None, "last_used_at": None}
+    return {"id": "i", "name": name, "role": "viewer", "name_prefix": "", "selector": "", **none, **times}
 
 
 def test_of_a_new_token_only_the_secret_is_on_stdout(server: Server, run: Run) -> None:
@@ -279,6 +279,19 @@ def test_of_a_new_token_only_the_secret_is_on_stdout(server: Server, run: Run) -
     assert server.body == {"name": "ci", "role": "viewer", "expires_in_seconds": 7200}
     assert run("token", "create", "ci", "--role", "viewer", "--expires-in", "soon").exit_code == 2
     assert run("token", "create", "ci", "--role", "king").exit_code == 2
+
+
+def test_a_token_for_some_tenants_and_for_ever(server: Server, run: Run) -> None:
+    narrow = {"name_prefix": "acme-", "selector": "tier=gold,env in (a,b)"}
+    server.answers["POST", "/v1/tokens"] = httpx.Response(201, json={**token(**narrow), "token": "llt_secret"})
+    asked = ("--prefix", "acme-", "--select", narrow["selector"], "--expires", "never")
+    done = run("token", "create", "ci", "--role", "operator", *asked)
+    assert (done.stdout, "of acme-*,tier=gold,env in (a,b) until" in done.stderr) == ("llt_secret\n", True)
+    assert server.body == {"name": "ci", "role": "operator", "expires_in_seconds": "never", **narrow}
+    items = [token("a", last_used_at="2026-01-03T10:11:12.5Z"), token("b", name_prefix="acme-")]
+    server.answers["GET", "/v1/tokens"] = httpx.Response(200, json={"items": items, "next_cursor": None})
+    first, second = [line.split() for line in run("token", "list").stdout.splitlines()[1:]]
+    assert (first[3], first[-1], second[3]) == ("all", "2026-01-03T10:11:12Z", "acme-*")
 
 
 def test_tokens_and_what_became_of_them(server: Server, run: Run) -> None:

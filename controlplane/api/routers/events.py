@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header
 from starlette.responses import Response, StreamingResponse
 
-from controlplane.api import cursors, tenant_rows, watch
+from controlplane.api import cursors, tenant_rows, trail_rows, watch
 from controlplane.api.mutations import JSON
 from controlplane.api.openapi_parts import answers, stream
 from controlplane.api.paging import Cursor, Limit, page_of
@@ -15,7 +15,7 @@ from controlplane.api.schemas.event import EventOut, EventPage
 from controlplane.api.security import Viewer
 from controlplane.errors import Refused
 from controlplane.model import Status
-from controlplane.persistence import events, tenants
+from controlplane.persistence.tokens import Token
 
 router = APIRouter(prefix="/v1", tags=["events"])
 
@@ -34,9 +34,9 @@ LastEventId = Annotated[
     response_model=EventPage,
     responses=answers(EventPage, status=200),
 )
-async def list_events(here: Here, _: Viewer, limit: Limit = 50, cursor: Cursor = None) -> Response:
+async def list_events(here: Here, token: Viewer, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List who did what, when and why; newest first."""
-    return await _list(here, None, limit, cursor)
+    return await _list(here, token, None, limit, cursor)
 
 
 @router.get(
@@ -45,10 +45,12 @@ async def list_events(here: Here, _: Viewer, limit: Limit = 50, cursor: Cursor =
     response_model=EventPage,
     responses=answers(EventPage, "tenant_not_found", "tenant_deleted", status=200),
 )
-async def list_tenant_events(name: str, here: Here, _: Viewer, limit: Limit = 50, cursor: Cursor = None) -> Response:
+async def list_tenant_events(
+    name: str, here: Here, token: Viewer, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
     """List the events of one tenant, newest first. Name a deleted tenant by its UUID."""
-    view = await tenant_rows.find(here.database, name)
-    return await _list(here, view.tenant.id, limit, cursor)
+    view = await tenant_rows.find(here.database, token, name)
+    return await _list(here, token, view.tenant.id, limit, cursor)
 
 
 @router.get(
@@ -71,21 +73,21 @@ async def watch_tenants(here: Here, token: Viewer, last_event_id: LastEventId = 
 async def watch_tenant(name: str, here: Here, token: Viewer, last_event_id: LastEventId = None) -> Response:
     """Stream the events of one tenant as Server-Sent Events. The stream ends after the tenant's deletion."""
     try:
-        tenant = (await tenant_rows.find(here.database, name)).tenant
+        tenant = (await tenant_rows.find(here.database, token, name)).tenant
     except Refused as error:
-        # A client that lost its connection before the last event may still fetch that event.
-        view = await tenants.get(here.database, name) if error.code == "tenant_deleted" else None
-        if view is None or not await watch.has_after(here, view.tenant.id, last_event_id):
+        if error.code != "tenant_deleted":
             raise
-        tenant = view.tenant
-    if tenant.status is Status.DELETED and not await watch.has_after(here, tenant.id, last_event_id):
+        # A client that lost its connection before the last event may still fetch that event.
+        tenant = (await tenant_rows.find_any(here.database, token, name)).tenant
+    if tenant.status is Status.DELETED and not await watch.has_after(here, token, tenant.id, last_event_id):
         raise tenant_rows.deleted(tenant)
     return await watch.watch(here, token, tenant_id=tenant.id, last_event_id=last_event_id)
 
 
-async def _list(here: Replica, tenant_id: UUID | None, limit: int, cursor: str | None) -> Response:
+async def _list(here: Replica, token: Token, tenant_id: UUID | None, limit: int, cursor: str | None) -> Response:
     key = cursors.decode(cursor, "events", int)
-    found = await events.page(here.database, tenant_id=tenant_id, before=key[0] if key else None, limit=limit + 1)
+    before = key[0] if key else None
+    found = await trail_rows.page(here.database, token, tenant_id=tenant_id, before=before, limit=limit + 1)
     items, more = page_of(found, limit)
     next_cursor = cursors.encode("events", items[-1].id) if more else None
     page = EventPage(items=[EventOut.of(event) for event in items], next_cursor=next_cursor)

@@ -32,12 +32,12 @@ router = APIRouter(prefix="/v1/tenants", tags=["tenants"])
 async def get_tenant_logs(
     name: str,
     here: Here,
-    _: Viewer,
+    token: Viewer,
     tail: Annotated[int, Query(ge=1, le=10_000, description="The number of lines, from the end.")] = 100,
 ) -> Response:
     """Show the last lines of the serving resource. If none serves yet, show the newest one's; if there is none, the
     answer is empty."""
-    tenant = (await tenant_rows.find(here.database, name)).tenant
+    tenant = (await tenant_rows.find(here.database, token, name)).tenant
     placement = await placements.of_execution(here.database, tenant.serving_execution or tenant.newest_execution)
     if placement is None or placement.resource_id is None:
         return PlainTextResponse("")

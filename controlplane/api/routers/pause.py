@@ -45,7 +45,7 @@ async def resume_tenant(name: str, change: Mutating) -> Response:
 
 async def _set(name: str, change: Mutation, act: Callable[[Transaction, Tenant], Awaitable[Tenant]]) -> Response:
     async def operation(tx: Transaction) -> Accepted:
-        before = await tenant_rows.lock(tx, name)
+        before = await tenant_rows.lock(tx, change.token, name)
         require_match(change.if_match, before)
         tenant = await act(tx, before)
         return Accepted(tenant, await intents.newest_execution(tx, tenant), before, wake=tenant is not before)

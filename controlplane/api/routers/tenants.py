@@ -24,7 +24,7 @@ from controlplane.api.strict_json import read_object
 from controlplane.errors import Refused
 from controlplane.model import SENT, EventType, Status, Tenant
 from controlplane.model.selector import Requirement, parse_selector
-from controlplane.persistence import intents, tenants
+from controlplane.persistence import intents
 from controlplane.persistence.intents import Intent
 from controlplane.persistence.transaction import Transaction
 
@@ -53,6 +53,7 @@ async def create_tenant(request: Request, change: Mutating) -> Response:
     here = change.here
 
     async def operation(tx: Transaction) -> Accepted:
+        tenant_rows.require_reach(change.token, wanted.name, wanted.labels)
         check_new_spec(here, change.token, wanted.spec)
         intent = await intents.create(
             tx,
@@ -76,7 +77,7 @@ async def create_tenant(request: Request, change: Mutating) -> Response:
 )
 async def list_tenants(
     here: Here,
-    _: Viewer,
+    token: Viewer,
     status: Annotated[list[Status] | None, Query(description="May be repeated; one must match.")] = None,
     label: Annotated[
         list[Annotated[str, StringConstraints(max_length=400)]] | None,
@@ -89,8 +90,9 @@ async def list_tenants(
 ) -> Response:
     """List the tenants that are not deleted, by name."""
     key = cursors.decode(cursor, "tenants", str)
-    found = await tenants.page(
+    found = await tenant_rows.page(
         here.database,
+        token,
         statuses=status or (),
         selector=_selector(label or []),
         name_prefix=name_prefix,
@@ -111,9 +113,9 @@ async def list_tenants(
     response_model=TenantOut,
     responses=answers(TenantOut, "tenant_not_found", "tenant_deleted", status=200),
 )
-async def get_tenant(name: str, here: Here, _: Viewer) -> Response:
+async def get_tenant(name: str, here: Here, token: Viewer) -> Response:
     """Show one tenant, by name or UUID. Name a deleted tenant by its UUID."""
-    view = await tenant_rows.find(here.database, name)
+    view = await tenant_rows.find(here.database, token, name)
     shown = TenantOut.of_view(view, here.settings.rest_probe_seconds)
     return Response(shown.model_dump_json(), 200, {"ETag": etag(view.tenant)}, JSON)
 
@@ -143,10 +145,11 @@ async def update_tenant(name: str, request: Request, change: Mutating) -> Respon
         raise invalid_body(error) from None
 
     async def operation(tx: Transaction) -> Accepted:
-        before = await tenant_rows.lock(tx, name)
+        before = await tenant_rows.lock(tx, change.token, name)
         intents.refuse_if_deleting(before)
         require_match(change.if_match, before)
         document = merged(change.here, change.token, before, patch)
+        tenant_rows.require_reach(change.token, before.name, document.labels)
         after = replace(before, spec=document.spec, labels=document.labels, annotations=document.annotations)
         intent = await intents.patch(
             tx,
@@ -187,7 +190,7 @@ async def delete_tenant(
         require_role(change.token, "admin", "deleting by force")
 
     async def operation(tx: Transaction) -> Accepted:
-        before = await tenant_rows.lock(tx, name)
+        before = await tenant_rows.lock(tx, change.token, name)
         require_match(change.if_match, before)
         if force:
             tenant = await intents.force_delete(tx, before)
@@ -251,7 +254,7 @@ async def reconcile_tenant(name: str, change: Mutating) -> Response:
     """Wake the tenant's actor and compare the tenant with reality now."""
 
     async def operation(tx: Transaction) -> Accepted:
-        tenant = await tenant_rows.lock(tx, name)
+        tenant = await tenant_rows.lock(tx, change.token, name)
         require_match(change.if_match, tenant)
         execution = await intents.newest_execution(tx, tenant)
         tx.event(EventType.TENANT_RECONCILE_REQUESTED, tenant)
@@ -265,7 +268,7 @@ async def _run_again(name: str, change: Mutation, queue: Callable[..., Awaitable
     """Queue the next run of the newest generation. `queue`: the intent for it."""
 
     async def operation(tx: Transaction) -> Accepted:
-        before = await tenant_rows.lock(tx, name)
+        before = await tenant_rows.lock(tx, change.token, name)
         require_match(change.if_match, before)
         intent = await queue(tx, before, default_workflow=change.here.settings.workflow_provider)
         return _accepted(before, intent, unchanged_status=202)

@@ -4,7 +4,7 @@ These routes take no Idempotency-Key: a stored answer would be a stored secret. 
 is 409 and never a second token.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from pydantic import ValidationError
@@ -23,6 +23,7 @@ from controlplane.api.strict_json import read_object
 from controlplane.errors import Refused
 from controlplane.model import EventType
 from controlplane.persistence import tokens
+from controlplane.persistence.tokens import TokenRecord
 
 router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
 
@@ -36,16 +37,16 @@ router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
     openapi_extra=body_of(TokenCreate),
 )
 async def create_token(request: Request, here: Here, caller: Admin) -> Response:
-    """Create a token. Its secret is in this answer and nowhere else."""
+    """Create a token. Its secret is in this answer and nowhere else. It expires after 90 days unless told otherwise."""
     try:
         wanted = TokenCreate.model_validate(await read_object(request))
     except ValidationError as error:
         raise invalid_body(error) from None
     async with by_token(here, caller) as tx:
         record, secret = await tokens.create(
-            tx.connection, wanted.name, wanted.role, expires_in_seconds=wanted.expires_in_seconds
+            tx.connection, wanted.name, wanted.role, expires_in_seconds=wanted.lasts, reach=wanted.reach
         )
-        tx.record(EventType.TOKEN_CREATED, data={"token_id": str(record.id), "name": record.name, "role": record.role})
+        tx.record(EventType.TOKEN_CREATED, data=_told(record))
     made = TokenCreated(**TokenOut.of(record).model_dump(), token=secret)
     return Response(made.model_dump_json(), 201, {"Location": "/v1/tokens"}, JSON)
 
@@ -87,6 +88,13 @@ async def revoke_token(name: Annotated[str, Path(examples=["ci"])], here: Here, 
         tx.record(EventType.TOKEN_REVOKED, data={"token_id": str(record.id), "name": record.name})
     here.tokens.forget(str(record.id))
     return Response(TokenOut.of(record).model_dump_json(), media_type=JSON)
+
+
+def _told(token: TokenRecord) -> dict[str, Any]:
+    """The token in the audit trail."""
+    data = {"token_id": str(token.id), "name": token.name, "role": token.role}
+    data |= {key: value for key in ("name_prefix", "selector") if (value := getattr(token, key))}
+    return data if token.expires_at is None else {**data, "expires_at": token.expires_at.isoformat()}
 
 
 def _not_found(name: str) -> Refused:

@@ -6,7 +6,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator, model_validator
 
 from controlplane.model import Strict, TenantName, TenantSpec
+from controlplane.model.reach import Reach
 from controlplane.persistence.tokens import RESERVED, Role
+
+DEFAULT_TOKEN_SECONDS = 90 * 86400
+"""A token that nobody gave a time for expires after this."""
 
 LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_./]{0,126}[A-Za-z0-9])?$")]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=256)]
@@ -100,7 +104,22 @@ class TokenCreate(Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,62}[A-Za-z0-9])?$", examples=["ci"])
     role: Role
-    expires_in_seconds: int | None = Field(default=None, ge=1, le=10 * 365 * 86400)
+    expires_in_seconds: Annotated[int, Field(ge=1, le=10 * 365 * 86400)] | Literal["never"] | None = Field(
+        default=None, description="If left out: 90 days."
+    )
+    name_prefix: str = Field(
+        default="",
+        max_length=40,
+        pattern=r"^([a-z][-a-z0-9]*)?$",
+        description="It reaches only tenants whose name begins so: all others are not there for it.",
+        examples=["acme-"],
+    )
+    selector: str = Field(
+        default="",
+        max_length=1000,
+        description="It reaches only tenants whose labels meet this label selector.",
+        examples=["tier=gold"],
+    )
 
     @field_validator("name", mode="after")
     @classmethod
@@ -108,3 +127,26 @@ class TokenCreate(Strict):
         if name.lower() in RESERVED:
             raise ValueError("the audit trail has this name for a part of the control plane")
         return name
+
+    @field_validator("selector", mode="after")
+    @classmethod
+    def _readable(cls, selector: str) -> str:
+        Reach.of(selector=selector)
+        return selector
+
+    @model_validator(mode="after")
+    def _admins_reach_all(self) -> "TokenCreate":
+        if self.role == "admin" and not self.reach.everything:
+            raise ValueError("an admin reaches all tenants: leave out name_prefix and selector, or take a smaller role")
+        return self
+
+    @property
+    def reach(self) -> Reach:
+        return Reach.of(self.name_prefix, self.selector)
+
+    @property
+    def lasts(self) -> int | None:
+        """Seconds. None: it never expires."""
+        if self.expires_in_seconds == "never":
+            return None
+        return self.expires_in_seconds or DEFAULT_TOKEN_SECONDS

@@ -1,7 +1,7 @@
 """Reads `-f FILE` and `--set a.b=c` from the command line into one document."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +23,60 @@ def read_document(file: Path | None, assignments: Sequence[str]) -> dict[str, An
     return document
 
 
+def read_documents(files: Sequence[Path]) -> list[dict[str, Any]]:
+    """The tenants of all files, each with a name that no other has. A file holds documents parted by `---`, each one
+    tenant or a list of them. Of a directory, each `.yaml`, `.yml` and `.json` file is read, in the order of the names.
+
+    Raises typer.BadParameter, which names the file and the key.
+    """
+    found: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for file in _expanded(files):
+        for document in _listed(_parsed(file)):
+            if not isinstance(document, dict):
+                raise typer.BadParameter(f"{file}: each document must be a mapping", param_hint="-f")
+            name = document.get("name")
+            if not isinstance(name, str):
+                raise typer.BadParameter(f"{file}: a document has no name: the name of its tenant", param_hint="-f")
+            if name in found:
+                raise typer.BadParameter(f"{name} is in {found[name][0]} and in {file}", param_hint="-f")
+            found[name] = (file, document)
+    if not found:
+        raise typer.BadParameter("there is no tenant in these files", param_hint="-f")
+    return [document for _, document in found.values()]
+
+
+def _expanded(files: Sequence[Path]) -> Iterator[Path]:
+    for file in files:
+        if file.is_dir():
+            yield from sorted(one for one in file.iterdir() if one.suffix in (".yaml", ".yml", ".json"))
+        else:
+            yield file
+
+
+def _listed(documents: list[Any]) -> Iterator[Any]:
+    for document in documents:
+        yield from document if isinstance(document, list) else [document]
+
+
 def _read(file: Path) -> dict[str, Any]:
+    documents = _parsed(file)
+    if len(documents) > 1:
+        detail = f"{file} has {len(documents)} documents: `landlord tenant apply` takes several"
+        raise typer.BadParameter(detail, param_hint="-f")
+    if not documents or not isinstance(documents[0], dict):
+        raise typer.BadParameter(f"{file} must hold one mapping", param_hint="-f")
+    return documents[0]
+
+
+def _parsed(file: Path) -> list[Any]:
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text()
-        document = written_yaml.load(text)
+        return written_yaml.load_all(sys.stdin.read() if str(file) == "-" else file.read_text())
     except OSError as error:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="-f") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{file}: {' '.join(str(error).split())}", param_hint="-f") from None
     except Unfit as error:
         raise typer.BadParameter(f"{file}: {error}", param_hint="-f") from None
-    if not isinstance(document, dict):
-        raise typer.BadParameter(f"{file} must hold one mapping", param_hint="-f")
-    return document
 
 
 def _assign(document: dict[str, Any], assignment: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from controlplane.cli import (
+    apply,
     config,
     demo,
     doctor,
@@ -64,6 +65,7 @@ app.command(rich_help_panel="Operations")(pause.resume)
 app.command(rich_help_panel="Operations")(doctor.doctor)
 app.add_typer(token.app, name="token", rich_help_panel="Operations")
 
+tenant.app.command()(apply.apply)
 tenant.app.command()(plan.plan)
 tenant.app.command()(events.watch)
 tenant.app.command()(logs.logs)

@@ -13,6 +13,17 @@ Assignments = Annotated[
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is done; exit 1 if it ends badly.")]
 Timeout = Annotated[float, typer.Option(help="Longest time to wait, in seconds.")]
 IfMatch = Annotated[int | None, typer.Option(help="Change the tenant only if this is still its version.")]
+Selector = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        "--selector",
+        "-l",
+        metavar="SELECTOR",
+        help="Only tenants with these labels: a=b,c!=d,'e in (x,y)',f,!g. May be repeated; all must match.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Key = Annotated[str | None, typer.Option(help="Repeating a request with the same key acts only once.")]
 
 DEFAULT_TIMEOUT = 600.0

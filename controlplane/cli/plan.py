@@ -4,6 +4,7 @@ import json
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from controlplane.cli.console import output
 from controlplane.cli.input import read_document
@@ -37,10 +38,15 @@ def plan(
     if format is not Format.TABLE:
         show(found, format, (), ())
         return
-    output.print(f"{named}: {_summary(found)}", markup=False)
+    show_plan(named, found, output)
+
+
+def show_plan(name: str, found: PlanDocument, console: Console) -> None:
+    """A line that sums up, and one for each value that would change."""
+    console.print(f"{name}: {_summary(found)}", markup=False)
     for change in found["changes"]:
         sign, line = _line(change)
-        output.print(f"  {sign} {line}", style=COLOURS[sign], markup=False)
+        console.print(f"  {sign} {line}", style=COLOURS[sign], markup=False)
 
 
 def _plan(client: Client, document: dict[str, Any]) -> PlanDocument:

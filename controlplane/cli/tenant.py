@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from controlplane.cli.input import read_document
-from controlplane.cli.options import DEFAULT_TIMEOUT, Assignments, File, IfMatch, Key, Name, Timeout, Wait
+from controlplane.cli.options import DEFAULT_TIMEOUT, Assignments, File, IfMatch, Key, Name, Selector, Timeout, Wait
 from controlplane.cli.output import Format, FormatOption
 from controlplane.cli.show_tenant import answer, show_tenants
 from controlplane.client import Client
@@ -36,16 +36,7 @@ def create(
 @app.command("list")
 def list_tenants(
     status: Annotated[list[str] | None, typer.Option(help="Only tenants with this status. May be repeated.")] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--label",
-            "--selector",
-            "-l",
-            metavar="SELECTOR",
-            help="Only tenants with these labels: a=b,c!=d,'e in (x,y)',f,!g. May be repeated; all must match.",
-        ),
-    ] = None,
+    label: Selector = None,
     name_prefix: Annotated[str, typer.Option(help="Only tenants whose name starts with this.")] = "",
     format: FormatOption = Format.TABLE,
 ) -> None:

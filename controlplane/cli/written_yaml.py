@@ -54,6 +54,19 @@ def load(text: str, path: tuple[str, ...] = ()) -> Any:
         loader.dispose()
 
 
+def load_all(text: str) -> list[Any]:
+    """Each document, parted by `---`; empty ones are left out. Raises as `load` does."""
+    loader = _Core(text)
+    try:
+        found = []
+        while loader.check_node():
+            if (node := loader.get_node()) is not None:
+                found.append(_value(node, (), ()))
+        return [document for document in found if document is not None]
+    finally:
+        loader.dispose()
+
+
 def _value(node: yaml.Node, path: tuple[str, ...], within: tuple[int, ...]) -> Any:
     if id(node) in within:
         raise Unfit(f"{_place(path)} contains itself")

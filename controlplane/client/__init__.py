@@ -8,6 +8,7 @@ Answers are the JSON documents of the API, unchanged and typed. A problem is rai
 fields; no answer at all is `Unreachable`.
 """
 
+from controlplane.client.apply import patch_to, surplus, wanted
 from controlplane.client.documents import (
     ChangeDocument,
     ComputeProviderDocument,
@@ -64,7 +65,10 @@ __all__ = [
     "WatchDocument",
     "Workflow",
     "WorkflowProviderDocument",
+    "patch_to",
     "settled",
+    "surplus",
+    "wanted",
 ]
 
 

@@ -52,6 +52,25 @@ def test_a_plan_changes_nothing(installation: Installation, client: Client, tena
     assert client.get_tenant(tenant)["generation"] == 1
 
 
+def test_files_are_applied_and_what_they_do_not_name_is_pruned(
+    installation: Installation, client: Client, tmp_path: Path
+) -> None:
+    labels = {"suite": "applied"}
+    documents = [{"name": f"applied-{n}", "labels": labels, "spec": SPEC} for n in ("one", "two")]
+    (tmp_path / "tenants.json").write_text(json.dumps(documents))
+    select = ("--prune", "-l", "suite=applied", "--yes", "--wait")
+    installation.run("tenant", "apply", "-f", str(tmp_path), *select)
+    assert {client.get_tenant(document["name"])["status"] for document in documents} == {"ready"}
+    assert installation.run("tenant", "apply", "-f", str(tmp_path), *select).stdout == "nothing to change\n"
+    # What was shown can be applied again; the other tenant goes.
+    shown = installation.run("tenant", "get", "applied-one", "-o", "yaml").stdout
+    (tmp_path / "tenants.json").unlink()
+    (tmp_path / "one.yaml").write_text(shown)
+    installation.run("tenant", "apply", "-f", str(tmp_path), *select)
+    assert [one["name"] for one in client.iterate_tenants(selector="suite=applied")] == ["applied-one"]
+    installation.run("tenant", "delete", "applied-one", "--wait")
+
+
 def test_what_it_wrote_and_what_was_done_for_it(installation: Installation, tenant: str) -> None:
     assert '"GET / HTTP/1.1" 200' in installation.run("tenant", "logs", tenant).stdout
     assert "tenant.created" in installation.run("events", tenant).stdout

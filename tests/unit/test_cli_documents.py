@@ -102,7 +102,7 @@ def test_anchors_and_merges(tmp_path: Path) -> None:
         ("a: .inf", "a: '.inf' is a float"),
         ("a: !!binary aGk=", "put it in quotes"),
         ("a: &a [*a]", "contains itself"),
-        ("a: 1\n---\nb: 2\n", "but found another document"),
+        ("a: 1\n---\nb: 2\n", "has 2 documents: `landlord tenant apply`"),
     ],
 )
 def test_what_json_does_not_have_is_refused_by_name(tmp_path: Path, content: str, says: str) -> None:

@@ -1,0 +1,114 @@
+"""`landlord tenant apply`: make tenants what files say, after a look at what that changes."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from controlplane.cli.console import errors, output
+from controlplane.cli.exit_codes import Exit
+from controlplane.cli.input import read_documents
+from controlplane.cli.options import DEFAULT_TIMEOUT, Selector, Timeout, Wait, Yes
+from controlplane.cli.output import Format, FormatOption
+from controlplane.cli.plan import show_plan
+from controlplane.cli.show_tenant import await_tenant, show_tenants
+from controlplane.client import Client, PlanDocument, TenantDocument, patch_to, surplus, wanted
+from controlplane.errors import Refused
+from controlplane.settings import load_settings
+
+
+@dataclass
+class Change:
+    """One tenant's change, as it was planned. `tenant`: as it is now; None: it does not exist."""
+
+    name: str
+    tenant: TenantDocument | None
+    body: dict[str, Any]
+    plan: PlanDocument
+
+    @property
+    def needed(self) -> bool:
+        return self.tenant is None or bool(self.plan["changes"])
+
+    def make(self, client: Client) -> TenantDocument:
+        if self.tenant is None:
+            return client.create_tenant(self.body)
+        return client.update_tenant(self.name, self.body, if_match=self.tenant["version"])
+
+
+def apply(
+    files: Annotated[
+        list[Path],
+        typer.Option("-f", "--file", help="YAML or JSON, a directory of such files, or - for stdin. May be repeated."),
+    ],
+    prune: Annotated[bool, typer.Option(help="Delete the tenants that -l selects and no file names.")] = False,
+    selector: Selector = None,
+    yes: Yes = False,
+    wait: Wait = False,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """Create or change tenants until they are as the files say: landlord tenant apply -f tenants/ --prune -l team=blue
+
+    A file has one tenant, a list of them, or several documents parted by ---. What a tenant has beyond its document is
+    removed from spec, labels and annotations, if the document has that part. All changes are planned and shown first;
+    if one would be refused, nothing is changed. Asks on a terminal; deleting needs --yes elsewhere.
+    """
+    if prune != bool(selector):
+        raise typer.BadParameter("--prune and -l go together: only what is selected is deleted", param_hint="--prune")
+    documents = [wanted(document) for document in read_documents(files)]
+    with Client.of(load_settings()) as client:
+        changes = [_planned(client, document) for document in documents]
+        gone = surplus(list(client.iterate_tenants(selector=selector or ())), documents) if prune else []
+        needed = [change for change in changes if change.needed]
+        for change in changes:
+            show_plan(change.name, change.plan, errors)
+        for tenant in gone:
+            errors.print(f"{tenant['name']}: delete", style="red", markup=False)
+        if needed or gone:
+            _consent(len(needed), len(gone), yes)
+        done = [change.make(client) for change in needed] + [client.delete_tenant(one["name"]) for one in gone]
+        if wait:
+            done = [await_tenant(client, tenant, timeout) for tenant in done]
+    if format is Format.TABLE and not done:
+        output.print("nothing to change")
+        return
+    show_tenants(done, done, format)
+    if wait and (bad := [one["name"] for one in done if one["status"] not in ("ready", "deleted")]):
+        errors.print(f"not ready: {', '.join(bad)}", style="red", markup=False)
+        raise typer.Exit(Exit.FAILED)
+
+
+def _planned(client: Client, document: dict[str, Any]) -> Change:
+    """What it would change. Raises Refused, which names the tenant, as the change itself would be."""
+    name = document["name"]
+    try:
+        tenant = _there(client, name)
+        if tenant is None:
+            return Change(name, None, document, client.plan_create(document))
+        patch = patch_to(tenant, document)
+        return Change(name, tenant, patch, client.plan_update(name, patch))
+    except Refused as error:
+        told = f"{name}: {error.message}; nothing was changed"
+        raise Refused(told, **error.fields) from None
+
+
+def _there(client: Client, name: str) -> TenantDocument | None:
+    try:
+        return client.get_tenant(name)
+    except Refused as error:
+        if error.code in ("tenant_not_found", "tenant_deleted"):
+            return None
+        raise
+
+
+def _consent(changed: int, deleted: int, yes: bool) -> None:
+    if yes:
+        return
+    if sys.stdin.isatty():
+        words = [f"change {changed}"] * bool(changed) + [f"delete {deleted} with their compute"] * bool(deleted)
+        typer.confirm(f"Tenants: {' and '.join(words)}?", abort=True, err=True)
+    elif deleted:
+        raise typer.BadParameter(f"{deleted} tenants would be deleted: say --yes", param_hint="--yes")

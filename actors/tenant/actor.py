@@ -199,9 +199,8 @@ class TenantOwner:
         for task in (running, beating):
             task.cancel()
         reason = running.result() if running in done else "lost"
-        if reason != "lost":
-            async with asyncio.timeout(RELEASE_SECONDS):
-                await leases.release(runtime.database, tenant_id, fence, wake_in=self._runner.wake_in)
+        async with asyncio.timeout(RELEASE_SECONDS):
+            await self._runner.give_back(reason)
         return reason
 
     async def _keep_lease(self, runtime: Runtime, runner: Runner, tenant_id: UUID, fence: int) -> None:

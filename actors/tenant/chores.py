@@ -63,6 +63,9 @@ class Chores:
         self._observer = Observer(runtime.upkeep, runtime.prober)
         self._tracker = HealthTracker()
         self._running: dict[str, asyncio.Task[None]] = {}
+        self.ended: list[tuple[str, Exception | None]] = []
+        """Chores that have ended, for the runner to take in: kind, and an error that nobody foresaw. A platform or an
+        engine that is away is foreseen."""
         self._trigger_failures = 0
         self.follower: Follower | None = None
 
@@ -186,13 +189,14 @@ class Chores:
     async def _see_through(self, kind: str, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
+            self.ended.append((kind, None))
         except LeaseLost:
             logger.info("lost the lease during %s", kind)
         except LandlordError as error:
             logger.warning("chore %s of tenant %s: %s", kind, self._owned.tenant_id, error)
             await asyncio.sleep(FAILED_PAUSE)
-        except Exception:
-            logger.exception("chore %s failed", kind)
+        except Exception as error:
+            self.ended.append((kind, error))
             await asyncio.sleep(FAILED_PAUSE)
         finally:
             self._running.pop(kind, None)

@@ -27,9 +27,9 @@ class Mailbox:
         """True if no more rows are read: a later mark is not served."""
         return self._closed
 
-    def close(self) -> bool:
-        """The owner leaves. Returns False if something was marked: then it stays."""
-        self._closed = not self.dirty
+    def close(self, *, whatever: bool = False) -> bool:
+        """The owner leaves. Returns False if something was marked: then it stays, unless it leaves `whatever` was."""
+        self._closed = whatever or not self.dirty
         return self._closed
 
     def mark_dirty(self, *, look: bool = False) -> None:

@@ -14,27 +14,34 @@ from actors.runtime import Runtime
 from actors.tenant.chores import Chores
 from actors.tenant.follower import Follower
 from actors.tenant.mailbox import Mailbox
-from controlplane.errors import LeaseLost
+from controlplane.errors import LeaseLost, told
 from controlplane.lifecycle import decisions
 from controlplane.lifecycle.owner_state import OwnerState, Silence
+from controlplane.lifecycle.poison import LONGEST_PAUSE, Failing, well
 from controlplane.lifecycle.reconcile import reconcile
 from controlplane.lifecycle.transitions import Cause
 from controlplane.model import Execution, ExecutionState, Reason, TenantRows
+from controlplane.persistence import outage
 from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.ports import RunsInOwner
 
 logger = logging.getLogger(__name__)
 
 STORE_PAUSE = 1.0
-"""Seconds before the rows are read again when the database does not answer."""
+"""Seconds before the rows are read again when the database does not answer, or a turn failed."""
+
+FAILING = "failing"
+LOAD, DECIDE = "load", "decide"
+"""The steps of a turn before its act."""
 
 
 class Runner:
     """Drives one tenant under one lease.
 
-    Promises: acts only on rows read after the last wake-up; writes only under its fence; does not die of an error. It
-    ends with `deleted`, `passivated` or `lost` (another owner holds the tenant). Only the end of its process breaks it;
-    then the next owner continues from the rows.
+    Promises: acts only on rows read after the last wake-up; writes only under its fence; does not die of one error. It
+    ends with `deleted`, `passivated`, `lost` (another owner holds the tenant) or `failing` (its turns fail, or only a
+    newer release can act on its rows: the tenant says so, and is due again later). While the database is away it stays.
+    Only the end of its process breaks it; then the next owner continues from the rows.
     """
 
     def __init__(self, owned: OwnedTenant, runtime: Runtime, mailbox: Mailbox) -> None:
@@ -47,6 +54,11 @@ class Runner:
         """Once it has passivated: seconds until its tenant is due again. None: only when a client wants something of
         it."""
         self._chores = Chores(owned, runtime, mailbox, self._note)
+        self._at = LOAD
+        """The point that the turn has reached."""
+        self._failing = Failing()
+        self._failed_before: str | None = None
+        """The point at which turns of earlier owners failed, if the tenant says so still."""
 
     @property
     def doing(self) -> list[str]:
@@ -72,21 +84,35 @@ class Runner:
                     ended = await self._turn()
                 except LeaseLost:
                     return "lost"
-                except Exception:
-                    logger.exception("tenant %s: a turn failed; going on", self._owned.tenant_id)
-                    await self._mailbox.wait(STORE_PAUSE)
-                    continue
+                except Exception as error:
+                    logger.exception("tenant %s: a turn failed at %s", self._owned.tenant_id, self._at)
+                    self._fails(self._at, error)
+                    if not self._must_leave():
+                        await self._mailbox.wait(STORE_PAUSE)
+                        continue
+                    ended = await self._leave_failing(error)
                 if ended is not None:
                     return ended
         finally:
             self._chores.stop()
 
+    async def give_back(self, ended: str) -> None:
+        """Give the lease back, after `run` has ended so."""
+        if ended == FAILING:
+            await self._owned.give_up(self._failing.at or DECIDE)
+        elif ended != "lost":
+            await self._owned.release(self.wake_in)
+
     async def _turn(self) -> str | None:
         """One look at the rows, and the action that follows."""
+        self._at = LOAD
         if self._mailbox.clear():
             self._chores.forget_look()
             self._note(finding_due=None)
         rows = await self._owned.load()
+        self._failed_before = rows.tenant.failing_at
+        await self._take_in_chores()
+        self._at = DECIDE
         followed = self._chores.follower
         self._note(
             followed=followed.execution_id if followed else None,
@@ -96,19 +122,72 @@ class Runner:
         )
         decision = reconcile(rows, self._state, self._policy)
         self._mailbox.publish(rows)
+        if not isinstance(decision.act, decisions.LeaveAlone):
+            nothing_left = well(rows, self._state, decision, busy=bool(self._chores.doing))
+            await self._passed(*(() if nothing_left else (LOAD, DECIDE)))
         match decision.act:
             case decisions.Leave():
                 return "deleted"
+            case decisions.LeaveAlone(why) if not self._mailbox.dirty:
+                return await self._leave(Reason.NEWER_RELEASE, f"a newer release wrote {why}: run that release")
+            case decisions.LeaveAlone():
+                return None
             case decisions.Passivate(wake_in):
-                self.wake_in = wake_in
+                # Whether what failed would fail again has not been seen.
+                self.wake_in = wake_in if self._failed_before is None else wake_in or LONGEST_PAUSE
                 return "passivated" if self._mailbox.close() else None
             case None:
                 await self._mailbox.wait(decision.look_again)
             case act:
                 if not isinstance(act, decisions.Look):
                     self._note(worked_at=rows.now)
+                self._at = type(act).__name__
                 await self._do(act, rows)
+                await self._passed(self._at)
         return None
+
+    # --- turns that fail ---
+
+    def _fails(self, at: str, error: Exception) -> None:
+        """Count the failure. A database that is away fails no turn: it is waited for."""
+        if not outage.passes(error):
+            self._failing = self._failing.again(at, type(error).__name__)
+
+    def _must_leave(self) -> bool:
+        wanted = self._state.hurried or self._state.draining
+        return self._failing.leaves(wanted=wanted, woken=self._mailbox.dirty)
+
+    async def _leave_failing(self, error: Exception) -> str:
+        return await self._leave(Reason.TURN_FAILS, f"{self._failing.at} fails: {told(error, 'an unexpected error')}")
+
+    async def _leave(self, reason: Reason, message: str) -> str:
+        """Say it in a condition if that can be written, and leave in any case."""
+        self._mailbox.close(whatever=True)
+        logger.error("tenant %s: its owner leaves and comes back later: %s", self._owned.tenant_id, message)
+        try:
+            await self._owned.fails(reason, message)
+        except LeaseLost:
+            return "lost"
+        except Exception:
+            logger.exception("tenant %s: the condition cannot be written either", self._owned.tenant_id)
+        return FAILING
+
+    async def _take_in_chores(self) -> None:
+        """Raises the error that nobody foresaw of a chore that has ended."""
+        while self._chores.ended:
+            self._at, failure = self._chores.ended.pop(0)
+            if failure is not None:
+                raise failure
+            await self._passed(self._at)
+
+    async def _passed(self, *points: str) -> None:
+        """These have succeeded; without any, all have. If owners have left because of it, the tenant says that it is
+        over."""
+        if not points or self._failing.at in points:
+            self._failing = Failing()
+        if self._failed_before is not None and (not points or self._failed_before in points):
+            self._failed_before = None
+            await self._owned.fails_no_more()
 
     def _note(self, **changes: Any) -> None:
         """Set fields of the state by their names. The state is remembered from turn to turn, besides the rows."""

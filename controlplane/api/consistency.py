@@ -23,7 +23,8 @@ TRAIL = 20_000
 class Difference:
     """`kind` is one of: missing_resource; stopped_resource; changed_resource (its labels are those of another spec);
     duplicate (a second one has the labels of one that serves); leftover; orphan; not_serving; unowned_work;
-    actor_without_tenant; other_engine; broken_trail; unchecked (the provider does not answer, or is not enabled)."""
+    actor_without_tenant; turn_fails (its owner left because of that, and comes back); other_engine; broken_trail;
+    unchecked (the provider does not answer, or is not enabled)."""
 
     kind: str
     tenant: str | None
@@ -107,6 +108,9 @@ def _misplaced(tenants: Iterable[TenantFact], live: set[str]) -> Iterable[Differ
         named.add(fact.key.name)
         if fact.unfinished and not fact.waiting and fact.key.name not in live and not fact.leased:
             yield Difference("unowned_work", fact.key.name, None, "has due work and no live owner")
+        if fact.failing_at is not None:
+            detail = f"its owner left, since its turns fail at {fact.failing_at}; see its condition Reconciled"
+            yield Difference("turn_fails", fact.key.name, None, detail)
         if fact.status in (Status.READY, Status.DEGRADED) and not fact.serving and not fact.unfinished:
             yield Difference("not_serving", fact.key.name, None, f"is {fact.status} and nothing serves it")
     for name in sorted(live - named):

@@ -25,16 +25,12 @@ from controlplane.errors import (
     Unsupported,
 )
 from controlplane.persistence.discretion import sqlstate
+from controlplane.persistence.outage import LATER, does_not_answer
 
 VERSIONS = ("v1",)
 MAX_ERRORS = 100
 """Wrong fields that one answer lists."""
 _UNVERSIONED = ("healthz", "readyz", "docs")
-_LATER = frozenset({"55P03", "57014", "40001", "40P01", "53300", "53200"})
-"""SQLSTATEs that another try may not meet: lock or statement timeout, serialisation, deadlock, too many clients."""
-_AWAY = ("08", "25006", "25P03", "53", "57P", "58")
-"""Beginnings of SQLSTATEs for a database that cannot work for now: the connection broke or was ended, it is read-only
-after a failover, a disk is full, it shuts down or starts, its files cannot be read."""
 
 
 def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
@@ -156,13 +152,12 @@ async def _overloaded(_: Request, error: Exception) -> Response:
 async def _database(_: Request, error: Exception) -> Response:
     assert isinstance(error, DBAPIError)
     state = sqlstate(error)
-    if state in _LATER:
+    if state in LATER:
         log.warning("the database asks for another try (%s)", state)
         return problem_response(
             "overloaded", "too much at once on the same rows; try again", headers={"Retry-After": "1"}
         )
-    # Without a statement it is connecting that failed; without a SQLSTATE the driver met a connection that broke.
-    if error.statement is None or state is None or error.connection_invalidated or state.startswith(_AWAY):
+    if does_not_answer(error):
         log.error("the database does not do its part (%s)", state, exc_info=error)
         return problem_response("unavailable", "the database does not answer; try again", headers={"Retry-After": "2"})
     log.error("the database refused a statement (%s)", state, exc_info=error)

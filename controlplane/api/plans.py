@@ -35,7 +35,7 @@ def changes(before: Tenant | None, after: Tenant, compute: Mapping[str, ComputeP
 
 def _without_config(spec: TenantSpec) -> dict[str, Any]:
     document = spec.canonical()
-    del document["compute"]["config"]
+    document["compute"] = {name: value for name, value in document["compute"].items() if name != "config"}
     return document
 
 

@@ -2,13 +2,13 @@
 stored."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from controlplane.api import masking
-from controlplane.api.failures import field_errors, invalid_body, validation_failed
+from controlplane.api.failures import field_errors, validation_failed
 from controlplane.api.merge_patch import merge
 from controlplane.api.replica import Replica
 from controlplane.api.schemas.requests import TenantDocument
@@ -74,6 +74,8 @@ def merged(here: Replica, token: Token, tenant: Tenant, patch: Mapping[str, Any]
     """The tenant's document after a merge patch, with stars replaced by the stored values. If the spec changed, it is
     checked.
 
+    What a newer release has stored in the spec is kept, unless the patch itself names it.
+
     Raises as `check_spec`, and validation_failed if the result is no valid document."""
     before = {
         "labels": dict(tenant.labels),
@@ -82,10 +84,12 @@ def merged(here: Replica, token: Token, tenant: Tenant, patch: Mapping[str, Any]
     }
     result = merge(before, patch)
     _refuse_growth(before, result)
+    if not patch.get("spec"):
+        result["spec"] = tenant.spec
     try:
         document = TenantDocument.model_validate(result)
     except ValidationError as error:
-        raise invalid_body(error) from None
+        document = _with_kept_fields(error, result, tenant.spec)
     config, stars = masking.restore(document.spec.compute.config, tenant.spec.compute.config)
     _refuse_stars(stars)
     compute = document.spec.compute.model_copy(update={"config": config})
@@ -93,6 +97,30 @@ def merged(here: Replica, token: Token, tenant: Tenant, patch: Mapping[str, Any]
     if spec.hash != tenant.spec.hash:
         _check_changed(here, token, tenant.spec, spec, patch)
     return document.model_copy(update={"spec": spec})
+
+
+def _with_kept_fields(error: ValidationError, result: dict[str, Any], stored: TenantSpec) -> TenantDocument:
+    """The document, if it is refused for nothing but unknown fields that the stored spec has as well: a newer release
+    wrote those. Raises validation_failed."""
+    found = error.errors(include_url=False, include_input=False)
+    refused = [one for one in found if one["type"] != "extra_forbidden" or not _keeps(one["loc"], result, stored)]
+    if refused:
+        raise validation_failed("the body is not valid", field_errors(refused))
+    spec = TenantSpec.stored(result["spec"])
+    if spec.unreadable:
+        message = "only a newer release can read what is stored here"
+        raise validation_failed(message, [{"loc": f"spec.{name}", "message": message} for name in spec.unreadable])
+    return TenantDocument.model_validate({**result, "spec": spec})
+
+
+def _keeps(loc: Sequence[Any], result: Any, stored: TenantSpec) -> bool:
+    """The result has the same value at that place as the stored spec."""
+    kept: Any = {"spec": stored.more}
+    for part in loc:
+        if not isinstance(kept, Mapping) or part not in kept:
+            return False
+        kept, result = kept[part], result[part]
+    return bool(kept == result)
 
 
 def _check_changed(

@@ -13,6 +13,13 @@ class Leave:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveAlone:
+    """Only a newer release can act on these rows: say so, give the lease back and exit. `why`: what they say."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Passivate:
     """There is nothing to do for a while: give the lease back and exit. `wake_in`: seconds until the tenant is due
     again; None: only when a client wants something of it."""
@@ -126,6 +133,7 @@ class MarkBudgetSpent:
 
 Act = (
     Leave
+    | LeaveAlone
     | Passivate
     | Promote
     | Start

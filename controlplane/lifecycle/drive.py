@@ -226,10 +226,9 @@ def _ending(rows: TenantRows, active: Execution, reported: ExecutionStatus) -> F
 def _stopped(active: Execution) -> Finish:
     """The end of an execution that we stopped: the cause of the stop decides."""
     outcome = {
-        StopCause.SUPERSEDED: ExecutionState.SUPERSEDED,
         StopCause.CANCELLED: ExecutionState.CANCELLED,
         StopCause.DEADLINE: ExecutionState.FAILED,
-    }[active.stop_cause or StopCause.SUPERSEDED]
+    }.get(active.stop_cause or StopCause.SUPERSEDED, ExecutionState.SUPERSEDED)
     reason = active.stop_reason or ""
     if outcome is ExecutionState.FAILED and active.error:
         reason = f"{reason}: {active.error}"

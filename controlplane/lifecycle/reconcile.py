@@ -10,6 +10,7 @@ from controlplane.lifecycle.decisions import (
     Finish,
     Heal,
     Leave,
+    LeaveAlone,
     Look,
     MarkBudgetSpent,
     MarkKept,
@@ -21,6 +22,7 @@ from controlplane.lifecycle.decisions import (
 )
 from controlplane.lifecycle.drive import drive
 from controlplane.lifecycle.due import is_due, sooner, until
+from controlplane.lifecycle.newer import newer
 from controlplane.lifecycle.owner_state import Finding, OwnerState, Policy
 from controlplane.model import (
     RELEASED,
@@ -58,6 +60,8 @@ def _decide(rows: TenantRows, state: OwnerState, policy: Policy) -> Decision:
     """The rules stand in the order of their importance."""
     if rows.tenant.status is Status.DELETED:
         return Decision(Leave())
+    if (why := newer(rows)) is not None:
+        return Decision(LeaveAlone(why))
     active, queued = rows.active, rows.queued
     if queued is not None and queued.cancel_requested_at is not None:
         return Decision(Finish(queued, ExecutionState.CANCELLED, "cancelled before it started"))

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from controlplane.errors import InvalidTransition
 from controlplane.model import Action, Status
+from controlplane.model.tolerance import is_known
 
 
 class Cause(StrEnum):
@@ -63,7 +64,16 @@ TABLE: Mapping[tuple[Status, Cause], Status] = {
 
 
 def move(status: Status, cause: Cause) -> Status:
-    """The next status. Raises InvalidTransition if the table has no entry."""
+    """The next status. Raises InvalidTransition if the table has no entry. A tenant whose status only a newer release
+    knows can be deleted, and nothing else."""
+    if not is_known(status):
+        if cause is Cause.DELETE_ACCEPTED:
+            return Status.DELETING
+        raise InvalidTransition(
+            f"a newer release made the tenant {status}, which this one does not know: run the newer "
+            "release, or delete the tenant",
+            status=status.value,
+        )
     try:
         return TABLE[status, cause]
     except KeyError:

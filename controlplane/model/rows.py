@@ -19,6 +19,10 @@ from controlplane.model.states import (
     TriggerSource,
 )
 from controlplane.model.trail import Truth
+from controlplane.text import DETAIL, clean
+
+URL = 2_000
+"""Longest address of a tenant, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,12 @@ class Endpoint:
     name: str
     url: str
     port: int
+    more: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """What a newer release has written besides; it is written back."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", clean(self.name, DETAIL))
+        object.__setattr__(self, "url", clean(self.url, URL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,8 @@ class Observed:
     resources: Mapping[str, str] = field(default_factory=dict)
     healthy: bool | None = None
     checked_at: datetime | None = None
+    more: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """What a newer release has written besides; it is written back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,8 @@ class Condition:
     reason: str
     message: str
     since: datetime
+    more: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """What a newer release has written besides; it is written back while this condition stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +103,10 @@ class Tenant:
     updated_at: datetime
     deletion_requested_at: datetime | None = None
     deleted_at: datetime | None = None
+    departures: int = 0
+    """How often in a row its owners have left because their turns failed."""
+    failing_at: str | None = None
+    """Where they failed; see `lifecycle.poison`."""
     pause: Pause | None = None
     """The widest pause that holds the tenant. Filled only in rows that are read for an answer or a request."""
 

@@ -1,12 +1,15 @@
-"""The spec that a client sends. Pydantic models, since they cross HTTP."""
+"""The spec that a client sends. Pydantic models, since they cross HTTP. What a client sends is read strictly; what is
+stored is read whatever release wrote it (`TenantSpec.stored`)."""
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from controlplane.model.bounds import Bound
+from controlplane.model.tolerance import overlay, without_nulls
 
 
 class Strict(BaseModel):
@@ -76,9 +79,55 @@ class TenantSpec(Strict):
     workflow: WorkflowSpec | None = None
     heal: Literal["restart", "none"] = "restart"
 
+    _more: dict[str, Any] = PrivateAttr(default_factory=dict)
+    """What the stored document says besides: fields, and values, of a newer release."""
+    _unreadable: tuple[str, ...] = PrivateAttr(default=())
+
+    @classmethod
+    def stored(cls, document: Mapping[str, Any]) -> Self:
+        """The spec of a row. Unknown fields are kept. A part that this release cannot read is kept too, has its default
+        here, and is named in `unreadable`. Never raises."""
+        try:
+            return cls.model_validate(document)
+        except ValidationError:
+            return cls._newer(document)
+
+    @classmethod
+    def _newer(cls, document: Mapping[str, Any]) -> Self:
+        known, more, unreadable = dict(document), dict[str, Any](), list[str]()
+        while True:
+            try:
+                spec = cls.model_validate(known)
+            except ValidationError as error:
+                problems = error.errors(include_url=False, include_context=False, include_input=False)
+                unknown = [found["loc"] for found in problems if found["type"] == "extra_forbidden"]
+                for loc in unknown:
+                    _set_aside(known, more, *map(str, loc))
+                if not unknown:
+                    parts = dict.fromkeys(str(found["loc"][0]) for found in problems)
+                    unreadable += parts
+                    for part in parts:
+                        _set_aside(known, more, part)
+                        if part == "compute":
+                            known[part] = {"provider": _provider_of(more.get(part)), "config": {}}
+            else:
+                spec._more, spec._unreadable = more, tuple(unreadable)
+                return spec
+
+    @property
+    def more(self) -> Mapping[str, Any]:
+        """What the stored document says besides the fields of this release."""
+        return self._more
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """Names of known fields with a value that only a newer release can read. With any of them, the spec is shown
+        and not acted on."""
+        return self._unreadable
+
     def canonical(self) -> dict[str, Any]:
-        """JSON-ready, with every default filled in."""
-        return self.model_dump(mode="json")
+        """JSON-ready, with every default filled in, and with what a newer release has stored."""
+        return overlay(self.model_dump(mode="json"), self._more)
 
     @property
     def hash(self) -> str:
@@ -86,7 +135,24 @@ class TenantSpec(Strict):
 
         Null fields are left out. A field that a later release adds therefore changes no hash; otherwise every running
         resource would be made again."""
-        return hashlib.sha256(canonical_json(self.model_dump(mode="json", exclude_none=True)).encode()).hexdigest()[:16]
+        document = overlay(self.model_dump(mode="json", exclude_none=True), without_nulls(self._more))
+        return hashlib.sha256(canonical_json(document).encode()).hexdigest()[:16]
+
+
+def _set_aside(known: dict[str, Any], more: dict[str, Any], *path: str) -> None:
+    """Move the value at that path, if there is one, from `known` to `more`."""
+    *parents, name = path
+    for parent in parents:
+        known[parent] = known = dict(known[parent])
+        more = more.setdefault(parent, {})
+    if name in known:
+        value = known.pop(name)
+        more[name] = overlay(value, more[name]) if name in more else value
+
+
+def _provider_of(compute: Any) -> str:
+    named = compute.get("provider") if isinstance(compute, Mapping) else None
+    return named if isinstance(named, str) and 0 < len(named) <= 64 else "unknown"
 
 
 def canonical_json(value: object) -> str:

@@ -74,6 +74,7 @@ class ConditionType(StrEnum):
     PROVISIONED = "Provisioned"
     HEALTHY = "Healthy"
     SYNCED = "Synced"
+    RECONCILED = "Reconciled"
 
 
 class Reason(StrEnum):
@@ -97,3 +98,7 @@ class Reason(StrEnum):
     OBSERVED_GENERATION = "ObservedGeneration"
     PAUSED = "Paused"
     RESUMED = "Resumed"
+
+    TURN_SUCCEEDS = "TurnSucceeds"
+    TURN_FAILS = "TurnFails"
+    NEWER_RELEASE = "NewerRelease"

@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import ClusterState, EventType, Status
+from controlplane.model.tolerance import word
 from controlplane.persistence import tables
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import owned_by
@@ -23,7 +24,7 @@ async def state(database: AsyncEngine, cluster_id: str) -> ClusterState | None:
         found = (
             await connection.execute(select(tables.clusters.c.state).where(tables.clusters.c.id == cluster_id))
         ).scalar()
-    return None if found is None else ClusterState(found)
+    return None if found is None else word(ClusterState, found)
 
 
 async def drain(database: AsyncEngine, cluster_id: str, *, actor: str) -> datetime | None:

@@ -29,6 +29,7 @@ from controlplane.model import (
     StepState,
     Tenant,
 )
+from controlplane.model.tolerance import word
 from controlplane.persistence import bootstrap, executions, rows, snapshot, tables, tenants
 from controlplane.persistence.database import single
 from controlplane.persistence.transaction import Transaction, transaction
@@ -69,7 +70,7 @@ class PostgresExecutionStore:
     async def _state(self, execution_id: str) -> ExecutionState:
         query = select(tables.executions.c.state).where(tables.executions.c.id == execution_id)
         async with single(self._database) as connection:
-            return ExecutionState((await connection.execute(query)).scalar_one())
+            return word(ExecutionState, (await connection.execute(query)).scalar_one())
 
     async def providers_used(self, execution_id: str) -> list[str]:
         of_tenant = select(tables.executions.c.tenant_id).where(tables.executions.c.id == execution_id)

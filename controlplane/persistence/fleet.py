@@ -37,6 +37,7 @@ from controlplane.model import (
     Status,
     TriggerSource,
 )
+from controlplane.model.tolerance import word
 from controlplane.persistence import expressions, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.tenants import is_paused
@@ -77,9 +78,9 @@ def _unserved() -> Select[tuple[str]]:
 
 
 async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
-    """Tenants with due work, oldest first. A tenant is due in two cases. It has a queued or active execution that does
-    not wait for its next attempt. Or an execution has ended without serving and still has a placement, because its
-    owner died before the clean-up.
+    """Tenants with due work, oldest first. A tenant is due in three cases. It has a queued or active execution that
+    does not wait for its next attempt. Or an execution has ended without serving and still has a placement, because its
+    owner died before the clean-up. Or its last owner left because its turns failed.
 
     Tenants that another live cluster owns are left out, and those whose owner left for a time that is not over. A
     paused tenant is left out unless work is under way or to be cancelled. Some tenants may have a live owner; a wake-up
@@ -87,7 +88,8 @@ async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
     """
     # Found by index and by placements, so that the query never reads the whole history.
     open_ones = select(tables.executions.c.id).where(expressions.is_one_of(tables.executions.c.state, UNFINISHED))
-    candidates = union(open_ones, _unserved()).subquery()
+    failing = select(tables.tenants.c.newest_execution).where(tables.tenants.c.departures > 0)
+    candidates = union(open_ones, _unserved(), failing).subquery()
     goes_on = or_(~is_paused(), tables.executions.c.cancel_requested_at.is_not(None))
     waiting = and_(
         tables.executions.c.next_attempt_at.is_not(None), tables.executions.c.next_attempt_at > func.clock_timestamp()
@@ -103,6 +105,7 @@ async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
                 and_(tables.executions.c.state == ExecutionState.QUEUED, ~waiting, goes_on),
                 tables.executions.c.state.in_(ACTIVE),
                 and_(tables.executions.c.state.in_(TERMINAL), ~is_paused()),
+                and_(tables.tenants.c.departures > 0, ~is_paused()),
             ),
             ~expressions.owned_elsewhere(cluster_id),
         )
@@ -254,7 +257,7 @@ async def facts(database: AsyncEngine, execution_ids: Collection[str]) -> Mappin
         return {
             row.id: ExecutionFact(
                 tenant=TenantKey(row.tenant_id, row.name),
-                state=ExecutionState(row.state),
+                state=word(ExecutionState, row.state),
                 serving=row.serving_execution == row.id,
                 tenant_deleted=row.deleted_at is not None,
                 busy=row.busy,
@@ -267,7 +270,7 @@ async def facts(database: AsyncEngine, execution_ids: Collection[str]) -> Mappin
 @dataclass(frozen=True, slots=True)
 class TenantFact:
     """The facts in the rows about a live tenant. `waiting`: its work is not due yet, or it is paused; `leased`: an
-    owner holds a lease that has not expired."""
+    owner holds a lease that has not expired; `failing_at`: where the turns of its owners fail."""
 
     key: TenantKey
     status: Status
@@ -275,6 +278,7 @@ class TenantFact:
     waiting: bool
     leased: bool
     serving: bool
+    failing_at: str | None = None
 
 
 async def tenant_facts(database: AsyncEngine) -> list[TenantFact]:
@@ -290,14 +294,23 @@ async def tenant_facts(database: AsyncEngine) -> list[TenantFact]:
         tables.tenants.c.name,
         tables.tenants.c.status,
         unfinished().label("unfinished"),
-        or_(waiting, is_paused()).label("waiting"),
+        or_(waiting, is_paused(), func.coalesce(tables.tenants.c.wake_at > func.clock_timestamp(), false())).label(
+            "waiting"
+        ),
         func.coalesce(tables.tenants.c.lease_expires_at >= func.clock_timestamp(), false()).label("leased"),
         tables.tenants.c.serving_execution.is_not(None).label("serving"),
+        tables.tenants.c.failing_at,
     ).where(tables.tenants.c.deleted_at.is_(None))
     async with single(database) as connection:
         return [
             TenantFact(
-                TenantKey(row.id, row.name), Status(row.status), row.unfinished, row.waiting, row.leased, row.serving
+                key=TenantKey(row.id, row.name),
+                status=word(Status, row.status),
+                unfinished=row.unfinished,
+                waiting=row.waiting,
+                leased=row.leased,
+                serving=row.serving,
+                failing_at=row.failing_at,
             )
             for row in await connection.execute(query)
         ]

@@ -8,8 +8,9 @@ the successor of a dead one and takes over at once. Across clusters a valid leas
 from uuid import UUID
 
 from sqlalchemy import update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from controlplane.lifecycle.poison import pause
 from controlplane.model import ACTIVE, ClusterState
 from controlplane.persistence import clusters, tables
 from controlplane.persistence.expressions import from_now, owned_elsewhere
@@ -61,12 +62,37 @@ async def release(database: AsyncEngine, tenant_id: UUID, fence: int, *, wake_in
             .returning(tables.tenants.c.id)
         )
         if wake_in is not None and released.first() is not None:
-            executions = tables.executions.c
-            await connection.execute(
-                update(tables.executions)
-                .where(executions.tenant_id == tenant_id, executions.state.in_(ACTIVE), executions.activations > 0)
-                .values(activations=executions.activations - 1)
-            )
+            await _not_died(connection, tenant_id)
+
+
+async def give_up(database: AsyncEngine, tenant_id: UUID, fence: int, *, at: str) -> float | None:
+    """Give the lease back because turns fail, `at` that point. Returns the seconds until the tenant is due again, more
+    each time; None: another owner took it."""
+    of_tenant = update(tables.tenants).where(tables.tenants.c.id == tenant_id, tables.tenants.c.fence == fence)
+    async with database.begin() as connection:
+        departures = tables.tenants.c.departures
+        left = await connection.execute(
+            of_tenant.values(
+                lease_owner=None, lease_expires_at=None, departures=departures + 1, failing_at=at
+            ).returning(departures)
+        )
+        row = left.first()
+        if row is None:
+            return None
+        seconds = pause(row.departures)
+        await connection.execute(of_tenant.values(wake_at=from_now(seconds)))
+        await _not_died(connection, tenant_id)
+    return seconds
+
+
+async def _not_died(connection: AsyncConnection, tenant_id: UUID) -> None:
+    """The activation of this owner does not count: it leaves by its own will."""
+    executions = tables.executions.c
+    await connection.execute(
+        update(tables.executions)
+        .where(executions.tenant_id == tenant_id, executions.state.in_(ACTIVE), executions.activations > 0)
+        .values(activations=executions.activations - 1)
+    )
 
 
 async def draining(database: AsyncEngine, cluster_id: str) -> bool:

@@ -31,7 +31,7 @@ from controlplane.model import (
     TenantRows,
     TriggerSource,
 )
-from controlplane.persistence import endings, executions, intents, snapshot, tables, tenants
+from controlplane.persistence import endings, executions, intents, leases, snapshot, tables, tenants
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import ago
 from controlplane.persistence.held import Held, hold
@@ -277,6 +277,28 @@ class OwnedTenant:
             )
             held.tx.event(EventType.TENANT_HEALING, tenant, execution=execution, message=reason)
             return execution
+
+    async def release(self, wake_in: float | None) -> None:
+        """Give the lease back; see `leases.release`."""
+        await leases.release(self._database, self.tenant_id, self.fence, wake_in=wake_in)
+
+    async def give_up(self, at: str) -> float | None:
+        """Give the lease back because turns fail; see `leases.give_up`."""
+        return await leases.give_up(self._database, self.tenant_id, self.fence, at=at)
+
+    async def fails(self, reason: Reason, message: str) -> None:
+        """Tell that its owner leaves and comes back later. `message`: why, without foreign secrets."""
+        async with self._held() as held:
+            await held.set_condition(ConditionType.RECONCILED, "false", reason, message)
+
+    async def fails_no_more(self) -> None:
+        """What made its owners leave has succeeded."""
+        async with self._held() as held:
+            now = held.tx.now
+            conditions = with_condition(
+                held.tenant.conditions, ConditionType.RECONCILED, "true", Reason.TURN_SUCCEEDS, now
+            )
+            await tenants.save(held.connection, held.tenant, conditions=conditions, departures=0, failing_at=None)
 
     async def heals_since(self, seconds: float) -> int:
         """The number of heals begun in the last `seconds` (the budget)."""

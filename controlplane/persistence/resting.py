@@ -5,15 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import select, true
+from sqlalchemy import ColumnElement, and_, false, func, select, true
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.model import LIVE, Endpoint, HealthSpec, Status
+from controlplane.model import LIVE, Endpoint, HealthSpec, Status, TenantSpec
 from controlplane.persistence import rows, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.fleet import TenantKey, unfinished
 from controlplane.persistence.tenants import is_paused
 from controlplane.ports import Resource, ResourceState
+
+_ANY = {"provider": "any"}
+"""In place of the part of a spec that was not read."""
 
 
 class Drift(StrEnum):
@@ -63,9 +66,18 @@ def by_execution(listed: Iterable[Resource]) -> Mapping[str, Sequence[Resource]]
     return found
 
 
+def _away() -> ColumnElement[bool]:
+    """Its owner left because its turns fail, and comes back by the clock: no finding brings it back earlier."""
+    return and_(
+        tables.tenants.c.departures > 0,
+        func.coalesce(tables.tenants.c.wake_at > func.clock_timestamp(), false()),
+    )
+
+
 async def resting(database: AsyncEngine, *providers: str) -> list[Serving]:
     """Tenants with a serving execution, nothing queued or active, not paused, and no deletion asked for: those that
-    these providers serve, or all."""
+    these providers serve, or all. Without those whose health only a newer release can read, and those whose owner left
+    because its turns fail, until it is due again."""
     serving = tables.executions.alias("serving")
     query = (
         select(
@@ -89,10 +101,14 @@ async def resting(database: AsyncEngine, *providers: str) -> list[Serving]:
             ~is_paused(),
             tables.placements.c.state.in_(LIVE),
             ~unfinished(),
+            ~_away(),
             tables.placements.c.platform.in_(providers) if providers else true(),
         )
     )
     async with single(database) as connection:
+        found = [
+            (row, TenantSpec.stored({"compute": _ANY, "health": row.health})) for row in await connection.execute(query)
+        ]
         return [
             Serving(
                 tenant=TenantKey(row.id, row.name),
@@ -103,8 +119,9 @@ async def resting(database: AsyncEngine, *providers: str) -> list[Serving]:
                 resource_id=row.resource_id,
                 spec_hash=row.spec_hash,
                 epoch=row.epoch,
-                health=HealthSpec.model_validate(row.health),
+                health=spec.health,
                 degraded=row.status == Status.DEGRADED,
             )
-            for row in await connection.execute(query)
+            for row, spec in found
+            if not spec.unreadable
         ]

@@ -1,8 +1,9 @@
-"""Rows of the tables as the model's values, and back."""
+"""Rows of the tables as the model's values, and back. A row is read whatever release wrote it: unknown words and fields
+are kept, and nothing here raises because of them. What this release writes itself is exact."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -28,6 +29,7 @@ from controlplane.model import (
     TenantSpec,
     TriggerSource,
 )
+from controlplane.model.tolerance import beyond, overlay, word
 from controlplane.text import clean
 
 Row = Mapping[Any, Any]
@@ -45,10 +47,10 @@ def tenant(row: Row) -> Tenant:
         name=row["name"],
         labels=row["labels"],
         annotations=row["annotations"],
-        spec=TenantSpec.model_validate(row["spec"]),
+        spec=TenantSpec.stored(row["spec"]),
         generation=row["generation"],
         observed_generation=row["observed_generation"],
-        status=Status(row["status"]),
+        status=word(Status, row["status"]),
         status_message=row["status_message"],
         conditions=tuple(_condition(item) for item in row["conditions"]),
         observed=observed(row["observed"]),
@@ -64,6 +66,8 @@ def tenant(row: Row) -> Tenant:
         updated_at=row["updated_at"],
         deletion_requested_at=row["deletion_requested_at"],
         deleted_at=row["deleted_at"],
+        departures=row["departures"],
+        failing_at=row["failing_at"],
         pause=Pause(row["paused_by"], row["paused_since"]) if row.get("paused_by") else None,
     )
 
@@ -73,22 +77,22 @@ def execution(row: Row) -> Execution:
         id=row["id"],
         tenant_id=row["tenant_id"],
         tenant_name=row["tenant_name"],
-        action=Action(row["action"]),
+        action=word(Action, row["action"]),
         generation=row["generation"],
         run=row["run"],
-        state=ExecutionState(row["state"]),
-        sub_state=SubState(row["sub_state"]) if row["sub_state"] else None,
+        state=word(ExecutionState, row["state"]),
+        sub_state=word(SubState, row["sub_state"]) if row["sub_state"] else None,
         engine=row["provider"],
         provider_ref=row["provider_ref"],
-        spec=TenantSpec.model_validate(row["spec"]),
-        trigger_source=TriggerSource(row["trigger_source"]),
+        spec=TenantSpec.stored(row["spec"]),
+        trigger_source=word(TriggerSource, row["trigger_source"]),
         retry_count=row["retry_count"],
         error=row["error"],
         created_at=row["created_at"],
         next_attempt_at=row["next_attempt_at"],
         superseded_by=row["superseded_by"],
         cancel_requested_at=row["cancel_requested_at"],
-        stop_cause=StopCause(row["stop_cause"]) if row["stop_cause"] else None,
+        stop_cause=word(StopCause, row["stop_cause"]) if row["stop_cause"] else None,
         stop_reason=row["stop_reason"],
         stop_requested_at=row["stop_requested_at"],
         activations=row["activations"],
@@ -101,8 +105,8 @@ def execution(row: Row) -> Execution:
 def step(row: Row) -> Step:
     return Step(
         execution_id=row["execution_id"],
-        name=StepName(row["name"]),
-        state=StepState(row["state"]),
+        name=word(StepName, row["name"]),
+        state=word(StepState, row["state"]),
         attempts=row["attempts"],
         error=row["error"],
         next_attempt_at=row["next_attempt_at"],
@@ -121,7 +125,7 @@ def placement(row: Row) -> Placement:
         run=row["run"],
         name=row["name"],
         resource_id=row["resource_id"],
-        state=PlacementState(row["state"]),
+        state=word(PlacementState, row["state"]),
         created_at=row["created_at"],
     )
 
@@ -131,33 +135,78 @@ def event(row: Row) -> Event:
 
 
 def observed(value: Mapping[str, Any]) -> Observed:
-    checked = value.get("checked_at")
-    return Observed(
-        endpoints=tuple(Endpoint(**item) for item in value.get("endpoints", ())),
-        resources=value.get("resources", {}),
-        healthy=value.get("healthy"),
-        checked_at=datetime.fromisoformat(checked) if checked else None,
+    items, resources, healthy = value.get("endpoints"), value.get("resources"), value.get("healthy")
+    endpoints = (_endpoint(item) for item in items) if isinstance(items, list) else ()
+    found = Observed(
+        endpoints=tuple(endpoint for endpoint in endpoints if endpoint is not None),
+        resources={name: item for name, item in resources.items() if isinstance(item, str)}
+        if isinstance(resources, Mapping)
+        else {},
+        healthy=healthy if isinstance(healthy, bool) else None,
+        checked_at=_time(value.get("checked_at")),
     )
+    return replace(found, more=beyond(value, _observed_json(found)))
 
 
-def observed_json(value: Observed) -> dict[str, Any]:
+def observed_json(value: Observed, before: Observed) -> dict[str, Any]:
+    """For the row. `before`: as the row holds it, maybe with more than this release knows."""
+    named = {endpoint.name: endpoint.more for endpoint in before.endpoints}
+    document = overlay(_observed_json(value), {**before.more, **value.more})
+    document["endpoints"] = [
+        {**named.get(endpoint.name, {}), **endpoint.more, **_endpoint_json(endpoint)} for endpoint in value.endpoints
+    ]
+    return document
+
+
+def _observed_json(value: Observed) -> dict[str, Any]:
     return {
-        "endpoints": [asdict(endpoint) for endpoint in value.endpoints],
+        "endpoints": [_endpoint_json(endpoint) for endpoint in value.endpoints],
         "resources": dict(value.resources),
         "healthy": value.healthy,
         "checked_at": value.checked_at.isoformat() if value.checked_at else None,
     }
 
 
+def _endpoint(value: Any) -> Endpoint | None:
+    """None: nothing that a client could call."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("url"), str):
+        return None
+    name, port = value.get("name"), value.get("port")
+    found = Endpoint(str(name or ""), value["url"], port if isinstance(port, int) else 0)
+    return replace(found, more=beyond(value, _endpoint_json(found)))
+
+
+def _endpoint_json(value: Endpoint) -> dict[str, Any]:
+    return {"name": value.name, "url": value.url, "port": value.port}
+
+
 def _condition(value: Mapping[str, Any]) -> Condition:
-    return Condition(
-        type=value["type"],
-        status=value["status"],
-        reason=value["reason"],
-        message=value["message"],
-        since=datetime.fromisoformat(value["since"]),
+    found = Condition(
+        type=str(value.get("type", "")),
+        status=value.get("status", "unknown"),
+        reason=str(value.get("reason", "")),
+        message=str(value.get("message", "")),
+        since=_time(value.get("since")) or datetime.min.replace(tzinfo=UTC),
     )
+    return replace(found, more=beyond(value, _condition_json(found)))
 
 
 def conditions_json(values: tuple[Condition, ...]) -> list[dict[str, Any]]:
-    return [{**asdict(value), "message": clean(value.message), "since": value.since.isoformat()} for value in values]
+    return [overlay(_condition_json(value), value.more) for value in values]
+
+
+def _condition_json(value: Condition) -> dict[str, Any]:
+    return {
+        "type": value.type,
+        "status": value.status,
+        "reason": value.reason,
+        "message": clean(value.message),
+        "since": value.since.isoformat(),
+    }
+
+
+def _time(value: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None

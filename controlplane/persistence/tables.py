@@ -83,9 +83,12 @@ tenants = Table(
     _timestamp("updated_at", default=True),
     _timestamp("deletion_requested_at"),
     _timestamp("deleted_at"),
+    Column("departures", Integer, nullable=False, server_default="0"),
+    Column("failing_at", Text),
     Index("tenants_name_live", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
     Index("tenants_name_all", "name", "created_at"),
     Index("tenants_status", "status", "name", postgresql_where=text("deleted_at IS NULL")),
+    Index("tenants_failing", "id", postgresql_where=text("departures > 0")),
     Index("tenants_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     Index("tenants_labels", "labels", postgresql_using="gin"),
 )

@@ -130,7 +130,7 @@ async def save(connection: AsyncConnection, tenant: Tenant, **values: Any) -> Te
     if "conditions" in encoded:
         encoded["conditions"] = rows.conditions_json(values["conditions"])
     if "observed" in encoded:
-        encoded["observed"] = rows.observed_json(values["observed"])
+        encoded["observed"] = rows.observed_json(values["observed"], tenant.observed)
     if "spec" in encoded:
         encoded["spec"] = values["spec"].canonical()
     row = (

@@ -120,6 +120,13 @@ class Owner:
         assert self._life is not None
         return await asyncio.wait_for(self._life, SECONDS)
 
+    async def left(self) -> str:
+        """Why the runner ended by itself, once its lease is given back."""
+        assert self._runner is not None
+        ended = await self.ended()
+        await self._runner.give_back(ended)
+        return ended
+
     async def run_ended(self, execution_id: str) -> None:
         """Until the engine in this process has nothing more to do for it, whoever owns the tenant by then."""
         assert self._embedded is not None

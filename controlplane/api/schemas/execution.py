@@ -1,14 +1,18 @@
 """Executions in answers, in words that fit all engines."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from controlplane.model import Execution, ExecutionState, Step, StepName, SubState
+from controlplane.api.schemas.words import words
+from controlplane.model import Action, Execution, ExecutionState, Step, StepName, StepState, SubState, TriggerSource
 
-WorkflowState = Literal["pending", "running", "stopping", "succeeded", "failed", "cancelled", "superseded"]
+WorkflowState = Annotated[
+    str, words(("pending", "running", "stopping", "succeeded", "failed", "cancelled", "superseded"))
+]
+Source = Annotated[str, words(TriggerSource)]
 
 
 class WorkflowOut(BaseModel):
@@ -20,7 +24,7 @@ class WorkflowOut(BaseModel):
     retry_count: int
     error: str | None
     next_attempt_at: datetime | None
-    trigger_source: Literal["api", "supervisor", "operator"]
+    trigger_source: Source
 
     @classmethod
     def of(cls, execution: Execution) -> "WorkflowOut":
@@ -37,7 +41,7 @@ class WorkflowOut(BaseModel):
 
 class StepOut(BaseModel):
     name: str = Field(description="docs/events.md says of each what it does.", examples=[*StepName])
-    state: Literal["running", "backing-off", "succeeded", "failed"]
+    state: Annotated[str, words(StepState)]
     attempts: int
     error: str | None
     next_attempt_at: datetime | None
@@ -63,7 +67,7 @@ class ExecutionSummary(BaseModel):
     id: str
     tenant: str
     tenant_id: UUID
-    action: Literal["provision", "update", "delete"]
+    action: Annotated[str, words(Action)]
     generation: int
     run: int
     provider: str
@@ -72,7 +76,7 @@ class ExecutionSummary(BaseModel):
     retry_count: int
     error: str | None
     next_attempt_at: datetime | None
-    trigger_source: Literal["api", "supervisor", "operator"]
+    trigger_source: Source
     superseded_by: str | None
     stop_reason: str | None
     cancel_requested_at: datetime | None
@@ -139,7 +143,7 @@ class ExecutionPage(BaseModel):
 def shown_state(state: ExecutionState) -> WorkflowState:
     """The state for clients. Whether an execution has reached its engine is internal: queued and starting are both
     `pending`."""
-    return "pending" if state in (ExecutionState.QUEUED, ExecutionState.STARTING) else state.value  # type: ignore[return-value]
+    return "pending" if state in (ExecutionState.QUEUED, ExecutionState.STARTING) else state.value
 
 
 def shown_sub_state(execution: Execution) -> SubState | None:

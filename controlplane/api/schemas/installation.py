@@ -47,6 +47,7 @@ class DifferenceOut(BaseModel):
         "not_serving",
         "unowned_work",
         "actor_without_tenant",
+        "turn_fails",
         "other_engine",
         "unchecked",
         "broken_trail",

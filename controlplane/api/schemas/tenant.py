@@ -1,13 +1,14 @@
 """A tenant in answers: its spec, its status and its observed state. Secrets are already stars here."""
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, get_args
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from controlplane.api.masking import mask
 from controlplane.api.schemas.execution import WorkflowOut
+from controlplane.api.schemas.words import words
 from controlplane.lifecycle.conditions import with_condition
 from controlplane.model import Condition, ConditionType, Execution, Reason, Status, Tenant, TenantSpec, Truth
 from controlplane.persistence.tenants import TenantView
@@ -46,7 +47,7 @@ class ConditionOut(BaseModel):
     """The reason for the status. docs/events.md explains each type and reason; later releases may add some."""
 
     type: str = Field(examples=[*ConditionType])
-    status: Truth
+    status: Annotated[str, words(get_args(Truth))]
     reason: str = Field(examples=[*Reason])
     message: str
     since: datetime
@@ -120,9 +121,7 @@ class TenantOut(BaseModel):
     spec: dict[str, Any] = Field(description="A TenantSpec with defaults filled in and secret values as stars.")
     generation: int
     observed_generation: int
-    status: Literal[
-        "requested", "planning", "provisioning", "ready", "degraded", "updating", "failed", "deleting", "deleted"
-    ]
+    status: Annotated[str, words(Status)]
     status_message: str
     conditions: list[ConditionOut]
     observed: ObservedOut
@@ -192,7 +191,7 @@ def shown_conditions(tenant: Tenant) -> tuple[Condition, ...]:
 def shown_spec(spec: TenantSpec) -> dict[str, Any]:
     """A spec for people: secrets are stars, and optional parts that were left out stay left out."""
     document = spec.canonical()
-    document["compute"]["config"] = mask(document["compute"]["config"])
+    document["compute"] = mask(document["compute"])
     document["health"] = {
         name: {part: inner for part, inner in value.items() if inner is not None} if isinstance(value, dict) else value
         for name, value in document["health"].items()

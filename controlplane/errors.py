@@ -1,10 +1,11 @@
 """Every error of ours, as one tree.
 
 LandlordError
-├── Retryable               the same call may succeed later; carries `delay` (seconds, or None: use the backoff)
-│   ├── Unavailable   the engine or platform does not answer
+├── Retryable               the same call may succeed later; carries `delay` (seconds, or None: use the backoff) and
+│   │                       `waits_for` (what is missing outside the tenant's own spec, or None: a verdict on the spec)
+│   ├── Unavailable         the engine or platform does not answer
 │   ├── Throttled           it answers: not so fast
-│   └── NotAvailableYet     image, quota or access refused at first use: registries and IAM lag behind
+│   └── NotAvailableYet     image, secret, quota or access is not there yet
 ├── Terminal                the same call will never succeed
 │   ├── InvalidConfig       the spec cannot work, and why
 │   ├── NameConflict        something under our name belongs to somebody else
@@ -22,7 +23,8 @@ All of them survive pickle (they cross Ray and thread boundaries) and carry thei
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from enum import StrEnum
+from typing import Any, ClassVar, Self
 
 from controlplane.text import clean
 
@@ -54,25 +56,57 @@ def _rebuild(cls: type[LandlordError], message: str, fields: dict[str, Any]) -> 
     return cls(message, **fields)
 
 
+class WaitsFor(StrEnum):
+    """What a tenant waits for: something outside its own spec, which somebody else brings back or makes.
+
+    Each is the reason of the condition `Waiting` too (`controlplane.model.Reason`)."""
+
+    PLATFORM_UNAVAILABLE = "PlatformUnavailable"
+    """A platform, registry or service does not answer, or cannot do this now."""
+    IMAGE_NOT_FOUND = "ImageNotFound"
+    SECRET_MISSING = "SecretMissing"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    NETWORK_POOL_EXHAUSTED = "NetworkPoolExhausted"
+    PORT_TAKEN = "PortTaken"
+    ACCESS_REFUSED = "AccessRefused"
+    """The platform does not accept the control plane's credentials, or does not allow it this."""
+
+
 class Retryable(LandlordError):
-    """The same call may succeed later. `delay`: seconds to wait at least, None for the caller's own backoff."""
+    """The same call may succeed later. `delay`: seconds to wait at least, None for the caller's own backoff.
+
+    `waits_for`: what is missing outside the tenant's own spec. Such a failure is no attempt: the step waits for it
+    until the execution's deadline. None: it is a verdict on the spec, and the step has a bounded number of those."""
+
+    outside: ClassVar[WaitsFor | None] = None
+    """The `waits_for` of errors that name none."""
 
     delay: float | None
+    waits_for: WaitsFor | None
 
-    def __init__(self, message: str, *, delay: float | None = None, **fields: Any) -> None:
-        super().__init__(message, delay=delay, **fields)
+    def __init__(
+        self, message: str, *, delay: float | None = None, waits_for: WaitsFor | None = None, **fields: Any
+    ) -> None:
+        super().__init__(message, delay=delay, waits_for=waits_for or self.outside, **fields)
 
 
 class Unavailable(Retryable):
     """The engine or platform does not answer, or says that it cannot do this now."""
 
+    outside = WaitsFor.PLATFORM_UNAVAILABLE
+
 
 class Throttled(Retryable):
     """The platform asks for fewer calls."""
 
+    outside = WaitsFor.PLATFORM_UNAVAILABLE
+
 
 class NotAvailableYet(Retryable):
-    """Refused at first use (image, quota, access). This may heal: registries and IAM lag behind."""
+    """Something that the call needs is not there yet: `waits_for` says what. It may come: an image is pushed, a secret
+    is written, a quota is raised, and registries and IAM lag behind."""
+
+    outside = WaitsFor.PLATFORM_UNAVAILABLE
 
 
 class Terminal(LandlordError):

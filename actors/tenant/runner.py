@@ -216,6 +216,8 @@ class Runner:
                 await own.planned(execution.id)
             case decisions.RecordProgress(execution, status):
                 await own.progressed(execution.id, status)
+            case decisions.TellWait(execution, step):
+                await own.tell_wait(execution.id, step)
             case decisions.Stop(execution, cause, reason):
                 if await own.stop(execution.id, cause, reason):
                     await chores.begin("cancel", chores.cancel(execution, reason, kill=False))

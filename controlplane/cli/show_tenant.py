@@ -9,6 +9,7 @@ from controlplane.cli.console import errors, output, progress
 from controlplane.cli.exit_codes import Exit
 from controlplane.cli.output import Format, show
 from controlplane.client import Client, TenantDocument
+from controlplane.model import ConditionType
 
 
 def answer(client: Client, tenant: TenantDocument, wait: bool, timeout: float, format: Format) -> None:
@@ -65,11 +66,19 @@ def _doing(client: Client, tenant: TenantDocument) -> str:
     if current is None:
         return ""
     attempt = f", attempt {current['attempts']}" if current["attempts"] > 1 else ""
+    if current.get("waits_for"):
+        attempt += f", waits: {current['waits_for']}"
     error = f": {current['error']}" if current["error"] else ""
     return f" ({current['name']} {current['state']}{attempt}{error})"
 
 
 def _message(tenant: TenantDocument) -> str:
     """The message for a person. \"paused\" comes first, because it explains why nothing happens."""
-    message = tenant["workflow"]["error"] or tenant["status_message"]
+    message = _waiting(tenant) or tenant["workflow"]["error"] or tenant["status_message"]
     return ", ".join(part for part in ("paused" if tenant["paused"] else "", message) if part)
+
+
+def _waiting(tenant: TenantDocument) -> str:
+    """What the tenant waits for outside its own spec."""
+    found = next((c for c in tenant["conditions"] if c["type"] == ConditionType.WAITING), None)
+    return "" if found is None else f"waits ({found['reason']}): {found['message']}"

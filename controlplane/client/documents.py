@@ -55,6 +55,8 @@ class StepDocument(TypedDict):
     name: str
     state: str
     attempts: int
+    waits: int
+    waits_for: str | None
     error: str | None
 
 

@@ -20,3 +20,8 @@ def with_condition(
     if before is None:
         return (*conditions, new)
     return tuple(new if c.type == type else c for c in conditions)
+
+
+def without_condition(conditions: tuple[Condition, ...], type: ConditionType) -> tuple[Condition, ...]:
+    """The list without this condition."""
+    return tuple(c for c in conditions if c.type != type)

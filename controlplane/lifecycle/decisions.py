@@ -3,7 +3,7 @@ acts."""
 
 from dataclasses import dataclass, field
 
-from controlplane.model import Execution, ExecutionState, Placement, StopCause
+from controlplane.model import Execution, ExecutionState, Placement, Step, StopCause
 from controlplane.ports import ExecutionStatus
 
 
@@ -53,6 +53,14 @@ class AdvancePlanned:
 class RecordProgress:
     execution: Execution
     status: ExecutionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class TellWait:
+    """Say for what this step of the active execution waits. None: nothing is waited for any more."""
+
+    execution: Execution
+    step: Step | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +148,7 @@ Act = (
     | Follow
     | AdvancePlanned
     | RecordProgress
+    | TellWait
     | Stop
     | Finish
     | HandOver

@@ -1,5 +1,7 @@
 """The decision while an execution is active: start it, follow it, stop it, end it. Part of `reconcile`, and pure."""
 
+from math import inf
+
 from controlplane.lifecycle.decisions import (
     AdvancePlanned,
     Clean,
@@ -10,9 +12,11 @@ from controlplane.lifecycle.decisions import (
     RecordProgress,
     Start,
     Stop,
+    TellWait,
 )
 from controlplane.lifecycle.due import is_due, sooner, until
 from controlplane.lifecycle.owner_state import OwnerState, Policy, Silence
+from controlplane.lifecycle.waits import patience, says_so, waiting_step
 from controlplane.model import (
     Action,
     Execution,
@@ -55,7 +59,8 @@ def drive(
     9. The engine does not know it: start it again.
     10. The engine gave up: stop it.
     11. Its first step is done: move the status on.
-    12. The engine has news: record it. Else wait.
+    12. It waits for something outside, or no longer: say so.
+    13. The engine has news: record it. Else wait.
     """
     reported = state.reported if state.followed == active.id else None
     if rows.tenant.serving_execution == active.id:
@@ -114,7 +119,7 @@ def _waiting(
 
 
 def _followed(rows: TenantRows, active: Execution, reported: ExecutionStatus | None, state: OwnerState) -> Decision:
-    """The engine has the execution and works on it: rules 7 to 12. After the switch an engine that gave up is no longer
+    """The engine has the execution and works on it: rules 7 to 13. After the switch an engine that gave up is no longer
     asked, so rule 10 meets executions before it only."""
     if state.followed != active.id:
         return Decision(Follow(active))  # 7
@@ -129,13 +134,16 @@ def _followed(rows: TenantRows, active: Execution, reported: ExecutionStatus | N
         return Decision(Stop(active, StopCause.DEADLINE, reported.error or "the engine gave up"))  # 10
     if rows.tenant.status is Status.PLANNING and _planned(rows):
         return Decision(AdvancePlanned(active))  # 11
+    waiting = waiting_step(rows)
+    if not says_so(rows.tenant.conditions, waiting):
+        return Decision(TellWait(active, waiting))  # 12
     if (reported.sub_state, reported.retry_count, reported.error, reported.next_attempt_at) != (
         active.sub_state,
         active.retry_count,
         active.error,
         active.next_attempt_at,
     ):
-        return Decision(RecordProgress(active, reported))  # 12
+        return Decision(RecordProgress(active, reported))  # 13
     return Decision(None)
 
 
@@ -185,6 +193,10 @@ def _reason_to_stop(
         return Stop(active, StopCause.CANCELLED, "cancelled by request")
     if _left_of_deadline(rows, active, policy) <= 0 and active.action is not Action.DELETE:
         return Stop(active, StopCause.DEADLINE, f"not finished after {policy.deadline:g} s")
+    if _left_of_wait(rows, active, policy) <= 0 and active.action is not Action.DELETE:
+        waits = waiting_step(rows)
+        why = waits.error if waits is not None else None
+        return Stop(active, StopCause.DEADLINE, f"not there after {patience(active, policy):g} s: {why}")
     successor = _successor(rows)
     if successor is None:
         return None
@@ -230,7 +242,7 @@ def _stopped(active: Execution) -> Finish:
         StopCause.DEADLINE: ExecutionState.FAILED,
     }.get(active.stop_cause or StopCause.SUPERSEDED, ExecutionState.SUPERSEDED)
     reason = active.stop_reason or ""
-    if outcome is ExecutionState.FAILED and active.error:
+    if outcome is ExecutionState.FAILED and active.error and active.error not in reason:
         reason = f"{reason}: {active.error}"
     return Finish(active, outcome, reason)
 
@@ -244,10 +256,19 @@ def _left_of_deadline(rows: TenantRows, active: Execution, policy: Policy) -> fl
     return allowed - (rows.now - (active.started_at or rows.now)).total_seconds()
 
 
+def _left_of_wait(rows: TenantRows, active: Execution, policy: Policy) -> float:
+    """Seconds for which the step that waits for something outside may go on. Endless if none does."""
+    step = waiting_step(rows)
+    if step is None or rows.tenant.serving_execution == active.id:
+        return inf
+    return patience(active, policy) - (rows.now - (step.started_at or rows.now)).total_seconds()
+
+
 def _deadline(rows: TenantRows, active: Execution, policy: Policy) -> float | None:
-    """Seconds until the deadline passes. None: it has passed and does not stop this execution."""
-    left = _left_of_deadline(rows, active, policy)
-    return left if left > 0 else None
+    """Seconds until the next deadline passes, that of the execution or that of its wait. None: they have passed and do
+    not stop this execution."""
+    ahead = (_left_of_deadline(rows, active, policy), _left_of_wait(rows, active, policy))
+    return min((left for left in ahead if left > 0), default=None)
 
 
 def _silence(active: Execution, state: OwnerState, policy: Policy) -> Silence | None:

@@ -151,7 +151,8 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One row of `steps`. `attempts` counts attempts that reported; an attempt whose owner died does not count."""
+    """One row of `steps`. `attempts` counts verdicts on the tenant's spec: an attempt whose owner died, or which found
+    something missing outside, is made again under the same number."""
 
     execution_id: str
     name: StepName
@@ -161,6 +162,10 @@ class Step:
     next_attempt_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    waits: int = 0
+    """The number of times that it found something missing outside."""
+    waits_for: str | None = None
+    """What it waits for (`errors.WaitsFor`), also while it looks again whether that is there."""
 
 
 @dataclass(frozen=True, slots=True)

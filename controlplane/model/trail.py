@@ -45,6 +45,7 @@ class EventType(StrEnum):
 
     STEP_SUCCEEDED = "step.succeeded"
     STEP_FAILED = "step.failed"
+    STEP_WAITING = "step.waiting"
 
     ORPHAN_FOUND = "orphan.found"
     ORPHAN_REMOVED = "orphan.removed"
@@ -75,6 +76,7 @@ class ConditionType(StrEnum):
     HEALTHY = "Healthy"
     SYNCED = "Synced"
     RECONCILED = "Reconciled"
+    WAITING = "Waiting"
 
 
 class Reason(StrEnum):
@@ -102,3 +104,10 @@ class Reason(StrEnum):
     TURN_SUCCEEDS = "TurnSucceeds"
     TURN_FAILS = "TurnFails"
     NEWER_RELEASE = "NewerRelease"
+    PLATFORM_UNAVAILABLE = "PlatformUnavailable"
+    IMAGE_NOT_FOUND = "ImageNotFound"
+    SECRET_MISSING = "SecretMissing"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    NETWORK_POOL_EXHAUSTED = "NetworkPoolExhausted"
+    PORT_TAKEN = "PortTaken"
+    ACCESS_REFUSED = "AccessRefused"

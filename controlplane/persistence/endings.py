@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from controlplane.lifecycle.conditions import with_condition
+from controlplane.lifecycle.conditions import with_condition, without_condition
 from controlplane.lifecycle.transitions import Cause
 from controlplane.model import (
     Action,
@@ -24,9 +24,10 @@ DELETE_RETRY_CEILING = 60.0
 
 
 async def settle(tx: Transaction, tenant: Tenant, ended: Execution, message: str, next_engine: str) -> Tenant:
-    """Write the tenant's row once, for an execution that has just ended. A failed delete is followed by its next run,
-    on `next_engine`."""
+    """Write the tenant's row, for an execution that has just ended. A failed delete is followed by its next run, on
+    `next_engine`."""
     values: dict[str, Any] = {"epoch": tenant.epoch + 1}
+    tenant = await _waits_no_more(tx, tenant)
     if ended.action is Action.DELETE:
         if ended.state is ExecutionState.SUCCEEDED:
             return await tenants.change_status(tx, tenant, Cause.GONE, execution=ended, deleted_at=tx.now, **values)
@@ -57,6 +58,13 @@ async def settle(tx: Transaction, tenant: Tenant, ended: Execution, message: str
 def is_newest(tenant: Tenant, execution: Execution) -> bool:
     """The execution belongs to the newest generation, so it moves the status of its tenant."""
     return execution.generation == tenant.generation
+
+
+async def _waits_no_more(tx: Transaction, tenant: Tenant) -> Tenant:
+    conditions = without_condition(tenant.conditions, ConditionType.WAITING)
+    if len(conditions) == len(tenant.conditions):
+        return tenant
+    return await tenants.save(tx.connection, tenant, conditions=conditions)
 
 
 async def _next_delete_run(

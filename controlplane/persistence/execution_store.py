@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.errors import Terminal
+from controlplane.errors import Terminal, WaitsFor
 from controlplane.model import (
     CURRENT,
     LIVE,
@@ -162,9 +162,15 @@ class PostgresExecutionStore:
                             index_elements=[tables.steps.c.execution_id, tables.steps.c.name],
                             set_={
                                 # Still `running`: the owner died during the last attempt, so that attempt does not
-                                # count.
+                                # count. Nor does one that found something missing outside.
                                 "attempts": case(
-                                    (tables.steps.c.state == StepState.RUNNING, tables.steps.c.attempts),
+                                    (
+                                        or_(
+                                            tables.steps.c.state == StepState.RUNNING,
+                                            tables.steps.c.waits_for.is_not(None),
+                                        ),
+                                        tables.steps.c.attempts,
+                                    ),
                                     else_=tables.steps.c.attempts + 1,
                                 ),
                                 "state": StepState.RUNNING,
@@ -181,7 +187,10 @@ class PostgresExecutionStore:
 
     async def step_succeeded(self, execution_id: str, step: StepName) -> None:
         async with self._guarded(execution_id) as (tx, tenant, execution):
-            if not await self._save_step(tx, execution, step, state=StepState.SUCCEEDED, error=None, ended=True):
+            saved = await self._save_step(
+                tx, execution, step, state=StepState.SUCCEEDED, error=None, waits_for=None, ended=True
+            )
+            if saved is None:
                 return
             if execution.activations:
                 await executions.save(tx.connection, execution, activations=0)
@@ -193,18 +202,55 @@ class PostgresExecutionStore:
         state = StepState.BACKING_OFF if next_attempt_at else StepState.FAILED
         async with self._guarded(execution_id) as (tx, tenant, execution):
             ended = next_attempt_at is None
-            if await self._save_step(
-                tx, execution, step, state=state, error=error, next_attempt_at=next_attempt_at, ended=ended
-            ):
+            saved = await self._save_step(
+                tx,
+                execution,
+                step,
+                state=state,
+                error=error,
+                next_attempt_at=next_attempt_at,
+                waits_for=None,
+                ended=ended,
+            )
+            if saved is not None:
                 tx.event(EventType.STEP_FAILED, tenant, execution=execution, message=error, data={"step": step.value})
+
+    async def step_waits(
+        self, execution_id: str, step: StepName, error: str, next_attempt_at: datetime, waits_for: WaitsFor
+    ) -> None:
+        async with self._guarded(execution_id) as (tx, tenant, execution):
+            before = await self._step(tx, execution, step)
+            saved = await self._save_step(
+                tx,
+                execution,
+                step,
+                state=StepState.BACKING_OFF,
+                error=error,
+                next_attempt_at=next_attempt_at,
+                waits=tables.steps.c.waits + 1,
+                waits_for=waits_for,
+            )
+            if saved is None:
+                return
+            if execution.activations:  # its owner has not died, so it is no crash loop
+                await executions.save(tx.connection, execution, activations=0)
+            if before is None or (before.waits_for, before.error) != (saved.waits_for, saved.error):
+                data = {"step": step.value, "reason": waits_for.value}
+                tx.event(EventType.STEP_WAITING, tenant, execution=execution, message=error, data=data)
+
+    @staticmethod
+    async def _step(tx: Transaction, execution: Execution, step: StepName) -> Step | None:
+        query = select(tables.steps).where(tables.steps.c.execution_id == execution.id, tables.steps.c.name == step)
+        row = (await tx.connection.execute(query)).mappings().one_or_none()
+        return rows.step(row) if row else None
 
     async def _save_step(
         self, tx: Transaction, execution: Execution, step: StepName, *, ended: bool = False, **values: Any
-    ) -> bool:
-        """Write a step's columns. False: it is no news, because the execution has ended or another runner has reported
+    ) -> Step | None:
+        """Write a step's columns. None: it is no news, because the execution has ended or another runner has reported
         this attempt."""
         if execution.state.terminal:
-            return False
+            return None
         if ended:
             values["ended_at"] = func.clock_timestamp()
         saved = await tx.connection.execute(
@@ -215,8 +261,10 @@ class PostgresExecutionStore:
                 tables.steps.c.state == StepState.RUNNING,
             )
             .values(**values)
+            .returning(tables.steps)
         )
-        return saved.rowcount == 1
+        row = saved.mappings().one_or_none()
+        return rows.step(row) if row else None
 
     async def activated(self, execution_id: str) -> int:
         async with single(self._database) as connection:

@@ -13,8 +13,9 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import LeaseLost
-from controlplane.lifecycle.conditions import with_condition
+from controlplane.lifecycle.conditions import with_condition, without_condition
 from controlplane.lifecycle.transitions import STARTED, Cause
+from controlplane.lifecycle.waits import reason_of
 from controlplane.model import (
     CURRENT,
     ENDED,
@@ -26,6 +27,7 @@ from controlplane.model import (
     Observed,
     Reason,
     Status,
+    Step,
     StopCause,
     SubState,
     TenantRows,
@@ -142,7 +144,10 @@ class OwnedTenant:
             execution = await executions.lock(held.connection, execution_id)
             if execution is None or not execution.state.active:
                 return False
-            changed = execution.sub_state is not status.sub_state
+            waits = any(condition.type == ConditionType.WAITING for condition in held.tenant.conditions)
+            changed = execution.sub_state is not status.sub_state or bool(status.error)
+            if waits:  # it tries again and again, maybe for hours: only another error is news
+                changed = execution.error != status.error
             execution = await executions.save(
                 held.connection,
                 execution,
@@ -151,7 +156,7 @@ class OwnedTenant:
                 error=status.error,
                 next_attempt_at=status.next_attempt_at,
             )
-            if changed or status.error:
+            if changed:
                 held.tx.event(
                     EventType.EXECUTION_PROGRESS,
                     held.tenant,
@@ -159,6 +164,19 @@ class OwnedTenant:
                     message=status.error or "",
                     data={"sub_state": status.sub_state.value, "retry_count": status.retry_count},
                 )
+        return True
+
+    async def tell_wait(self, execution_id: str, step: Step | None) -> bool:
+        """Say by a condition for what a step of the active execution waits. None: it waits for nothing any more."""
+        async with self._held() as held:
+            execution = await executions.lock(held.connection, execution_id)
+            if execution is None or not execution.state.active:
+                return False
+            if step is None:
+                kept = without_condition(held.tenant.conditions, ConditionType.WAITING)
+                await tenants.save(held.connection, held.tenant, conditions=kept)
+            else:
+                await held.set_condition(ConditionType.WAITING, "true", reason_of(step), step.error or "")
         return True
 
     async def stop(self, execution_id: str, cause: StopCause, reason: str) -> bool:

@@ -112,6 +112,8 @@ def step(row: Row) -> Step:
         next_attempt_at=row["next_attempt_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
+        waits=row["waits"],
+        waits_for=row["waits_for"],
     )
 
 

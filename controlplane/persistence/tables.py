@@ -142,6 +142,8 @@ steps = Table(
     _timestamp("next_attempt_at"),
     _timestamp("started_at"),
     _timestamp("ended_at"),
+    Column("waits", Integer, nullable=False, server_default="0"),
+    Column("waits_for", Text),
 )
 
 placements = Table(

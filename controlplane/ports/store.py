@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from controlplane.errors import WaitsFor
 from controlplane.model import (
     CURRENT,
     Execution,
@@ -90,7 +91,8 @@ class ExecutionStore(Protocol):
         ...
 
     async def step_started(self, execution_id: str, step: StepName) -> Step | None:
-        """Record an attempt's intent. None: no longer current. An attempt whose owner died is not counted again."""
+        """Record an attempt's intent. None: no longer current. An attempt whose owner died, or which waits for
+        something outside, is not counted again."""
         ...
 
     async def step_succeeded(self, execution_id: str, step: StepName) -> None: ...
@@ -99,6 +101,13 @@ class ExecutionStore(Protocol):
         self, execution_id: str, step: StepName, error: str, next_attempt_at: datetime | None
     ) -> None:
         """Record a failed attempt. `next_attempt_at` None: the step is not tried again."""
+        ...
+
+    async def step_waits(
+        self, execution_id: str, step: StepName, error: str, next_attempt_at: datetime, waits_for: WaitsFor
+    ) -> None:
+        """Record that this attempt found something missing outside the tenant's own spec. The next one has the same
+        number."""
         ...
 
     async def activated(self, execution_id: str) -> int:

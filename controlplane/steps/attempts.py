@@ -14,7 +14,7 @@ from enum import StrEnum
 from random import Random
 from typing import Protocol
 
-from controlplane.errors import LandlordError, NotCurrent, Retryable, Terminal, told
+from controlplane.errors import LandlordError, NotCurrent, Retryable, Terminal, WaitsFor, told
 from controlplane.model import Step, StepName
 from controlplane.ports import Clock, ExecutionStore, StepSignals
 from controlplane.steps.backoff import Backoff
@@ -31,7 +31,7 @@ class Verdict(StrEnum):
     AGAIN = "again"
     """Not yet: the same attempt continues after `delay`, with `probes`."""
     RETRY = "retry"
-    """The attempt failed; another one follows after `delay`."""
+    """The attempt failed, or waits for something outside the tenant's spec; another one follows after `delay`."""
     FAILED = "failed"
     """The step failed for good."""
     STOPPED = "stopped"
@@ -46,9 +46,12 @@ class Outcome:
     message: str = ""
     delay: float = 0.0
     attempts: int = 0
+    """Number of this attempt. One that waits for something outside is made again under the same number."""
     probes: Probes = field(default_factory=Probes)
     next_attempt_at: datetime | None = None
     """The recorded time at which that delay is over."""
+    retries: int = 0
+    """Number of times that the step was tried without success, waits included."""
 
 
 class StepVerbs(Protocol):
@@ -64,8 +67,10 @@ class AttemptLog:
 
     Promises: at most `max_attempts` attempts fail for each step of an execution, whichever runners make them. The
     exception is `retire_previous`, which has as many as it takes: a tenant is `ready` once the replaced resource is
-    gone. An attempt whose runner died is not counted. An error that is not ours shows its type and no text. There is
-    one write before an attempt and one after it, and no other query of the rows.
+    gone. Attempts are verdicts on the tenant's own spec. So an attempt whose runner died is not counted, nor is one
+    that found something missing outside (`Retryable.waits_for`): it is made again for as long as its execution is
+    current, and the owner ends that at the deadline. An error that is not ours shows its type and no text. There is one
+    write before an attempt and one after it, and no other query of the rows.
     """
 
     def __init__(
@@ -102,29 +107,42 @@ class AttemptLog:
             if not isinstance(error, LandlordError):
                 logger.exception("%s of %s failed in an unexpected way", step, execution_id)
             message = told(error, "unexpected")
+            if isinstance(error, Retryable) and error.waits_for is not None:
+                return await self._wait(begun, error, error.waits_for)
             if bounded and begun.attempts >= self._max_attempts:
                 return await self._failed(execution_id, step, message, begun.attempts)
-            return await self._retry(execution_id, step, error, message, begun.attempts)
+            return await self._retry(begun, error, message)
         if probes.again is not None:
             return Outcome(Verdict.AGAIN, probes.failing or "", probes.again, begun.attempts, probes)
         await self._store.step_succeeded(execution_id, step)
-        return Outcome(Verdict.DONE, attempts=begun.attempts)
+        return Outcome(Verdict.DONE, attempts=begun.attempts, retries=begun.attempts - 1 + begun.waits)
 
     async def _failed(self, execution_id: str, step: StepName, message: str, attempts: int) -> Outcome:
         await self._store.step_failed(execution_id, step, message, None)
         return Outcome(Verdict.FAILED, message, attempts=attempts)
 
-    async def _retry(self, execution_id: str, step: StepName, error: Exception, message: str, attempts: int) -> Outcome:
-        delay = self._backoff.pause(attempts, self._random)
-        if isinstance(error, Retryable) and error.delay is not None:
-            delay = max(delay, error.delay)
+    async def _retry(self, begun: Step, error: Exception, message: str) -> Outcome:
+        delay = _at_least(self._backoff.pause(begun.attempts, self._random), error)
         at = self._clock.now() + timedelta(seconds=delay)
-        await self._store.step_failed(execution_id, step, message, at)
-        return Outcome(Verdict.RETRY, message, delay, attempts, next_attempt_at=at)
+        await self._store.step_failed(begun.execution_id, begun.name, message, at)
+        retries = begun.attempts + begun.waits
+        return Outcome(Verdict.RETRY, message, delay, begun.attempts, next_attempt_at=at, retries=retries)
+
+    async def _wait(self, begun: Step, error: Retryable, waits_for: WaitsFor) -> Outcome:
+        delay = _at_least(self._backoff.patient_pause(begun.waits + 1, self._random), error)
+        at = self._clock.now() + timedelta(seconds=delay)
+        await self._store.step_waits(begun.execution_id, begun.name, error.message, at, waits_for)
+        retries = begun.attempts + begun.waits
+        return Outcome(Verdict.RETRY, error.message, delay, begun.attempts, next_attempt_at=at, retries=retries)
 
     @staticmethod
     def _stopped(execution_id: str) -> Outcome:
         return Outcome(Verdict.STOPPED, f"{execution_id} is no longer current")
+
+
+def _at_least(delay: float, error: Exception) -> float:
+    asked = error.delay if isinstance(error, Retryable) else None
+    return delay if asked is None else max(delay, asked)
 
 
 class StepAttempts:

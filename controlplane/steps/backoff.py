@@ -17,3 +17,7 @@ class Backoff:
 
     def pause(self, attempt: int, random: Random) -> float:
         return random.uniform(0, self.bound(attempt))
+
+    def patient_pause(self, attempt: int, random: Random) -> float:
+        """For a wait of many attempts: at least half of the bound, so that nobody who is away is asked in a hurry."""
+        return random.uniform(0.5, 1.0) * self.bound(attempt)

@@ -6,7 +6,7 @@ platform says nothing about the resource.
 
 from collections.abc import Collection, Iterable, Mapping
 
-from controlplane.errors import ProviderNotEnabled, Retryable, Unavailable
+from controlplane.errors import ProviderNotEnabled, Unavailable
 from controlplane.model import Placement
 from controlplane.ports import ComputeProvider, ExecutionStore, Resource, RunContext
 
@@ -69,7 +69,7 @@ class Platforms:
     ) -> list[tuple[Resource, ComputeProvider]]:
         """The tenant's resources on the providers of these placements, recorded or not.
 
-        Raises Retryable if one of the providers is not enabled now, or speaks to another platform than the one it
+        Raises Unavailable if one of the providers is not enabled now, or speaks to another platform than the one it
         placed on."""
         found = []
         for name, identity in sorted({(p.platform, p.platform_identity) for p in placements}):
@@ -77,7 +77,7 @@ class Platforms:
                 continue
             provider = self._compute.get(name)
             if provider is None:
-                raise Retryable(f"compute provider {name!r}, which holds resources of this tenant, is not enabled")
+                raise Unavailable(f"compute provider {name!r}, which holds resources of this tenant, is not enabled")
             await self._same_platform(name, provider, identity)
             for resource in await provider.list_owned(context.installation_id, context.tenant.id):
                 found.append((resource, provider))

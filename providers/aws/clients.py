@@ -28,7 +28,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from controlplane.errors import NotAvailableYet, Retryable, Unavailable
+from controlplane.errors import NotAvailableYet, Retryable, Unavailable, WaitsFor
 from providers.aws.refusals import refused
 
 CONNECT_SECONDS = 3
@@ -150,7 +150,9 @@ def speaking(hidden: Iterable[str] = ()) -> Iterator[None]:
         raise Unavailable(f"AWS does not answer: {_endpoint(error)}", code=type(error).__name__) from None
     except NoRegionError as error:
         raise NotAvailableYet(
-            "no AWS region is set; set AWS_DEFAULT_REGION where the control plane runs", code=type(error).__name__
+            "no AWS region is set; set AWS_DEFAULT_REGION where the control plane runs",
+            code=type(error).__name__,
+            waits_for=WaitsFor.ACCESS_REFUSED,
         ) from None
     except (
         CredentialRetrievalError,
@@ -162,6 +164,7 @@ def speaking(hidden: Iterable[str] = ()) -> Iterator[None]:
         raise NotAvailableYet(
             "no AWS credentials are found; give the control plane some (a role, a profile or AWS_ACCESS_KEY_ID)",
             code=type(error).__name__,
+            waits_for=WaitsFor.ACCESS_REFUSED,
         ) from None
     except BotoCoreError as error:
         raise Retryable(f"the AWS SDK refuses the call: {type(error).__name__}", code=type(error).__name__) from None

@@ -1,7 +1,7 @@
 """The meaning of AWS's refusals by their codes: one table for ECS, Step Functions, SQS, STS and the Parameter Store.
 
 A refusal is Terminal only if the table says so, because no repetition helps. A code that is not in the table is
-Retryable.
+Retryable. What is refused because of the account (access, quota, something that must exist first) is waited for.
 """
 
 import re
@@ -17,6 +17,7 @@ from controlplane.errors import (
     Throttled,
     Unavailable,
     Unsupported,
+    WaitsFor,
 )
 from providers.kit.redaction import redact
 
@@ -102,14 +103,22 @@ def refused(operation: str, code: str, status: int, message: str, hidden: Iterab
             return Throttled(f"AWS asks for fewer calls ({operation}: {text})", code=code)
         case Meaning.CREDENTIALS:
             return NotAvailableYet(
-                f"AWS does not accept the control plane's credentials ({operation}: {code}); renew them", code=code
+                f"AWS does not accept the control plane's credentials ({operation}: {code}); renew them",
+                code=code,
+                waits_for=WaitsFor.ACCESS_REFUSED,
             )
         case Meaning.DENIED:
             needed = "sts:AssumeRole" if operation == "AssumeRole" else operation
-            return NotAvailableYet(f"AWS does not allow {needed}; grant it to the role in use: {text}", code=code)
+            return NotAvailableYet(
+                f"AWS does not allow {needed}; grant it to the role in use: {text}",
+                code=code,
+                waits_for=WaitsFor.ACCESS_REFUSED,
+            )
         case Meaning.QUOTA:
             return NotAvailableYet(
-                f"a quota of the AWS account is used up ({operation}); have it raised: {text}", code=code
+                f"a quota of the AWS account is used up ({operation}); have it raised: {text}",
+                code=code,
+                waits_for=WaitsFor.QUOTA_EXCEEDED,
             )
         case Meaning.ABSENT:
             noun = next(noun for word, noun in NOUNS.items() if word in code)
@@ -126,6 +135,9 @@ def refused(operation: str, code: str, status: int, message: str, hidden: Iterab
             return Terminal(f"AWS refused {operation}: {code}: {text}", code=code)
         case _ if status >= 500:
             return Unavailable(f"AWS cannot answer now ({operation}: {text})", code=code)
+        case _ if code in MEANINGS:  # another change of the same thing is under way
+            text = f"AWS refused {operation}: {text}"
+            return Retryable(text, code=code, waits_for=WaitsFor.PLATFORM_UNAVAILABLE)
         case _:
             return Retryable(f"AWS refused {operation}: {text}", code=code)
 

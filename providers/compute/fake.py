@@ -14,7 +14,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from controlplane.errors import InvalidConfig, Unavailable
+from controlplane.errors import InvalidConfig, Retryable, Unavailable
 from controlplane.model import Bound, Endpoint
 from controlplane.ports import OWNER_LABEL, DesiredResource, Origin, PlatformHealth, Resource, ResourceState
 from controlplane.settings import Settings
@@ -27,9 +27,9 @@ REFUSED = "refused"
 
 Result = TypeVar("Result")
 Verb = Literal["create", "start", "stop", "destroy", "find", "list"]
-Outcome = Literal["works", "fails", "times out"]
+Outcome = Literal["works", "fails", "times out", "refuses"]
 """`times out` is ExecuteAndTimeout: the effect happens, and the caller gets the error of a platform that does not
-answer."""
+answer. `refuses`: no effect, and a Retryable that is a verdict on the spec."""
 
 
 class FakeConfig(ProviderConfig):
@@ -183,6 +183,8 @@ class FakeCloud:
             await self._sleep(self._latency)
         if outcome == "fails":
             raise Unavailable(f"the fake cloud does not answer to {verb}")
+        if outcome == "refuses":
+            raise Retryable(f"the fake cloud refuses to {verb}")
         result = effect()
         if outcome == "times out":
             raise Unavailable(f"the fake cloud did not answer to {verb} in time")

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from controlplane.errors import Retryable, Terminal
+from controlplane.errors import NotAvailableYet, Retryable, Terminal, Unavailable, WaitsFor
 from controlplane.model import STEPS, Action, ExecutionState, StepName, SubState, TriggerSource
 from controlplane.ports import WorkflowProvider
 from providers.conformance.workflow_bench import MAX_ATTEMPTS, Bench, end, until
@@ -103,6 +103,31 @@ class WorkflowConformance:
         ended = await end(provider, bench, started.ref)
         assert (ended.sub_state, ended.error) == (SubState.FAILED, f"no {MAX_ATTEMPTS}"), ended
         assert bench.script.calls.count(StepName.APPLY_COMPUTE) == MAX_ATTEMPTS
+
+    async def test_what_is_not_there_yet_is_waited_for_beyond_the_bound(
+        self, provider: WorkflowProvider, bench: Bench
+    ) -> None:
+        """It is no verdict on the spec. The engine's own bound of attempts, if it has one, does not end it either."""
+        away = [Unavailable("the platform is away", delay=0.1) for _ in range(MAX_ATTEMPTS + 2)]
+        bench.script.errors[StepName.APPLY_COMPUTE] = [*away, Retryable("it is back, and refuses once")]
+        started = await provider.start(bench.request)
+        seen = await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF)
+        assert seen.error == "the platform is away"
+        ended = await end(provider, bench, started.ref)
+        assert ended.sub_state is SubState.SUCCEEDED, ended
+        assert bench.script.calls.count(StepName.APPLY_COMPUTE) == MAX_ATTEMPTS + 4
+        (step,) = (one for one in (await bench.store.context(bench.id)).steps if one.name is StepName.APPLY_COMPUTE)
+        assert (step.attempts, step.waits, step.waits_for) == (2, MAX_ATTEMPTS + 2, None)
+
+    async def test_a_cancel_ends_a_wait(self, provider: WorkflowProvider, bench: Bench) -> None:
+        missing = NotAvailableYet("there is no secret", delay=3600, waits_for=WaitsFor.SECRET_MISSING)
+        bench.script.errors[StepName.APPLY_COMPUTE] = [missing]
+        started = await provider.start(bench.request)
+        await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF)
+        bench.store.state = ExecutionState.STOPPING
+        await provider.cancel(bench.id, started.ref, "Configuration updated")
+        assert (await end(provider, bench, started.ref)).sub_state is SubState.CANCELLED
+        assert bench.script.calls == [StepName.PLAN, StepName.APPLY_COMPUTE]
 
     async def test_a_terminal_error_ends_it_at_once(self, provider: WorkflowProvider, bench: Bench) -> None:
         bench.script.errors[StepName.PLAN] = [Terminal("this can never work")]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from controlplane.clock import SystemClock
-from controlplane.errors import NotCurrent, Terminal
+from controlplane.errors import NotCurrent, Terminal, WaitsFor
 from controlplane.model import (
     CURRENT,
     Action,
@@ -86,20 +86,38 @@ class MemoryStore:
         if self.state not in CURRENT:
             return None
         before = self._steps.get(step)
-        attempts = 1 if before is None else before.attempts + (before.state is not StepState.RUNNING)
-        error = None if before is None else before.error
-        self._steps[step] = Step(execution_id, step, StepState.RUNNING, attempts, error)
+        if before is None:
+            before = Step(execution_id, step, StepState.RUNNING, attempts=1)
+        elif before.state is not StepState.RUNNING and before.waits_for is None:
+            before = replace(before, attempts=before.attempts + 1)
+        self._steps[step] = replace(before, state=StepState.RUNNING, next_attempt_at=None)
         return self._steps[step]
 
     async def step_succeeded(self, execution_id: str, step: StepName) -> None:
-        self._steps[step] = replace(self._steps[step], state=StepState.SUCCEEDED, error=None)
+        self._steps[step] = replace(self._steps[step], state=StepState.SUCCEEDED, error=None, waits_for=None)
         self._activations = 0
 
     async def step_failed(
         self, execution_id: str, step: StepName, error: str, next_attempt_at: datetime | None
     ) -> None:
         state = StepState.BACKING_OFF if next_attempt_at else StepState.FAILED
-        self._steps[step] = replace(self._steps[step], state=state, error=error, next_attempt_at=next_attempt_at)
+        self._steps[step] = replace(
+            self._steps[step], state=state, error=error, next_attempt_at=next_attempt_at, waits_for=None
+        )
+
+    async def step_waits(
+        self, execution_id: str, step: StepName, error: str, next_attempt_at: datetime, waits_for: WaitsFor
+    ) -> None:
+        before = self._steps[step]
+        self._steps[step] = replace(
+            before,
+            state=StepState.BACKING_OFF,
+            error=error,
+            next_attempt_at=next_attempt_at,
+            waits=before.waits + 1,
+            waits_for=waits_for,
+        )
+        self._activations = 0
 
     async def activated(self, execution_id: str) -> int:
         self._activations += 1

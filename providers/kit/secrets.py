@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PlainValidator, StringConstraints, ValidationError
 
-from controlplane.errors import InvalidConfig, NotAvailableYet
+from controlplane.errors import InvalidConfig, NotAvailableYet, WaitsFor
 from controlplane.model import Strict
 from controlplane.settings import Settings
 
@@ -79,7 +79,9 @@ class Secrets:
         if kind == "env" and name.startswith(PREFIX):
             if name in self._environ:
                 return self._environ[name]
-            raise NotAvailableYet(f"the secret {reference} is not set where the control plane runs")
+            raise NotAvailableYet(
+                f"the secret {reference} is not set where the control plane runs", waits_for=WaitsFor.SECRET_MISSING
+            )
         if kind == "file":
             return self._read(reference, name)
         raise InvalidConfig(f"the secret {reference} is neither env:{PREFIX}… nor file:…")
@@ -103,9 +105,13 @@ class Secrets:
             with path.open("rb") as file:
                 content = file.read(LONGEST + 1)
         except (FileNotFoundError, NotADirectoryError):
-            raise NotAvailableYet(f"there is no file for the secret {reference}") from None
+            raise NotAvailableYet(
+                f"there is no file for the secret {reference}", waits_for=WaitsFor.SECRET_MISSING
+            ) from None
         except OSError as error:
-            raise NotAvailableYet(f"the secret {reference} cannot be read: {error.strerror}") from None
+            raise NotAvailableYet(
+                f"the secret {reference} cannot be read: {error.strerror}", waits_for=WaitsFor.SECRET_MISSING
+            ) from None
         try:
             text = content.decode()
         except UnicodeDecodeError:

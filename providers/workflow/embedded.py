@@ -83,7 +83,8 @@ class EmbeddedWorkflow:
     """`ports.WorkflowProvider` without a server.
 
     Promises: one coroutine for each execution id in this process; a step is retried with backoff at most `max_attempts`
-    times, Terminal errors end it at once; attempts survive this process. Stop means: no new effect begins, and the
+    times, waits for something outside the tenant's spec not counted; Terminal errors end it at once; attempts survive
+    this process. Stop means: no new effect begins, and the
     running one has returned. It breaks if a second process runs the same id; the lease prevents that and the gate makes
     it harmless.
     """
@@ -208,7 +209,9 @@ class EmbeddedWorkflow:
         """Run one step with its retries. None: it succeeded, continue."""
 
         async def work(begun: Step) -> Probes:
-            run.report(ExecutionStatus(SubState.RUNNING, retry_count=begun.attempts - 1, step=step))
+            # Also while it looks whether what it waits for is there, the owner must know for what.
+            waits = begun.error if begun.waits_for is not None else None
+            run.report(ExecutionStatus(SubState.RUNNING, begun.attempts - 1 + begun.waits, waits, step=step))
             await run.run_step(run.request, step, run)
             return DONE
 
@@ -221,7 +224,7 @@ class EmbeddedWorkflow:
                     return ExecutionStatus(SubState.FAILED, outcome.attempts - 1, outcome.message)
                 case Verdict.RETRY:
                     at = outcome.next_attempt_at
-                    run.report(ExecutionStatus(SubState.BACKING_OFF, outcome.attempts, outcome.message, at, step))
+                    run.report(ExecutionStatus(SubState.BACKING_OFF, outcome.retries, outcome.message, at, step))
                     await run.pause(outcome.delay)
                 case _:
                     return None

@@ -16,11 +16,21 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.runtime import Runtime
 from controlplane.clock import SystemClock
-from controlplane.errors import NotAvailableYet, Unavailable
+from controlplane.errors import NotAvailableYet, Unavailable, WaitsFor
 from controlplane.failpoints import Failpoints
-from controlplane.model import EventType, ExecutionState, Status, SubState, Tenant, TenantSpec, WorkflowSpec
+from controlplane.model import (
+    ConditionType,
+    EventType,
+    ExecutionState,
+    Status,
+    SubState,
+    Tenant,
+    TenantSpec,
+    WorkflowSpec,
+)
 from controlplane.persistence import events, executions
 from controlplane.persistence.execution_store import PostgresExecutionStore
+from controlplane.persistence.tenants import TenantView
 from controlplane.ports import ExecutionInput, ExecutionStore, Started, WorkflowProvider
 from controlplane.steps.attempts import StepAttempts
 from controlplane.steps.backoff import Backoff
@@ -49,7 +59,7 @@ class Platform(FakeCloud):
 
     async def create(self, name: str, labels: Mapping[str, str], config: Mapping[str, Any]) -> str | None:
         if config["version"] == "missing":
-            raise NotAvailableYet("there is no such image: web:missing")
+            raise NotAvailableYet("there is no such image: web:missing", waits_for=WaitsFor.IMAGE_NOT_FOUND)
         self.creating.set()
         await self.may_create.wait()
         return await super().create(name, labels, config)
@@ -104,6 +114,12 @@ class EngineWorld(World):
         await self._prober.close()
 
 
+def waiting(view: TenantView) -> tuple[str, str, str] | None:
+    """Status, reason and message of the condition `Waiting`."""
+    found = [c for c in view.tenant.conditions if c.type == ConditionType.WAITING]
+    return (found[0].status, found[0].reason, found[0].message) if found else None
+
+
 class WorkflowLifecycle:
     """On every engine."""
 
@@ -133,13 +149,20 @@ class WorkflowLifecycle:
         async with world.owned(tenant) as owner:
             view = await world.until(
                 tenant,
-                lambda v: v.execution.sub_state is SubState.BACKING_OFF and v.execution.retry_count >= 2,
+                lambda v: (
+                    v.execution.sub_state is SubState.BACKING_OFF
+                    and v.execution.retry_count >= 2
+                    and v.execution.next_attempt_at is not None
+                    and waiting(v) is not None
+                ),
                 SECONDS,
             )
             assert "there is no such image: web:missing" in (view.execution.error or "")
+            assert waiting(view) == ("true", "ImageNotFound", "there is no such image: web:missing")
             await world.patch(world.spec("2"))
             owner.mailbox.mark_dirty()
             view = await world.settled(tenant, Status.READY, 2)
+            assert waiting(view) is None
             assert view.execution.retry_count == 0
             overtaken = (await executions.page(world.database, tenant.id, limit=5))[1]
             assert (overtaken.state, overtaken.stop_reason) == (ExecutionState.SUPERSEDED, "Configuration updated")

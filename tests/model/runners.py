@@ -198,6 +198,11 @@ class Runners:
             world = world.save(id, retried=True)
         return None, world
 
+    @staticmethod
+    def _step_waits(world: World, runner: Runner, id: str) -> tuple[Any, World]:
+        """`PostgresExecutionStore.step_waits`: the next attempt has the same number."""
+        return None, world
+
     def _report(self, world: World, runner: Runner, verdict: str) -> World:
         """To the external engine, which hears the first one. Nobody hears a runner whose actor is gone."""
         row = world.of(runner.execution)

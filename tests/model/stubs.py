@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
-from controlplane.errors import Retryable, Unavailable
+from controlplane.errors import Retryable, Unavailable, WaitsFor
 from controlplane.model import (
     STEPS,
     Execution,
@@ -120,6 +120,11 @@ class Store:
         self, execution_id: str, step: StepName, error: str, next_attempt_at: datetime | None
     ) -> None:
         await _Ask("step_failed", execution_id)
+
+    async def step_waits(
+        self, execution_id: str, step: StepName, error: str, next_attempt_at: datetime, waits_for: WaitsFor
+    ) -> None:
+        await _Ask("step_waits", execution_id)
 
 
 class _Withheld(tuple[Placement, ...]):

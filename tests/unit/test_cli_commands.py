@@ -23,6 +23,7 @@ def tenant(status: str = "ready", state: str = "succeeded", error: str | None = 
         "status": status,
         "status_message": "",
         "generation": 2,
+        "conditions": [],
         "spec": {"compute": {"provider": "docker", "config": {}}},
         "observed": {"endpoints": [{"name": "http", "url": "http://127.0.0.1:32768"}]},
         "workflow_execution_id": "tenant-acme-update-2-9f8e7d6c",
@@ -129,6 +130,13 @@ def test_an_update_of_another_tenant_by_mistake_is_refused(server: Server, run: 
     assert done.exit_code == 2
     assert not server.asked
     assert run("tenant", "update", "acme").exit_code == 2
+
+
+def test_a_tenant_that_waits_says_for_what(server: Server, run: Run) -> None:
+    waits = {"type": "Waiting", "status": "true", "reason": "ImageNotFound", "message": "image web:1 is not there"}
+    shown = {**tenant("provisioning", "running", "image web:1 is not there"), "conditions": [waits]}
+    server.answers["GET", "/v1/tenants/acme"] = httpx.Response(200, json=shown)
+    assert "waits (ImageNotFound): image web:1 is not there" in run("tenant", "get", "acme").stdout
 
 
 def test_an_execution_shows_its_steps(server: Server, run: Run) -> None:

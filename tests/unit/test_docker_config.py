@@ -5,13 +5,13 @@ from uuid import UUID
 
 import pytest
 
-from controlplane.errors import InvalidConfig, LandlordError, NotAvailableYet, Retryable
+from controlplane.errors import InvalidConfig, LandlordError, NotAvailableYet, Retryable, Unavailable, WaitsFor
 from controlplane.model import HealthSpec
 from controlplane.ports import Origin, ResourceState
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import PORTS_LABEL, creation_body, from_inspection, from_summary
 from providers.compute.docker.provider import DockerCompute
-from providers.compute.docker.refusals import refused_creation, refused_start
+from providers.compute.docker.refusals import refused, refused_creation, refused_image, refused_start
 
 SECRET = "hunter2-unit"
 OWNERSHIP = Origin(
@@ -332,13 +332,62 @@ def test_a_value_of_the_environment_hides_no_reason() -> None:
     [
         (400, "Range of CPUs is from 0.01 to 2.00", InvalidConfig),
         (404, "No such image: web:1", NotAvailableYet),
-        (500, "no space left on device", Retryable),
+        (500, "no space left on device", Unavailable),
+        (500, "could not find an available, non-overlapping IPv4 address pool", NotAvailableYet),
+        (500, "something else", Retryable),
     ],
 )
 def test_refused_creations_name_the_image(status: int, text: str, error: type[LandlordError]) -> None:
     found = refused_creation("web:1", status, text)
     assert isinstance(found, error)
     assert "web:1" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("error", "waits_for"),
+    [
+        (refused_image("web:1", "never", "", 404), WaitsFor.IMAGE_NOT_FOUND),
+        (refused_image("web:1", "missing", "manifest for web:1 not found: manifest unknown", 404), "ImageNotFound"),
+        (refused_image("web:1", "missing", "pull access denied for web, repository does not exist"), "ImageNotFound"),
+        (
+            refused_image("web:1", "missing", "Get https://x/v2/: dial tcp: lookup x on 10.0.0.1:53: i/o timeout", 500),
+            WaitsFor.IMAGE_NOT_FOUND,
+        ),
+        (
+            refused_image("127.0.0.1:5/web:1", "missing", "dial tcp 127.0.0.1:5: connect: connection refused", 500),
+            WaitsFor.PLATFORM_UNAVAILABLE,
+        ),
+        (
+            refused_image("web:1", "always", "toomanyrequests: you have reached your pull limit", 500),
+            "PlatformUnavailable",
+        ),
+        (
+            refused_image("web:1", "missing", "received unexpected HTTP status: 503 Service Unavailable", 500),
+            WaitsFor.PLATFORM_UNAVAILABLE,
+        ),
+        (refused_image("web:1", "missing", "no end after 600 s"), WaitsFor.PLATFORM_UNAVAILABLE),
+        (refused_image("web:1", "missing", "its registry sent nothing more for 60 s"), WaitsFor.PLATFORM_UNAVAILABLE),
+        (refused_creation("web:1", 404, "No such image: web:1"), WaitsFor.IMAGE_NOT_FOUND),
+        (
+            refused_creation("web:1", 500, "all predefined address pools have been fully subnetted"),
+            "NetworkPoolExhausted",
+        ),
+        (
+            refused(404, "could not find an available, non-overlapping IPv4 address pool among the defaults"),
+            WaitsFor.NETWORK_POOL_EXHAUSTED,
+        ),
+        (refused(503, "the engine is shutting down"), WaitsFor.PLATFORM_UNAVAILABLE),
+        (refused(409, "volume is in use"), None),
+        (
+            refused_start("web:1", [], 500, "Bind for 127.0.0.1:80 failed: port is already allocated"),
+            WaitsFor.PORT_TAKEN,
+        ),
+        (refused_start("web:1", [], 500, "containerd: connection error: transport is closing"), "PlatformUnavailable"),
+        (refused_start("web:1", [], 500, "OCI runtime create failed: something else"), None),
+    ],
+)
+def test_what_is_outside_the_spec_is_waited_for(error: Retryable, waits_for: str | None) -> None:
+    assert error.waits_for == waits_for
 
 
 def test_a_plan_names_paths() -> None:

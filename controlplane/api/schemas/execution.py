@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from controlplane.api.schemas.words import words
+from controlplane.errors import WaitsFor
 from controlplane.model import Action, Execution, ExecutionState, Step, StepName, StepState, SubState, TriggerSource
 
 WorkflowState = Annotated[
@@ -42,7 +43,11 @@ class WorkflowOut(BaseModel):
 class StepOut(BaseModel):
     name: str = Field(description="docs/events.md says of each what it does.", examples=[*StepName])
     state: Annotated[str, words(StepState)]
-    attempts: int
+    attempts: int = Field(description="Attempts that were verdicts on the tenant's own spec, and the present one.")
+    waits: int = Field(description="How often it found something missing outside the spec.")
+    waits_for: str | None = Field(
+        description="The reason of the condition `Waiting` while it waits.", examples=[*WaitsFor]
+    )
     error: str | None
     next_attempt_at: datetime | None
     started_at: datetime | None
@@ -54,6 +59,8 @@ class StepOut(BaseModel):
             name=step.name.value,
             state=step.state.value,
             attempts=step.attempts,
+            waits=step.waits,
+            waits_for=step.waits_for,
             error=step.error,
             next_attempt_at=step.next_attempt_at,
             started_at=step.started_at,
@@ -114,6 +121,8 @@ _EXAMPLE: dict[str, JsonValue] = {
             "name": "apply_compute",
             "state": "backing-off",
             "attempts": 1,
+            "waits": 2,
+            "waits_for": "ImageNotFound",
             "error": "image tenant-web:1 is not there yet",
             "next_attempt_at": "2026-01-01T12:00:04Z",
             "started_at": "2026-01-01T12:00:00Z",

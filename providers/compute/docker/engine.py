@@ -1,7 +1,7 @@
 """The Docker Engine, by blocking calls of the `docker` SDK; the only file that imports it.
 
-Every call raises Unavailable if Docker Engine does not answer, and Retryable for a refusal without a meaning of its
-own. Values of the tenant's environment are removed from its texts before they become errors.
+Every call raises Unavailable if Docker Engine does not answer or fails itself, and Retryable for a refusal without a
+meaning of its own. Values of the tenant's environment are removed from its texts before they become errors.
 """
 
 import secrets
@@ -19,11 +19,11 @@ import urllib3
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env, parse_repository_tag
 
-from controlplane.errors import InvalidConfig, NameConflict, Retryable, Unavailable
+from controlplane.errors import InvalidConfig, NameConflict, Unavailable
 from controlplane.ports import TENANT_ID_LABEL, DesiredResource, Origin
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import creation_body, environment, shared_labels, shared_name
-from providers.compute.docker.refusals import refused_creation, refused_image, refused_start
+from providers.compute.docker.refusals import refused, refused_creation, refused_image, refused_start
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 GRACE_SECONDS = 10
@@ -115,7 +115,7 @@ class DockerEngine:
                     return None
                 # A name is taken before its container is visible, and free again if that create fails.
                 if time.monotonic() > deadline:
-                    raise Retryable(f"the name {origin.name} is taken, but no such container is visible", code=409)
+                    raise Unavailable(f"the name {origin.name} is taken, but no such container is visible", code=409)
                 time.sleep(0.05)
 
     def start(self, container: str) -> None:
@@ -178,7 +178,7 @@ class DockerEngine:
         try:
             yield self._connected()
         except APIError as error:
-            raise Retryable(f"Docker Engine refused: {_explanation(error)}", code=_code(error)) from None
+            raise refused(_code(error), _explanation(error)) from None
         except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise Unavailable(f"Docker Engine does not answer: {' '.join(str(error).split())}") from None
 
@@ -325,7 +325,7 @@ def _await_gone(api: docker.APIClient, container: str) -> None:
     deadline = time.monotonic() + SETTLE_SECONDS
     while _inspect(api, container) is not None:
         if time.monotonic() > deadline:
-            raise Retryable(f"container {container[:12]} is still being removed")
+            raise Unavailable(f"container {container[:12]} is still being removed")
         time.sleep(0.1)
 
 

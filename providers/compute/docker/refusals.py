@@ -7,7 +7,7 @@ Docker Engine's own words decide. If they are shown, `hidden` (the tenant's envi
 import re
 from collections.abc import Iterable, Sequence
 
-from controlplane.errors import InvalidConfig, LandlordError, NotAvailableYet, Retryable
+from controlplane.errors import InvalidConfig, LandlordError, NotAvailableYet, Retryable, Unavailable, WaitsFor
 from providers.kit.redaction import redact
 
 PORT_TAKEN = re.compile(
@@ -16,12 +16,36 @@ PORT_TAKEN = re.compile(
     re.DOTALL,
 )
 NETWORK_MISSING = re.compile(r"network (\S+) not found")
+POOL_EXHAUSTED = re.compile(
+    r"non-overlapping IPv\d address pool|pools? (?:have|has) been fully subnetted"
+    r"|no available IPv\d addresses on|no available addresses",
+    re.IGNORECASE,
+)
+REGISTRY_AWAY = re.compile(
+    r"connection refused|connection reset|timeout|timed out|no end after|sent nothing more|EOF|toomanyrequests"
+    r"|too many requests"
+    r"|(?:received unexpected HTTP|response) status:? ?(?:code )?5\d\d|service unavailable|bad gateway"
+    r"|internal server error",
+    re.IGNORECASE,
+)
+"""The registry was found and does not answer, or not now. Not found, not shown to us, or of an unknown host: then there
+is no such image. Registries do not tell these apart."""
+AWAY = re.compile(
+    r"connection refused|connection reset|connection error|transport is closing|context deadline exceeded"
+    r"|context canceled|i/o timeout|timed out|shutting down|daemon is not running|no space left"
+    r"|cannot allocate memory|too many open files|resource temporarily unavailable",
+    re.IGNORECASE,
+)
+"""Docker Engine, or the machine below it, cannot do this now, whatever the container."""
 CANNOT_RUN = ("executable file not found", "no such file or directory", "permission denied", "exec format error")
 
 
 def refused_image(image: str, policy: str, explanation: str, status: int | None = None) -> NotAvailableYet:
-    """The image is not here, and pulling it was not allowed or did not work: registries lag behind. `status`: Docker
-    Engine's own code, None if it gave none."""
+    """The image is not here, and pulling it was not allowed or did not work: registries lag behind, and may be away.
+    `status`: Docker Engine's own code, None if it gave none."""
+    known = policy == "never" or status == 404 or "lookup " in explanation
+    away = not known and REGISTRY_AWAY.search(explanation) is not None
+    waits_for = WaitsFor.PLATFORM_UNAVAILABLE if away else WaitsFor.IMAGE_NOT_FOUND
     match policy:
         case "never":
             text = f"image {image} is not on this machine, and the pull policy is never"
@@ -29,7 +53,25 @@ def refused_image(image: str, policy: str, explanation: str, status: int | None 
             text = f"image {image} cannot be pulled, and the pull policy is always: {explanation}"
         case _:
             text = f"image {image} is not on this machine and cannot be pulled: {explanation}"
-    return NotAvailableYet(text, image=image, code=status)
+    return NotAvailableYet(text, waits_for=waits_for, image=image, code=status)
+
+
+def refused(status: int, explanation: str) -> LandlordError:
+    """A refusal that is not about one container. Docker Engine's own failures (5xx) say nothing about the tenant."""
+    text = f"Docker Engine refused: {explanation}"
+    outside = _outside(text, status, explanation)
+    if outside is not None:
+        return outside
+    return Unavailable(text, code=status) if status >= 500 else Retryable(text, code=status)
+
+
+def _outside(text: str, status: int, explanation: str) -> LandlordError | None:
+    """The error if the reason is outside the tenant's own spec."""
+    if POOL_EXHAUSTED.search(explanation):
+        return NotAvailableYet(text, waits_for=WaitsFor.NETWORK_POOL_EXHAUSTED, code=status)
+    if status >= 500 and AWAY.search(explanation):
+        return Unavailable(text, code=status)
+    return None
 
 
 def refused_creation(image: str, status: int, explanation: str, hidden: Iterable[str] = ()) -> LandlordError:
@@ -38,8 +80,11 @@ def refused_creation(image: str, status: int, explanation: str, hidden: Iterable
     if status == 400:
         return InvalidConfig(f"Docker Engine refuses a container of image {image}: {shown}", code=status)
     if status == 404 and "image" in explanation.lower():
-        return NotAvailableYet(f"image {image} went away: {shown}", image=image, code=status)
-    return Retryable(f"a container of image {image} could not be created: {shown}", code=status)
+        return NotAvailableYet(
+            f"image {image} went away: {shown}", waits_for=WaitsFor.IMAGE_NOT_FOUND, image=image, code=status
+        )
+    text = f"a container of image {image} could not be created: {shown}"
+    return _outside(text, status, explanation) or Retryable(text, code=status)
 
 
 def refused_start(
@@ -50,7 +95,10 @@ def refused_start(
     taken = PORT_TAKEN.search(explanation)
     if taken is not None:
         return NotAvailableYet(
-            f"port {taken['port']} on {taken['host']} is already in use", port=int(taken["port"]), code=status
+            f"port {taken['port']} on {taken['host']} is already in use",
+            waits_for=WaitsFor.PORT_TAKEN,
+            port=int(taken["port"]),
+            code=status,
         )
     network = NETWORK_MISSING.search(explanation)
     if network is not None:
@@ -58,4 +106,5 @@ def refused_start(
     if any(words in explanation for words in CANNOT_RUN):
         name = command[0] if command else "(none)"
         return InvalidConfig(f"the command {name!r} cannot run in image {image}: {shown}", code=status)
-    return Retryable(f"a container of image {image} could not be started: {shown}", code=status)
+    text = f"a container of image {image} could not be started: {shown}"
+    return _outside(text, status, explanation) or Retryable(text, code=status)

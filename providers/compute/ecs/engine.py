@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from botocore.exceptions import ClientError
 
-from controlplane.errors import Retryable
+from controlplane.errors import Unavailable
 from controlplane.model import id8
 from controlplane.ports import Origin, Resource
 from providers.aws.clients import AssumedRole, AwsClients, code_of, speaking
@@ -86,7 +86,9 @@ class EcsEngine:
                 if not there:
                     raise
                 if there[0]["status"] != "ACTIVE":
-                    raise Retryable(f"a service {origin.name} is still being deleted ({_draining(there[0])})") from None
+                    raise Unavailable(
+                        f"a service {origin.name} is still being deleted ({_draining(there[0])})"
+                    ) from None
                 return None
             return str(ServiceId(made["serviceArn"], place.role))
 
@@ -130,13 +132,13 @@ class EcsEngine:
             ]
 
     def start(self, service_id: ServiceId) -> None:
-        """Start a new rollout, watched by the circuit breaker. Missing is no error. Raises Retryable while the service
-        drains."""
+        """Start a new rollout, watched by the circuit breaker. Missing is no error. Raises Unavailable while the
+        service drains."""
         service = self.describe(service_id)
         if service is None or started(service):
             return
         if service["status"] != "ACTIVE":
-            raise Retryable(f"service {service_id.name} is still being deleted ({_draining(service)})")
+            raise Unavailable(f"service {service_id.name} is still being deleted ({_draining(service)})")
         self._update(service_id, desiredCount=wanted_count(service), forceNewDeployment=True)
 
     def scale_to_none(self, service_id: ServiceId) -> Service | None:
@@ -228,7 +230,7 @@ class EcsEngine:
             return []
         for failure in answer.get("failures") or ():
             if failure.get("reason") != "MISSING":
-                raise Retryable(f"ECS does not describe {failure.get('arn')}: {failure.get('reason')}")
+                raise Unavailable(f"ECS does not describe {failure.get('arn')}: {failure.get('reason')}")
         return [service for service in answer["services"] if service["status"] != "INACTIVE"]
 
     def _update(self, service_id: ServiceId, **changes: Any) -> Service | None:

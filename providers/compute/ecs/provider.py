@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 from uuid import UUID
 
-from controlplane.errors import Retryable
+from controlplane.errors import Unavailable
 from controlplane.ports import DesiredResource, ExecutionGate, Origin, Resource
 from controlplane.settings import Settings
 from providers.aws.clients import AwsClients
@@ -137,13 +137,14 @@ class EcsCompute(GatedCompute[EcsConfig]):
         self._clients.close()
 
     async def _until(self, service_id: ServiceId, seen: Service | None, done: Callable[[Service | None], bool]) -> None:
-        """Look until `done` is true. Raises Retryable if that takes too long; the next attempt continues from there."""
+        """Look until `done` is true. Raises Unavailable if that takes too long; the next attempt continues from
+        there."""
         clock = asyncio.get_running_loop()
         deadline, pause = clock.time() + self._drain_seconds, LOOK_SECONDS
         while not done(seen):
             if clock.time() >= deadline:
                 left = 0 if seen is None else tasks(seen)
-                raise Retryable(f"service {service_id.name} is still draining: {left} tasks running or pending")
+                raise Unavailable(f"service {service_id.name} is still draining: {left} tasks running or pending")
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_LOOK_SECONDS)
             seen = await self._threads.ask(self._engine.describe, service_id)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from controlplane.errors import NotAvailableYet
+from controlplane.errors import NotAvailableYet, WaitsFor
 from controlplane.model import Endpoint
 from controlplane.ports import TENANT_ID_LABEL, Origin, Resource, ResourceState
 from providers.compute.process import ending
@@ -178,7 +178,8 @@ class ProcessDirectory:
             try:
                 port = choose_port(others)
             except OSError as error:
-                raise NotAvailableYet(error.strerror or "no port is free") from None
+                text = error.strerror or "no port is free"
+                raise NotAvailableYet(text, waits_for=WaitsFor.QUOTA_EXCEEDED) from None
             made = self.root / f".new-{uuid4().hex}"
             made.mkdir(mode=0o700)
             placed = self._place(origin.name, origin.labels(), others)

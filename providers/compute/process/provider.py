@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 from uuid import UUID, uuid4
 
-from controlplane.errors import InvalidConfig, NotAvailableYet, Retryable, SettingsError, Unavailable
+from controlplane.errors import InvalidConfig, NotAvailableYet, Retryable, SettingsError, Unavailable, WaitsFor
 from controlplane.ports import DesiredResource, Origin, ProviderHealth, Resource
 from controlplane.settings import Settings
 from providers.compute.process import cgroups
@@ -127,7 +127,8 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
         secrets = await self._threads.ask(before.secret_variables)
         after = await self._launched(before, secrets)
         if after.error is not None and after.code in PASSING:
-            raise NotAvailableYet(after.error, resource=after.path.name, code=after.code)
+            waits_for = WaitsFor.PORT_TAKEN if after.code == errno.EADDRINUSE else WaitsFor.PLATFORM_UNAVAILABLE
+            raise NotAvailableYet(after.error, waits_for=waits_for, resource=after.path.name, code=after.code)
         if after.error is not None:
             raise InvalidConfig(after.error, resource=after.path.name, code=after.code)
 
@@ -139,7 +140,7 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
         if await self._threads.run(record.terminate) and await self._ended(record, GRACE_SECONDS):
             return
         if not await self._threads.run(record.end) or not await self._ended(record, KILL_SECONDS):
-            raise Retryable(f"{record.path.name} does not end, even after SIGKILL")
+            raise Unavailable(f"{record.path.name} does not end, even after SIGKILL")
 
     async def destroy(self, resource_id: str) -> None:
         await self.stop(resource_id)
@@ -179,7 +180,7 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, RAREST_SECONDS)
         except TimeoutError:
-            raise Retryable(f"{before.path.name} could not be started: its keeper did not start") from None
+            raise Unavailable(f"{before.path.name} could not be started: its keeper did not start") from None
 
     async def _ended(self, record: ProcessRecord, seconds: float) -> bool:
         """Returns whether all processes of the command are gone within that time."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from controlplane.errors import NotAvailableYet, SettingsError
+from controlplane.errors import NotAvailableYet, SettingsError, WaitsFor
 from providers.compute.process.files import Locked
 from providers.compute.process.machine import anybody, processes_of
 
@@ -69,7 +69,9 @@ class Uids:
                 if not (self.area / str(uid)).exists() and not anybody(uid) and not _accounts(range(uid, uid + 1)):
                     self._make(uid, owner)
                     return uid
-        raise NotAvailableYet(f"no id of {SETTING} ({self.ids[0]}-{self.ids[-1]}) is free")
+        raise NotAvailableYet(
+            f"no id of {SETTING} ({self.ids[0]}-{self.ids[-1]}) is free", waits_for=WaitsFor.QUOTA_EXCEEDED
+        )
 
     def work(self, uid: int, name: str) -> Path:
         """The path of a working directory for one version of the tenant; `make_work` makes it."""

@@ -52,6 +52,7 @@ class Api:
             directory=RayDirectory(),
             compute=registry.enabled_compute(settings, SharedState),
             workflows=registry.enabled_workflow_names(settings),
+            cluster_id=Identity.from_environment().cluster_id,
         )
 
     async def check_health(self) -> None:

@@ -17,7 +17,7 @@ from actors.options import CONNECTIONS_PER_ACTOR, for_tenant
 from actors.supervisor.shares import Claim, Shares
 from actors.supervisor.tasks import Tasks
 from actors.tenant.actor import TenantActor
-from controlplane.persistence import fleet
+from controlplane.persistence import clusters, fleet
 
 ACTOR_BYTES = 100 * 2**20
 """An actor is a process: 94 MB resident on stock Ray, measured."""
@@ -126,7 +126,7 @@ class Admission:
     async def measure(self) -> None:
         """Read the ceiling: clusters come and go, and share the connections of the database."""
         connections = await fleet.max_connections(self._database)
-        self.ceiling = ceiling(connections, self._reserve, await fleet.live_clusters(self._database, self._cluster_id))
+        self.ceiling = ceiling(connections, self._reserve, await clusters.live(self._database, self._cluster_id))
 
     def ask_again(self) -> None:
         """Called by each sweep. While a tenant is refused, actors that did not hear the request are asked again."""

@@ -44,13 +44,14 @@ def create_app(
     directory: TenantDirectory,
     compute: Mapping[str, ComputeProvider],
     workflows: Sequence[str],
+    cluster_id: str,
 ) -> FastAPI:
     """The application. Nothing is opened here: the lifespan connects the database and makes the event feed, on the loop
     that serves.
 
     `compute`: the enabled compute providers by name. During a request the API calls only their verbs without network
-    (and health and logs). `workflows`: names of the enabled engines."""
-    parts = Parts(settings, database_url, directory, compute, workflows)
+    (and health and logs). `workflows`: names of the enabled engines. `cluster_id`: the cluster of this replica."""
+    parts = Parts(settings, database_url, directory, compute, workflows, cluster_id)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -12,7 +12,7 @@ from controlplane.api.provider_health import ProviderWatch
 from controlplane.api.remembered import Remembered
 from controlplane.api.replica import Replica
 from controlplane.api.schemas.installation import CheckOut
-from controlplane.persistence import fleet
+from controlplane.persistence import clusters
 from controlplane.ports import ProviderHealth
 
 SECONDS = 1.0
@@ -94,9 +94,9 @@ async def _ray(here: Replica) -> CheckOut:
 
 
 async def _supervisor(here: Replica) -> CheckOut:
-    """Ready if the supervisor's heartbeat row is younger than three sweeps and a grace."""
+    """Ready if the supervisor of this cluster, and not of another one, has swept within three sweeps and a grace."""
     async with here.database.connect() as connection:
-        seconds = await fleet.last_beat(connection)
+        seconds = await clusters.last_beat(connection, here.parts.cluster_id)
     if seconds is None:
         return CheckOut(ok=False, detail="it has not reported yet")
     limit = 3 * here.settings.sweep_seconds + 15

@@ -56,6 +56,7 @@ class Parts:
     directory: TenantDirectory
     compute: Mapping[str, ComputeProvider]
     workflows: Sequence[str]
+    cluster_id: str
 
 
 @dataclass(frozen=True, slots=True)

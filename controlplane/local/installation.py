@@ -30,16 +30,17 @@ class Bootstrap(Protocol):
     """The preparation of the database before anything runs; the caller implements it (see
     `controlplane.persistence.bootstrap`)."""
 
-    def register(self, database_url: str, *, home: str, build: str, admin_token: str) -> str:
-        """Migrate, end this home's earlier clusters, register a new one. Returns its id."""
+    def register(self, database_url: str, *, home: str, before: str | None, build: str, admin_token: str) -> str:
+        """Migrate, end this home's earlier clusters, register a new one. `home`: its identity; `before`: the id of the
+        cluster that its last `up` registered. Returns the new one's id."""
         ...
 
     def migrate(self, database_url: str) -> None:
         """Only migrate; the cluster stays."""
         ...
 
-    def admit(self, database_url: str, admin_token: str) -> None:
-        """Make this the admin token from now on; nothing restarts."""
+    def admit(self, database_url: str, *, home: str, before: str | None, admin_token: str) -> None:
+        """Make this the home's admin token from now on; nothing restarts."""
         ...
 
 
@@ -158,7 +159,7 @@ class Installation:
         build = build_id()
         if build != state.build:
             bootstrap.migrate(url)
-        self._admit(url, token, bootstrap)
+        self._admit(state, url, token, bootstrap)
         if self._settings.tls and front.renew(self.home, self._settings.port):
             self._say("the API shows another certificate")
         if build == state.build:
@@ -184,7 +185,8 @@ class Installation:
             raise SettingsError(f"LANDLORD_PORT: {port} is in use by {_listener(port)}; set LANDLORD_PORT to another")
         compute = self._compute_providers(settings_env, before)
         build = build_id()
-        cluster_id = bootstrap.register(url, home=str(self.home.root), build=build, admin_token=token)
+        last = None if before is None else before.cluster_id
+        cluster_id = bootstrap.register(url, home=self.home.identity, before=last, build=build, admin_token=token)
         admin_token.keep(self.home, token)
         ports = derive_ports(port)
         fingerprint = self._fingerprint(settings_env, ports)
@@ -196,9 +198,9 @@ class Installation:
         self._deploy(state, settings_env, READY_SECONDS)
         return UpResult(state, fresh=True)
 
-    def _admit(self, url: str, token: str, bootstrap: Bootstrap) -> None:
+    def _admit(self, state: RunState, url: str, token: str, bootstrap: Bootstrap) -> None:
         """Write the file after the database, so it never holds a token that was refused there."""
-        bootstrap.admit(url, token)
+        bootstrap.admit(url, home=self.home.identity, before=state.cluster_id, admin_token=token)
         admin_token.keep(self.home, token)
 
     def _compute_providers(self, settings_env: Mapping[str, str], before: RunState | None) -> str:

@@ -7,6 +7,7 @@ anywhere.
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
 import stat
 from dataclasses import dataclass
@@ -18,8 +19,22 @@ LONGEST_RAY_DIRECTORY = 38
 """Ray appends up to 66 bytes (`/t/session_<time>_<pid>/sockets/plasma_store`) and must stay under 107."""
 
 
-TRUSTED = ("config.yaml", "token", "token.header", "tls.pem", "ray-token", "secrets", "logs", "ray", "processes")
+TRUSTED = (
+    "config.yaml",
+    "home-id",
+    "token",
+    "token.header",
+    "tls.pem",
+    "ray-token",
+    "secrets",
+    "logs",
+    "ray",
+    "processes",
+)
 """Paths in a home that we trust, or write to with all our rights."""
+
+MACHINE_ID = Path("/etc/machine-id")
+"""The machine's own id, which a container may not have."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,22 @@ class Home:
     def id(self) -> str:
         """8 hex digits of the home's real path. They distinguish this home's processes and sockets from another's."""
         return hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:8]
+
+    @property
+    def identity(self) -> str:
+        """Names this home among all that share a database: its path, and a hash of the mark in it and of the machine's
+        id. A path alone is the same on many machines, and a copied home has the same mark. `ensure` makes the mark.
+
+        A home that moved to another machine is another one: the leases of its earlier cluster expire by themselves."""
+        machine = MACHINE_ID.read_text().strip() if MACHINE_ID.exists() else ""
+        mark = self.mark.read_text().strip()
+        told = hashlib.sha256(f"landlord home {self.root} {mark} {machine}".encode()).hexdigest()[:12]
+        return f"{self.root}@{told}"
+
+    @property
+    def mark(self) -> Path:
+        """A random word, made at the first start."""
+        return self.root / "home-id"
 
     @property
     def token(self) -> Path:
@@ -109,6 +140,8 @@ class Home:
             _refuse_strangers(path)
         for directory in (self.logs, self.runtime.parent, self.runtime, self.ray):
             private_directory(directory)
+        if not self.mark.exists():
+            write_private(self.mark, f"{secrets.token_hex(16)}\n")
         if self.runtime.parent.is_symlink() or self.runtime.parent.stat().st_uid != os.geteuid():
             raise SettingsError(f"LANDLORD_HOME: {self.runtime.parent} belongs to another user")
 

@@ -12,12 +12,12 @@ from uuid import uuid4
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, func, insert, inspect, select, text, update
+from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from controlplane.model import ClusterState, TriggerSource
-from controlplane.persistence import compatibility, tables, tokens
+from controlplane.model import TriggerSource
+from controlplane.persistence import clusters, compatibility, tables, tokens
 from controlplane.persistence.address import address
 from controlplane.persistence.database import connector, open_database
 from controlplane.persistence.transaction import Transaction, transaction
@@ -28,10 +28,12 @@ ACTOR = "landlord up"
 BOOTSTRAP = "landlord bootstrap"
 
 
-async def prepare(database_url: str, *, home: str, build: str, admin_token: str | None) -> str:
+async def prepare(
+    database_url: str, *, home: str, build: str, admin_token: str | None, before: str | None = None
+) -> str:
     """Migrate, and register a new cluster of this home; return its id. Earlier clusters of the same home are marked
-    ended, so call this only once their processes are gone. `admin_token` is stored (its hash) as the token named
-    `admin`.
+    ended, so call this only once their processes are gone. `home`: which one it is among all that share the database;
+    `before`: the id of its last cluster, if it is known. `admin_token` is stored (its hash) as `put_admin` does.
 
     Raises SchemaTooNew, SettingsError for a URL that is not Postgres and for a token that cannot be the admin's, and
     asyncpg's errors if the server does not answer."""
@@ -41,10 +43,10 @@ async def prepare(database_url: str, *, home: str, build: str, admin_token: str 
         await migrate(database)
         async with database.begin() as connection:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-            cluster_id = await _register_cluster(connection, home, build)
+            cluster_id = await clusters.register(connection, home=home, before=before, build=build)
             if admin_token is not None:
                 tx = Transaction(connection, actor=ACTOR, request_id=None, source=TriggerSource.API)
-                await tokens.put_admin(tx, admin_token)
+                await tokens.put_admin(tx, admin_token, beside=await _beside(connection, home, cluster_id))
                 await tx.flush()
         return cluster_id
     finally:
@@ -79,10 +81,18 @@ async def _alone(connection: AsyncConnection) -> None:
     await connection.commit()
 
 
-async def admit(database: AsyncEngine, admin_token: str) -> None:
-    """Make this the token named `admin` while everything runs. Raises SettingsError if it cannot be."""
+async def admit(database: AsyncEngine, admin_token: str, *, home: str = "", before: str | None = None) -> None:
+    """Make this the home's admin token while everything runs. `before`: the id of its cluster. Raises SettingsError if
+    it cannot be."""
     async with transaction(database, actor=ACTOR) as tx:
-        await tokens.put_admin(tx, admin_token)
+        await tokens.put_admin(tx, admin_token, beside=await _beside(tx.connection, home, before))
+
+
+async def _beside(connection: AsyncConnection, home: str, cluster_id: str | None) -> str | None:
+    """The home's own word if another home's cluster works on this database, else None."""
+    if not home or not await clusters.others(connection, home=home, cluster_id=cluster_id):
+        return None
+    return home.rpartition("@")[2]
 
 
 async def installation_id(database: AsyncEngine) -> str:
@@ -106,14 +116,3 @@ def _migrate(connection: Connection) -> None:
     connection.rollback()
     command.upgrade(config, "head")
     compatibility.require_readable(connection, "head")
-
-
-async def _register_cluster(connection: AsyncConnection, home: str, build: str) -> str:
-    await connection.execute(
-        update(tables.clusters)
-        .where(tables.clusters.c.home == home, tables.clusters.c.state != ClusterState.ENDED)
-        .values(state=ClusterState.ENDED, ended_at=func.clock_timestamp())
-    )
-    cluster_id = uuid4().hex[:12]
-    await connection.execute(insert(tables.clusters).values(id=cluster_id, home=home, build=build))
-    return cluster_id

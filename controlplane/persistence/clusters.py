@@ -6,16 +6,66 @@ Called by the command on the cluster's own machine. Supervisor and actors see th
 
 from datetime import datetime
 from typing import cast
+from uuid import uuid4
 
-from sqlalchemy import func, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import ClusterState, EventType, Status
 from controlplane.model.tolerance import word
 from controlplane.persistence import tables
 from controlplane.persistence.database import single
-from controlplane.persistence.expressions import owned_by
+from controlplane.persistence.expressions import ago, owned_by
 from controlplane.persistence.transaction import transaction
+
+CLUSTER_SECONDS = 120.0
+"""A cluster that has not swept for this time has no processes, or none that work."""
+
+
+async def register(connection: AsyncConnection, *, home: str, before: str | None, build: str) -> str:
+    """Register a new cluster of this home, and mark its earlier ones as ended: those that bear its word, and the one
+    with the id `before`. Returns the new id."""
+    of_this_home = or_(tables.clusters.c.home == home, tables.clusters.c.id == before)
+    await connection.execute(
+        update(tables.clusters)
+        .where(of_this_home, tables.clusters.c.state != ClusterState.ENDED)
+        .values(state=ClusterState.ENDED, ended_at=func.clock_timestamp())
+    )
+    cluster_id = uuid4().hex[:12]
+    # Until its supervisor has swept, its heartbeat is its start.
+    values = {"id": cluster_id, "home": home, "build": build, "started_at": func.now(), "heartbeat_at": func.now()}
+    await connection.execute(insert(tables.clusters).values(**values))
+    return cluster_id
+
+
+async def others(connection: AsyncConnection, *, home: str, cluster_id: str | None) -> int:
+    """The number of live clusters of other homes on this database: each that has not ended and has swept lately.
+    `cluster_id`: one that is not another, whatever home it names."""
+    clusters = tables.clusters.c
+    query = select(func.count()).where(
+        clusters.home != home,
+        clusters.id != (cluster_id or ""),
+        clusters.state != ClusterState.ENDED,
+        clusters.heartbeat_at > ago(CLUSTER_SECONDS),
+    )
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def live(database: AsyncEngine, cluster_id: str) -> int:
+    """The number of clusters that share the database with this one, itself included."""
+    async with single(database) as connection:
+        return 1 + await others(connection, home="", cluster_id=cluster_id)
+
+
+async def last_beat(connection: AsyncConnection, cluster_id: str) -> float | None:
+    """Seconds since this cluster's supervisor swept. None: it never did, or the cluster has ended."""
+    clusters = tables.clusters.c
+    age = func.extract("epoch", func.clock_timestamp() - clusters.heartbeat_at)
+    query = select(age).where(
+        clusters.id == cluster_id, clusters.state != ClusterState.ENDED, clusters.heartbeat_at > clusters.started_at
+    )
+    found = (await connection.execute(query)).scalar_one_or_none()
+    return None if found is None else float(found)
 
 
 async def state(database: AsyncEngine, cluster_id: str) -> ClusterState | None:

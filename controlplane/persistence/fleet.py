@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as SqlUuid
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import (
     ACTIVE,
@@ -32,7 +32,6 @@ from controlplane.model import (
     RELEASED,
     TERMINAL,
     UNFINISHED,
-    ClusterState,
     ExecutionState,
     Status,
     TriggerSource,
@@ -44,9 +43,6 @@ from controlplane.persistence.tenants import is_paused
 
 SUPERVISOR = "supervisor"
 """The row of `heartbeats` of the sweeping supervisor."""
-
-CLUSTER_SECONDS = 120.0
-"""A cluster that has not swept for this time has no processes, or none that work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,19 +191,6 @@ async def max_connections(database: AsyncEngine) -> int:
         return int((await connection.execute(_ALLOWED_CONNECTIONS)).scalar_one())
 
 
-async def live_clusters(database: AsyncEngine, cluster_id: str) -> int:
-    """The number of clusters that share the database with this one, itself included: each that has not ended and whose
-    supervisor has swept lately."""
-    clusters = tables.clusters.c
-    others = select(func.count()).where(
-        clusters.id != cluster_id,
-        clusters.state != ClusterState.ENDED,
-        clusters.heartbeat_at > expressions.ago(CLUSTER_SECONDS),
-    )
-    async with single(database) as connection:
-        return 1 + int((await connection.execute(others)).scalar_one())
-
-
 @dataclass(frozen=True, slots=True)
 class ExecutionFact:
     """The facts in the rows about the execution that a resource names."""
@@ -330,10 +313,3 @@ async def beat(database: AsyncEngine, cluster_id: str, detail: Mapping[str, Any]
             .where(tables.clusters.c.id == cluster_id)
             .values(heartbeat_at=func.clock_timestamp())
         )
-
-
-async def last_beat(connection: AsyncConnection) -> float | None:
-    """Seconds since a supervisor swept. None: none ever did."""
-    age = func.extract("epoch", func.clock_timestamp() - tables.heartbeats.c.at)
-    found = (await connection.execute(select(age).where(tables.heartbeats.c.name == SUPERVISOR))).scalar_one_or_none()
-    return None if found is None else float(found)

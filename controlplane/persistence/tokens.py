@@ -133,31 +133,34 @@ def _token(row: Row[Any]) -> Token | None:
     return Token(row.id, row.name, cast(Role, row.role), None if row.left is None else float(row.left), reach)
 
 
-async def put_admin(tx: Transaction, token: str) -> None:
+async def put_admin(tx: Transaction, token: str, *, beside: str | None = None) -> None:
     """Make this the token named `admin`, and the only one of that name. If it replaces another, the audit trail says
-    so.
+    so. `beside`: the word of a home that another home's cluster works beside. Each of them keeps its own token, so this
+    one is named `admin@<word>`, unless it is the same.
 
     A token of another name never becomes the admin's: its holder would silently be an admin. Raises SettingsError if
     the token is too short, or the secret of another token."""
     if wrong := token_problem(token):
         raise SettingsError(f"LANDLORD_ADMIN_TOKEN: {wrong}")
     hashed = hash_token(token)
-    query = select(tables.tokens.c.id, tables.tokens.c.name, tables.tokens.c.role, tables.tokens.c.hash).where(
-        or_(tables.tokens.c.name == ADMIN, tables.tokens.c.hash.in_([hashed, f"{_NARROWED}{hashed}"]))
+    name = ADMIN if beside is None else f"{ADMIN}@{beside}"
+    columns = tables.tokens.c
+    query = select(columns.id, columns.name, columns.role, columns.hash, columns.revoked_at).where(
+        or_(columns.name == name, columns.hash.in_([hashed, f"{_NARROWED}{hashed}"]))
     )
     found = (await tx.connection.execute(query.with_for_update())).all()
-    if other := next((row for row in found if row.name != ADMIN), None):
+    if other := next((row for row in found if row.name.partition("@")[0] != ADMIN), None):
         raise SettingsError(
             f"LANDLORD_ADMIN_TOKEN: that is the secret of the token {other.name!r} ({other.role}), which would become "
             "the admin's; give another"
         )
-    before = found[0] if found else None
-    if before is not None and before.hash == hashed:
+    if any(row.hash == hashed and row.revoked_at is None for row in found):
         return
-    await tx.connection.execute(delete(tables.tokens).where(tables.tokens.c.name == ADMIN))
+    before = next((row for row in found if row.name == name), None)
+    await tx.connection.execute(delete(tables.tokens).where(or_(columns.name == name, columns.hash == hashed)))
     made = uuid4()
-    await tx.connection.execute(insert(tables.tokens).values(id=made, name=ADMIN, role="admin", hash=hashed))
-    data = {"token_id": str(made), "name": ADMIN, "role": "admin"}
+    await tx.connection.execute(insert(tables.tokens).values(id=made, name=name, role="admin", hash=hashed))
+    data = {"token_id": str(made), "name": name, "role": "admin"}
     if before is None:
         tx.record(EventType.TOKEN_CREATED, data=data)
     else:

@@ -19,12 +19,12 @@ from controlplane.api.replica import Replica
 from controlplane.model import ENDED, ExecutionState, Status, TriggerSource
 from controlplane.persistence import tables, tokens
 from controlplane.persistence.database import open_database
-from controlplane.persistence.fleet import SUPERVISOR
 from controlplane.persistence.tenants import lock_by_name
 from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.settings import Settings
 from tests.fakes import FakeDirectory, FakeStudio, StubPlatform
 
+CLUSTER = "here"
 ADMIN = "an-admin-token-of-the-tests-and-of-nobody"
 
 
@@ -78,12 +78,14 @@ class Api:
             await tx.connection.execute(update(tables.tenants).where(tables.tenants.c.id == tenant.id).values(**values))
             tx.event(ENDED[state], replace(tenant, status=status))
 
-    async def beat(self, seconds_ago: float = 0) -> None:
-        """The supervisor's heartbeat."""
+    async def beat(self, seconds_ago: float = 0, cluster_id: str = CLUSTER) -> None:
+        """The heartbeat of a cluster's supervisor."""
         async with self.database.begin() as connection:
             at = func.clock_timestamp() - timedelta(seconds=seconds_ago)
-            await connection.execute(delete(tables.heartbeats).where(tables.heartbeats.c.name == SUPERVISOR))
-            await connection.execute(insert(tables.heartbeats).values(name=SUPERVISOR, cluster_id="c", at=at))
+            await connection.execute(delete(tables.clusters).where(tables.clusters.c.id == cluster_id))
+            values = {"id": cluster_id, "home": cluster_id, "build": "test", "heartbeat_at": at}
+            started_at = func.clock_timestamp() - timedelta(hours=1)
+            await connection.execute(insert(tables.clusters).values(**values, started_at=started_at))
 
     async def woken(self, count: int = 1) -> None:
         """Until so many wake-ups came: their intents are committed then."""
@@ -159,6 +161,7 @@ async def api_on(database_url: str, *, cloud: StubPlatform | None = None, **sett
         directory=directory,
         compute={cloud.name: cloud, "process": FakeStudio()},
         workflows=["embedded", "restate"],
+        cluster_id=CLUSTER,
     )
     transport = httpx.ASGITransport(app)
     headers = {"Authorization": f"Bearer {ADMIN}"}

@@ -238,6 +238,9 @@ async def test_readiness(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (not_yet.status_code, not_yet.json()["code"]) == (503, "not_ready")
     assert "supervisor" in not_yet.json()["detail"]
     assert not_yet.json()["checks"]["database"]["ok"] is True
+    await api.beat(cluster_id="another one, which is well")
+    another = (await api.client.get("/readyz")).json()["checks"]["supervisor"]
+    assert another == {"ok": False, "detail": "it has not reported yet"}
     await api.beat()
     ready = await api.client.get("/readyz", headers={"Authorization": ""})
     assert (ready.status_code, ready.json()["ready"]) == (200, True)

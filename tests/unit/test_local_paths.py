@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.errors import SettingsError
+from controlplane.local import paths
 from controlplane.local.paths import LONGEST_RAY_DIRECTORY, Home, private_directory, write_private
 
 
@@ -53,6 +54,26 @@ def test_the_id_is_the_homes_real_path(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "one")
     assert Home(tmp_path / "one").id == Home(tmp_path / "link").id
     assert Home(tmp_path / "one").id != Home(tmp_path / "two").id
+
+
+def test_homes_of_one_path_on_two_machines_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path / "home")
+    home.ensure()
+    machine = tmp_path / "machine-id"
+    monkeypatch.setattr(paths, "MACHINE_ID", machine)
+    machine.write_text("first\n")
+    first = home.identity
+    home.ensure()
+    assert home.identity == first, "it stays, start after start"
+    assert first.startswith(f"{home.root}@")
+    machine.write_text("second\n")
+    assert home.identity != first, "a copy of the home, on another machine"
+    machine.unlink()
+    without = home.identity
+    home.mark.unlink()
+    home.ensure()
+    assert home.identity != without, "two containers without a machine id, with a path that is the same in both"
+    assert mode(home.mark) == 0o600
 
 
 def test_rays_directory_leaves_a_long_home(tmp_path: Path) -> None:

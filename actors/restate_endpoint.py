@@ -57,7 +57,13 @@ def endpoint(runtime: Runtime) -> FastAPI:
         await runtime.close()
 
     settings = runtime.settings
-    attempts = StepAttempts(runtime.store, runtime.steps, SystemClock(), max_attempts=settings.step_max_attempts)
+    attempts = StepAttempts(
+        runtime.store,
+        runtime.steps,
+        SystemClock(),
+        max_attempts=settings.step_max_attempts,
+        engine=RestateWorkflow.name,
+    )
     keys = [settings.restate_identity_key] if settings.restate_identity_key else []
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     app.mount(f"/{JOURNAL}", build_app(attempts, identity_keys=keys))

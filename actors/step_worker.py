@@ -36,7 +36,11 @@ class StepWorkerHost:
         self._runtime: Runtime = build_runtime(actor=repr(self), pool=CONNECTIONS, share=SharedState)
         settings = self._runtime.settings
         attempts = StepAttempts(
-            self._runtime.store, self._runtime.steps, SystemClock(), max_attempts=settings.step_max_attempts
+            self._runtime.store,
+            self._runtime.steps,
+            SystemClock(),
+            max_attempts=settings.step_max_attempts,
+            engine=StepFunctionsWorkflow.name,
         )
         self._worker: StepWorker = worker_of(settings, attempts, SystemClock())
         self._working = asyncio.create_task(self._worker.run(), name=repr(self))

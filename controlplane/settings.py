@@ -4,10 +4,12 @@ defaults.
 Raises SettingsError with one line that names the setting.
 """
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -64,6 +66,8 @@ class Settings(BaseModel):
     """Address at which Restate reaches the control plane's `/restate`. None: on this machine, at `port`."""
     restate_identity_key: str | None = None
     """`publickeyv1_…`: only a server that signs with it may call our endpoint."""
+    restate_unsigned: bool = False
+    """Without that key, whoever reaches `/restate` could order steps. This allows it for a server on this machine."""
     restate_token: SecretStr | None = None
     """Bearer for Restate's ingress and admin, if they ask for one."""
     stepfunctions_queue_url: str | None = None
@@ -149,6 +153,12 @@ class Settings(BaseModel):
         return self.tls_cert is not None
 
     @property
+    def restate_goes_unsigned(self) -> bool:
+        """True if Restate is set up and nothing shows that a call is its own."""
+        set_up = self.restate_ingress_url is not None and self.restate_admin_url is not None
+        return set_up and self.restate_identity_key is None
+
+    @property
     def own_url(self) -> str:
         """The address of this home's API on this machine."""
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
@@ -170,6 +180,15 @@ def token_problem(token: str) -> str | None:
     if not token.isascii() or not token.isprintable() or " " in token:
         return "a token is of visible ASCII characters: `openssl rand -hex 32`"
     return None
+
+
+def is_loopback(url: str) -> bool:
+    """True if the URL's host is this machine itself, by a name or an address that cannot be another's."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def schema_of(prefix: str) -> dict[str, Any]:
@@ -216,6 +235,21 @@ def _contradiction(settings: Settings) -> str | None:
         return "LANDLORD_TLS_CERT and LANDLORD_TLS_KEY go together: set both or neither"
     if settings.tls and settings.restate_admin_url is not None and settings.restate_endpoint_url is None:
         return "LANDLORD_RESTATE_ENDPOINT_URL: with TLS, say by which https URL Restate reaches this control plane"
+    return _unsigned_restate(settings)
+
+
+def _unsigned_restate(settings: Settings) -> str | None:
+    """A Restate server that does not sign: only on this machine, and only if that is wanted."""
+    if not settings.restate_goes_unsigned:
+        return None
+    if not settings.restate_unsigned:
+        return (
+            "LANDLORD_RESTATE_IDENTITY_KEY: give the key with which Restate signs, or whoever reaches /restate can "
+            "order steps; for a server on this machine, LANDLORD_RESTATE_UNSIGNED=true goes without"
+        )
+    urls = (settings.restate_ingress_url, settings.restate_admin_url, settings.restate_endpoint_url)
+    far = [url for url in urls if url is not None and not is_loopback(url)]
+    return f"LANDLORD_RESTATE_UNSIGNED: {far[0]} is elsewhere; give LANDLORD_RESTATE_IDENTITY_KEY" if far else None
     return None
 
 

@@ -75,6 +75,9 @@ def bring_down(settings: Settings) -> None:
     output.print("Landlord is down" if ended else "Landlord was not running")
 
 
+UNSIGNED = "its calls are not signed (LANDLORD_RESTATE_UNSIGNED): whoever is on this machine can order steps"
+
+
 def status(format: FormatOption = Format.TABLE) -> None:
     """Show what runs where. Exit code 3 if the control plane does not answer or is not ready."""
     settings = load_settings()
@@ -110,6 +113,7 @@ def _addresses(home: Home, settings: Settings, started: UpResult) -> dict[str, o
         "admin token": home.token,
         "logs": home.logs,
         "build": started.state.build,
+        **({"Restate": UNSIGNED} if settings.restate_goes_unsigned else {}),
     }
 
 

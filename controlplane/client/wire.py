@@ -1,6 +1,5 @@
 """Requests and answers. A retried request acts once, a problem is `Refused`, no answer is `Unreachable`."""
 
-import ipaddress
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +12,7 @@ import httpx
 from controlplane.errors import Refused, SettingsError, Unavailable
 from controlplane.local.front import pinned
 from controlplane.local.paths import Home
-from controlplane.settings import Settings
+from controlplane.settings import Settings, is_loopback
 
 TRIES = 4
 """Tries of one request if the connection breaks. Each carries the same Idempotency-Key, so the request acts only
@@ -194,10 +193,7 @@ def in_clear(url: str) -> bool:
     parts = httpx.URL(url)
     if parts.scheme == "https":
         return False
-    try:
-        return not ipaddress.ip_address(parts.host).is_loopback
-    except ValueError:
-        return parts.host != "localhost"
+    return not is_loopback(url)
 
 
 def trusted(settings: Settings) -> ssl.SSLContext | bool:

@@ -32,8 +32,17 @@ def execution_id(name: str, action: Action, generation: int, tenant_id: UUID, ru
 
 def tenant_in_execution_id(id: str) -> str | None:
     """The tenant's name in such an id; None where it is none."""
-    found = re.fullmatch(r"tenant-(.+)-[a-z]+-\d+-[0-9a-f]{8}(-r\d+)?", id)
+    found = _EXECUTION_ID.fullmatch(id)
     return found[1] if found else None
+
+
+def action_in_execution_id(id: str) -> Action | None:
+    """The action in such an id, which is that of its row; None where it is none."""
+    found = _EXECUTION_ID.fullmatch(id)
+    return Action(found[2]) if found and found[2] in [action.value for action in Action] else None
+
+
+_EXECUTION_ID = re.compile(r"tenant-(.+)-([a-z]+)-\d+-[0-9a-f]{8}(-r\d+)?")
 
 
 def resource_name(name: str, tenant_id: UUID, generation: int, run: int = 1) -> str:

@@ -146,6 +146,8 @@ class PostgresExecutionStore:
         async with self._guarded(execution_id) as (tx, _, execution):
             if execution.state not in CURRENT:
                 return None
+            if step not in STEPS[execution.action]:
+                raise Terminal(f"{step} is no step of {execution_id}", execution_id=execution_id)
             row = (
                 (
                     await tx.connection.execute(

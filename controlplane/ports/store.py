@@ -92,7 +92,7 @@ class ExecutionStore(Protocol):
 
     async def step_started(self, execution_id: str, step: StepName) -> Step | None:
         """Record an attempt's intent. None: no longer current. An attempt whose owner died, or which waits for
-        something outside, is not counted again."""
+        something outside, is not counted again. Raises Terminal if the execution's action has no such step."""
         ...
 
     async def step_succeeded(self, execution_id: str, step: StepName) -> None: ...

@@ -145,8 +145,20 @@ def _at_least(delay: float, error: Exception) -> float:
     return delay if asked is None else max(delay, asked)
 
 
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What the message that asks for a step says of its execution, besides the id. None: it says nothing of that."""
+
+    action: str | None = None
+    tenant_id: str | None = None
+
+
 class StepAttempts:
-    """Makes attempts for runners outside the tenant's actor; `AttemptLog` records them."""
+    """Makes attempts for runners outside the tenant's actor; `AttemptLog` records them.
+
+    Such a runner does what a message asks for, and a message may be anybody's. So each is compared with the row before
+    anything is done: `engine` is the one whose messages these are (None: any), and only its executions are worked on.
+    """
 
     def __init__(
         self,
@@ -155,15 +167,21 @@ class StepAttempts:
         clock: Clock,
         *,
         max_attempts: int,
+        engine: str | None = None,
         backoff: Backoff | None = None,
         random: Random | None = None,
     ) -> None:
         self._log = AttemptLog(store, clock, max_attempts=max_attempts, backoff=backoff, random=random)
+        self._store = store
+        self._engine = engine
         self._steps = steps
         self._clock = clock
 
-    async def make(self, execution_id: str, step: StepName, before: Probes) -> Outcome:
-        """Raises the store's errors if the rows cannot be read or written."""
+    async def make(self, execution_id: str, step: StepName, before: Probes, claims: Claims | None = None) -> Outcome:
+        """Raises the store's errors if the rows cannot be read or written, and Terminal if the claims are not those of
+        the row: then nothing was done."""
+        if claims is not None:
+            await self._compare(execution_id, claims)
 
         async def work(begun: Step) -> Probes:
             if step is StepName.WAIT_HEALTHY:
@@ -172,6 +190,17 @@ class StepAttempts:
             return DONE
 
         return await self._log.run(execution_id, step, work)
+
+    async def _compare(self, execution_id: str, claims: Claims) -> None:
+        execution = (await self._store.context(execution_id)).execution
+        true = (
+            self._engine in (None, execution.engine),
+            claims.action in (None, execution.action.value),
+            claims.tenant_id in (None, str(execution.tenant_id)),
+        )
+        if not all(true):
+            logger.error("a message for %s says what is not so: engine, action, tenant %s", execution_id, true)
+            raise Terminal(f"the message is not about {execution_id}", execution_id=execution_id)
 
 
 class _Alone:

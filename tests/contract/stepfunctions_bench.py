@@ -1,6 +1,7 @@
 """What the tests of Step Functions ask for: a queue and machines of their own, and workers that can die."""
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,8 @@ from providers.workflow.stepfunctions.provider import StepFunctionsWorkflow
 from providers.workflow.stepfunctions.worker import MAX_RECEIVES, StepWorker
 from tests.aws import ACCOUNT, AwsEmulator, AwsFront
 
+CALLS_SECONDS = 60.0
+"""The SDK gives a call up before that."""
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/landlord-machines"
 
 
@@ -51,8 +54,10 @@ class Account:
 
     def close(self) -> None:
         """Calls that are under way are seen through: whom they ask goes next."""
-        for aws in self._closing:
-            aws._threads._pool.shutdown()
+        until = time.monotonic() + CALLS_SECONDS
+        for places in [places for aws in self._closing for places in (aws._threads._effects, aws._threads._looks)]:
+            while places._threads and time.monotonic() < until:
+                time.sleep(0.01)
         self.sqs.close()
         self.states.close()
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import yaml
 
 from controlplane.model import Action
 from controlplane.settings import load_settings
@@ -57,6 +58,34 @@ async def test_the_outputs_are_settings_that_make_the_provider_available(
     await provider.setup()
     assert (await provider.health()).healthy
     await provider.close()
+
+
+def test_only_the_machines_send_to_the_queue_and_only_over_tls() -> None:
+    """As written: the emulator makes no queue policies, and enforces none."""
+    policy = read(TEMPLATE)["Resources"]["StepsPolicy"]["Properties"]
+    assert policy["Queues"] == [{"Ref": "Steps"}]
+    role, queue = {"GetAtt": "MachineRole.Arn"}, {"GetAtt": "Steps.Arn"}
+    send, others, clear = policy["PolicyDocument"]["Statement"]
+    assert {json.dumps(one["Resource"]) for one in (send, others, clear)} == {json.dumps(queue)}
+    assert (send["Effect"], send["Principal"], send["Action"]) == ("Allow", {"AWS": role}, "sqs:SendMessage")
+    assert (others["Effect"], others["Principal"], others["Action"]) == ("Deny", "*", "sqs:SendMessage")
+    assert others["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": role}}
+    assert (clear["Effect"], clear["Principal"], clear["Action"]) == ("Deny", "*", "sqs:*")
+    assert clear["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def read(template: Path) -> Any:
+    """A template, each `!Tag value` of it as `{Tag: value}`."""
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    def tagged(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
+        plain = isinstance(node, yaml.ScalarNode)
+        return {tag: loader.construct_scalar(node) if plain else loader.construct_sequence(node)}  # type: ignore[arg-type]
+
+    Loader.add_multi_constructor("!", tagged)
+    return yaml.load(template.read_text(), Loader)
 
 
 def test_the_policy_covers_what_is_called_and_no_wildcard_action(

@@ -483,6 +483,25 @@ class TestIdentity:
         for one in (provider, refused):
             await one.close()
 
+    async def test_that_says_another_action_does_nothing(
+        self, signing_server: RestateServer, key: Ed25519PrivateKey, bench: Bench, served: list[Endpoint]
+    ) -> None:
+        """Whoever may send to the server's ingress, and even the server: steps are those of the row."""
+        served.append(Endpoint(build_app(bench.attempts, identity_keys=[public(key)])))
+        await served[0].start()
+        provider = restate_at(signing_server, served[0])
+        await provider.setup()
+        lies = [{"action": "delete"}, {"tenant_id": str(uuid4())}, {"execution_id": bench.id + "0"}]
+        async with httpx.AsyncClient(base_url=signing_server.ingress, trust_env=False, timeout=30) as ingress:
+            for number, lie in enumerate(lies):
+                bench = Bench(Action.PROVISION)
+                served[0].app = build_app(bench.attempts, identity_keys=[public(key)])
+                answer = await ingress.post(f"/landlord/{bench.id}/run", json={**bench.request.to_json(), **lie})
+                assert answer.status_code == 500, (number, answer.text)
+                assert "is not about" in answer.text or "is no execution" in answer.text
+                assert bench.script.calls == []
+        await provider.close()
+
     async def test_of_strangers_is_refused(self, bench: Bench, served: list[Endpoint], key: Ed25519PrivateKey) -> None:
         served.append(Endpoint(build_app(bench.attempts, identity_keys=[public(key)])))
         await served[0].start()

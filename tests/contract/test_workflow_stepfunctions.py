@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -48,6 +50,18 @@ class TestStepFunctionsConforms(WorkflowConformance):
         provider = account.provider(bench.store)
         yield provider
         await provider.close()
+
+
+async def test_a_message_that_says_another_tenant_does_nothing(account: Account) -> None:
+    bench = Bench(Action.PROVISION)
+    provider = account.provider(bench.store)
+    await provider.setup()
+    work = Work(account.worker(bench.attempts))
+    started = await provider.start(replace(bench.request, tenant_id=uuid4()))
+    status = await end(provider, bench, started.ref)
+    await work.die()
+    await provider.close()
+    assert (status.sub_state, bench.script.calls) == (SubState.FAILED, [])
 
 
 class TestLifeOnStepFunctions(LifeOutside):

@@ -43,6 +43,7 @@ def three_engines(
         LANDLORD_COMPUTE_PROVIDERS="docker,ecs",
         LANDLORD_RESTATE_INGRESS_URL=restate.ingress,
         LANDLORD_RESTATE_ADMIN_URL=restate.admin,
+        LANDLORD_RESTATE_UNSIGNED="true",
         LANDLORD_AWS_ENDPOINT_URL=aws.url,
         LANDLORD_STEPFUNCTIONS_QUEUE_URL=queue,
         LANDLORD_STEPFUNCTIONS_ROLE_ARN=f"arn:aws:iam::{ACCOUNT}:role/landlord-machines",

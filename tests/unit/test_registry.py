@@ -127,6 +127,36 @@ def test_an_engine_whose_settings_are_given_may_be_chosen(tmp_path: Path) -> Non
     half = settings(tmp_path, LANDLORD_RESTATE_INGRESS_URL="http://127.0.0.1:1")
     assert registry.enabled_workflow_names(half) == ("embedded",)
     both = settings(
-        tmp_path, LANDLORD_RESTATE_INGRESS_URL="http://127.0.0.1:1", LANDLORD_RESTATE_ADMIN_URL="http://127.0.0.1:2"
+        tmp_path,
+        LANDLORD_RESTATE_INGRESS_URL="http://127.0.0.1:1",
+        LANDLORD_RESTATE_ADMIN_URL="http://127.0.0.1:2",
+        LANDLORD_RESTATE_UNSIGNED="true",
     )
     assert registry.enabled_workflow_names(both) == ("embedded", "restate")
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        ({}, "LANDLORD_RESTATE_IDENTITY_KEY: give the key"),
+        ({"IDENTITY_KEY": "publickeyv1_x"}, None),
+        ({"IDENTITY_KEY": "publickeyv1_x", "ADMIN_URL": "http://10.0.0.1:1"}, None),
+        ({"UNSIGNED": "true"}, None),
+        ({"UNSIGNED": "true", "ADMIN_URL": "http://localhost:1"}, None),
+        ({"UNSIGNED": "true", "ADMIN_URL": "http://[::1]:1"}, None),
+        ({"UNSIGNED": "true", "ADMIN_URL": "http://10.0.0.1:1"}, "10.0.0.1:1 is elsewhere"),
+        ({"UNSIGNED": "true", "INGRESS_URL": "http://restate:1"}, "restate:1 is elsewhere"),
+        ({"UNSIGNED": "true", "ENDPOINT_URL": "https://me.example"}, "me.example is elsewhere"),
+        ({"UNSIGNED": "true", "ADMIN_URL": "http://127.0.0.1.x.org"}, "x.org is elsewhere"),
+    ],
+)
+def test_a_restate_that_does_not_sign_is_on_this_machine_and_wanted(
+    tmp_path: Path, given: dict[str, str], refused: str | None
+) -> None:
+    addresses = {"INGRESS_URL": "http://127.0.0.1:1", "ADMIN_URL": "http://127.0.0.1:2", **given}
+    environment = {f"LANDLORD_RESTATE_{name}": value for name, value in addresses.items()}
+    if refused is None:
+        assert registry.enabled_workflow_names(settings(tmp_path, **environment))[-1] == "restate"
+        return
+    with pytest.raises(SettingsError, match=refused):
+        settings(tmp_path, **environment)

@@ -40,6 +40,8 @@ def test_a_machine_does_the_steps_of_its_action_each_bounded(action: Action) -> 
         assert state["Resource"].endswith("sqs:sendMessage.waitForTaskToken")
         assert state["HeartbeatSeconds"] < state["TimeoutSeconds"]
         assert state["Retry"][0]["MaxAttempts"]
+        body = state["Parameters"]["MessageBody"]
+        assert (body["action"], body["tenant_id.$"]) == (action.value, "$.tenant_id"), "the worker compares them"
     for state in machine["States"].values():
         targets = [state.get("Next"), state.get("Default"), *(choice["Next"] for choice in state.get("Choices", []))]
         assert all(target in machine["States"] for target in targets if target)

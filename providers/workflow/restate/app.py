@@ -21,8 +21,8 @@ from restate.exceptions import RetryableError
 from restate.server_types import RestateAppT
 
 from controlplane.errors import Terminal
-from controlplane.model import STEPS, Action, StepName
-from controlplane.steps.attempts import Outcome, StepAttempts, Verdict
+from controlplane.model import STEPS, StepName, action_in_execution_id
+from controlplane.steps.attempts import Claims, Outcome, StepAttempts, Verdict
 from controlplane.steps.run import Probes
 from providers.workflow.restate.status import FAILING, HANDLER, SERVICE, STOPPED_CODE
 
@@ -57,17 +57,25 @@ def build_app(
 
     @workflow.main(name=HANDLER, workflow_retention=timedelta(days=1))
     async def run(ctx: restate.WorkflowContext, request: dict[str, Any]) -> str:
-        for step in STEPS[Action(request["action"])]:
-            await _step(ctx, attempts, request["execution_id"], step)
+        # The key is the execution's id, in which its action stands; what the message says is compared, never used.
+        execution_id = ctx.key()
+        action = action_in_execution_id(execution_id)
+        if action is None or request.get("execution_id") != execution_id:
+            raise restate.TerminalError(f"{execution_id} is no execution")
+        claims = Claims(request.get("action"), request.get("tenant_id"))
+        for step in STEPS[action]:
+            await _step(ctx, attempts, execution_id, step, claims)
         return Verdict.DONE.value
 
     return restate.app([workflow], protocol="request_response", identity_keys=list(identity_keys))
 
 
-async def _step(ctx: restate.WorkflowContext, attempts: StepAttempts, execution_id: str, step: StepName) -> None:
+async def _step(
+    ctx: restate.WorkflowContext, attempts: StepAttempts, execution_id: str, step: StepName, claims: Claims
+) -> None:
     probes = Probes()
     while True:
-        make = partial(_make, attempts, execution_id, step, probes)
+        make = partial(_make, attempts, execution_id, step, probes, claims)
         options: restate.RunOptions[dict[str, Any]] = restate.RunOptions(type_hint=dict)
         answer = await ctx.run_typed(step.value, make, options)
         before, probes = probes, Probes(**answer)
@@ -80,13 +88,15 @@ async def _step(ctx: restate.WorkflowContext, attempts: StepAttempts, execution_
         await ctx.sleep(timedelta(seconds=max(SHORTEST_SLEEP, probes.again)))
 
 
-async def _make(attempts: StepAttempts, execution_id: str, step: StepName, before: Probes) -> dict[str, Any]:
+async def _make(
+    attempts: StepAttempts, execution_id: str, step: StepName, before: Probes, claims: Claims
+) -> dict[str, Any]:
     """One attempt, in Restate's words: the probes as a value, errors as retryable or terminal. The engine keeps and
     shows each message. So for an error that is not ours it gets only the type. Each failure carries its own wait, so
     none counts against the server's own bound, which is for an endpoint that does not answer."""
     try:
-        outcome = await attempts.make(execution_id, step, before)
-    except Terminal as error:  # of the store: there is no such execution
+        outcome = await attempts.make(execution_id, step, before, claims)
+    except Terminal as error:  # there is no such execution, or the message is not about it
         raise restate.TerminalError(error.message) from None
     except Exception as error:
         logger.warning("%s of %s: the rows cannot be read", step, execution_id, exc_info=True)

@@ -38,9 +38,8 @@ def definition(action: Action, queue_url: str) -> str:
     steps = STEPS[action]
     states: dict[str, Any] = {}
     for step, following in zip(steps, (*steps[1:], None), strict=True):
-        states |= (
-            _probing(following, queue_url) if step is StepName.WAIT_HEALTHY else _plain(step, following, queue_url)
-        )
+        task = _task(action, step, queue_url)
+        states |= _probing(following, task) if step is StepName.WAIT_HEALTHY else _plain(step, following, task)
     machine = {"Comment": f"Landlord: {action}", "StartAt": _first(steps[0]), "States": states}
     return json.dumps(machine, sort_keys=True)
 
@@ -54,13 +53,13 @@ def longest_pause(step: StepName | None) -> int:
     return LONGEST_RETIRE_SECONDS if step is StepName.RETIRE_PREVIOUS else LONGEST_SECONDS
 
 
-def _plain(step: StepName, following: StepName | None, queue_url: str) -> dict[str, Any]:
-    return {step.value: {**_task(step, queue_url, {}), "ResultPath": None, **_next(following)}}
+def _plain(step: StepName, following: StepName | None, task: dict[str, Any]) -> dict[str, Any]:
+    return {step.value: {**task, "ResultPath": None, **_next(following)}}
 
 
-def _probing(following: StepName | None, queue_url: str) -> dict[str, Any]:
+def _probing(following: StepName | None, task: dict[str, Any]) -> dict[str, Any]:
     """first_look → wait_healthy → looked: healthy → on; not yet → pause → wait_healthy."""
-    task = _task(StepName.WAIT_HEALTHY, queue_url, {"probes.$": "$.probes"})
+    task["Parameters"]["MessageBody"]["probes.$"] = "$.probes"
     return {
         "first_look": {
             "Type": "Pass",
@@ -79,7 +78,8 @@ def _probing(following: StepName | None, queue_url: str) -> dict[str, Any]:
     }
 
 
-def _task(step: StepName, queue_url: str, more: dict[str, Any]) -> dict[str, Any]:
+def _task(action: Action, step: StepName, queue_url: str) -> dict[str, Any]:
+    """`action` and `tenant_id` are for the worker, which compares them with the row."""
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
@@ -89,7 +89,8 @@ def _task(step: StepName, queue_url: str, more: dict[str, Any]) -> dict[str, Any
                 "token.$": "$$.Task.Token",
                 "execution_id.$": "$.execution_id",
                 "step": step.value,
-                **more,
+                "action": action.value,
+                "tenant_id.$": "$.tenant_id",
             },
         },
         "TimeoutSeconds": STEP_SECONDS,

@@ -17,7 +17,7 @@ from controlplane.errors import LandlordError, SettingsError, Terminal
 from controlplane.model import StepName
 from controlplane.ports import Clock
 from controlplane.settings import Settings
-from controlplane.steps.attempts import Outcome, StepAttempts, Verdict
+from controlplane.steps.attempts import Claims, Outcome, StepAttempts, Verdict
 from controlplane.steps.run import Probes
 from providers.workflow.stepfunctions.aws import Aws
 from providers.workflow.stepfunctions.machines import FAILED, POISONED, RETRYABLE, STOPPED
@@ -107,6 +107,8 @@ class StepWorker:
             request = json.loads(message["Body"])
             token, execution_id, step = request["token"], request["execution_id"], StepName(request["step"])
             probes = Probes(**request.get("probes", {}))
+            # Messages of machines from before they said this say nothing.
+            claims = Claims(request.get("action"), request.get("tenant_id"))
         except (ValueError, KeyError, TypeError):
             logger.error("message %s is no step: dropped", message["MessageId"])
             await self._drop(message)
@@ -118,30 +120,36 @@ class StepWorker:
             return
         try:
             if await self._is_awaited(message, token):
-                await self._work(message, token, execution_id, step, probes)
+                await self._work(message, token, execution_id, step, probes, claims)
             await self._drop(message)
         except LandlordError as error:
             # The message comes back when its visibility ends, and is answered then.
             logger.warning("%s of %s could not be answered: %s", step, execution_id, error.message)
 
     async def _work(
-        self, message: Mapping[str, Any], token: str, execution_id: str, step: StepName, probes: Probes
+        self,
+        message: Mapping[str, Any],
+        token: str,
+        execution_id: str,
+        step: StepName,
+        probes: Probes,
+        claims: Claims,
     ) -> None:
         alive = asyncio.create_task(self._stay_alive(message, token), name=f"heartbeat of {execution_id}")
         try:
-            await self._answer(token, await self._attempt(execution_id, step, probes, alive))
+            await self._answer(token, await self._attempt(execution_id, step, probes, claims, alive))
         finally:
             alive.cancel()
 
     async def _attempt(
-        self, execution_id: str, step: StepName, probes: Probes, alive: "asyncio.Task[None]"
+        self, execution_id: str, step: StepName, probes: Probes, claims: Claims, alive: "asyncio.Task[None]"
     ) -> Outcome | None:
         """Make an attempt. None: its token has ended, so no answer is awaited. If the database is away, wait for it."""
         waited = 0.0
         while not alive.done():
             try:
-                outcome = await self._attempts.make(execution_id, step, probes)
-            except Terminal as error:  # of the store: there is no such execution
+                outcome = await self._attempts.make(execution_id, step, probes, claims)
+            except Terminal as error:  # there is no such execution, or the message is not about it
                 return Outcome(Verdict.FAILED, error.message)
             except Exception as error:
                 logger.warning("%s of %s: the rows cannot be read: %s", step, execution_id, type(error).__name__)

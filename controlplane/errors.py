@@ -5,7 +5,8 @@ LandlordError
 │   │                       `waits_for` (what is missing outside the tenant's own spec, or None: a verdict on the spec)
 │   ├── Unavailable         the engine or platform does not answer
 │   ├── Throttled           it answers: not so fast
-│   └── NotAvailableYet     image, secret, quota or access is not there yet
+│   ├── NotAvailableYet     image, secret, quota or access is not there yet
+│   └── HeldByOthers        everything is gone but what somebody else still uses
 ├── Terminal                the same call will never succeed
 │   ├── InvalidConfig       the spec cannot work, and why
 │   ├── NameConflict        something under our name belongs to somebody else
@@ -107,6 +108,10 @@ class NotAvailableYet(Retryable):
     is written, a quota is raised, and registries and IAM lag behind."""
 
     outside = WaitsFor.PLATFORM_UNAVAILABLE
+
+
+class HeldByOthers(Retryable):
+    """Belongings of a tenant are removed, except for those that somebody else still uses. The message names both."""
 
 
 class Terminal(LandlordError):

@@ -30,6 +30,9 @@ SHORTEST_TOKEN = 32
 """Least number of characters of a bearer token. Only its hash is stored, without salt, which is safe only for long
 random tokens."""
 
+DEFAULT_SUBNETS = ("10.213.0.0/16",)
+"""Enough for 4,096 networks of tenants, in a part of 10.0.0.0/8 that few use."""
+
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -109,7 +112,15 @@ class Settings(BaseModel):
     process_unsafe: bool = False
     """Without root, `process` tenants can only run as we do, with all our rights; this allows it."""
     docker_allow_host_access: bool = False
-    """Allow host mounts, host network and privileged containers in docker configs."""
+    """Allow host mounts, host network and privileged containers in docker configs, to admins."""
+    docker_networks: tuple[str, ...] = ()
+    """Names of existing networks that docker tenants may join."""
+    docker_publish: tuple[str, ...] = ("127.0.0.1",)
+    """Addresses of this machine that docker tenants may publish ports on."""
+    docker_registries: tuple[str, ...] | None = None
+    """Registries (`ghcr.io`, `ghcr.io/acme`) that images of docker tenants may come from. None: all."""
+    docker_subnets: tuple[str, ...] = DEFAULT_SUBNETS
+    """IPv4 ranges. Each docker tenant's network gets 16 addresses of one of them."""
     fake_latency_seconds: float = Field(default=0.0, ge=0)
     """Seconds of each call of the `fake` cloud."""
     fake_failure_rate: float = Field(default=0.0, ge=0, le=1)
@@ -119,11 +130,40 @@ class Settings(BaseModel):
     failpoints: Path | None = None
     """Directory of named failpoints, for fault tests only (see `controlplane.failpoints`)."""
 
-    @field_validator("compute_providers", "lost_platforms", mode="before")
+    @field_validator(
+        "compute_providers",
+        "lost_platforms",
+        "docker_networks",
+        "docker_publish",
+        "docker_registries",
+        "docker_subnets",
+        mode="before",
+    )
     @classmethod
     def _comma_list(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("docker_publish", mode="after")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(str(ipaddress.ip_address(text)) for text in value)
+        except ValueError:
+            raise ValueError("is a comma list of IP addresses") from None
+
+    @field_validator("docker_subnets", mode="after")
+    @classmethod
+    def _ranges(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            ranges = [ipaddress.IPv4Network(text) for text in value]
+        except ValueError:
+            raise ValueError("is a comma list of IPv4 ranges, such as 10.213.0.0/16") from None
+        if not ranges or not all(8 <= part.prefixlen <= 28 for part in ranges):
+            raise ValueError("needs at least one range, of a size from /8 to /28")
+        if any(one.overlaps(other) for index, one in enumerate(ranges) for other in ranges[:index]):
+            raise ValueError("has two ranges that overlap")
         return value
 
     @field_validator("admin_token", mode="after")
@@ -233,6 +273,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 def _contradiction(settings: Settings) -> str | None:
     if (settings.tls_cert is None) != (settings.tls_key is None):
         return "LANDLORD_TLS_CERT and LANDLORD_TLS_KEY go together: set both or neither"
+    if settings.process_unsafe and settings.process_role != "admin" and os.geteuid() != 0:
+        return (
+            "LANDLORD_PROCESS_ROLE: with LANDLORD_PROCESS_UNSAFE, a `process` tenant has all rights of the control "
+            "plane, so only `admin` may create one"
+        )
     if settings.tls and settings.restate_admin_url is not None and settings.restate_endpoint_url is None:
         return "LANDLORD_RESTATE_ENDPOINT_URL: with TLS, say by which https URL Restate reaches this control plane"
     return _unsigned_restate(settings)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.naming import SUPERVISOR
 from actors.supervisor.orphans import Orphans
-from controlplane.errors import LandlordError, told
+from controlplane.errors import HeldByOthers, LandlordError, told
 from controlplane.model import EventType, TriggerSource
 from controlplane.persistence import fleet, pauses
 from controlplane.persistence.transaction import transaction
@@ -34,6 +34,8 @@ class Removals:
         self._database = database
         self._store = store
         self._orphans = orphans
+        self._held: dict[UUID, str] = {}
+        """Deleted tenants of which something is held by others, and the text that the audit trail has of it."""
 
     async def leftovers(self, provider: ComputeProvider, listed: Iterable[Resource]) -> int:
         """Remove the listed resources, which the rows released. Returns the number of removed ones."""
@@ -59,7 +61,7 @@ class Removals:
             return
         kept = await provider.tenants_with_belongings(installation_id)
         for tenant_id in await fleet.deleted_among(self._database, kept):
-            await self._forget(provider, installation_id, tenant_id)
+            await self._forget(name, provider, installation_id, tenant_id)
 
     async def _remove(self, provider: ComputeProvider, resource: Resource) -> bool:
         """Remove it by immutable id, after one re-check."""
@@ -72,7 +74,7 @@ class Removals:
             return False
         await self._store.removed(resource.origin.execution_id)
         if fact.tenant_deleted:
-            await self._forget(provider, resource.origin.installation_id, resource.origin.tenant_id)
+            await self._forget(provider.name, provider, resource.origin.installation_id, resource.origin.tenant_id)
         return True
 
     async def _tell(self, type: EventType, provider: str, resources: Collection[Resource]) -> None:
@@ -82,6 +84,11 @@ class Removals:
             for resource in resources:
                 data = {"provider": provider, "resource": resource.id, "execution": resource.origin.execution_id}
                 tx.record(type, message=resource.name, data=data)
+
+    async def _tell_held(self, provider: str, tenant_id: UUID, message: str) -> None:
+        async with transaction(self._database, actor=SUPERVISOR, source=TriggerSource.SUPERVISOR) as tx:
+            data = {"provider": provider, "tenant_id": str(tenant_id)}
+            tx.record(EventType.BELONGINGS_HELD, message=message, data=data)
 
     async def _is_paused(self, provider: str) -> bool:
         return not {"all", f"provider:{provider}"}.isdisjoint(await pauses.scopes(self._database))
@@ -102,11 +109,16 @@ class Removals:
             return False
         return True
 
-    @staticmethod
-    async def _forget(provider: ComputeProvider, installation_id: str, tenant_id: UUID) -> None:
-        """Remove belongings of a deleted tenant. They come from a step that died long after the delete's last look."""
+    async def _forget(self, name: str, provider: ComputeProvider, installation_id: str, tenant_id: UUID) -> None:
+        """Remove belongings of a deleted tenant. They come from a step that died long after the delete's last look, or
+        somebody else used them then."""
         if isinstance(provider, KeepsBelongings):
             try:
                 await provider.forget(installation_id, tenant_id)
+                self._held.pop(tenant_id, None)
+            except HeldByOthers as error:
+                if self._held.get(tenant_id) != error.message:
+                    self._held[tenant_id] = error.message
+                    await self._tell_held(name, tenant_id, error.message)
             except LandlordError as error:
                 logger.warning("belongings of the deleted tenant %s are not removed yet: %s", tenant_id, error)

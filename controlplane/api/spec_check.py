@@ -17,6 +17,7 @@ from controlplane.api.strict_json import refuse_excess
 from controlplane.errors import InvalidConfig, Refused, Unsupported
 from controlplane.model import BOUND, SENT, HealthSpec, Tenant, TenantSpec
 from controlplane.persistence.tokens import Token
+from controlplane.ports import ReachesHost
 
 CONFIG = "spec.compute.config"
 MAX_PART = 256 * 1024
@@ -28,7 +29,7 @@ _DEFAULT_DEADLINE: float = HealthSpec.model_fields["deadline_seconds"].default
 
 def check_spec(here: Replica, token: Token, spec: TenantSpec) -> None:
     """Raises ProviderNotEnabled (422), Refused validation_failed (400) and forbidden (403: `process` runs commands on
-    this machine, so it takes `LANDLORD_PROCESS_ROLE`)."""
+    this machine, so it takes `LANDLORD_PROCESS_ROLE`; what reaches the host takes an admin)."""
     provider = here.compute_provider(spec.compute.provider)
     if spec.workflow is not None:
         here.require_workflow(spec.workflow.provider)
@@ -39,6 +40,9 @@ def check_spec(here: Replica, token: Token, spec: TenantSpec) -> None:
         provider.validate(spec.compute.config, spec.health)
     except (InvalidConfig, Unsupported) as error:
         raise _invalid(error) from None
+    if isinstance(provider, ReachesHost) and (reaching := provider.host_access(spec.compute.config)):
+        places = ", ".join(f"{CONFIG}.{place}" for place in reaching)
+        require_role(token, "admin", f"access to the host ({places})")
 
 
 def _refuse_excess(config_model: type[BaseModel], spec: TenantSpec, deadline: float) -> None:

@@ -49,6 +49,7 @@ class EventType(StrEnum):
 
     ORPHAN_FOUND = "orphan.found"
     ORPHAN_REMOVED = "orphan.removed"
+    BELONGINGS_HELD = "belongings.held"
 
     PAUSE_SET = "pause.set"
     PAUSE_LIFTED = "pause.lifted"

@@ -1,6 +1,6 @@
 """A compute platform, and its view of a resource."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -255,6 +255,16 @@ class RunsExecProbes(Protocol):
 
 
 @runtime_checkable
+class ReachesHost(Protocol):
+    """Capability: some configs reach beyond the tenant's own compute (the machine, the account). If a setting allows
+    them at all, only an admin may ask for them, in a new tenant and in any later change of it."""
+
+    def host_access(self, config: Mapping[str, Any]) -> Sequence[str]:
+        """The places in a valid config (`privileged`, `volumes.0.source`) that reach so far. No I/O."""
+        ...
+
+
+@runtime_checkable
 class KeepsBelongings(Protocol):
     """Capability: a tenant has belongings that outlive its resources (named volumes, a network)."""
 
@@ -262,7 +272,8 @@ class KeepsBelongings(Protocol):
         """Remove all belongings of the tenant. Called once the tenant's last resource is gone for good. If there are
         none, that is success.
 
-        Raises Retryable while something still uses them."""
+        Raises Retryable while a resource of the tenant still uses them; HeldByOthers if everything is gone but what
+        somebody else uses: then the delete goes on, and the sweep tries again."""
         ...
 
 

@@ -6,10 +6,11 @@ runner whose attempt fails only reports: another runner of the same execution ma
 observe before they act, so a crash between an effect and its record heals by adoption.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from controlplane.errors import DeadlineExceeded, LandlordError, NotCurrent, Retryable
+from controlplane.errors import DeadlineExceeded, HeldByOthers, LandlordError, NotCurrent, Retryable
 from controlplane.failpoints import Failpoints
 from controlplane.model import HealthSpec, Observed, Status, StepName
 from controlplane.ports import (
@@ -26,6 +27,8 @@ from controlplane.ports import (
     StepSignals,
 )
 from controlplane.steps.platforms import Platforms
+
+logger = logging.getLogger(__name__)
 
 FIRST_PROBE_SECONDS = 0.05
 """wait_healthy probes again after this time, and half as long again each time, up to the spec's interval. Most tenants
@@ -133,7 +136,7 @@ class Steps:
         if isinstance(provider, KeepsBelongings):
             context = await self._store.context(execution_id)
             if context.tenant.status is Status.DELETED:
-                await provider.forget(context.installation_id, context.tenant.id)
+                await self._forget(context, provider)
 
     async def _step_aside(self, context: RunContext) -> bool:
         """If the new resource needs something that the serving one holds (a fixed port, say), stop the serving one.
@@ -250,11 +253,20 @@ class Steps:
         for name in await self._store.providers_used(execution_id):
             provider = self._platforms.get(name)
             if isinstance(provider, KeepsBelongings):
-                await provider.forget(context.installation_id, context.tenant.id)
+                await self._forget(context, provider)
         for placement in context.placements:
             await self._store.removed(placement.execution_id)
 
     # --- shared by the steps, in the order they are called ---
+
+    @staticmethod
+    async def _forget(context: RunContext, provider: KeepsBelongings) -> None:
+        """A volume that a stranger's container uses holds up no delete: the sweep removes it once it is free, and says
+        in the audit trail who uses it."""
+        try:
+            await provider.forget(context.installation_id, context.tenant.id)
+        except HeldByOthers as error:
+            logger.warning("of the deleted tenant %s: %s", context.tenant.name, error)
 
     async def _current_context(self, execution_id: str) -> RunContext:
         context = await self._store.context(execution_id)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -21,6 +21,7 @@ from controlplane.persistence import tables, tokens
 from controlplane.persistence.database import open_database
 from controlplane.persistence.tenants import lock_by_name
 from controlplane.persistence.transaction import Transaction, transaction
+from controlplane.ports import ComputeProvider
 from controlplane.settings import Settings
 from tests.fakes import FakeDirectory, FakeStudio, StubPlatform
 
@@ -147,8 +148,14 @@ async def served(api: Api) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def api_on(database_url: str, *, cloud: StubPlatform | None = None, **settings: Any) -> AsyncIterator[Api]:
-    """A replica on this database, its lifespan running, and an admin's client."""
+async def api_on(
+    database_url: str,
+    *,
+    cloud: StubPlatform | None = None,
+    more: Mapping[str, ComputeProvider] | None = None,
+    **settings: Any,
+) -> AsyncIterator[Api]:
+    """A replica on this database, its lifespan running, and an admin's client. `more`: further compute providers."""
     database = open_database(database_url, pool=5, overflow=20)
     async with database.begin() as connection:
         # Not flushed: each test's own events are the first.
@@ -159,7 +166,7 @@ async def api_on(database_url: str, *, cloud: StubPlatform | None = None, **sett
         Settings(**settings),
         database_url=database_url,
         directory=directory,
-        compute={cloud.name: cloud, "process": FakeStudio()},
+        compute={cloud.name: cloud, "process": FakeStudio(), **(more or {})},
         workflows=["embedded", "restate"],
         cluster_id=CLUSTER,
     )

@@ -9,7 +9,7 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.clock import SystemClock
-from controlplane.errors import InvalidConfig, LandlordError, NotCurrent, Retryable
+from controlplane.errors import HeldByOthers, InvalidConfig, LandlordError, NotCurrent, Retryable
 from controlplane.failpoints import Failpoints
 from controlplane.model import ComputeSpec, ExecutionState, Status, StepName, TenantSpec
 from controlplane.persistence import leases, tenants
@@ -98,6 +98,37 @@ async def test_a_pull_that_outlives_the_delete_leaves_nothing(
     assert view.tenant.status is Status.DELETED
     await pulling.go_on(then)
     assert (pulling.cloud.instances(), pulling.compute.belongings) == ((), set())
+
+
+async def test_a_volume_that_a_stranger_uses_does_not_hold_up_a_delete(
+    database: AsyncEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cloud = FakeCloud()
+    compute = SlowPull(cloud)
+    compute.pulled.set()
+    store = PostgresExecutionStore(database)
+    steps = Steps(store, Platforms(store, {"fake": compute}), ALONE, SystemClock(), Failpoints(None))
+    tenant, provision = await create(database, "acme", SPEC)
+    fence = await leases.acquire(database, tenant.id, cluster_id="here", actor_id="a")
+    assert fence is not None
+    owner = OwnedTenant(database, tenant.id, fence, owner="test")
+    await owner.promote(provision.id)
+    await steps.run(provision.id, StepName.APPLY_COMPUTE, ALONE)
+    deletion = await delete(database, "acme")
+    await owner.finish(provision.id, ExecutionState.SUPERSEDED)
+    await owner.promote(deletion.id)
+
+    async def held(installation_id: str, tenant_id: UUID) -> None:
+        raise HeldByOthers("not removed: volume data, which backup uses")
+
+    monkeypatch.setattr(compute, "forget", held)
+    for step in (StepName.DESTROY_COMPUTE, StepName.VERIFY_GONE):
+        await steps.run(deletion.id, step, ALONE)
+    assert "volume data, which backup uses" in caplog.text
+    await owner.finish(deletion.id, ExecutionState.SUCCEEDED)
+    view = await tenants.get(database, str(tenant.id))
+    assert view is not None
+    assert view.tenant.status is Status.DELETED
 
 
 class Silent(FakeCompute):

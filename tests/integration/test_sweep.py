@@ -18,7 +18,7 @@ from actors.supervisor.probes import RestingProbes
 from actors.supervisor.queue import Priority
 from actors.supervisor.silent import PATIENCE_SECONDS, SilentOwners
 from actors.supervisor.sweep import Sweep
-from controlplane.errors import Unavailable
+from controlplane.errors import HeldByOthers, Unavailable
 from controlplane.model import Action, EventType, ExecutionState, Status, Tenant, TriggerSource
 from controlplane.persistence import bootstrap, events, executions, fleet, intents, leases, pauses, tables, tenants
 from controlplane.persistence.expressions import ago
@@ -325,6 +325,35 @@ async def test_belongings_of_a_deleted_tenant_go_and_no_others(world: World) -> 
         await pauses.resume_scope(world.database, "provider:fake", actor="test")
         await net.looked()
     assert [tenant_id for tenant_id, _ in listing.forgotten] == [gone.id]
+
+
+class Held(Listing):
+    """A container that is not ours uses a volume, until it is gone."""
+
+    free = False
+
+    async def forget(self, installation_id: str, tenant_id: UUID) -> None:
+        await super().forget(installation_id, tenant_id)
+        if not self.free:
+            raise HeldByOthers("not removed: volume landlord-acme-data, which backup uses")
+
+
+async def test_what_a_stranger_holds_of_a_deleted_tenant_is_told_once_and_removed_later(world: World) -> None:
+    gone = await served(world)
+    async with world.owner(gone):
+        await world.delete()
+        await world.settled(gone, Status.DELETED)
+    held = Held(world.cloud, gone.id)
+    async with world.net() as runtime:
+        net = Net(replace(runtime, compute={"fake": held}))
+        for _ in range(2):
+            await net.looked()
+        held.free = True
+        await net.looked()
+    assert len(held.forgotten) == 3
+    found = [event for event in (await events.page(world.database, limit=500)) if event.type == "belongings.held"]
+    assert [event.message for event in found] == ["not removed: volume landlord-acme-data, which backup uses"]
+    assert found[0].data == {"provider": "fake", "tenant_id": str(gone.id)}
 
 
 async def test_what_an_owner_left_that_died_before_its_clean_up_is_due(world: World) -> None:

@@ -10,6 +10,7 @@ from controlplane.model import HealthSpec
 from controlplane.ports import Origin, ResourceState
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import PORTS_LABEL, creation_body, from_inspection, from_summary
+from providers.compute.docker.policy import DockerPolicy
 from providers.compute.docker.provider import DockerCompute
 from providers.compute.docker.refusals import refused, refused_creation, refused_image, refused_start
 
@@ -25,10 +26,11 @@ OWNERSHIP = Origin(
 )
 
 
-def refusals(config: dict[str, Any], health: dict[str, Any] | None = None, *, host: bool = False) -> dict[str, str]:
+def refusals(config: dict[str, Any], health: dict[str, Any] | None = None, **policy: Any) -> dict[str, str]:
     """loc → message; empty where it is accepted."""
     try:
-        DockerCompute(allow_host_access=host).validate(config, HealthSpec.model_validate(health or {}))
+        compute = DockerCompute(policy=DockerPolicy(**policy))
+        compute.validate(config, HealthSpec.model_validate(health or {}))
     except InvalidConfig as error:
         return {item["loc"]: item["message"] for item in error.errors}
     return {}
@@ -43,13 +45,13 @@ def test_all_of_it_is_accepted() -> None:
             {"container_port": 8080},
             {"container_port": 53, "host_port": 5353, "protocol": "udp", "host_ip": "::1"},
         ],
-        "resources": {"cpu_millis": 250, "memory_mib": 64},
+        "resources": {"cpu_millis": 250, "memory_mib": 64, "pids": 100},
         "volumes": ["data:/data", {"source": "config", "target": "/etc/app", "read_only": True}],
         "network": "tenant",
         "restart_policy": "on-failure",
         "pull": "never",
     }
-    assert refusals(config, {"http": {"port": 8080}}) == {}
+    assert refusals(config, {"http": {"port": 8080}}, publish=("127.0.0.1", "::1")) == {}
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,8 @@ def test_all_of_it_is_accepted() -> None:
     [
         ({}, "image", "Field required"),
         ({"image": ""}, "image", "'' is not the name of an image"),
+        ({"image": "Web"}, "image", "in lower case"),
+        ({"image": "web", "resources": {"pids": 0}}, "resources.pids", "greater than or equal to 4"),
         ({"image": "two words"}, "image", "'two words' is not the name of an image"),
         ({"image": "web", "imag": "web"}, "imag", "not permitted"),
         ({"image": "web", "env": {"TOKEN": 7}}, "env.TOKEN", "must be text"),
@@ -100,7 +104,62 @@ def test_the_host_is_out_of_reach_unless_a_setting_allows_it(change: dict[str, A
     config = {"image": "web", **change}
     assert list(refusals(config)) == [loc]
     assert "LANDLORD_DOCKER_ALLOW_HOST_ACCESS" in refusals(config)[loc]
-    assert refusals(config, host=True) == {}
+    assert refusals(config, allow_host_access=True) == {}
+    assert DockerCompute().host_access(config) == [loc], "and takes an admin"
+
+
+@pytest.mark.parametrize(
+    ("change", "loc", "setting", "policy"),
+    [
+        ({"network": "database"}, "network", "LANDLORD_DOCKER_NETWORKS", {"networks": ("database",)}),
+        ({"network": "bridge"}, "network", "LANDLORD_DOCKER_NETWORKS", {"networks": ("bridge",)}),
+        ({"network": "default"}, "network", "LANDLORD_DOCKER_NETWORKS", {"networks": ("default",)}),
+        (
+            {"ports": [{"container_port": 1}, {"container_port": 2, "host_ip": "0.0.0.0"}]},
+            "ports.1.host_ip",
+            "LANDLORD_DOCKER_PUBLISH",
+            {"publish": ("127.0.0.1", "0.0.0.0")},
+        ),
+        (
+            {"ports": [{"container_port": 1, "host_ip": "::1", "host_port": 8000}]},
+            "ports.0.host_ip",
+            "LANDLORD_DOCKER_PUBLISH",
+            {"publish": ("::1",)},
+        ),
+    ],
+)
+def test_what_is_not_the_tenants_own_takes_a_setting(
+    change: dict[str, Any], loc: str, setting: str, policy: dict[str, Any]
+) -> None:
+    config = {"image": "web", **change}
+    assert list(refusals(config)) == [loc]
+    assert setting in refusals(config)[loc]
+    assert refusals(config, **policy) == {}
+    assert DockerCompute().host_access(config) == []
+
+
+@pytest.mark.parametrize(
+    ("image", "registries", "allowed"),
+    [
+        ("web", None, True),
+        ("127.0.0.1:8265/x", None, True),
+        ("127.0.0.1:8265/x", ("docker.io",), False),
+        ("web:1", ("docker.io",), True),
+        ("docker.io/library/web", ("docker.io/library",), True),
+        ("acme/web", ("docker.io/library",), False),
+        ("acme/web", ("ghcr.io",), False),
+        ("ghcr.io/acme/web", ("docker.io", "ghcr.io/acme"), True),
+        ("ghcr.io/acme-else/web", ("ghcr.io/acme",), False),
+        ("ghcr.io.evil.example/acme/web", ("ghcr.io",), False),
+        ("web", (), False),
+    ],
+)
+def test_images_come_from_the_registries_of_the_installation(
+    image: str, registries: tuple[str, ...] | None, allowed: bool
+) -> None:
+    found = refusals({"image": image}, registries=registries)
+    assert list(found) == ([] if allowed else ["image"])
+    assert allowed or "LANDLORD_DOCKER_REGISTRIES" in found["image"]
 
 
 @pytest.mark.parametrize(

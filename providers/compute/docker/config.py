@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from controlplane.model import Bound, HealthSpec, Strict
+from providers.compute.docker.reference import ImageReference
 from providers.kit.configs import Problems, ProviderConfig
 from providers.kit.secrets import Variable
 
@@ -16,6 +17,9 @@ EngineName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.
 """A name that Docker accepts for a volume or network: no slash, so no path of the host."""
 EnvName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$"), Bound(characters=256)]
 
+DEFAULT_PIDS = 512
+OWN = (None, "tenant")
+"""Values of `network` that mean a network of the tenant's own."""
 HOST_ACCESS = "gives access to the host, which LANDLORD_DOCKER_ALLOW_HOST_ACCESS does not allow here"
 
 
@@ -43,12 +47,13 @@ class PublishedPort(Strict):
 
 
 class Resources(Strict):
-    """Limits, both enforced by Docker Engine. None: no limit."""
+    """Limits that Docker Engine enforces. None: no limit."""
 
     cpu_millis: Annotated[int, Bound(le=10**6)] | None = Field(default=None, ge=10, description="thousandths of a CPU")
     memory_mib: Annotated[int, Bound(le=2**24)] | None = Field(
         default=None, ge=6, description="MiB; there is no swap beyond it"
     )
+    pids: int = Field(default=DEFAULT_PIDS, ge=4, le=2**15, description="processes and threads at a time")
 
 
 class Volume(Strict):
@@ -82,9 +87,8 @@ class Volume(Strict):
 
 
 class DockerConfig(ProviderConfig):
-    """`network`: None is Docker Engine's default bridge. `tenant`: a network of the tenant's own, kept like its
-    volumes. `none`. `host`. Else the name of an existing network, except `landlord-…`, which belong to other
-    tenants."""
+    """`network`: None or `tenant` is a network of the tenant's own, kept like its volumes. `none`. `host`. Else the
+    name of an existing network, which a setting must list; never `landlord-…`, which belong to other tenants."""
 
     image: str = Field(max_length=512)
     command: Annotated[list[str] | str | None, Bound(characters=8192, items=512)] = None
@@ -100,8 +104,7 @@ class DockerConfig(ProviderConfig):
     @field_validator("image")
     @classmethod
     def _image_name(cls, value: str) -> str:
-        if re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_./:@-]*", value) is None:
-            raise ValueError(f"{value!r} is not the name of an image")
+        ImageReference.parse(value)
         return value
 
     @field_validator("command")
@@ -157,19 +160,12 @@ class DockerConfig(ProviderConfig):
         fixed = ((port.container_port if of_host else port.host_port, port.protocol) for port in self.ports)
         return {(number, protocol) for number, protocol in fixed if number is not None}
 
-    def host_access(self) -> Problems:
-        """The parts that reach into this machine, which an installation may allow."""
-        found: list[dict[str, str]] = []
-        if self.privileged:
-            found.append({"loc": "privileged", "message": HOST_ACCESS})
+    def host_access(self) -> list[str]:
+        """Where it reaches into this machine, which an installation may allow to admins."""
+        found = ["privileged"] if self.privileged else []
         if self.network == "host":
-            found.append({"loc": "network", "message": HOST_ACCESS})
-        found += [
-            {"loc": f"volumes.{index}.source", "message": HOST_ACCESS}
-            for index, volume in enumerate(self.volumes)
-            if volume.of_host
-        ]
-        return found
+            found.append("network")
+        return [*found, *(f"volumes.{index}.source" for index, volume in enumerate(self.volumes) if volume.of_host)]
 
     def problems(self, health: HealthSpec) -> Problems:
         found = []

@@ -34,6 +34,10 @@ STATES: Mapping[str, ResourceState] = {
     "dead": ResourceState.STOPPED,
 }
 LOG_OPTIONS = {"max-size": "1m", "max-file": "2"}
+SECURITY_OPTIONS = ("no-new-privileges:true",)
+"""Set-uid programs (`su`, `sudo`) give nothing."""
+DROPPED = ("NET_RAW",)
+"""Capabilities that Docker Engine gives by default. With this one, a container may forge packets on its network."""
 
 PortMap = Mapping[str, Sequence[tuple[str, int]]]
 """`8080/tcp` → the host addresses and ports that lead to it."""
@@ -54,7 +58,7 @@ def shared_labels(origin: Origin) -> dict[str, str]:
 
 def creation_body(config: DockerConfig, origin: Origin, network: str | None, health: HealthSpec) -> dict[str, Any]:
     """The body of `POST /containers/create`. `network`: the id of the tenant's own network, if the config asks for
-    it."""
+    one."""
     limits = config.resources
     memory = limits.memory_mib * 1024 * 1024 if limits.memory_mib is not None else 0
     host: dict[str, Any] = {
@@ -68,6 +72,9 @@ def creation_body(config: DockerConfig, origin: Origin, network: str | None, hea
         "NetworkMode": network or config.network or "default",
         "RestartPolicy": {"Name": config.restart_policy},
         "Privileged": config.privileged,
+        "PidsLimit": limits.pids,
+        "SecurityOpt": list(SECURITY_OPTIONS),
+        "CapDrop": list(DROPPED),
         "LogConfig": {"Type": "json-file", "Config": LOG_OPTIONS},
     }
     body = {

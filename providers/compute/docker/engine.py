@@ -4,7 +4,6 @@ Every call raises Unavailable if Docker Engine does not answer or fails itself, 
 meaning of its own. Values of the tenant's environment are removed from its texts before they become errors.
 """
 
-import secrets
 import socket
 import threading
 import time
@@ -19,11 +18,15 @@ import urllib3
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env, parse_repository_tag
 
-from controlplane.errors import InvalidConfig, NameConflict, Unavailable
-from controlplane.ports import TENANT_ID_LABEL, DesiredResource, Origin
-from providers.compute.docker.config import DockerConfig
-from providers.compute.docker.container import creation_body, environment, shared_labels, shared_name
+from controlplane.errors import Unavailable
+from controlplane.ports import DesiredResource
+from providers.compute.docker import belongings
+from providers.compute.docker.belongings import explanation
+from providers.compute.docker.config import OWN, DockerConfig
+from providers.compute.docker.container import creation_body, environment, shared_name
+from providers.compute.docker.reference import may_be_id
 from providers.compute.docker.refusals import refused, refused_creation, refused_image, refused_start
+from providers.compute.docker.subnets import SubnetPool
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 GRACE_SECONDS = 10
@@ -41,9 +44,18 @@ class DockerEngine:
     Thread-safe.
 
     `timeout`: seconds for one request. It bounds every call but `pull`, which has `pull_seconds` in all, and
-    SILENCE_SECONDS of silence at most. If it does not answer, all callers share one attempt to connect."""
+    SILENCE_SECONDS of silence at most. If it does not answer, all callers share one attempt to connect. `subnets`: for
+    the networks of tenants."""
 
-    def __init__(self, *, timeout: int, connections: int, pull_seconds: float = PULL_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        timeout: int,
+        connections: int,
+        pull_seconds: float = PULL_SECONDS,
+        subnets: SubnetPool | None = None,
+    ) -> None:
+        self._subnets = subnets or SubnetPool(())
         self._timeout = timeout
         self._connections = connections
         self._pull_seconds = pull_seconds
@@ -96,10 +108,10 @@ class DockerEngine:
         with self._speaking() as api:
             for volume in config.volumes:
                 if not volume.of_host:
-                    _provide_volume(api, shared_name(origin, volume.source), origin)
-            network = _provide_network(api, origin) if config.network == "tenant" else None
-            if config.network not in (None, "tenant"):
-                _check_network(api, str(config.network), origin)
+                    belongings.provide_volume(api, shared_name(origin, volume.source), origin)
+            network = belongings.provide_network(api, self._subnets, origin) if config.network in OWN else None
+            if config.network not in OWN:
+                belongings.check_network(api, str(config.network), origin)
             body = creation_body(config, origin, network, desired.health)
             deadline = time.monotonic() + SETTLE_SECONDS
             while True:
@@ -108,7 +120,7 @@ class DockerEngine:
                 except APIError as error:
                     if _code(error) != 409:
                         hidden = map(str, config.env.values())
-                        raise refused_creation(config.image, _code(error), _explanation(error), hidden) from None
+                        raise refused_creation(config.image, _code(error), explanation(error), hidden) from None
                 else:
                     return str(made["Id"])
                 if _inspect(api, origin.name) is not None:
@@ -132,7 +144,7 @@ class DockerEngine:
                     return
                 made_of = details["Config"]
                 words = [*(made_of["Entrypoint"] or ()), *(made_of["Cmd"] or ())]
-                text, hidden = _explanation(error), environment(details)
+                text, hidden = explanation(error), environment(details)
                 raise refused_start(made_of["Image"], words, _code(error), text, hidden) from None
 
     def stop(self, container: str) -> None:
@@ -156,18 +168,14 @@ class DockerEngine:
                 _await_gone(api, container)
 
     def forget(self, labels: Sequence[str]) -> None:
-        """Remove the networks and volumes with the labels."""
+        """Remove the networks and volumes with the labels. Raises HeldByOthers."""
         with self._speaking() as api:
-            for network in api.networks(filters={"label": list(labels)}):
-                _remove(api.remove_network, network["Id"])
-            for volume in api.volumes(filters={"label": list(labels)})["Volumes"] or ():
-                _remove(api.remove_volume, volume["Name"])
+            belongings.forget(api, labels)
 
     def belongings(self, labels: Sequence[str]) -> list[Mapping[str, str]]:
         """All labels of the networks and volumes that have these labels."""
         with self._speaking() as api:
-            volumes = api.volumes(filters={"label": list(labels)})["Volumes"] or ()
-            return [found["Labels"] or {} for found in (*api.networks(filters={"label": list(labels)}), *volumes)]
+            return belongings.labels_of_all(api, labels)
 
     def close(self) -> None:
         if self._api is not None:
@@ -178,7 +186,7 @@ class DockerEngine:
         try:
             yield self._connected()
         except APIError as error:
-            raise refused(_code(error), _explanation(error)) from None
+            raise refused(_code(error), explanation(error)) from None
         except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise Unavailable(f"Docker Engine does not answer: {' '.join(str(error).split())}") from None
 
@@ -261,18 +269,25 @@ def _provide_image(api: docker.APIClient, config: DockerConfig, *, fresh: bool, 
             if time.monotonic() > deadline:
                 raise refused_image(config.image, config.pull, f"no end after {seconds:g} s")
     except APIError as error:
-        raise refused_image(config.image, config.pull, _explanation(error), _code(error)) from None
+        raise refused_image(config.image, config.pull, explanation(error), _code(error)) from None
     except (requests.Timeout, urllib3.exceptions.ReadTimeoutError):
         told = f"its registry sent nothing more for {silence:g} s"
         raise refused_image(config.image, config.pull, told) from None
 
 
 def _find_image(api: docker.APIClient, image: str) -> tuple[Mapping[str, Any] | None, int | None]:
-    """The image, or None and the code with which Docker Engine says that it has no such image."""
+    """The image, or None and the code with which Docker Engine says that it has no such image.
+
+    Docker Engine also takes a name for the beginning of an id. An image that was only found by its id does not count:
+    it may be anybody's."""
     try:
         found: Mapping[str, Any] = api.inspect_image(image)  # type: ignore[no-untyped-call]  # the stubs have no type
     except NotFound as error:
         return None, _code(error)
+    repository = parse_repository_tag(image)[0]
+    named = [*(found.get("RepoTags") or ()), *(found.get("RepoDigests") or ())]
+    if may_be_id(repository) and not any(_short(parse_repository_tag(name)[0]) == repository for name in named):
+        return None, 404
     return found, None
 
 
@@ -286,40 +301,6 @@ def _short(repository: str) -> str:
     return repository.removeprefix("docker.io/").removeprefix("library/")
 
 
-def _provide_volume(api: docker.APIClient, name: str, origin: Origin) -> None:
-    """Atomic by name: a second create answers with the first volume."""
-    volume = api.create_volume(name, labels=shared_labels(origin))
-    if (volume["Labels"] or {}).get(TENANT_ID_LABEL) != str(origin.tenant_id):
-        raise NameConflict(f"volume {name} exists and belongs to somebody else", resource=name)
-
-
-def _provide_network(api: docker.APIClient, origin: Origin) -> str:
-    """The id of the tenant's own network: the oldest with its labels.
-
-    Creating a network is not atomic by name: two at once make two, and then neither starts a container ("is ambiguous",
-    seen on 20.10). So each network has a name of its own, and the later creator removes its own."""
-    wanted = shared_labels(origin)
-    labels = [f"{name}={value}" for name, value in wanted.items()]
-    made: str | None = None
-    if not api.networks(filters={"label": labels}):
-        made = api.create_network(f"{shared_name(origin)}-{secrets.token_hex(4)}", labels=wanted)["Id"]
-    oldest, *others = sorted(api.networks(filters={"label": labels}), key=lambda found: (found["Created"], found["Id"]))
-    if made is not None and made in [other["Id"] for other in others]:
-        _remove(api.remove_network, made)
-    return str(oldest["Id"])
-
-
-def _check_network(api: docker.APIClient, network: str, origin: Origin) -> None:
-    """Names of tenants' networks are refused earlier; here a network is named by its id. A missing one shows at the
-    start."""
-    try:
-        labels = api.inspect_network(network)["Labels"] or {}
-    except NotFound:
-        return
-    if labels.get(TENANT_ID_LABEL, str(origin.tenant_id)) != str(origin.tenant_id):
-        raise InvalidConfig(f"network {network} belongs to another tenant")
-
-
 def _await_gone(api: docker.APIClient, container: str) -> None:
     """Poll: Docker Engine has no call that waits for a running removal."""
     deadline = time.monotonic() + SETTLE_SECONDS
@@ -329,18 +310,5 @@ def _await_gone(api: docker.APIClient, container: str) -> None:
         time.sleep(0.1)
 
 
-def _remove(remove: Any, name: str) -> None:
-    try:
-        remove(name)
-    except NotFound:
-        return
-
-
 def _code(error: APIError) -> int:
     return error.status_code or 0
-
-
-def _explanation(error: APIError) -> str:
-    """The explanation in one line."""
-    text = error.explanation or ""
-    return " ".join((text.decode(errors="replace") if isinstance(text, bytes) else str(text)).split())

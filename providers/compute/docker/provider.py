@@ -4,7 +4,7 @@ Atomic primitive against double creation: the container's name (Docker Engine an
 start and remove address the container's id.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 from uuid import UUID
@@ -12,10 +12,12 @@ from uuid import UUID
 from controlplane.errors import Retryable
 from controlplane.model import HealthSpec
 from controlplane.ports import OWNER_LABEL, TENANT_ID_LABEL, DesiredResource, Origin, Resource, tenant_id_of
-from controlplane.settings import Settings
+from controlplane.settings import DEFAULT_SUBNETS, Settings
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import from_inspection, from_summary
 from providers.compute.docker.engine import PULL_SECONDS, DockerEngine
+from providers.compute.docker.policy import DockerPolicy
+from providers.compute.docker.subnets import SubnetPool
 from providers.kit import configs
 from providers.kit.gated import GatedCompute, adoptable
 from providers.kit.secrets import Secrets
@@ -30,8 +32,8 @@ AVAILABLE_SECONDS = 2
 
 class DockerCompute(GatedCompute[DockerConfig]):
     """A ComputeProvider, also `ProvidesLogs`, `RunsExecProbes` (as a HEALTHCHECK) and `KeepsBelongings`: named volumes
-    and the tenant's own network stay until the tenant is deleted. Make one per process; it connects at its first
-    call."""
+    and the tenant's own network stay until the tenant is deleted. Also `ReachesHost`. Make one per process; it connects
+    at its first call. `subnets`: the ranges of addresses of tenants' networks."""
 
     name: ClassVar[str] = "docker"
     resource_kind: ClassVar[str] = "container"
@@ -42,14 +44,20 @@ class DockerCompute(GatedCompute[DockerConfig]):
     def __init__(
         self,
         *,
-        allow_host_access: bool = False,
+        policy: DockerPolicy | None = None,
+        subnets: Sequence[str] = DEFAULT_SUBNETS,
         secrets: Secrets | None = None,
         pull_seconds: float = PULL_SECONDS,
     ) -> None:
         """`pull_seconds`: time for one pull; after it the next attempt pulls again."""
-        self._allow_host_access = allow_host_access
+        self._policy = policy or DockerPolicy()
         self._secrets = secrets or Secrets(Path("/nonexistent"))
-        self._engine = DockerEngine(timeout=TIMEOUT_SECONDS, connections=3 * THREADS, pull_seconds=pull_seconds)
+        self._engine = DockerEngine(
+            timeout=TIMEOUT_SECONDS,
+            connections=3 * THREADS,
+            pull_seconds=pull_seconds,
+            subnets=SubnetPool(subnets),
+        )
         self._threads = Threads("docker", THREADS)
         # A pull has no effect on a tenant, so a cancelled one is not waited for. It may take long, so it has places of
         # its own, and its own bound instead of a look's.
@@ -58,7 +66,8 @@ class DockerCompute(GatedCompute[DockerConfig]):
     @classmethod
     def build(cls, settings: Settings) -> Self:
         return cls(
-            allow_host_access=settings.docker_allow_host_access,
+            policy=DockerPolicy.of(settings),
+            subnets=settings.docker_subnets,
             secrets=Secrets.build(settings),
             pull_seconds=min(PULL_SECONDS, settings.step_timeout_seconds),
         )
@@ -80,8 +89,10 @@ class DockerCompute(GatedCompute[DockerConfig]):
         return await self._threads.ask(self._engine.identity)
 
     def problems(self, config: DockerConfig, health: HealthSpec) -> configs.Problems:
-        host_access = () if self._allow_host_access else config.host_access()
-        return [*host_access, *config.problems(health)]
+        return [*self._policy.problems(config), *config.problems(health)]
+
+    def host_access(self, config: Mapping[str, Any]) -> Sequence[str]:
+        return self.parse(config).host_access()
 
     async def create(self, desired: DesiredResource) -> str | None:
         """A container that is not started. None: the name is taken. Its image, volumes and network come first."""
@@ -115,7 +126,8 @@ class DockerCompute(GatedCompute[DockerConfig]):
         await self._threads.run(self._engine.destroy, resource_id)
 
     async def forget(self, installation_id: str, tenant_id: UUID) -> None:
-        """Raises Retryable while a container still uses one of them."""
+        """Raises Retryable while a container of the tenant still uses one of them, HeldByOthers if only containers of
+        others use one."""
         await self._threads.run(self._engine.forget, _labels(installation_id, tenant_id))
 
     async def tenants_with_belongings(self, installation_id: str) -> set[UUID]:

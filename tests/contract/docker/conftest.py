@@ -6,12 +6,13 @@ from uuid import uuid4
 import docker
 import pytest_asyncio
 
+from providers.compute.docker.policy import DockerPolicy
 from providers.compute.docker.provider import DockerCompute
 
 
 @pytest_asyncio.fixture
 async def provider(docker_engine: docker.DockerClient) -> AsyncIterator[DockerCompute]:
-    provider = DockerCompute()
+    provider = DockerCompute(policy=DockerPolicy(networks=("landlordless-net",)))
     yield provider
     await provider.close()
 

@@ -28,7 +28,7 @@ from actors.supervisor.silent import SilentOwners
 from actors.supervisor.sweep import Sweep
 from actors.supervisor.tasks import Tasks
 from actors.supervisor.waker import Waker
-from controlplane.persistence import fleet, leases
+from controlplane.persistence import compatibility, fleet, leases
 from controlplane.persistence.listen import listen
 from controlplane.persistence.transaction import WAKE_CHANNEL
 
@@ -47,6 +47,7 @@ class Supervisor:
     async def __init__(self) -> None:  # type: ignore[misc]  # Ray awaits it
         runtime = self._runtime = build_runtime(actor=SUPERVISOR, pool=SUPERVISOR_CONNECTIONS, share=SharedState)
         database = runtime.database
+        await compatibility.require(database)
         self._tasks = Tasks()
         self._directory = RayDirectory()
         self._admission = Admission(

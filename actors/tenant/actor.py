@@ -21,7 +21,7 @@ from actors.tenant.mailbox import Mailbox
 from actors.tenant.runner import Runner
 from actors.visible_steps import VisibleStepRunner
 from controlplane.model import StepName
-from controlplane.persistence import leases
+from controlplane.persistence import compatibility, leases
 from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.ports import Wake
 
@@ -187,7 +187,7 @@ class TenantOwner:
         actor_id = str(ray.get_runtime_context().get_actor_id())
         fence = await leases.acquire(runtime.database, tenant_id, cluster_id=cluster_id, actor_id=actor_id)
         if fence is None:
-            return "owned elsewhere"
+            return await compatibility.trouble(runtime.database) or "owned elsewhere"
         owned = OwnedTenant(runtime.database, tenant_id, fence, owner=repr(self))
         self._runner = Runner(owned, runtime, mailbox)
         if self._hurried:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import LandlordError
 from controlplane.model import Status
-from controlplane.persistence import bootstrap, chain, fleet
+from controlplane.persistence import bootstrap, chain, compatibility, fleet
 from controlplane.persistence.fleet import ExecutionFact, TenantFact
 from controlplane.persistence.resting import Drift, Serving, by_execution, resting
 from controlplane.ports import ComputeProvider, Resource, TenantDirectory
@@ -24,7 +24,8 @@ class Difference:
     """`kind` is one of: missing_resource; stopped_resource; changed_resource (its labels are those of another spec);
     duplicate (a second one has the labels of one that serves); leftover; orphan; not_serving; unowned_work;
     actor_without_tenant; turn_fails (its owner left because of that, and comes back); other_engine; broken_trail;
-    unchecked (the provider does not answer, or is not enabled)."""
+    other_release (this one cannot work on the database); unchecked (the provider does not answer, or is not
+    enabled)."""
 
     kind: str
     tenant: str | None
@@ -38,6 +39,8 @@ async def differences(
     """All present differences. Raises Unavailable if the cluster does not answer."""
     installation_id = await bootstrap.installation_id(database)
     found: list[Difference] = []
+    if (wrong := await compatibility.trouble(database)) is not None:
+        found.append(Difference("other_release", None, None, wrong))
     listings: dict[str, tuple[str, list[Resource]]] = {}
     for name, provider in compute.items():
         try:

@@ -6,13 +6,12 @@ from functools import partial
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
-from sqlalchemy import text
 
 from controlplane.api.provider_health import ProviderWatch
 from controlplane.api.remembered import Remembered
 from controlplane.api.replica import Replica
 from controlplane.api.schemas.installation import CheckOut
-from controlplane.persistence import clusters
+from controlplane.persistence import clusters, compatibility
 from controlplane.ports import ProviderHealth
 
 SECONDS = 1.0
@@ -83,9 +82,8 @@ async def _in_time(look: Awaitable[CheckOut]) -> CheckOut:
 
 
 async def _database(here: Replica) -> CheckOut:
-    async with here.database.connect() as connection:
-        await connection.execute(text("SELECT 1"))
-    return CheckOut(ok=True, detail="answers")
+    wrong = await compatibility.trouble(here.database)
+    return CheckOut(ok=wrong is None, detail=wrong or "answers")
 
 
 async def _ray(here: Replica) -> CheckOut:

@@ -21,6 +21,7 @@ from controlplane.api.strangers import Strangers
 from controlplane.api.token_cache import TokenCache
 from controlplane.errors import ProviderNotEnabled
 from controlplane.model import Event
+from controlplane.persistence import compatibility
 from controlplane.persistence.database import Bounds, open_database
 from controlplane.persistence.idempotency import KeyScope
 from controlplane.persistence.tokens import Token
@@ -112,7 +113,7 @@ class Replica:
 
 @asynccontextmanager
 async def replica(parts: Parts) -> AsyncIterator[Replica]:
-    """A replica for as long as the block runs. At the end it finishes its open commits."""
+    """A replica for as long as the block runs. At the end it finishes its open commits. Raises SchemaTooNew."""
     least, share = ROW_PATIENCE
     bounds = Bounds(lock=int(1000 * max(least, share * parts.settings.request_timeout_seconds)))
     database = open_database(parts.database_url, pool=CONNECTIONS, application="landlord api", bounds=bounds)
@@ -133,6 +134,7 @@ async def replica(parts: Parts) -> AsyncIterator[Replica]:
     rates = RateLimit(parts.settings.rate_limit_per_minute)
     made = Replica(parts, database, tokens, grants, feed, LastUse(database), rates, mutations, turns)
     try:
+        await compatibility.require(database)
         async with feed.running():
             yield made
             await made.background.finish(_GOODBYE_SECONDS)

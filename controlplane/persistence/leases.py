@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.lifecycle.poison import pause
 from controlplane.model import ACTIVE, ClusterState
-from controlplane.persistence import clusters, tables
+from controlplane.persistence import clusters, compatibility, tables
 from controlplane.persistence.expressions import from_now, owned_elsewhere
 
 LEASE_SECONDS = 15
@@ -20,12 +20,13 @@ HEARTBEAT_SECONDS = 5
 
 
 async def acquire(database: AsyncEngine, tenant_id: UUID, *, cluster_id: str, actor_id: str) -> int | None:
-    """Take the lease of a tenant; return the new fence. None: no such tenant, or another live cluster owns it."""
+    """Take the lease of a tenant; return the new fence. None: no such tenant, another live cluster owns it, or a newer
+    release has written rows that this one cannot read."""
     async with database.begin() as connection:
         row = (
             await connection.execute(
                 update(tables.tenants)
-                .where(tables.tenants.c.id == tenant_id, ~owned_elsewhere(cluster_id))
+                .where(tables.tenants.c.id == tenant_id, ~owned_elsewhere(cluster_id), compatibility.is_readable())
                 .values(
                     fence=tables.tenants.c.fence + 1,
                     lease_owner=f"{cluster_id}/{actor_id}",

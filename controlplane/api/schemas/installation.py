@@ -48,6 +48,7 @@ class DifferenceOut(BaseModel):
         "unowned_work",
         "actor_without_tenant",
         "turn_fails",
+        "other_release",
         "other_engine",
         "unchecked",
         "broken_trail",

@@ -28,7 +28,7 @@ class FairSlots:
     @asynccontextmanager
     async def take(self, key: str) -> AsyncIterator[None]:
         """Raises Refused overloaded (503, Retry-After)."""
-        if self._has_room(key):
+        if self.has_room(key):
             self._running[key] += 1
         else:
             await self._wait(key)
@@ -37,7 +37,8 @@ class FairSlots:
         finally:
             self._give_back(key)
 
-    def _has_room(self, key: str) -> bool:
+    def has_room(self, key: str) -> bool:
+        """True if this key would not have to wait."""
         return self._running.total() < self._slots and self._running[key] < self._most
 
     async def _wait(self, key: str) -> None:
@@ -71,9 +72,7 @@ class FairSlots:
 
     def _next(self) -> tuple[str, int] | None:
         """The key whose turn it is, and the number of the one that waits for it."""
-        ready = [
-            (self._running[key], next(iter(line)), key) for key, line in self._lines.items() if self._has_room(key)
-        ]
+        ready = [(self._running[key], next(iter(line)), key) for key, line in self._lines.items() if self.has_room(key)]
         if not ready:
             return None
         _, number, key = min(ready)

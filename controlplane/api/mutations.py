@@ -18,6 +18,7 @@ from fastapi import Depends, Header, Query, Request
 from starlette.responses import Response
 
 from controlplane.api import plans
+from controlplane.api.beside import beside, weight
 from controlplane.api.etags import etag
 from controlplane.api.middleware.deadline import extend
 from controlplane.api.problem import problem_response
@@ -127,7 +128,8 @@ class Mutation:
             if view is not None and allowed:
                 headers["ETag"] = etag(view.tenant)
                 headers["Preference-Applied"] = f"wait={self.wait:g}"
-                return Response(self._shown(view.tenant, view.execution), 200, headers, JSON)
+                text = await beside(weight(view.tenant.spec), lambda: self._shown(view.tenant, view.execution))
+                return Response(text, 200, headers, JSON)
         return Response(answer.body, answer.status, headers, JSON)
 
     async def _commit_and_wake(self, operation: Operation, body_hash: str) -> _Outcome:
@@ -165,8 +167,8 @@ class Mutation:
                         return stored, None
                 accepted = await operation(tx)
                 if self.dry_run:
-                    raise _DryRun(self._plan(accepted))
-                answer = self._answer(accepted)
+                    raise _DryRun(await self._beside(accepted, self._plan))
+                answer = await self._beside(accepted, self._answer)
                 if scope is not None:
                     await idempotency.store(tx.connection, scope, body_hash, answer)
         except _DryRun as dry_run:
@@ -199,6 +201,10 @@ class Mutation:
         if self.key is None or self.dry_run:
             return None
         return KeyScope(self.token.id, self.request.method, self.request.url.path, self.key)
+
+    async def _beside(self, accepted: Accepted, work: Callable[[Accepted], StoredAnswer]) -> StoredAnswer:
+        specs = [tenant.spec for tenant in (accepted.before, accepted.tenant) if tenant is not None]
+        return await beside(weight(*specs), lambda: work(accepted))
 
     def _answer(self, accepted: Accepted) -> StoredAnswer:
         headers = {"ETag": etag(accepted.tenant), "Location": f"/v1/tenants/{accepted.tenant.name}"}

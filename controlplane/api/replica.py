@@ -1,5 +1,6 @@
 """The state of one replica of the API: database, tokens, feed, slots. The lifespan makes it on the loop that serves."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.api import request_id
 from controlplane.api.background import Background
-from controlplane.api.concurrency_limit import Slots, Turns
+from controlplane.api.concurrency_limit import Turns
 from controlplane.api.connections import CONNECTIONS
 from controlplane.api.fair_slots import FairSlots
 from controlplane.api.feed import EventFeed
@@ -43,8 +44,11 @@ it."""
 ROW_PATIENCE = (3.0, 0.15)
 """For so long at most a request waits for a locked row: seconds, or this share of a request's time if that is more. Its
 owner may have been stopped in the middle of a write; meanwhile the request holds a slot."""
-WAITERS = 100
-WATCHERS = 600
+WAITERS, WAITERS_OF_ONE_TOKEN = 200, 150
+WATCHERS, WATCHERS_OF_ONE_TOKEN = 1000, 600
+CATCHING_UP = 3
+"""Watches that read stored events at once, each a page. The rest of the pool is for all other requests, even if many
+watchers ask for the whole trail."""
 _GOODBYE_SECONDS = 10.0
 
 
@@ -79,8 +83,9 @@ class Replica:
     """Idempotency keys of the requests that have not been answered."""
     background: Background = field(default_factory=Background)
     strangers: Strangers = field(default_factory=Strangers)
-    waiters: Slots = field(default_factory=lambda: Slots(WAITERS, queue=0, patience=0))
-    watchers: Slots = field(default_factory=lambda: Slots(WATCHERS, queue=0, patience=0))
+    waiters: FairSlots = field(default_factory=lambda: _unqueued(WAITERS, WAITERS_OF_ONE_TOKEN))
+    watchers: FairSlots = field(default_factory=lambda: _unqueued(WATCHERS, WATCHERS_OF_ONE_TOKEN))
+    catching_up: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CATCHING_UP))
 
     @property
     def settings(self) -> Settings:
@@ -154,6 +159,10 @@ async def of(request: Request) -> Replica:
 
 Here = Annotated[Replica, Depends(of)]
 """A route's parameter: the replica that answers."""
+
+
+def _unqueued(count: int, most: int) -> FairSlots:
+    return FairSlots(count, most=most, queue=0, most_queued=0, patience=0)
 
 
 def _not_enabled(kind: str, name: str, enabled: list[str]) -> ProviderNotEnabled:

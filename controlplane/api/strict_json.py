@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from starlette.requests import Request
 
+from controlplane.api.beside import beside
 from controlplane.api.failures import validation_failed
 from controlplane.errors import Refused
 
@@ -32,7 +33,8 @@ async def read_object(request: Request, media_types: tuple[str, ...] = _JSON) ->
     content_type = request.headers.get("content-type", _JSON[0]).split(";", 1)[0].strip().lower()
     if content_type not in media_types:
         raise Refused(f"the body must be sent as {' or '.join(media_types)}", code="unsupported_media_type", status=415)
-    value = parse(await request.body())
+    body = await request.body()
+    value = await beside(len(body), lambda: parse(body))
     if not isinstance(value, dict):
         raise _invalid("the body must be a JSON object")
     return value

@@ -13,6 +13,7 @@ from controlplane.errors import Refused
 from controlplane.model import Status, Tenant, is_tenant_name
 from controlplane.model.selector import Requirement
 from controlplane.persistence import tenants
+from controlplane.persistence.pages import Page
 from controlplane.persistence.tenants import TenantView
 from controlplane.persistence.tokens import Token
 from controlplane.persistence.transaction import Transaction
@@ -50,7 +51,7 @@ async def page(
     lagging: bool,
     after: str | None,
     limit: int,
-) -> list[TenantView]:
+) -> Page[TenantView]:
     """As `tenants.page`."""
     return await tenants.page(
         database,

@@ -8,14 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import Event
 from controlplane.persistence import events
+from controlplane.persistence.pages import Page
 from controlplane.persistence.tokens import Token
 
 
 async def page(
     database: AsyncEngine, token: Token, *, tenant_id: UUID | None, before: int | None, limit: int
-) -> list[Event]:
-    """As `events.page`. `tenant_id`: of a tenant that was found by `tenant_rows`."""
-    return await events.page(database, reach=token.reach, tenant_id=tenant_id, before=before, limit=limit)
+) -> Page[Event]:
+    """As `events.bounded_page`. `tenant_id`: of a tenant that was found by `tenant_rows`."""
+    return await events.bounded_page(database, reach=token.reach, tenant_id=tenant_id, before=before, limit=limit)
 
 
 async def after(database: AsyncEngine, token: Token, id: int, *, tenant_id: UUID | None, limit: int) -> list[Event]:

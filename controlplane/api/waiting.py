@@ -25,10 +25,10 @@ def wait_seconds(prefer: str | None) -> float:
 
 async def final_tenant(here: Replica, token: Token, execution_id: str, seconds: float) -> TenantView | None:
     """The tenant once the execution, or the last one that superseded it, has ended. None: it did not end in this time,
-    the tenant has left the token's reach, or too many clients wait already."""
-    if here.waiters.full:
+    the tenant has left the token's reach, or too many clients wait already, of this token or of all."""
+    if not here.waiters.has_room(str(token.id)):
         return None
-    async with here.waiters.take():
+    async with here.waiters.take(str(token.id)):
         try:
             async with asyncio.timeout(seconds):
                 view = await _ended(here, execution_id)

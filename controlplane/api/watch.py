@@ -37,8 +37,9 @@ _TOGETHER_SECONDS = 0.1
 async def watch(here: Replica, token: Token, *, tenant_id: UUID | None, last_event_id: str | None) -> StreamingResponse:
     """The stream. Raises Refused validation_failed (400), events_expired (410), overloaded and unavailable (503)."""
     start = _start(last_event_id)
-    if here.watchers.full:
-        raise Refused("too many watch this replica", code="overloaded", status=503, headers={"Retry-After": "5"})
+    if not here.watchers.has_room(str(token.id)):
+        message = f"too many watch this replica, of token {token.name!r} or of all"
+        raise Refused(message, code="overloaded", status=503, headers={"Retry-After": "5"})
     if not await here.feed.begun(_BEGIN_SECONDS):
         raise Refused("the event feed does not run yet", code="unavailable", status=503, headers={"Retry-After": "1"})
     async with here.database.connect() as connection:
@@ -63,7 +64,7 @@ async def has_after(here: Replica, token: Token, tenant_id: UUID, last_event_id:
 async def _stream(here: Replica, token: Token, tenant_id: UUID | None, start: int) -> AsyncIterator[str]:
     said = -HEARTBEAT_SECONDS
     with here.grants.under(token) as grant:
-        async with here.watchers.take(), aclosing(_found(here, grant, token, tenant_id, start)) as found:
+        async with here.watchers.take(str(token.id)), aclosing(_found(here, grant, token, tenant_id, start)) as found:
             try:
                 async for event in found:
                     if not await grant.holds():
@@ -98,7 +99,7 @@ async def _within_reach(
         while True:
             coming.clear()
             position = here.feed.position
-            page = await trail_rows.after(here.database, token, last, tenant_id=tenant_id, limit=PAGE)
+            page = await _after(here, token, last, tenant_id)
             for event in page:
                 last, ended = event.id, ended or _is_end(event, tenant_id)
                 yield event
@@ -120,22 +121,18 @@ async def _events(
     table is read to its end once more, so that no event falls in between, however many arrived. A number: the client is
     subscribed, or an interval passed without an event, and all events of this stream up to this id were sent."""
     ended = False
-    while len(page := await trail_rows.after(here.database, token, last, tenant_id=tenant_id, limit=PAGE)) == PAGE:
+    while len(page := await _after(here, token, last, tenant_id)) == PAGE:
         for event in page:
             last, ended = event.id, ended or _is_end(event, tenant_id)
             yield event
     with here.feed.subscribe(tenant_id) as coming:
-        page = await trail_rows.after(here.database, token, last, tenant_id=tenant_id, limit=PAGE)
+        page = await _after(here, token, last, tenant_id)
         yield last
         while page:
             for event in page:
                 last, ended = event.id, ended or _is_end(event, tenant_id)
                 yield event
-            page = (
-                await trail_rows.after(here.database, token, last, tenant_id=tenant_id, limit=PAGE)
-                if len(page) == PAGE
-                else []
-            )
+            page = await _after(here, token, last, tenant_id) if len(page) == PAGE else []
         while True:
             following = await coming.next(_LAST_WORDS_SECONDS if ended else min(HEARTBEAT_SECONDS, grant.seconds))
             if following is not None and following.id > last:
@@ -147,6 +144,12 @@ async def _events(
                 # No event waits, so no event of this stream is between here and the feed's position.
                 last = max(last, here.feed.position)
                 yield last
+
+
+async def _after(here: Replica, token: Token, last: int, tenant_id: UUID | None) -> list[Event]:
+    """The next page of stored events, when it is this stream's turn."""
+    async with here.catching_up:
+        return await trail_rows.after(here.database, token, last, tenant_id=tenant_id, limit=PAGE)
 
 
 def _is_end(event: Event, tenant_id: UUID | None) -> bool:

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Select, case, delete, func, literal, select
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import Event
 from controlplane.model.reach import EVERYTHING, Reach
-from controlplane.persistence import chain, rows, tables
+from controlplane.persistence import chain, pages, rows, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import ago
+from controlplane.persistence.pages import Page
 from controlplane.persistence.reached import of_reached
 
 PRUNED = "events-pruned"
@@ -57,11 +58,32 @@ async def page(
         return [rows.event(row) for row in (await connection.execute(query)).mappings()]
 
 
+async def bounded_page(
+    database: AsyncEngine, *, reach: Reach, tenant_id: UUID | None, before: int | None, limit: int
+) -> Page[Event]:
+    """As `page`, and no more bytes than fit a page."""
+    trail = tables.events.c
+    keys = _of(tenant_id, select(trail.id, pages.size(trail.data))).where(of_reached(reach))
+    if before is not None:
+        keys = keys.where(trail.id < before)
+    chosen = pages.chosen(keys.order_by(trail.id.desc()), "id", limit, newest_first=True)
+    query = select(tables.events, chosen.c.upto, chosen.c.more).join(chosen, chosen.c.id == trail.id)
+    async with single(database) as connection:
+        found = (await connection.execute(query.order_by(trail.id.desc()))).mappings().all()
+    return pages.page_of(found, lambda row: rows.event({column.name: row[column.name] for column in trail}))
+
+
 async def after(
     connection: AsyncConnection, id: int, *, reach: Reach = EVERYTHING, tenant_id: UUID | None = None, limit: int
 ) -> list[Event]:
-    """Events after the id `id`, oldest first."""
-    query = _of(tenant_id).where(tables.events.c.id > id, of_reached(reach)).order_by(tables.events.c.id).limit(limit)
+    """Events after the id `id`, oldest first. This is for the feed and for watches, of which many may read the whole
+    trail at once: only events of tokens have their `data`."""
+    query = (
+        _of(tenant_id, select(*_WITHOUT_DATA, _DATA_OF_TOKENS))
+        .where(tables.events.c.id > id, of_reached(reach))
+        .order_by(tables.events.c.id)
+        .limit(limit)
+    )
     return [rows.event(row) for row in (await connection.execute(query)).mappings()]
 
 
@@ -132,6 +154,12 @@ async def _remember(connection: AsyncConnection, through: int) -> None:
     await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
 
-def _of(tenant_id: UUID | None) -> Select[Any]:
-    query = select(tables.events)
+_WITHOUT_DATA = [column for column in tables.events.c if column.name != "data"]
+_DATA_OF_TOKENS = case(
+    (tables.events.c.type.startswith("token."), tables.events.c.data), else_=literal({}, JSONB)
+).label("data")
+
+
+def _of(tenant_id: UUID | None, query: Select[Any] | None = None) -> Select[Any]:
+    query = select(tables.events) if query is None else query
     return query if tenant_id is None else query.where(tables.events.c.tenant_id == tenant_id)

@@ -8,7 +8,7 @@ from sqlalchemy import func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import ACTIVE, Action, Execution, ExecutionState, Step, Tenant, TriggerSource, execution_id
-from controlplane.persistence import rows, tables
+from controlplane.persistence import pages, rows, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import from_now, is_one_of
 from controlplane.ports import ExecutionInput
@@ -161,9 +161,12 @@ async def get(database: AsyncEngine, id: str) -> tuple[Execution, tuple[Step, ..
 async def page(
     database: AsyncEngine, tenant_id: UUID, *, before: tuple[int, int] | None = None, limit: int
 ) -> list[Execution]:
-    """A tenant's executions, newest first; only those older than (generation, run) `before` (keyset)."""
+    """A tenant's executions, newest first, without the configs of their specs; only those older than (generation, run)
+    `before` (keyset)."""
     order = tuple_(tables.executions.c.generation, tables.executions.c.run)
-    query = select(tables.executions).where(tables.executions.c.tenant_id == tenant_id)
+    columns = [column for column in tables.executions.c if column.name not in ("spec", "input")]
+    shown = select(*columns, pages.without_config(tables.executions))
+    query = shown.where(tables.executions.c.tenant_id == tenant_id)
     if before is not None:
         query = query.where(order < before)
     query = query.order_by(tables.executions.c.generation.desc(), tables.executions.c.run.desc()).limit(limit)

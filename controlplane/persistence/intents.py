@@ -6,10 +6,11 @@ The overlap rule on arrival is split: a queued execution is superseded by the ne
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from controlplane.errors import Refused
@@ -32,6 +33,8 @@ from controlplane.model import (
 )
 from controlplane.persistence import executions, rows, tables, tenants
 from controlplane.persistence.transaction import Transaction
+
+RECONCILED_AGAIN = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +203,18 @@ async def cancel(tx: Transaction, tenant: Tenant, execution: Execution) -> Execu
         tx.event(EventType.EXECUTION_CANCEL_REQUESTED, tenant, execution=execution)
         tx.wake(tenant.id, tenant.name)
     return execution
+
+
+async def reconcile(tx: Transaction, tenant: Tenant) -> None:
+    """Ask the owner of a locked tenant to compare it with reality. Requests that follow each other closely add one
+    event: the owner is woken each time, and the trail does not grow by what changes nothing."""
+    trail = tables.events.c
+    newest = select(trail.type, trail.at).where(trail.tenant_id == tenant.id).order_by(trail.id.desc()).limit(1)
+    last = (await tx.connection.execute(newest)).first()
+    if last is not None and last.type == EventType.TENANT_RECONCILE_REQUESTED and tx.now - last.at < RECONCILED_AGAIN:
+        return
+    tx.event(EventType.TENANT_RECONCILE_REQUESTED, tenant)
+    tx.wake(tenant.id, tenant.name)
 
 
 async def force_delete(tx: Transaction, tenant: Tenant) -> Tenant:

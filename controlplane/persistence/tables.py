@@ -233,6 +233,7 @@ pauses = Table(
 )
 
 
-def prefixed(table: Table, prefix: str) -> list[ColumnElement[Any]]:
-    """The table's columns for a SELECT that joins several tables; `rows.part` takes them out of a row again."""
-    return [column.label(f"{prefix}{column.name}") for column in table.c]
+def prefixed(table: Table, prefix: str, **instead: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    """The table's columns for a SELECT that joins several tables; `rows.part` takes them out of a row again.
+    `instead`: expressions in the place of columns."""
+    return [instead.get(column.name, column).label(f"{prefix}{column.name}") for column in table.c]

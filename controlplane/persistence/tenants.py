@@ -14,8 +14,9 @@ from controlplane.lifecycle.transitions import Cause, move
 from controlplane.model import ConditionType, EventType, Execution, Reason, Status, Tenant, Truth
 from controlplane.model.reach import Reach
 from controlplane.model.selector import Requirement
-from controlplane.persistence import rows, tables
+from controlplane.persistence import pages, rows, tables
 from controlplane.persistence.database import single
+from controlplane.persistence.pages import Page
 from controlplane.persistence.reached import labelled, reached
 from controlplane.persistence.transaction import Transaction
 
@@ -174,7 +175,7 @@ async def change_status(
 
 @dataclass(frozen=True, slots=True)
 class TenantView:
-    """The rows behind a GET: a tenant and the execution of its newest generation."""
+    """The rows behind a GET: a tenant and the execution of its newest generation, without the config of its spec."""
 
     tenant: Tenant
     execution: Execution
@@ -182,7 +183,7 @@ class TenantView:
 
 def _views() -> Select[Any]:
     """Tenants joined with their newest executions, whose columns have the prefix `x_`."""
-    of_execution = tables.prefixed(tables.executions, "x_")
+    of_execution = tables.prefixed(tables.executions, "x_", spec=pages.without_config(tables.executions))
     return select(tables.tenants, *pause_columns(), *of_execution).join(
         tables.executions, tables.executions.c.id == tables.tenants.c.newest_execution
     )
@@ -218,7 +219,7 @@ async def page(
     lagging: bool = False,
     after: str | None = None,
     limit: int,
-) -> list[TenantView]:
+) -> Page[TenantView]:
     """Live tenants within reach in name order, after the name `after` (keyset). `selector`: all requirements must
     match, so two values of one key match no tenant. `lagging`: only tenants whose generation is not observed yet."""
     conditions: list[ColumnElement[bool]] = [tables.tenants.c.deleted_at.is_(None), reached(reach)]
@@ -231,6 +232,11 @@ async def page(
         conditions.append(tables.tenants.c.observed_generation < tables.tenants.c.generation)
     if after is not None:
         conditions.append(tables.tenants.c.name > after)
-    query = _views().where(and_(*conditions)).order_by(tables.tenants.c.name).limit(limit)
+    of_tenant = tables.tenants.c
+    keys = select(of_tenant.id, of_tenant.name, pages.size(of_tenant.spec, of_tenant.annotations))
+    chosen = pages.chosen(keys.where(and_(*conditions)).order_by(of_tenant.name), "name", limit)
+    live = and_(chosen.c.name == of_tenant.name, of_tenant.deleted_at.is_(None))
+    query = _views().join(chosen, live).add_columns(chosen.c.upto, chosen.c.more).order_by(of_tenant.name)
     async with single(database) as connection:
-        return [_view(row) for row in (await connection.execute(query)).mappings()]
+        found = (await connection.execute(query)).mappings().all()
+    return pages.page_of(found, _view)

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import EventType, Execution, Tenant, TriggerSource
 from controlplane.persistence.database import LOCK_TIMEOUT_MS
+from controlplane.persistence.event_data import bounded
 from controlplane.text import clean
 
 EVENT_LOCK = 0x1A4D10D5
@@ -110,7 +111,7 @@ class Transaction:
                 "token_id": self._token_id,
                 "request_id": self._request_id,
                 "message": clean(message),
-                "data": dict(data or {}),
+                "data": bounded(data),
             }
         )
 
@@ -129,7 +130,7 @@ class Transaction:
                 "token_id": self._token_id,
                 "request_id": self._request_id,
                 "message": clean(message),
-                "data": dict(data or {}),
+                "data": bounded(data),
             }
         )
 

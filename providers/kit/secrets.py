@@ -139,6 +139,8 @@ def revealed(config: Any, resolved: Any) -> Iterator[str]:
 
 def placeheld(config: Any) -> Any:
     """A copy with a placeholder for each reference, for code that checks shapes."""
+    if config is None or isinstance(config, str | int | float):
+        return config  # nearly all of a large config
     if is_reference(config):
         SecretReference.model_validate(dict(config))
         return PLACEHOLDER

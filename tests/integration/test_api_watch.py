@@ -12,6 +12,7 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from controlplane.api import feed, grants, trail_rows, watch
+from controlplane.api.replica import WATCHERS
 from controlplane.model import Status
 from controlplane.persistence import events
 from tests.integration.api_replica import Api, api_on, served, tenant, until
@@ -199,8 +200,7 @@ async def test_the_feed_survives_the_loss_of_its_connections(api: Api, client: h
 
 
 async def test_too_many_watchers(api: Api, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    while not api.replica.watchers.full:
-        await api.replica.watchers._free.acquire()
+    api.replica.watchers._running["others"] = WATCHERS
     answer = await client.get("/v1/watch")
     assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
 

@@ -7,9 +7,10 @@ from fastapi import APIRouter, Header
 from starlette.responses import Response, StreamingResponse
 
 from controlplane.api import cursors, tenant_rows, trail_rows, watch
+from controlplane.api.beside import beside
 from controlplane.api.mutations import JSON
 from controlplane.api.openapi_parts import answers, stream
-from controlplane.api.paging import Cursor, Limit, page_of
+from controlplane.api.paging import Cursor, Limit
 from controlplane.api.replica import Here, Replica
 from controlplane.api.schemas.event import EventOut, EventPage
 from controlplane.api.security import Viewer
@@ -87,8 +88,10 @@ async def watch_tenant(name: str, here: Here, token: Viewer, last_event_id: Last
 async def _list(here: Replica, token: Token, tenant_id: UUID | None, limit: int, cursor: str | None) -> Response:
     key = cursors.decode(cursor, "events", int)
     before = key[0] if key else None
-    found = await trail_rows.page(here.database, token, tenant_id=tenant_id, before=before, limit=limit + 1)
-    items, more = page_of(found, limit)
-    next_cursor = cursors.encode("events", items[-1].id) if more else None
-    page = EventPage(items=[EventOut.of(event) for event in items], next_cursor=next_cursor)
-    return Response(page.model_dump_json(), media_type=JSON)
+    found = await trail_rows.page(here.database, token, tenant_id=tenant_id, before=before, limit=limit)
+    next_cursor = cursors.encode("events", found.items[-1].id) if found.more else None
+
+    def text() -> str:
+        return EventPage(items=[EventOut.of(event) for event in found.items], next_cursor=next_cursor).model_dump_json()
+
+    return Response(await beside(found.bytes, text), media_type=JSON)

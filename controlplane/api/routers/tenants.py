@@ -9,11 +9,12 @@ from pydantic import StringConstraints, ValidationError
 from starlette.responses import Response
 
 from controlplane.api import cursors, tenant_rows
+from controlplane.api.beside import beside, weight
 from controlplane.api.etags import etag, require_match
 from controlplane.api.failures import invalid_body, validation_failed
 from controlplane.api.mutations import JSON, Accepted, Mutating, Mutation
 from controlplane.api.openapi_parts import answers, body_of
-from controlplane.api.paging import Cursor, Limit, page_of
+from controlplane.api.paging import Cursor, Limit
 from controlplane.api.plans import changes
 from controlplane.api.replica import Here
 from controlplane.api.schemas.requests import TenantCreate, TenantPatch
@@ -22,7 +23,7 @@ from controlplane.api.security import Viewer, require_role
 from controlplane.api.spec_check import check_new_spec, merged
 from controlplane.api.strict_json import read_object
 from controlplane.errors import Refused
-from controlplane.model import SENT, EventType, Status, Tenant
+from controlplane.model import SENT, Status, Tenant
 from controlplane.model.selector import Requirement, parse_selector
 from controlplane.persistence import intents
 from controlplane.persistence.intents import Intent
@@ -50,11 +51,11 @@ async def create_tenant(request: Request, change: Mutating) -> Response:
         raise invalid_body(error) from None
     if change.if_match is not None:
         raise Refused("a new tenant has no version yet; leave out If-Match", code="version_mismatch", status=412)
-    here = change.here
+    here, heavy = change.here, weight(wanted.spec)
 
     async def operation(tx: Transaction) -> Accepted:
         tenant_rows.require_reach(change.token, wanted.name, wanted.labels)
-        check_new_spec(here, change.token, wanted.spec)
+        await beside(heavy, lambda: check_new_spec(here, change.token, wanted.spec))
         intent = await intents.create(
             tx,
             name=wanted.name,
@@ -62,7 +63,7 @@ async def create_tenant(request: Request, change: Mutating) -> Response:
             annotations=wanted.annotations,
             spec=wanted.spec,
             default_workflow=here.settings.workflow_provider,
-            detail={"spec": shown_spec(wanted.spec)},
+            detail={"spec": await beside(heavy, lambda: shown_spec(wanted.spec))},
         )
         return Accepted(intent.tenant, intent.execution, None, started=True, action="provision")
 
@@ -98,13 +99,16 @@ async def list_tenants(
         name_prefix=name_prefix,
         lagging=lagging,
         after=key[0] if key else None,
-        limit=limit + 1,
+        limit=limit,
     )
-    items, more = page_of(found, limit)
-    next_cursor = cursors.encode("tenants", items[-1].tenant.name) if more else None
+    next_cursor = cursors.encode("tenants", found.items[-1].tenant.name) if found.more else None
     rest = here.settings.rest_probe_seconds
-    page = TenantPage(items=[TenantOut.of_view(view, rest) for view in items], next_cursor=next_cursor)
-    return Response(page.model_dump_json(), media_type=JSON)
+
+    def text() -> str:
+        items = [TenantOut.of_view(view, rest) for view in found.items]
+        return TenantPage(items=items, next_cursor=next_cursor).model_dump_json()
+
+    return Response(await beside(found.bytes, text), media_type=JSON)
 
 
 @router.get(
@@ -116,8 +120,11 @@ async def list_tenants(
 async def get_tenant(name: str, here: Here, token: Viewer) -> Response:
     """Show one tenant, by name or UUID. Name a deleted tenant by its UUID."""
     view = await tenant_rows.find(here.database, token, name)
-    shown = TenantOut.of_view(view, here.settings.rest_probe_seconds)
-    return Response(shown.model_dump_json(), 200, {"ETag": etag(view.tenant)}, JSON)
+
+    def text() -> str:
+        return TenantOut.of_view(view, here.settings.rest_probe_seconds).model_dump_json()
+
+    return Response(await beside(weight(view.tenant.spec), text), 200, {"ETag": etag(view.tenant)}, JSON)
 
 
 @router.patch(
@@ -148,9 +155,11 @@ async def update_tenant(name: str, request: Request, change: Mutating) -> Respon
         before = await tenant_rows.lock(tx, change.token, name)
         intents.refuse_if_deleting(before)
         require_match(change.if_match, before)
-        document = merged(change.here, change.token, before, patch)
+        heavy = weight(before.spec) + len(await request.body())
+        document = await beside(heavy, lambda: merged(change.here, change.token, before, patch))
         tenant_rows.require_reach(change.token, before.name, document.labels)
         after = replace(before, spec=document.spec, labels=document.labels, annotations=document.annotations)
+        lines = await beside(heavy, lambda: changes(before, after, change.here.compute))
         intent = await intents.patch(
             tx,
             before,
@@ -158,7 +167,7 @@ async def update_tenant(name: str, request: Request, change: Mutating) -> Respon
             labels=document.labels,
             annotations=document.annotations,
             default_workflow=change.here.settings.workflow_provider,
-            detail={"changes": [line.model_dump() for line in changes(before, after, change.here.compute)]},
+            detail={"changes": [line.model_dump() for line in lines]},
         )
         return _accepted(before, intent, unchanged_status=200)
 
@@ -257,8 +266,7 @@ async def reconcile_tenant(name: str, change: Mutating) -> Response:
         tenant = await tenant_rows.lock(tx, change.token, name)
         require_match(change.if_match, tenant)
         execution = await intents.newest_execution(tx, tenant)
-        tx.event(EventType.TENANT_RECONCILE_REQUESTED, tenant)
-        tx.wake(tenant.id, tenant.name)
+        await intents.reconcile(tx, tenant)
         return Accepted(tenant, execution, tenant)
 
     return await change.perform(operation)

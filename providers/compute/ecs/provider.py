@@ -14,7 +14,7 @@ from uuid import UUID
 from controlplane.errors import Unavailable
 from controlplane.ports import DesiredResource, ExecutionGate, Origin, Resource
 from controlplane.settings import Settings
-from providers.aws.clients import AwsClients
+from providers.aws.clients import AwsClients, input_shape
 from providers.compute.ecs.config import EcsConfig, environment
 from providers.compute.ecs.engine import EcsEngine, Service
 from providers.compute.ecs.service import ServiceId, labels, tasks
@@ -56,6 +56,8 @@ class EcsCompute(GatedCompute[EcsConfig]):
 
     @classmethod
     def build(cls, settings: Settings) -> Self:
+        # Read here, since the first request would wait a quarter of a second for it, and all others behind it.
+        input_shape("RegisterTaskDefinition")
         return cls(endpoint_url=settings.aws_endpoint_url, secrets=Secrets.build(settings))
 
     async def identity(self) -> str:

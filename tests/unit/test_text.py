@@ -68,9 +68,9 @@ def test_good_json_is_left_alone() -> None:
 
 @pytest.mark.parametrize("poison", ["\x1b]" * 20_000, "\x9d" * 40_000, "\x1b[" + "0" * 40_000, "\x1b" + " " * 40_000])
 def test_no_text_takes_long(poison: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()  # of the processor: the machine may have others to serve
     clean(poison)
-    assert time.monotonic() - began < 0.1
+    assert time.thread_time() - began < 0.1
 
 
 def test_every_maker_of_messages_goes_through_it() -> None:

@@ -20,6 +20,7 @@ from controlplane.persistence.database import open_database
 from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.ports import ComputeProvider, StepRunner, WorkflowEnvironment, WorkflowProvider
 from controlplane.settings import Settings, load_settings
+from controlplane.steps.calls import LongCalls
 from controlplane.steps.platforms import Platforms
 from controlplane.steps.probe import HealthProber
 from controlplane.steps.run import Steps
@@ -130,6 +131,7 @@ def build_runtime(
             clock,
             Failpoints(settings.failpoints),
             timeout_seconds=settings.step_timeout_seconds,
+            watch=LongCalls(store, clock).told,
         ),
         upkeep=Upkeep(store, platforms, prober),
         policy=Policy(

@@ -110,7 +110,8 @@ class Supervisor:
         return sorted(self._admission.live)
 
     async def describe(self) -> dict[str, Any]:
-        """For operators: live tenants, the queue, the last sweep's stages (seconds, count, error), build and pid."""
+        """For operators: live tenants, the queue, removals that have not returned, the last sweep's stages (seconds,
+        count, error), build and pid."""
         return {
             "pid": os.getpid(),
             "build": self._runtime.identity.build,
@@ -120,6 +121,7 @@ class Supervisor:
             "ceiling": self._admission.ceiling,
             "queued": self._waker.queued,
             "orphans": self._sweep.orphans,
+            "effects": self._sweep.effects,
             "sweep": self._clockwork.report,
         }
 

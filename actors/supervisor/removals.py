@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.naming import SUPERVISOR
+from actors.supervisor.effects import Effects
 from actors.supervisor.orphans import Orphans
 from controlplane.errors import HeldByOthers, LandlordError, told
 from controlplane.model import EventType, TriggerSource
@@ -22,8 +23,8 @@ logger = logging.getLogger(__name__)
 REMOVALS_A_ROUND = 20
 
 DESTROY_SECONDS = 15.0
-"""Bound of removing one leftover. If it takes longer (a service that drains), it continues by itself, and the next
-sweep looks again."""
+"""A sweep waits so long for one removal. If it takes longer (a service that drains, a platform that hangs), it
+continues by itself, and the next sweep looks again."""
 
 
 class Removals:
@@ -31,6 +32,7 @@ class Removals:
     no orphan and no belonging there is removed. If one removal fails, the others go on."""
 
     def __init__(self, database: AsyncEngine, store: ExecutionStore, orphans: Orphans) -> None:
+        self.effects = Effects()
         self._database = database
         self._store = store
         self._orphans = orphans
@@ -98,12 +100,11 @@ class Removals:
         """Run removals in parallel, as many as one round takes; the next one takes the rest."""
         return await asyncio.gather(*islice(removals, REMOVALS_A_ROUND))
 
-    @staticmethod
-    async def _destroy(provider: ComputeProvider, resource: Resource) -> bool:
+    async def _destroy(self, provider: ComputeProvider, resource: Resource) -> bool:
         """Remove one resource. If that fails, the sweep goes on with the others, and the next sweep tries again."""
+        name = f"removal of {provider.name} {resource.name}"
         try:
-            async with asyncio.timeout(DESTROY_SECONDS):
-                await provider.destroy(resource.id)
+            await self.effects.within(DESTROY_SECONDS, name, lambda: provider.destroy(resource.id))
         except (LandlordError, TimeoutError) as error:
             logger.warning("%s is not removed yet: %s", resource.name, told(error, "it takes long"))
             return False
@@ -112,13 +113,17 @@ class Removals:
     async def _forget(self, name: str, provider: ComputeProvider, installation_id: str, tenant_id: UUID) -> None:
         """Remove belongings of a deleted tenant. They come from a step that died long after the delete's last look, or
         somebody else used them then."""
-        if isinstance(provider, KeepsBelongings):
-            try:
-                await provider.forget(installation_id, tenant_id)
-                self._held.pop(tenant_id, None)
-            except HeldByOthers as error:
-                if self._held.get(tenant_id) != error.message:
-                    self._held[tenant_id] = error.message
-                    await self._tell_held(name, tenant_id, error.message)
-            except LandlordError as error:
-                logger.warning("belongings of the deleted tenant %s are not removed yet: %s", tenant_id, error)
+        if not isinstance(provider, KeepsBelongings):
+            return
+        keeper: KeepsBelongings = provider
+        effect = f"removal of what {tenant_id} has on {name}"
+        try:
+            await self.effects.within(DESTROY_SECONDS, effect, lambda: keeper.forget(installation_id, tenant_id))
+            self._held.pop(tenant_id, None)
+        except HeldByOthers as error:
+            if self._held.get(tenant_id) != error.message:
+                self._held[tenant_id] = error.message
+                await self._tell_held(name, tenant_id, error.message)
+        except (LandlordError, TimeoutError) as error:
+            why = told(error, "it takes long")
+            logger.warning("belongings of the deleted tenant %s are not removed yet: %s", tenant_id, why)

@@ -43,6 +43,11 @@ class Sweep:
         """Ids of the resources that no row knows."""
         return self._orphans.ids
 
+    @property
+    def effects(self) -> dict[str, str]:
+        """The removals that have not returned, and since when."""
+        return self._removals.effects.waiting
+
     async def due(self) -> int:
         """Wake every tenant that has work and no live owner elsewhere."""
         found = await fleet.due(self._runtime.database, self._runtime.identity.cluster_id)

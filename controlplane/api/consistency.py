@@ -4,12 +4,13 @@ A difference that a restart, a sweep or the next step of a running execution is 
 tenant has unfinished executions, only the liveness of its owner is judged.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.errors import LandlordError
+from controlplane.errors import LandlordError, told
 from controlplane.model import Status
 from controlplane.persistence import bootstrap, chain, compatibility, fleet
 from controlplane.persistence.fleet import ExecutionFact, TenantFact
@@ -17,15 +18,19 @@ from controlplane.persistence.resting import Drift, Serving, by_execution, resti
 from controlplane.ports import ComputeProvider, Resource, TenantDirectory
 
 TRAIL = 20_000
+LISTING_SECONDS = 40.0
+"""For one provider."""
+RETURN_SECONDS = 60.0
+"""An effect may return this long after its attempt was given up: the time-outs of SDKs are shorter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """`kind` is one of: missing_resource; stopped_resource; changed_resource (its labels are those of another spec);
     duplicate (a second one has the labels of one that serves); leftover; orphan; not_serving; unowned_work;
-    actor_without_tenant; turn_fails (its owner left because of that, and comes back); other_engine; broken_trail;
-    other_release (this one cannot work on the database); unchecked (the provider does not answer, or is not
-    enabled)."""
+    hung_effect (an attempt at a step has outlived its time, since a platform does not return); actor_without_tenant;
+    turn_fails (its owner left because of that, and comes back); other_engine; broken_trail; other_release (this one
+    cannot work on the database); unchecked (the provider does not answer, or is not enabled)."""
 
     kind: str
     tenant: str | None
@@ -34,9 +39,14 @@ class Difference:
 
 
 async def differences(
-    database: AsyncEngine, compute: Mapping[str, ComputeProvider], directory: TenantDirectory
+    database: AsyncEngine,
+    compute: Mapping[str, ComputeProvider],
+    directory: TenantDirectory,
+    *,
+    step_seconds: float = 600.0,
 ) -> list[Difference]:
-    """All present differences. Raises Unavailable if the cluster does not answer."""
+    """All present differences. `step_seconds`: the time that an attempt at a step has. Raises Unavailable if the
+    cluster does not answer."""
     installation_id = await bootstrap.installation_id(database)
     found: list[Difference] = []
     if (wrong := await compatibility.trouble(database)) is not None:
@@ -44,9 +54,12 @@ async def differences(
     listings: dict[str, tuple[str, list[Resource]]] = {}
     for name, provider in compute.items():
         try:
-            listings[name] = await provider.identity(), await provider.list_owned(installation_id)  # before the rows
-        except LandlordError as error:
-            found.append(Difference("unchecked", None, None, f"{name}: {error.message}"))
+            async with asyncio.timeout(LISTING_SECONDS):
+                # Before the rows.
+                listings[name] = await provider.identity(), await provider.list_owned(installation_id)
+        except (LandlordError, TimeoutError) as error:
+            why = told(error, f"no answer within {LISTING_SECONDS:g} s")
+            found.append(Difference("unchecked", None, None, f"{name}: {why}"))
     at_rest = await resting(database)
     for name, (identity, listed) in listings.items():
         known = await fleet.facts(database, {resource.origin.execution_id for resource in listed})
@@ -56,10 +69,18 @@ async def differences(
         if one.platform not in compute:
             detail = f"compute provider {one.platform!r}, which serves it, is not enabled"
             found.append(Difference("unchecked", one.tenant.name, one.resource_id, detail))
+    found += await _hung(database, step_seconds + RETURN_SECONDS)
     found += await _broken(database)
     live = set(await directory.live())
     found += _misplaced(await fleet.tenant_facts(database), live)
     return found
+
+
+async def _hung(database: AsyncEngine, seconds: float) -> list[Difference]:
+    return [
+        Difference("hung_effect", found.tenant, None, f"{found.step} of {found.execution_id} is in {found.call}")
+        for found in await fleet.steps_in_call(database, seconds)
+    ]
 
 
 async def _broken(database: AsyncEngine) -> list[Difference]:

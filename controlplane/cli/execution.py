@@ -6,7 +6,7 @@ import typer
 
 from controlplane.cli.console import output
 from controlplane.cli.output import Format, FormatOption, instant, show, table
-from controlplane.client import Client, ExecutionDocument
+from controlplane.client import Client, ExecutionDocument, StepDocument
 from controlplane.settings import load_settings
 
 app = typer.Typer(help="Show, cancel and retry executions.", no_args_is_help=True)
@@ -38,7 +38,7 @@ def get(execution_id: Id, format: FormatOption = Format.TABLE) -> None:
         steps = execution.get("steps", [])
         table(
             ("step", "state", "attempts", "error"),
-            [(step["name"], step["state"], step["attempts"], step["error"]) for step in steps],
+            [(step["name"], step["state"], step["attempts"], said_of(step)) for step in steps],
         )
 
 
@@ -48,6 +48,13 @@ def cancel(execution_id: Id) -> None:
     with Client.of(load_settings()) as client:
         tenant = client.cancel_execution(execution_id)
     output.print(f"{execution_id}: asked to cancel, {tenant['name']} is {tenant['status']}", markup=False)
+
+
+def said_of(step: StepDocument) -> str:
+    """The call that the present attempt waits for, if it takes long, and the error of the last attempt."""
+    in_call_to = step.get("in_call_to")
+    call = f"in a call to {in_call_to} since {instant(step.get('in_call_since'))}" if in_call_to else ""
+    return "; before: ".join(part for part in (call, step["error"] or "") if part)
 
 
 def _row(execution: ExecutionDocument) -> tuple[object, ...]:

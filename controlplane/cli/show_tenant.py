@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from controlplane.cli.console import errors, output, progress
+from controlplane.cli.execution import said_of
 from controlplane.cli.exit_codes import Exit
 from controlplane.cli.output import Format, show
 from controlplane.client import Client, TenantDocument
@@ -58,7 +59,7 @@ def show_tenants(document: Any, tenants: list[TenantDocument], format: Format) -
 
 
 def _doing(client: Client, tenant: TenantDocument) -> str:
-    """The step in progress, and the error of its last attempt."""
+    """The step in progress, what it waits for, and the error of its last attempt."""
     if tenant["workflow"]["state"] not in ("running", "stopping"):
         return f" ({tenant['workflow']['state']})"
     steps = client.get_execution(tenant["workflow_execution_id"]).get("steps", [])
@@ -68,8 +69,8 @@ def _doing(client: Client, tenant: TenantDocument) -> str:
     attempt = f", attempt {current['attempts']}" if current["attempts"] > 1 else ""
     if current.get("waits_for"):
         attempt += f", waits: {current['waits_for']}"
-    error = f": {current['error']}" if current["error"] else ""
-    return f" ({current['name']} {current['state']}{attempt}{error})"
+    said = said_of(current)
+    return f" ({current['name']} {current['state']}{attempt}{f': {said}' if said else ''})"
 
 
 def _message(tenant: TenantDocument) -> str:

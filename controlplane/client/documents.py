@@ -58,6 +58,8 @@ class StepDocument(TypedDict):
     waits: int
     waits_for: str | None
     error: str | None
+    in_call_to: NotRequired[str | None]
+    in_call_since: NotRequired[str | None]
 
 
 class ExecutionDocument(TypedDict):

@@ -166,6 +166,10 @@ class Step:
     """The number of times that it found something missing outside."""
     waits_for: str | None = None
     """What it waits for (`errors.WaitsFor`), also while it looks again whether that is there."""
+    in_call_to: str | None = None
+    """The platforms whose answer the present attempt waits for, once that takes long."""
+    in_call_since: datetime | None = None
+    """The begin of that attempt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,8 @@ class PostgresExecutionStore:
                                 ),
                                 "state": StepState.RUNNING,
                                 "next_attempt_at": None,
+                                "in_call_to": None,
+                                "in_call_since": None,
                             },
                         )
                         .returning(tables.steps)
@@ -186,6 +188,15 @@ class PostgresExecutionStore:
                 .one()
             )
         return rows.step(row)
+
+    async def step_in_call(self, execution_id: str, step: StepName, in_call_to: str, since: datetime) -> None:
+        steps = tables.steps.c
+        async with single(self._database) as connection:
+            await connection.execute(
+                update(tables.steps)
+                .where(steps.execution_id == execution_id, steps.name == step, steps.state == StepState.RUNNING)
+                .values(in_call_to=in_call_to, in_call_since=since)
+            )
 
     async def step_succeeded(self, execution_id: str, step: StepName) -> None:
         async with self._guarded(execution_id) as (tx, tenant, execution):
@@ -262,7 +273,7 @@ class PostgresExecutionStore:
                 tables.steps.c.name == step,
                 tables.steps.c.state == StepState.RUNNING,
             )
-            .values(**values)
+            .values(in_call_to=None, in_call_since=None, **values)
             .returning(tables.steps)
         )
         row = saved.mappings().one_or_none()

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from controlplane.model import (
     UNFINISHED,
     ExecutionState,
     Status,
+    StepState,
     TriggerSource,
 )
 from controlplane.model.tolerance import word
@@ -313,3 +315,38 @@ async def beat(database: AsyncEngine, cluster_id: str, detail: Mapping[str, Any]
             .where(tables.clusters.c.id == cluster_id)
             .values(heartbeat_at=func.clock_timestamp())
         )
+
+
+@dataclass(frozen=True, slots=True)
+class StepInCall:
+    """A running attempt at a step, and the platforms whose answer it waits for, since it began."""
+
+    tenant: str
+    execution_id: str
+    step: str
+    platforms: str
+    since: datetime
+
+    @property
+    def call(self) -> str:
+        return f"a call to {self.platforms} since {self.since:%Y-%m-%dT%H:%M:%SZ}"
+
+
+async def steps_in_call(database: AsyncEngine, seconds: float) -> list[StepInCall]:
+    """Of active executions, those that have waited for so long, the longest first."""
+    executions, steps = tables.executions.c, tables.steps.c
+    query = (
+        select(
+            tables.tenants.c.name, steps.execution_id, steps.name.label("step"), steps.in_call_to, steps.in_call_since
+        )
+        .join(tables.executions, executions.id == steps.execution_id)
+        .join(tables.tenants, tables.tenants.c.id == executions.tenant_id)
+        .where(
+            expressions.is_one_of(executions.state, ACTIVE),
+            steps.state == StepState.RUNNING,
+            steps.in_call_since < expressions.ago(seconds),
+        )
+        .order_by(steps.in_call_since)
+    )
+    async with single(database) as connection:
+        return [StepInCall(*row) for row in await connection.execute(query)]

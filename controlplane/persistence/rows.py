@@ -114,6 +114,8 @@ def step(row: Row) -> Step:
         ended_at=row["ended_at"],
         waits=row["waits"],
         waits_for=row["waits_for"],
+        in_call_to=row["in_call_to"],
+        in_call_since=row["in_call_since"],
     )
 
 

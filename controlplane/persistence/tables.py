@@ -144,6 +144,8 @@ steps = Table(
     _timestamp("ended_at"),
     Column("waits", Integer, nullable=False, server_default="0"),
     Column("waits_for", Text),
+    Column("in_call_to", Text),
+    _timestamp("in_call_since"),
 )
 
 placements = Table(

@@ -8,6 +8,7 @@ observe before they act, so a crash between an effect and its record heals by ad
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 
 from controlplane.errors import DeadlineExceeded, HeldByOthers, LandlordError, NotCurrent, Retryable
@@ -67,14 +68,17 @@ class Steps:
         failpoints: Failpoints,
         *,
         timeout_seconds: float = 600.0,
+        watch: Callable[[str, StepName], AbstractAsyncContextManager[None]] | None = None,
     ) -> None:
-        """`timeout_seconds`: bound of one attempt at a step; wait_healthy has the deadline of its spec instead."""
+        """`timeout_seconds`: bound of one attempt at a step; wait_healthy has the deadline of its spec instead.
+        `watch`: entered around each attempt; it may write down that one takes long."""
         self._store = store
         self._platforms = platforms
         self._prober = prober
         self._clock = clock
         self._failpoints = failpoints
         self._timeout_seconds = timeout_seconds
+        self._watch = watch or (lambda *_: nullcontext())
         self._verbs: Mapping[StepName, Callable[[str, StepSignals], Awaitable[None]]] = {
             StepName.PLAN: self._plan,
             StepName.APPLY_COMPUTE: self._apply_compute,
@@ -89,7 +93,11 @@ class Steps:
         # Without this bound, a provider whose calls have none would hold a delete for ever, since a delete has no
         # deadline.
         seconds = None if step is StepName.WAIT_HEALTHY else self._timeout_seconds
-        async with self._clock.bound(seconds, Retryable(f"{step} took longer than {self._timeout_seconds:g} s")):
+        # The watch goes on after the bound: an effect that does not return is still waited for.
+        async with (
+            self._watch(execution_id, step),
+            self._clock.bound(seconds, Retryable(f"{step} took longer than {self._timeout_seconds:g} s")),
+        ):
             await self._verbs[step](execution_id, signals)
 
     async def probe_once(self, execution_id: str, before: Probes) -> Probes:

@@ -1,13 +1,17 @@
 """What `landlord doctor` tells, from rows, live actors and resources."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 import pytest_asyncio
-from sqlalchemy import insert, select, text
+from sqlalchemy import func, insert, select, text
 
+from controlplane.api import consistency
 from controlplane.persistence import bootstrap, tables
 from controlplane.ports import Origin, ProviderHealth, Resource, ResourceState
 from tests.integration.api_replica import Api, api_on
@@ -123,3 +127,38 @@ async def test_work_and_owners(api: Api) -> None:
     api.directory.actors = None
     answer = await api.client.get("/v1/admin/consistency")
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
+async def test_an_effect_that_outlived_its_attempt(api: Api) -> None:
+    """And a slow one is none."""
+    execution = (await api.create()).json()["workflow_execution_id"]
+    insert_step = insert(tables.steps).values(
+        execution_id=execution, name="apply_compute", position=1, state="running", attempts=1, in_call_to="cloud"
+    )
+    async with api.database.begin() as connection:
+        await connection.execute(insert_step.values(in_call_since=func.clock_timestamp() - timedelta(seconds=300)))
+        await connection.execute(text("UPDATE executions SET state = 'running'"))
+    kinds = [kind for kind, _, _ in await found(api)]
+    assert "hung_effect" not in kinds
+    async with api.database.begin() as connection:
+        await connection.execute(text("UPDATE steps SET in_call_since = in_call_since - interval '1 hour'"))
+    answer = (await api.client.get("/v1/admin/consistency")).json()["differences"]
+    (hung,) = [item for item in answer if item["kind"] == "hung_effect"]
+    assert hung["tenant"] == "acme"
+    assert hung["detail"].startswith(f"apply_compute of {execution} is in a call to cloud since 20")
+    (step,) = (await api.client.get(f"/v1/executions/{execution}")).json()["steps"]
+    assert (step["in_call_to"], step["in_call_since"] is not None) == ("cloud", True)
+    async with api.database.begin() as connection:
+        await connection.execute(text("UPDATE executions SET state = 'cancelled', ended_at = now()"))
+    assert "hung_effect" not in [kind for kind, _, _ in await found(api)], "it is over, whatever the platform does"
+
+
+async def test_a_provider_that_hangs_is_unchecked(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent() -> str:
+        await asyncio.Event().wait()
+        raise AssertionError("never")
+
+    monkeypatch.setattr(consistency, "LISTING_SECONDS", 0.1)
+    monkeypatch.setattr(api.cloud, "identity", silent)
+    answer = (await api.client.get("/v1/admin/consistency")).json()["differences"]
+    assert any(item["kind"] == "unchecked" and item["detail"].startswith("cloud: no answer") for item in answer), answer

@@ -1,6 +1,7 @@
 """Steps against real rows, without an owner's runner: what they leave when the rest of the world goes on."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from controlplane.clock import SystemClock
 from controlplane.errors import HeldByOthers, InvalidConfig, LandlordError, NotCurrent, Retryable
 from controlplane.failpoints import Failpoints
-from controlplane.model import ComputeSpec, ExecutionState, Status, StepName, TenantSpec
-from controlplane.persistence import leases, tenants
+from controlplane.model import ComputeSpec, ExecutionState, Status, Step, StepName, StepState, TenantSpec
+from controlplane.persistence import executions, fleet, leases, tenants
 from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.ports import DesiredResource, ExecutionGate, KeepsBelongings, Resource
+from controlplane.steps.calls import LongCalls
 from controlplane.steps.platforms import Platforms
 from controlplane.steps.run import Steps
 from providers.compute.fake import FakeCloud, FakeCompute
@@ -181,3 +183,77 @@ async def test_a_pull_that_outlives_its_execution_keeps_what_is_the_tenants(pull
     await pulling.owner.finish(pulling.provision.id, ExecutionState.CANCELLED)
     await pulling.go_on()
     assert (pulling.cloud.instances(), pulling.compute.belongings) == ((), {pulling.tenant.id})
+
+
+async def test_an_attempt_that_waits_for_its_platform_says_so_until_it_ends(
+    database: AsyncEngine, pulling: Pulling
+) -> None:
+    """Also when its time is over: the effect is still waited for."""
+    store, id = PostgresExecutionStore(database), pulling.provision.id
+    compute = Deaf(pulling.cloud)
+    steps = Steps(
+        store,
+        Platforms(store, {"fake": compute}),
+        ALONE,
+        SystemClock(),
+        Failpoints(None),
+        watch=LongCalls(store, SystemClock(), after=0.1).told,
+    )
+    await store.step_started(id, StepName.APPLY_COMPUTE)
+    began = datetime.now(UTC)
+    attempt = asyncio.create_task(steps.run(id, StepName.APPLY_COMPUTE, ALONE))
+    await asyncio.wait_for(compute.asked.wait(), 20)
+    attempt.cancel()  # as when its time is over
+    async with asyncio.timeout(20):
+        while (step := await step_of(database, id)).in_call_to is None:  # noqa: ASYNC110  # a row is polled
+            await asyncio.sleep(0.02)
+    assert (step.in_call_to, step.state) == ("fake", StepState.RUNNING)
+    assert step.in_call_since is not None
+    assert began - timedelta(seconds=1) < step.in_call_since < datetime.now(UTC)
+    (waiting,) = await fleet.steps_in_call(database, 0.0)
+    assert (waiting.tenant, waiting.execution_id, waiting.step) == ("acme", id, "apply_compute")
+    assert await fleet.steps_in_call(database, 60.0) == [], "not yet"
+    compute.returned.set()
+    with pytest.raises(asyncio.CancelledError):
+        await attempt
+    await store.step_failed(id, StepName.APPLY_COMPUTE, "it took longer", datetime.now(UTC))
+    step = await step_of(database, id)
+    assert (step.in_call_to, step.in_call_since, step.error) == (None, None, "it took longer")
+    await pulling.go_on(InvalidConfig("enough"))
+
+
+async def test_the_next_owners_attempt_waits_from_its_own_beginning(database: AsyncEngine, pulling: Pulling) -> None:
+    store, id = PostgresExecutionStore(database), pulling.provision.id
+    await store.step_started(id, StepName.APPLY_COMPUTE)
+    await store.step_in_call(id, StepName.APPLY_COMPUTE, "fake", datetime.now(UTC))
+    assert (await step_of(database, id)).in_call_to == "fake"
+    await store.step_started(id, StepName.APPLY_COMPUTE)
+    assert (await step_of(database, id)).in_call_to is None
+    await store.step_succeeded(id, StepName.APPLY_COMPUTE)
+    await store.step_in_call(id, StepName.APPLY_COMPUTE, "fake", datetime.now(UTC))
+    assert (await step_of(database, id)).in_call_to is None, "a step that has ended waits for nothing"
+    await pulling.go_on(InvalidConfig("enough"))
+
+
+class Deaf(FakeCompute):
+    """Its effect cannot be cancelled, like one in a thread."""
+
+    def __init__(self, cloud: FakeCloud) -> None:
+        super().__init__(cloud)
+        self.asked, self.returned = asyncio.Event(), asyncio.Event()
+
+    async def create(self, desired: DesiredResource) -> str | None:
+        self.asked.set()
+        effect = asyncio.ensure_future(self.returned.wait())
+        try:
+            await asyncio.shield(effect)
+        except asyncio.CancelledError:
+            await effect
+            raise
+        return await super().create(desired)
+
+
+async def step_of(database: AsyncEngine, execution_id: str) -> Step:
+    found = await executions.get(database, execution_id)
+    assert found is not None
+    return next(step for step in found[1] if step.name is StepName.APPLY_COMPUTE)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.persistence.transaction import transaction
 from controlplane.ports import OWNER_LABEL, Origin
 from providers.compute.fake import FakeCloud, FakeCompute
+from providers.kit.threads import Threads
 from tests.integration.owner import World, spec
 
 
@@ -262,6 +264,36 @@ async def test_a_leftover_that_goes_slowly_is_left_to_the_next_sweep(
         assert net.sweep.breakers["fake"].failures == 0
         assert await net.sweep.resources() == 1
     assert [left.id for left in world.cloud.instances()] == [serving.id]
+
+
+async def test_a_removal_that_hangs_is_waited_for_once_and_is_shown(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its effect is in a thread, which nobody can cancel."""
+    tenant = await served(world)
+    (serving,) = world.cloud.instances()
+    await world.cloud.create("stuck", await _of_an_ended_run(world, tenant), serving.config)
+    monkeypatch.setattr("actors.supervisor.removals.DESTROY_SECONDS", 0.05)
+    async with world.net() as runtime:
+        net = Net(runtime)
+        go, threads, calls = threading.Event(), Threads("stuck", 2), []
+
+        async def hangs(resource_id: str) -> None:
+            calls.append(resource_id)
+            await threads.run(go.wait, 60)
+
+        monkeypatch.setattr(runtime.compute["fake"], "destroy", hangs)
+        for _ in range(3):
+            assert await asyncio.wait_for(net.sweep.resources(), 20) == 0
+        assert len(calls) == 1
+        ((effect, since),) = net.sweep.effects.items()
+        assert effect == "removal of fake stuck"
+        assert since.startswith("20")
+        go.set()
+        async with asyncio.timeout(20):
+            while net.sweep.effects:  # noqa: ASYNC110  # its thread returns
+                await asyncio.sleep(0.01)
+        threads.close()
 
 
 async def test_what_bears_the_labels_of_another_spec_is_replaced(world: World) -> None:

@@ -149,10 +149,22 @@ def test_an_execution_shows_its_steps(server: Server, run: Run) -> None:
         "started_at": "now",
         "ended_at": None,
         "error": None,
-        "steps": [{"name": "plan", "state": "succeeded", "attempts": 1, "error": None}],
+        "steps": [
+            {"name": "plan", "state": "succeeded", "attempts": 1, "error": None},
+            {
+                "name": "apply_compute",
+                "state": "running",
+                "attempts": 2,
+                "error": "no such image",
+                "in_call_to": "docker",
+                "in_call_since": "2026-12-01T01:02:03.456Z",
+            },
+        ],
     }
     server.answers["GET", "/v1/executions/e"] = httpx.Response(200, json=execution)
-    assert "plan  succeeded  1" in run("execution", "get", "e").stdout
+    shown = run("execution", "get", "e").stdout
+    assert "plan           succeeded  1" in shown
+    assert "in a call to docker since 2026-12-01T01:02:03Z; before: no such image" in shown
 
 
 def test_no_control_plane_is_exit_3_and_says_what_to_do(run: Run) -> None:

@@ -82,7 +82,8 @@ async def list_pauses(here: Here, _: Admin) -> Response:
 async def get_consistency(request: Request, here: Here, _: Admin) -> Response:
     """Compare rows with actors and resources now, and name every difference."""
     extend(request, _LISTING_SECONDS)
-    found = await differences(here.database, here.compute, here.directory)
+    step_seconds = here.settings.step_timeout_seconds
+    found = await differences(here.database, here.compute, here.directory, step_seconds=step_seconds)
     listed = [DifferenceOut.model_validate(asdict(difference)) for difference in found]
     return Response(ConsistencyOut(differences=listed).model_dump_json(), media_type=JSON)
 

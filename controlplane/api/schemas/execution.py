@@ -52,6 +52,10 @@ class StepOut(BaseModel):
     next_attempt_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
+    in_call_to: str | None = Field(
+        description="The platform whose answer the present attempt waits for, once that takes long."
+    )
+    in_call_since: datetime | None
 
     @classmethod
     def of(cls, step: Step) -> "StepOut":
@@ -65,6 +69,8 @@ class StepOut(BaseModel):
             next_attempt_at=step.next_attempt_at,
             started_at=step.started_at,
             ended_at=step.ended_at,
+            in_call_to=step.in_call_to,
+            in_call_since=step.in_call_since,
         )
 
 
@@ -127,6 +133,8 @@ _EXAMPLE: dict[str, JsonValue] = {
             "next_attempt_at": "2026-01-01T12:00:04Z",
             "started_at": "2026-01-01T12:00:00Z",
             "ended_at": None,
+            "in_call_to": None,
+            "in_call_since": None,
         }
     ],
 }

@@ -46,6 +46,7 @@ class DifferenceOut(BaseModel):
         "orphan",
         "not_serving",
         "unowned_work",
+        "hung_effect",
         "actor_without_tenant",
         "turn_fails",
         "other_release",

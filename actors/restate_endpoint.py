@@ -17,7 +17,6 @@ from actors.shared import SharedState
 from controlplane.api.middleware.body_limit import BodyLimit
 from controlplane.api.middleware.deadline import Deadline
 from controlplane.api.middleware.request_log import Edge
-from controlplane.clock import SystemClock
 from controlplane.settings import Settings
 from controlplane.steps.attempts import StepAttempts
 from providers import registry
@@ -60,7 +59,7 @@ def endpoint(runtime: Runtime) -> FastAPI:
     attempts = StepAttempts(
         runtime.store,
         runtime.steps,
-        SystemClock(),
+        runtime.clock,
         max_attempts=settings.step_max_attempts,
         engine=RestateWorkflow.name,
     )

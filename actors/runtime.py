@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.clock import SystemClock
+from controlplane.clock import RowClock
 from controlplane.errors import SettingsError
 from controlplane.failpoints import Failpoints
 from controlplane.lifecycle.owner_state import Policy
@@ -67,6 +67,7 @@ class Runtime:
     identity: Identity
     database: AsyncEngine
     store: PostgresExecutionStore
+    clock: RowClock
     compute: Enabled[ComputeProvider]
     workflow: Enabled[WorkflowProvider]
     prober: HealthProber
@@ -110,9 +111,10 @@ def build_runtime(
     if environ is None:
         # Otherwise several share one process, and its log belongs to none of them.
         logs.configure(settings, "actors", actor)
-    clock = SystemClock()
+    failpoints = Failpoints(settings.failpoints)
+    clock = RowClock(failpoints.clock_step)
     database = open_database(database_url(settings), pool=pool, application=f"landlord {actor}")
-    store = PostgresExecutionStore(database, actor=actor)
+    store = PostgresExecutionStore(database, actor=actor, heard=clock.heard)
     compute = registry.enabled_compute(settings, share)
     prober = HealthProber()
     platforms = Platforms(store, compute, settings.lost_platforms)
@@ -121,6 +123,7 @@ def build_runtime(
         identity=Identity.from_environment(environ),
         database=database,
         store=store,
+        clock=clock,
         compute=compute,
         workflow=registry.enabled_workflow(WorkflowEnvironment(settings, store, run_step, clock)),
         prober=prober,
@@ -129,7 +132,7 @@ def build_runtime(
             platforms,
             prober,
             clock,
-            Failpoints(settings.failpoints),
+            failpoints,
             timeout_seconds=settings.step_timeout_seconds,
             watch=LongCalls(store, clock).told,
         ),

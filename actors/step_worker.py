@@ -15,7 +15,6 @@ from actors import nodes
 from actors.naming import NAMESPACE
 from actors.runtime import Runtime, build_runtime
 from actors.shared import SharedState
-from controlplane.clock import SystemClock
 from controlplane.settings import Settings
 from controlplane.steps.attempts import StepAttempts
 from providers import registry
@@ -38,11 +37,11 @@ class StepWorkerHost:
         attempts = StepAttempts(
             self._runtime.store,
             self._runtime.steps,
-            SystemClock(),
+            self._runtime.clock,
             max_attempts=settings.step_max_attempts,
             engine=StepFunctionsWorkflow.name,
         )
-        self._worker: StepWorker = worker_of(settings, attempts, SystemClock())
+        self._worker: StepWorker = worker_of(settings, attempts, self._runtime.clock)
         self._working = asyncio.create_task(self._worker.run(), name=repr(self))
 
     def __repr__(self) -> str:

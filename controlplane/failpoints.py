@@ -8,6 +8,7 @@ to this very process), `fail` (as if the platform did not answer) or `hold` (wai
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from controlplane.errors import Unavailable
@@ -20,6 +21,13 @@ class Failpoints:
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
+
+    def clock_step(self) -> float:
+        """Seconds by which a test has put this machine's clock wrong, in a file `clock`."""
+        if self._directory is not None:
+            with suppress(FileNotFoundError, ValueError):
+                return float((self._directory / "clock").read_text())
+        return 0.0
 
     async def reach(self, point: str) -> None:
         """Inject the fault that the test armed here, if any. Raises Unavailable for `fail`."""

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import tarfile
@@ -89,6 +90,14 @@ def bounce_docker(away: float) -> bool:
     time.sleep(away)
     engine.process, client = _start(engine.directory)
     client.close()
+    return True
+
+
+def signal_docker(sent: signal.Signals) -> bool:
+    """Stop or continue the process of the engine that this process started. False: it is not ours."""
+    if not _ours:
+        return False
+    _ours[-1].process.send_signal(sent)
     return True
 
 

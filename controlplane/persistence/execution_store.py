@@ -4,7 +4,7 @@ A runner may live outside any actor and has no fence. If a write depends on bein
 first, so it is ordered with the intents of the API and the owner's writes.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -39,8 +39,12 @@ from controlplane.ports import RunContext
 class PostgresExecutionStore:
     """The runners' view of the rows. Keeps no state but the installation id."""
 
-    def __init__(self, database: AsyncEngine, *, actor: str = "runner") -> None:
+    def __init__(
+        self, database: AsyncEngine, *, actor: str = "runner", heard: Callable[[datetime], None] = lambda now: None
+    ) -> None:
+        """`heard`: called with the database's time whenever rows were read."""
         self._database = database
+        self._heard = heard
         self._actor = actor
         self._installation_id: str | None = None
 
@@ -52,6 +56,7 @@ class PostgresExecutionStore:
             if found is None:
                 raise Terminal(f"there is no execution {execution_id!r}", execution_id=execution_id)
             steps_so_far = await executions.steps_of(connection, execution_id)
+        self._heard(found.now)
         execution = found.find(execution_id)
         assert execution is not None, "it was asked for by its id"
         serving = found.tenant.serving_execution
@@ -68,9 +73,13 @@ class PostgresExecutionStore:
         return await self._state(execution_id) in CURRENT
 
     async def _state(self, execution_id: str) -> ExecutionState:
-        query = select(tables.executions.c.state).where(tables.executions.c.id == execution_id)
+        query = select(tables.executions.c.state, func.clock_timestamp().label("now")).where(
+            tables.executions.c.id == execution_id
+        )
         async with single(self._database) as connection:
-            return word(ExecutionState, (await connection.execute(query)).scalar_one())
+            row = (await connection.execute(query)).one()
+        self._heard(row.now)
+        return word(ExecutionState, row.state)
 
     async def providers_used(self, execution_id: str) -> list[str]:
         of_tenant = select(tables.executions.c.tenant_id).where(tables.executions.c.id == execution_id)
@@ -297,4 +306,5 @@ class PostgresExecutionStore:
         """A transaction with the tenant's and the execution's row locked."""
         async with transaction(self._database, actor=self._actor) as tx:
             tenant, execution = await tenants.lock_with_execution(tx, execution_id)
+            self._heard(tx.now)
             yield tx, tenant, execution

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos.faults import LARGE, SMALL
+from tests.chaos.outages import OUTAGES
 from tests.chaos.run import run
 from tests.e2e.installation import Installation, free_port
 from tests.engines import build_web_image, running_docker
@@ -31,6 +32,7 @@ def main() -> int:
             for seed in range(given.seed, given.seed + given.runs):
                 rng = random.Random(seed)
                 faults = rng.sample(SMALL, rng.randint(1, 3)) + (rng.sample(LARGE, 1) if rng.random() < 0.25 else [])
+                faults += rng.sample(OUTAGES, 1) if rng.random() < 0.5 else []
                 try:
                     report = asyncio.run(run(installation, seed, faults, image=image, load_seconds=given.load_seconds))
                 except AssertionError as error:

@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.runtime import Runtime, build_runtime
 from actors.tenant.mailbox import Mailbox
 from actors.tenant.runner import Runner
-from controlplane.clock import SystemClock
 from controlplane.failpoints import Failpoints
 from controlplane.model import ComputeSpec, Execution, HealthSpec, PlacementState, StepName, Tenant, TenantSpec
 from controlplane.persistence import intents, leases, placements, tenants
@@ -63,7 +62,7 @@ def runtime(
     built = build_runtime(actor="test", run_step=run_step, pool=3, environ=environ)
     compute: Enabled[ComputeProvider] = Enabled({"fake": lambda: FakeCompute(cloud)})
     platforms = Platforms(built.store, compute, built.settings.lost_platforms)
-    steps = Steps(built.store, platforms, built.prober, SystemClock(), Failpoints(failpoints))
+    steps = Steps(built.store, platforms, built.prober, built.clock, Failpoints(failpoints))
     return replace(built, compute=compute, steps=steps, upkeep=Upkeep(built.store, platforms, built.prober))
 
 
@@ -141,7 +140,7 @@ class Owner:
         self._embedded = embedded = EmbeddedWorkflow(
             built.store,
             self._run_step,
-            SystemClock(),
+            built.clock,
             max_attempts=max_attempts,
             backoff=Backoff(base=0.02, ceiling=0.1),
         )

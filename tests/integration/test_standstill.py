@@ -13,22 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from controlplane.persistence import events
 from controlplane.persistence import transaction as unit_of_work
 from tests.integration.api_replica import api_on, until
-
-STOPPED = """
-import asyncio, os, signal, sys
-from controlplane.model import EventType
-from controlplane.persistence.database import open_database
-from controlplane.persistence.transaction import transaction
-
-async def main():
-    async with transaction(open_database(sys.argv[1], pool=1), actor="stopped") as tx:
-        tx.record(EventType.ORPHAN_FOUND, message="never told")
-        await tx.flush()
-        os.kill(os.getpid(), signal.SIGSTOP)
-
-asyncio.run(main())
-"""
-
+from tests.stopped_writer import STOPPED
 
 OTHERS = 20
 

@@ -50,6 +50,7 @@ NEEDED = (
     Needed((Rule.LEFTOVERS,), cases.FORCE, LEFT),
     Needed((Rule.NOT_SERVING,), cases.UPDATE, LOST),
     Needed((Rule.WAKE_AT,), cases.CROWDED, "it rests while it is deleting"),
+    Needed((Rule.MEMO_ENDS,), cases.BLIND, "ready, and it does not run"),
     Needed((Rule.KEPT,), cases.KEEP, "what served before an update failed does not run"),
     Needed((Rule.OWN_SNAPSHOT,), cases.KEEP, "a heal is of another generation than what serves"),
     Needed((Rule.SWITCHED_SUCCEEDS,), cases.LIE, "ready, and not at the newest generation"),

@@ -37,6 +37,8 @@ class Case:
     split: bool = False
     fine: bool = False
     passivates: bool = False
+    remembers: bool = False
+    """The supervisor wakes a tenant once for one finding, and remembers that (else it wakes it as long as it is)."""
     crowded: bool = False
     """Others want the place of an owner, which leaves for each wait that the rows can bring back."""
     heal_budget: int = 2

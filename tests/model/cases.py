@@ -56,6 +56,15 @@ CROWDED = Case(
     passivates=True,
     crowded=True,
 )
+BLIND = Case(
+    "it dies, and its owner cannot look",
+    Budget(kills=1, blinds=1),
+    ready=True,
+    looks=True,
+    passivates=True,
+    remembers=True,
+    heal_budget=1,
+)
 SILENT = Case("the engine falls silent, delete", Budget(patches=1, silences=1, deletes=1), ready=True)
 LIE = Case("the engine says that it has succeeded before", Budget(patches=1, lies=1, deletes=1), ready=True)
 FINE = Case("each call: create, delete", Budget(deletes=1), fine=True)
@@ -88,6 +97,7 @@ SHORT = (
     CLUSTERS,
     KEEP,
     CROWDED,
+    BLIND,
     SILENT,
     LIE,
     FINE,

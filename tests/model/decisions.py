@@ -41,6 +41,8 @@ class Seen(NamedTuple):
     """The engine has not answered for as long as an owner waits."""
     waits: bool = False
     """What is queued or starting is not due yet."""
+    blind: bool = False
+    """The last look failed, and the next is not due yet."""
     stop_waited: bool = False
     deadline_over: bool = False
 
@@ -61,7 +63,11 @@ class Decisions:
     def decide(self, world: World, seen: Seen) -> Act | None:
         """The next act, None: nothing to do."""
         tenant = world.tenant
-        rows = (tenant._replace(fence=0, lease=tenant.lease.FREE, cluster=0), world.executions, world.placements)
+        rows = (
+            tenant._replace(fence=0, lease=tenant.lease.FREE, cluster=0, found=None),
+            world.executions,
+            world.placements,
+        )
         key = (rows, seen)
         if key not in self._known:
             self._known[key] = self._decide(world, seen)
@@ -76,6 +82,7 @@ class Decisions:
             reported=ExecutionStatus(seen.engine) if seen.engine is not None else None,
             finding=_finding(seen.finding),
             finding_due=FAR_AHEAD,
+            look_due=FAR_AHEAD if seen.blind else None,
             hurried=self._crowded,
             heals=sum(e.heal for e in world.executions if e.life == world.tenant.life),
             worked_at=NOW,

@@ -123,10 +123,16 @@ class Environment:
         tenant, owner = world.tenant, world.owner
         if tenant.away and Rule.WAKE_AT in self._binding.rules:
             yield ("supervisor", "the time it was away for is over"), world.of_tenant(away=False), Kind.OURS
-        if owner is None and self._is_due(world):
+        found = self._finding(world)
+        if tenant.found is not None and (tenant.found != found or Rule.MEMO_ENDS in self._binding.rules):
+            yield ("supervisor", "forgets what it found"), world.of_tenant(found=None), Kind.OURS
+        nominated = found is not None and (tenant.found is None or tenant.found != found)
+        if owner is None and (self._is_due(world) or nominated):
             for cluster in range(len(CLUSTERS)):
                 after = owned_tenant.acquire(world, self._binding, cluster)
                 if after is not None and cluster == tenant.cluster:
+                    if nominated and self._case.remembers:
+                        after = after.of_tenant(found=found)
                     yield ("supervisor", "activates", CLUSTERS[cluster]), after, Kind.OURS
         if world.budget.owners:
             for cluster in range(len(CLUSTERS)):
@@ -155,17 +161,28 @@ class Environment:
 
     @staticmethod
     def _is_due(world: World) -> bool:
-        """`census.due`, and what the sweep nominates: the serving resource is gone or stopped, or ill."""
+        """`fleet.due`."""
         if world.tenant.deleted or world.tenant.away:
             return False
         if any(_left_behind(world, p) for p in world.placements) and not world.tenant.paused:
             return True
+        return (world.active is not None or world.queued is not None) and not world.tenant.paused
+
+    @staticmethod
+    def _finding(world: World) -> tuple[str, str] | None:
+        """What the sweep nominates: the serving resource is gone or stopped, or ill. The supervisor remembers it by
+        what serves."""
+        tenant, serving = world.tenant, world.tenant.serving
+        if serving is None or tenant.deleted or tenant.away or tenant.paused:
+            return None
         if world.active is not None or world.queued is not None:
-            return not world.tenant.paused
-        serving = world.tenant.serving
-        found = next((r for r in world.resources if r.execution == serving), None)
-        runs = found is not None and found.state is ResourceState.RUNNING and found.healthy
-        return serving is not None and not world.tenant.paused and not runs
+            return None
+        there = next((r for r in world.resources if r.execution == serving), None)
+        if there is None:
+            return serving, "gone"
+        if there.state is not ResourceState.RUNNING:
+            return serving, "stopped"
+        return None if there.healthy else (serving, "ill")
 
     # --- misfortunes ---
 

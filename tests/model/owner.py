@@ -64,7 +64,7 @@ class Owners:
         active = world.active
         finding = owner.finding if self._case.looks else _truth(world)
         if active is None:
-            yield Seen(None, finding), Kind.OURS
+            yield Seen(None, finding, blind=owner.blind), Kind.OURS
             if self._case.crowded and world.queued is not None and world.queued.run > 1:
                 yield Seen(None, finding, waits=True), Kind.OURS
             return
@@ -211,6 +211,11 @@ class Owners:
             found = None if now is None else (owner.looking, *now[1:])
             label: tuple[Any, ...] = ("owner", "sees", found)
             yield label, world.own(owner, owner._replace(looking=None, finding=found)), Kind.OURS
+            if world.budget.blinds:
+                blind = world.own(owner, owner._replace(looking=None, finding=None, blind=True)).spend("blinds")
+                yield ("owner", "sees nothing: the platform is away"), blind, Kind.ENVIRONMENT
+        elif owner.blind:
+            yield ("owner", "is to look again"), world.own(owner, owner._replace(blind=False)), Kind.OURS
         elif owner.finding is not None and owner.finding != _truth(world) and owner.fence == world.tenant.fence:
             yield ("owner", "is to look again"), world.own(owner, owner._replace(finding=None)), Kind.OURS
 

@@ -32,6 +32,7 @@ class Rule(StrEnum):
     ENGINE_NOT_NEEDED = "after the switch an execution ends without its engine"
     OWNER_RETIRES = "an owner that ends an execution without its engine removes what was replaced first"
     WAKE_AT = "who leaves while it waits says when it is to be woken"
+    MEMO_ENDS = "a finding that woke a tenant is forgotten in time"
     SECOND_CHECK = "the sweep checks a leftover twice"
 
 

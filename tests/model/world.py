@@ -57,6 +57,8 @@ class Tenant(NamedTuple):
     """The condition Healthy says HealBudget."""
     away: bool = False
     """`wake_at` is not over: its owner left while it waited."""
+    found: tuple[str, str] | None = None
+    """In the supervisor's memory: what serves, and the finding about it that has woken the tenant."""
 
     @property
     def deleted(self) -> bool:
@@ -113,12 +115,14 @@ class Runner(NamedTuple):
 
 class Owner(NamedTuple):
     """A tenant actor. `finding`: what its last look saw, (still fresh, present, running, healthy); `looking`: a look is
-    under way, and whether it is still fresh; `act`: what it has decided and not yet done."""
+    under way, and whether it is still fresh; `blind`: the last one failed, and the next is not due; `act`: what it has
+    decided and not yet done."""
 
     cluster: int
     fence: int
     finding: tuple[bool, bool, bool, bool] | None = None
     looking: bool | None = None
+    blind: bool = False
     act: tuple[Any, ...] | None = None
 
 
@@ -155,6 +159,8 @@ class Budget(NamedTuple):
     deadlines: int = 0
     silences: int = 0
     """An engine goes away for good, with what it was doing."""
+    blinds: int = 0
+    """A look of an owner fails, for the platform does not answer."""
     lies: int = 0
     """An engine says that an execution has succeeded: it speaks of an earlier life of the same id."""
 

@@ -121,6 +121,15 @@ class Settings(BaseModel):
     """Registries (`ghcr.io`, `ghcr.io/acme`) that images of docker tenants may come from. None: all."""
     docker_subnets: tuple[str, ...] = DEFAULT_SUBNETS
     """IPv4 ranges. Each docker tenant's network gets 16 addresses of one of them."""
+    ecs_allow_host_access: bool = False
+    """Allow what reaches into container instances (privileged, host namespaces, host volumes, devices, added
+    capabilities) in ecs configs, to admins."""
+    ecs_roles: tuple[str, ...] = ()
+    """Roles that ecs tenants may have assumed for them. `*` in them stands for any text."""
+    ecs_task_roles: tuple[str, ...] = ()
+    """Task and execution roles that definitions of ecs tenants may name, likewise."""
+    ecs_task_definitions: tuple[str, ...] = ()
+    """Existing task definitions that ecs tenants may run, likewise."""
     fake_latency_seconds: float = Field(default=0.0, ge=0)
     """Seconds of each call of the `fake` cloud."""
     fake_failure_rate: float = Field(default=0.0, ge=0, le=1)
@@ -137,6 +146,9 @@ class Settings(BaseModel):
         "docker_publish",
         "docker_registries",
         "docker_subnets",
+        "ecs_roles",
+        "ecs_task_roles",
+        "ecs_task_definitions",
         mode="before",
     )
     @classmethod

@@ -178,11 +178,18 @@ class AwsFront:
             passed = self._pass_on(path, headers, body)
             return passed.status_code, passed.headers.get("Content-Type", ""), passed.content
 
+        forms: list[httpx.Response] = []
+
         def forward() -> Answer:
             passed = self._pass_on(path, headers, body)
+            if form:
+                forms.append(passed)
+                return passed.status_code, {}
             return passed.status_code, passed.json()
 
         status, answer = rule(form or json.loads(body), forward)
+        if forms:  # XML, which no rule edits
+            return status, forms[-1].headers.get("Content-Type", ""), forms[-1].content
         if form:
             return status, "text/xml", _in_xml(answer).encode()
         return status, "application/x-amz-json-1.1", json.dumps(answer).encode()

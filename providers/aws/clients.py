@@ -39,6 +39,9 @@ ATTEMPTS = 3
 mode)."""
 SESSION_NAME = "landlord"
 """CloudTrail shows this name with an assumed role."""
+CLIENTS = 64
+"""Clients of assumed roles that are kept, the last used ones. Each tenant may have one."""
+DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 LIFETIME_SECONDS = 3600
 """Lifetime of a role's credentials: the most that one role may ask for another. The SDK renews them a quarter of an
 hour before their end."""
@@ -46,11 +49,14 @@ hour before their end."""
 
 @dataclass(frozen=True, slots=True)
 class AssumedRole:
-    """A role to act as, and the way to ask for it. `external_id`: the word that the role's trust policy may demand."""
+    """A role to act as, and the way to ask for it. `external_id`: the word that the role's trust policy may demand.
+    `tags`: session tags, which CloudTrail and policies see; a role whose trust policy does not allow them is assumed
+    without."""
 
     arn: str
     session_name: str = SESSION_NAME
     external_id: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 class AwsClients:
@@ -77,11 +83,12 @@ class AwsClients:
         """The client of a service. `service` as boto3 names it; `role`: the role to act as, None for the installation
         itself."""
         with self._lock:
-            if (service, role) not in self._clients:
-                self._clients[service, role] = self._session(role).client(
-                    service, endpoint_url=self._endpoint_url, config=self._config
-                )
-            return self._clients[service, role]
+            found = self._clients.pop((service, role), None)
+            if found is None:
+                found = self._session(role).client(service, endpoint_url=self._endpoint_url, config=self._config)
+            self._clients[service, role] = found  # the newest is the last
+            self._let_go()
+            return found
 
     @property
     def region(self) -> str:
@@ -93,6 +100,14 @@ class AwsClients:
                 client.close()
             self._clients.clear()
             self._sessions.clear()
+
+    def _let_go(self) -> None:
+        """Keep CLIENTS clients of roles. One that is let go is closed by its last user's end."""
+        of_roles = [key for key in self._clients if key[1] is not None]
+        for key in of_roles[: max(0, len(of_roles) - CLIENTS)]:
+            del self._clients[key]
+            if not any(role == key[1] for _, role in self._clients):
+                self._sessions.pop(key[1], None)
 
     def _session(self, role: AssumedRole | None) -> boto3.session.Session:
         if role not in self._sessions:
@@ -106,12 +121,24 @@ class AwsClients:
 
     def _assume(self, role: AssumedRole) -> Mapping[str, str]:
         """Fresh credentials, in the form of the SDK's own refreshing ones."""
-        more = {} if role.external_id is None else {"ExternalId": role.external_id}
+        request: dict[str, Any] = {
+            "RoleArn": role.arn,
+            "RoleSessionName": role.session_name,
+            "DurationSeconds": LIFETIME_SECONDS,
+        }
+        if role.external_id is not None:
+            request["ExternalId"] = role.external_id
+        tags = [{"Key": key, "Value": value} for key, value in role.tags]
         # Its errors become ours here: the SDK logs them.
-        with speaking():
-            given = self.client("sts").assume_role(
-                RoleArn=role.arn, RoleSessionName=role.session_name, DurationSeconds=LIFETIME_SECONDS, **more
-            )["Credentials"]
+        with _naming(role), speaking():
+            sts = self.client("sts")
+            try:
+                given = sts.assume_role(**request, **({"Tags": tags} if tags else {}))["Credentials"]
+            except ClientError as error:
+                # A trust policy that does not name sts:TagSession refuses the whole call.
+                if not tags or code_of(error) not in DENIED:
+                    raise
+                given = sts.assume_role(**request)["Credentials"]
         return {
             "access_key": given["AccessKeyId"],
             "secret_key": given["SecretAccessKey"],
@@ -131,6 +158,18 @@ class _Assuming:
 
     def load(self) -> Any:
         return DeferredRefreshableCredentials(lambda: self._clients._assume(self._role), self.METHOD)
+
+
+@contextmanager
+def _naming(role: AssumedRole) -> Iterator[None]:
+    """If the role's own account refuses, say what its trust policy must accept."""
+    try:
+        yield
+    except NotAvailableYet as error:
+        if role.external_id is None or error.fields.get("code") not in DENIED:
+            raise
+        more = f"its trust policy must accept the external id {role.external_id}"
+        raise NotAvailableYet(f"{error.message}; {more}", **error.fields) from None
 
 
 @contextmanager

@@ -10,6 +10,8 @@ import pytest
 from controlplane.settings import Settings
 from providers.compute.docker.policy import DockerPolicy
 from providers.compute.docker.provider import DockerCompute
+from providers.compute.ecs.policy import EcsPolicy
+from providers.compute.ecs.provider import EcsCompute
 from tests.integration.api_replica import api_on, tenant
 
 OPENING: Mapping[str, object] = {
@@ -18,6 +20,10 @@ OPENING: Mapping[str, object] = {
     "docker_allow_host_access": False,
     "docker_networks": (),
     "docker_publish": ("127.0.0.1",),
+    "ecs_allow_host_access": False,
+    "ecs_roles": (),
+    "ecs_task_roles": (),
+    "ecs_task_definitions": (),
 }
 """Settings by which a tenant may come to see more of this machine, with the default that shuts it."""
 HARMLESS = {"docker_registries", "docker_subnets", "process_uids"}
@@ -39,6 +45,14 @@ ATTEMPTS: list[tuple[str, dict[str, Any]]] = [
     ("docker", {"image": "web:1", "ports": [{"container_port": 80, "host_ip": "0.0.0.0"}]}),
     ("docker", {"image": "ab" * 32}),
     ("process", {"command": ["cat", "/var/lib/landlord/token"]}),
+    ("ecs", {"task_definition": {"containerDefinitions": [{"privileged": True}]}}),
+    ("ecs", {"task_definition": {"containerDefinitions": [], "volumes": [{"host": {"sourcePath": "/"}}]}}),
+    ("ecs", {"task_definition": {"containerDefinitions": [], "taskRoleArn": "arn:aws:iam::123456789012:role/admin"}}),
+    ("ecs", {"task_definition": "admin:1"}),
+    (
+        "ecs",
+        {"task_definition": {"containerDefinitions": []}, "assume_role_arn": "arn:aws:iam::123456789012:role/admin"},
+    ),
 ]
 
 
@@ -46,8 +60,8 @@ ATTEMPTS: list[tuple[str, dict[str, Any]]] = [
 async def test_by_default_no_operator_may_ask_for_this_machine(
     database_url: str, tmp_path: Path, provider: str, config: dict[str, Any]
 ) -> None:
-    docker = DockerCompute.build(Settings(home=tmp_path))
-    async with api_on(database_url, more={"docker": docker}) as api:
+    docker, ecs = DockerCompute.build(Settings(home=tmp_path)), EcsCompute.build(Settings(home=tmp_path))
+    async with api_on(database_url, more={"docker": docker, "ecs": ecs}) as api:
         spec = {"compute": {"provider": provider, "config": config}}
         headers = await api.bearer("operator")
         refused = await api.client.post("/v1/tenants", json=tenant(spec=spec), headers=headers)
@@ -59,10 +73,11 @@ async def test_by_default_no_operator_may_ask_for_this_machine(
         refused = await api.client.patch("/v1/tenants/acme", json=patch, headers=headers)
         assert refused.status_code in (400, 403), refused.text
     await docker.close()
+    await ecs.close()
 
 
 def test_each_setting_of_the_providers_of_this_machine_is_shut_in_its_default(tmp_path: Path) -> None:
-    names = {name for name in Settings.model_fields if name.startswith(("docker_", "process_"))}
+    names = {name for name in Settings.model_fields if name.startswith(("docker_", "process_", "ecs_"))}
     assert names == OPENING.keys() | HARMLESS, "a new one: say here whether it opens anything"
     settings = Settings(home=tmp_path)
     assert {name: getattr(settings, name) for name in OPENING} == OPENING
@@ -100,3 +115,18 @@ async def test_access_to_the_host_takes_an_admin_in_each_change(database_url: st
         assert (await api.client.patch("/v1/tenants/acme", json=back, headers=operator)).status_code == 403
         assert (await api.client.patch("/v1/tenants/acme", json=back)).status_code == 202
     await docker.close()
+
+
+async def test_access_to_container_instances_takes_an_admin_in_each_change(database_url: str) -> None:
+    ecs = EcsCompute(policy=EcsPolicy(allow_host_access=True))
+    async with api_on(database_url, more={"ecs": ecs}) as api:
+        operator = await api.bearer("operator")
+        definition = {"containerDefinitions": [{"name": "web", "image": "web:1"}], "networkMode": "host"}
+        body = tenant(spec={"compute": {"provider": "ecs", "config": {"task_definition": definition}}})
+        refused = await api.client.post("/v1/tenants", json=body, headers=operator)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert (await api.client.post("/v1/tenants", json=body)).status_code == 202
+        patch = {"spec": {"compute": {"config": {"desired_count": 2}}}}
+        assert (await api.client.patch("/v1/tenants/acme", json=patch, headers=operator)).status_code == 403
+        assert (await api.client.patch("/v1/tenants/acme", json=patch)).status_code == 202
+    await ecs.close()

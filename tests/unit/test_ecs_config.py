@@ -9,8 +9,9 @@ from controlplane.errors import InvalidConfig, Terminal, Unsupported
 from controlplane.model import HealthSpec
 from controlplane.ports import Origin
 from providers.compute.ecs.config import EcsConfig, environment
+from providers.compute.ecs.policy import EcsPolicy
 from providers.compute.ecs.provider import EcsCompute
-from providers.compute.ecs.service import DESIRED_TAG, Place, ServiceId, definition_request, service_request
+from providers.compute.ecs.service import DESIRED_TAG, Acting, Place, ServiceId, definition_request, service_request
 
 SECRET = "hunter2-unit"
 WEB = {"containerDefinitions": [{"name": "web", "image": "web:1", "memory": 64}]}
@@ -27,10 +28,15 @@ OWNERSHIP = Origin(
 )
 
 
-def refusals(config: dict[str, Any], health: dict[str, Any] | None = None) -> dict[str, str]:
+LISTED = EcsPolicy(roles=("*",), task_roles=("*",), task_definitions=("*",))
+
+
+def refusals(
+    config: dict[str, Any], health: dict[str, Any] | None = None, policy: EcsPolicy = LISTED
+) -> dict[str, str]:
     """loc → message; empty where it is accepted."""
     try:
-        EcsCompute().validate(config, HealthSpec.model_validate(health or {}))
+        EcsCompute(policy=policy).validate(config, HealthSpec.model_validate(health or {}))
     except (InvalidConfig, Unsupported) as error:
         return {item["loc"]: item["message"] for item in error.errors}
     return {}
@@ -110,6 +116,114 @@ def test_what_is_refused_and_where(config: dict[str, Any], loc: str, message: st
     assert SECRET not in str(found)
 
 
+def container(**more: Any) -> dict[str, Any]:
+    return {"containerDefinitions": [{"name": "web", "image": "web:1", "memory": 64, **more}]}
+
+
+REACHING: list[tuple[dict[str, Any], str]] = [
+    ({**WEB, "networkMode": "host"}, "networkMode"),
+    ({**WEB, "networkMode": {"secret": "env:LANDLORD_SECRET_X"}}, "networkMode"),
+    ({**WEB, "pidMode": "host"}, "pidMode"),
+    ({**WEB, "ipcMode": "host"}, "ipcMode"),
+    ({**WEB, "volumes": [{"name": "root", "host": {"sourcePath": "/"}}]}, "volumes.0"),
+    ({**WEB, "volumes": [{"name": "a"}, {"name": "b", "dockerVolumeConfiguration": {"driver": "local"}}]}, "volumes.1"),
+    ({**WEB, "volumes": [{"name": "a", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}, "volumes.0"),
+    (container(privileged=True), "containerDefinitions.0.privileged"),
+    (
+        container(linuxParameters={"devices": [{"hostPath": "/dev/sda"}]}),
+        "containerDefinitions.0.linuxParameters.devices",
+    ),
+    (
+        container(linuxParameters={"capabilities": {"add": ["SYS_ADMIN"]}}),
+        "containerDefinitions.0.linuxParameters.capabilities.add",
+    ),
+    (container(dockerSecurityOptions=["apparmor:unconfined"]), "containerDefinitions.0.dockerSecurityOptions"),
+    (container(credentialSpecs=["credentialspecdomainless:arn:x"]), "containerDefinitions.0.credentialSpecs"),
+]
+
+
+@pytest.mark.parametrize(("definition", "loc"), REACHING, ids=[loc for _, loc in REACHING])
+def test_the_instance_is_out_of_reach_unless_a_setting_allows_it(definition: dict[str, Any], loc: str) -> None:
+    config = {"task_definition": definition, "launch_type": "EC2"}
+    found = refusals(config)
+    assert list(found) == [f"task_definition.{loc}"]
+    assert "LANDLORD_ECS_ALLOW_HOST_ACCESS" in found[f"task_definition.{loc}"]
+    assert refusals(config, policy=EcsPolicy(allow_host_access=True)) == {}
+    assert EcsCompute().host_access(config) == [f"task_definition.{loc}"], "and takes an admin"
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {**WEB, "networkMode": "awsvpc", "pidMode": "task", "ipcMode": "none"},
+        {**WEB, "volumes": [{"name": "scratch"}, {"name": "more", "host": {}}]},
+        container(
+            privileged=False,
+            dockerSecurityOptions=["no-new-privileges"],
+            linuxParameters={"capabilities": {"drop": ["ALL"]}, "initProcessEnabled": True},
+        ),
+    ],
+)
+def test_what_keeps_a_task_to_itself_takes_no_setting(definition: dict[str, Any]) -> None:
+    assert refusals({"task_definition": definition}, policy=EcsPolicy()) == {}
+
+
+@pytest.mark.parametrize("wrong", [7, "x", {"a": 1}, [7], [{"privileged": {}}], [{"dockerSecurityOptions": 5}]])
+def test_a_malformed_definition_is_refused_and_nothing_worse(wrong: Any) -> None:
+    for what in ("containerDefinitions", "volumes"):
+        assert refusals({"task_definition": {**WEB, what: wrong}}, policy=EcsPolicy())
+
+
+@pytest.mark.parametrize(
+    ("config", "loc", "setting", "policy"),
+    [
+        (
+            {"task_definition": "web:7"},
+            "task_definition",
+            "LANDLORD_ECS_TASK_DEFINITIONS",
+            EcsPolicy(task_definitions=("web:*",)),
+        ),
+        (
+            {"task_definition": f"{ARN}:task-definition/web:7"},
+            "task_definition",
+            "LANDLORD_ECS_TASK_DEFINITIONS",
+            EcsPolicy(task_definitions=(f"{ARN}:task-definition/web:7",)),
+        ),
+        (
+            {"task_definition": {**WEB, "taskRoleArn": "arn:aws:iam::123456789012:role/admin"}},
+            "task_definition.taskRoleArn",
+            "LANDLORD_ECS_TASK_ROLES",
+            EcsPolicy(task_roles=("arn:aws:iam::123456789012:role/adm*",)),
+        ),
+        (
+            {"task_definition": {**WEB, "executionRoleArn": "admin"}},
+            "task_definition.executionRoleArn",
+            "LANDLORD_ECS_TASK_ROLES",
+            EcsPolicy(task_roles=("tenant", "admin")),
+        ),
+        (
+            {"task_definition": WEB, "assume_role_arn": ROLE},
+            "assume_role_arn",
+            "LANDLORD_ECS_ROLES",
+            EcsPolicy(roles=("arn:aws:iam::*:role/tenants/landlord",)),
+        ),
+    ],
+)
+def test_roles_and_definitions_are_those_of_a_list(
+    config: dict[str, Any], loc: str, setting: str, policy: EcsPolicy
+) -> None:
+    for shut in (EcsPolicy(), EcsPolicy(allow_host_access=True), EcsPolicy(roles=("?",), task_roles=("[a-z]*",))):
+        found = refusals(config, policy=shut)
+        assert list(found) == [loc]
+        assert setting in found[loc]
+    assert refusals(config, policy=policy) == {}
+
+
+def test_a_reference_is_no_role_of_a_list() -> None:
+    config = {"task_definition": {**WEB, "taskRoleArn": {"secret": "env:LANDLORD_SECRET_ROLE"}}}
+    assert list(refusals(config)) == ["task_definition.taskRoleArn"]
+
+
 @pytest.mark.parametrize("probe", ["http", "tcp"])
 def test_there_is_no_address_to_probe(probe: str) -> None:
     found = refusals({"task_definition": "web"}, {probe: {"port": 80}})
@@ -120,10 +234,10 @@ def test_there_is_no_address_to_probe(probe: str) -> None:
 def test_what_ecs_cannot_do_is_told_apart_from_what_is_wrong() -> None:
     probed = HealthSpec.model_validate({"tcp": {}})
     with pytest.raises(Unsupported) as unsupported:
-        EcsCompute().validate({"task_definition": WEB}, probed)
+        EcsCompute(policy=LISTED).validate({"task_definition": WEB}, probed)
     assert [item["loc"] for item in unsupported.value.errors] == ["health.tcp"]
     with pytest.raises(InvalidConfig) as invalid:
-        EcsCompute().validate({"task_definition": {"containerDefinitions": [{"memory": "64"}]}}, probed)
+        EcsCompute(policy=LISTED).validate({"task_definition": {"containerDefinitions": [{"memory": "64"}]}}, probed)
     assert [item["loc"] for item in invalid.value.errors] == [
         "task_definition.containerDefinitions.0.memory",
         "health.tcp",
@@ -206,11 +320,16 @@ def test_two_that_want_one_port_of_an_instance_do_not_run_side_by_side(
 
 
 def test_an_id_says_how_the_service_is_reached() -> None:
-    own, through_role = ServiceId(f"{ARN}:service/tenants/web"), ServiceId(f"{ARN}:service/tenants/web", ROLE)
-    for service_id in (own, through_role):
+    acting = Acting(ROLE, f"test/{OWNERSHIP.tenant_id}")
+    own, through_role = ServiceId(f"{ARN}:service/tenants/web"), ServiceId(f"{ARN}:service/tenants/web", acting)
+    for service_id in (own, through_role, ServiceId(through_role.arn, Acting(ROLE))):
         assert ServiceId.parse(str(service_id)) == service_id
         assert service_id.name == "web"
     assert own.place == Place("tenants")
-    assert through_role.place == Place("tenants", ROLE)
+    assert through_role.place == Place("tenants", acting)
+    assert str(through_role) == f"{through_role.arn} as {ROLE} for test/{OWNERSHIP.tenant_id}"
+    assumed = acting.assumed
+    assert (assumed.external_id, assumed.session_name) == (acting.tenant, f"landlord-{OWNERSHIP.tenant_id}")
+    assert len(assumed.session_name) <= 64, "AWS takes no longer one"
     with pytest.raises(Terminal, match="not the id of an ECS service"):
         ServiceId.parse(f"{ARN}:cluster/tenants")

@@ -17,6 +17,13 @@ Cluster = Annotated[
 ]
 Role = Annotated[str, StringConstraints(pattern=rf"^{ARN}:iam::\d{{12}}:role/[A-Za-z0-9+=,.@_/-]{{1,576}}$")]
 TASK_DEFINITION = rf"^({ARN}:ecs:[a-z0-9-]+:\d{{12}}:task-definition/)?[A-Za-z0-9_-]{{1,255}}(:[1-9]\d*)?$"
+OWN_MODES: Mapping[str, tuple[str | None, ...]] = {
+    "networkMode": (None, "awsvpc", "bridge", "none", "default"),
+    "pidMode": (None, "task"),
+    "ipcMode": (None, "task", "none"),
+}
+"""The values that keep a task to itself. Whatever else stands there, also a reference to a secret, may be the host."""
+HARDENING = ("no-new-privileges", "no-new-privileges:true")
 NO_ADDRESS = "an ECS service has no address to probe from here; leave this out, and ECS's own health decides"
 
 
@@ -74,6 +81,16 @@ class EcsConfig(ProviderConfig):
         probes = (("http", health.http), ("tcp", health.tcp))
         return [{"loc": f"health.{kind}", "message": NO_ADDRESS} for kind, probe in probes if probe is not None]
 
+    def host_access(self) -> list[str]:
+        """Where its definition reaches into the container instance, or into storage that is not the task's own. An
+        existing definition is not known here."""
+        return [f"task_definition.{loc}" for loc in _reaching(self.definition or {})]
+
+    def task_roles(self) -> list[tuple[str, Any]]:
+        """The roles that its definition hands to the task and to ECS."""
+        definition = self.definition or {}
+        return [(name, definition[name]) for name in ("taskRoleArn", "executionRoleArn") if definition.get(name)]
+
     def excludes(self, other: "EcsConfig") -> bool:
         """True if both want the same port of the container instances of one cluster. The ports of a definition that is
         only named are not known here."""
@@ -96,6 +113,37 @@ def _host_ports(definition: Mapping[str, Any] | None) -> set[tuple[int, str]]:
         if network != "awsvpc" and isinstance(port, int) and port:
             found.add((port, str(mapping.get("protocol") or "tcp")))
     return found
+
+
+def _reaching(definition: Mapping[str, Any]) -> Iterator[str]:
+    yield from (mode for mode, own in OWN_MODES.items() if definition.get(mode) not in own)
+    for index, volume in enumerate(_items(definition, "volumes")):
+        # An empty directory of the task's own has a name alone.
+        if any(volume.get(kind) for kind in volume.keys() - {"name", "configuredAtLaunch"}):
+            yield f"volumes.{index}"
+    for index, container in enumerate(_items(definition, "containerDefinitions")):
+        linux = container.get("linuxParameters")
+        linux = linux if isinstance(linux, Mapping) else {}
+        added = linux.get("capabilities")
+        reaching = {
+            "privileged": container.get("privileged"),
+            "linuxParameters.devices": linux.get("devices"),
+            "linuxParameters.capabilities.add": added.get("add") if isinstance(added, Mapping) else added,
+            "dockerSecurityOptions": _loosening(container.get("dockerSecurityOptions")),
+            "credentialSpecs": container.get("credentialSpecs"),
+        }
+        yield from (f"containerDefinitions.{index}.{loc}" for loc, value in reaching.items() if value)
+
+
+def _loosening(options: Any) -> Any:
+    """The options that may take a bound off."""
+    return [option for option in options if option not in HARDENING] if isinstance(options, list) else options
+
+
+def _items(definition: Mapping[str, Any], what: str) -> list[Mapping[str, Any]]:
+    """The well formed items of one of its lists, the others as empty ones."""
+    items = definition.get(what)
+    return [item if isinstance(item, Mapping) else {} for item in (items if isinstance(items, list) else ())]
 
 
 def environment(definition: Mapping[str, Any]) -> Sequence[str]:

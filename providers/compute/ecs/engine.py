@@ -12,10 +12,11 @@ from botocore.exceptions import ClientError
 from controlplane.errors import Unavailable
 from controlplane.model import id8
 from controlplane.ports import Origin, Resource
-from providers.aws.clients import AssumedRole, AwsClients, code_of, speaking
+from providers.aws.clients import AwsClients, code_of, speaking
 from providers.compute.ecs.config import EcsConfig, environment
 from providers.compute.ecs.roles import Roles
 from providers.compute.ecs.service import (
+    Acting,
     Place,
     ServiceId,
     definition_request,
@@ -64,7 +65,7 @@ class EcsEngine:
 
     def expect(self, config: EcsConfig, origin: Origin) -> None:
         """Note that this config's service is in the config's cluster, so no search is needed. Makes no call."""
-        self._places[origin.name] = _place(config)
+        self._places[origin.name] = _place(config, origin)
 
     def create(self, config: EcsConfig, origin: Origin, hidden: Sequence[str] = ()) -> str | None:
         """The id of a new service that runs no tasks yet. None: the name is taken. `hidden`: values that no error may
@@ -72,14 +73,14 @@ class EcsEngine:
 
         Raises Retryable while a service of that name is being deleted. If a definition was registered and its service
         then could not be made, the definition is removed with the tenant (`forget`), at the latest."""
-        place = _place(config)
+        place = _place(config, origin)
         with speaking(hidden):
-            if place.role is not None:
-                self._roles.record(origin.installation_id, origin.tenant_id, place.role)
+            if place.acting is not None:
+                self._roles.record(origin.installation_id, origin.tenant_id, place.acting.role)
             definition = self._definition(config, origin)
             request = service_request(config, origin, definition, str(uuid4()))
             try:
-                made = self._ecs(place.role).create_service(**request)["service"]
+                made = self._ecs(place.acting).create_service(**request)["service"]
             except ClientError:
                 # ECS has the same wording for a taken name and a wrong parameter: look at the service with that name.
                 there = self._describe(place, [origin.name])
@@ -90,7 +91,7 @@ class EcsEngine:
                         f"a service {origin.name} is still being deleted ({_draining(there[0])})"
                     ) from None
                 return None
-            return str(ServiceId(made["serviceArn"], place.role))
+            return str(ServiceId(made["serviceArn"], place.acting))
 
     def find(self, origin: Origin) -> tuple[Place, Service] | None:
         """The service of that name, whatever its owner. None: there is none."""
@@ -109,7 +110,7 @@ class EcsEngine:
 
     def seen(self, place: Place, service: Service) -> Resource | None:
         """A described service as a Resource. If it has too few tasks, with the reasons of its tasks. None: not ours."""
-        return resource(service, place.role, self._stop_reasons(place, service) if falls_short(service) else ())
+        return resource(service, place.acting, self._stop_reasons(place, service) if falls_short(service) else ())
 
     def chunks(self, installation_id: str, tenant_id: UUID | None) -> list[tuple[Place, Sequence[str]]]:
         """Services that may be ours by their name, in portions for `owned`."""
@@ -128,7 +129,7 @@ class EcsEngine:
             return [
                 found
                 for service in self._describe(place, services)
-                if (found := resource(service, place.role)) is not None
+                if (found := resource(service, place.acting)) is not None
             ]
 
     def start(self, service_id: ServiceId) -> None:
@@ -155,7 +156,7 @@ class EcsEngine:
         """Delete the service. Returns the service that is now being deleted. None: it is gone."""
         with speaking():
             try:
-                service: Service = self._ecs(service_id.role).delete_service(
+                service: Service = self._ecs(service_id.acting).delete_service(
                     cluster=service_id.place.cluster, service=service_id.arn, force=True
                 )["service"]
             except ClientError as error:
@@ -168,7 +169,7 @@ class EcsEngine:
         """Retire all revisions of the definitions that were registered for this service. They become unusable; ECS
         keeps their text."""
         with speaking():
-            self._deregister(service_id.role, service_id.name)
+            self._deregister(service_id.acting, service_id.name)
 
     def forget(self, installation_id: str, tenant_id: UUID) -> None:
         """Remove a tenant's leftovers: definitions whose service was never made, and its roles."""
@@ -182,19 +183,19 @@ class EcsEngine:
                             self._deregister(role, family, (installation_id, tenant_id))
             self._roles.forget(installation_id, tenant_id)
 
-    def _ecs(self, role: str | None) -> Any:
-        return self._clients.client("ecs", None if role is None else AssumedRole(role))
+    def _ecs(self, acting: Acting | None) -> Any:
+        return self._clients.client("ecs", None if acting is None else acting.assumed)
 
     def _definition(self, config: EcsConfig, origin: Origin) -> str:
         """The ARN of the config's task definition. If the config gives it inline, it is registered first."""
         if config.definition is None:
             return str(config.task_definition)
         request = definition_request(config.definition, origin)
-        answer = self._ecs(config.assume_role_arn).register_task_definition(**request)
+        answer = self._ecs(_place(config, origin).acting).register_task_definition(**request)
         return str(answer["taskDefinition"]["taskDefinitionArn"])
 
-    def _deregister(self, role: str | None, family: str, whose: tuple[str, UUID] | None = None) -> None:
-        ecs = self._ecs(role)
+    def _deregister(self, acting: Acting | None, family: str, whose: tuple[str, UUID] | None = None) -> None:
+        ecs = self._ecs(acting)
         pages = ecs.get_paginator("list_task_definitions").paginate(familyPrefix=family, status="ACTIVE")
         for arn in [arn for page in pages for arn in page["taskDefinitionArns"]]:
             of = Origin.from_labels(labels(ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"])))
@@ -209,7 +210,7 @@ class EcsEngine:
                     yield Place(cluster, role)
 
     def _services(self, place: Place) -> list[str]:
-        pages = self._ecs(place.role).get_paginator("list_services")
+        pages = self._ecs(place.acting).get_paginator("list_services")
         try:
             found = pages.paginate(cluster=place.cluster, PaginationConfig={"PageSize": LISTED_AT_ONCE})
             return [arn for page in found for arn in page["serviceArns"]]
@@ -221,7 +222,7 @@ class EcsEngine:
     def _describe(self, place: Place, services: Sequence[str]) -> list[Service]:
         """The existing ones of these services. A missing cluster holds none."""
         try:
-            answer = self._ecs(place.role).describe_services(
+            answer = self._ecs(place.acting).describe_services(
                 cluster=place.cluster, services=list(services), include=["TAGS"]
             )
         except ClientError as error:
@@ -237,7 +238,7 @@ class EcsEngine:
         """Update the service. Returns the updated service; if it is being deleted, the unchanged one."""
         with speaking():
             try:
-                service: Service = self._ecs(service_id.role).update_service(
+                service: Service = self._ecs(service_id.acting).update_service(
                     cluster=service_id.place.cluster, service=service_id.arn, **changes
                 )["service"]
             except ClientError as error:
@@ -250,7 +251,7 @@ class EcsEngine:
         """The stop reasons of this rollout's tasks, newest first, without values from the environment of its
         containers."""
         with speaking():
-            ecs, deployment = self._ecs(place.role), rollout(service).get("id")
+            ecs, deployment = self._ecs(place.acting), rollout(service).get("id")
             listed = ecs.list_tasks(cluster=place.cluster, serviceName=service["serviceName"], desiredStatus="STOPPED")[
                 "taskArns"
             ]
@@ -266,8 +267,8 @@ class EcsEngine:
             return list(dict.fromkeys(redact(stop_reason(task), hidden) for task in of_rollout))
 
 
-def _place(config: EcsConfig) -> Place:
-    return Place(config.cluster, config.assume_role_arn)
+def _place(config: EcsConfig, origin: Origin) -> Place:
+    return Place(config.cluster, Acting.of(config.assume_role_arn, origin.installation_id, origin.tenant_id))
 
 
 def _draining(service: Service) -> str:

@@ -6,18 +6,21 @@ ARN.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from controlplane.errors import Unavailable
+from controlplane.model import HealthSpec
 from controlplane.ports import DesiredResource, ExecutionGate, Origin, Resource
 from controlplane.settings import Settings
 from providers.aws.clients import AwsClients, input_shape
 from providers.compute.ecs.config import EcsConfig, environment
 from providers.compute.ecs.engine import EcsEngine, Service
+from providers.compute.ecs.policy import EcsPolicy
 from providers.compute.ecs.service import ServiceId, labels, tasks
+from providers.kit import configs
 from providers.kit.gated import GatedCompute, adoptable
 from providers.kit.secrets import Secrets, revealed
 from providers.kit.threads import Threads
@@ -33,7 +36,7 @@ LONGEST_LOOK_SECONDS = 5.0
 
 
 class EcsCompute(GatedCompute[EcsConfig]):
-    """A ComputeProvider, also `KeepsBelongings`: `forget` removes a tenant's leftovers.
+    """A ComputeProvider, also `KeepsBelongings`: `forget` removes a tenant's leftovers. Also `ReachesHost`.
 
     Its platform is an account and a region. The tenants choose clusters, and roles that lead to other accounts. It
     connects at its first call. `drain_seconds`: stop and destroy wait this long for tasks to end; then they are tried
@@ -45,8 +48,14 @@ class EcsCompute(GatedCompute[EcsConfig]):
     one_node: ClassVar[bool] = False
 
     def __init__(
-        self, *, endpoint_url: str | None = None, drain_seconds: float = DRAIN_SECONDS, secrets: Secrets | None = None
+        self,
+        *,
+        endpoint_url: str | None = None,
+        drain_seconds: float = DRAIN_SECONDS,
+        policy: EcsPolicy | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
+        self._policy = policy or EcsPolicy()
         self._secrets = secrets or Secrets(Path("/nonexistent"))
         self._clients = AwsClients(endpoint_url=endpoint_url, connections=THREADS)
         self._engine = EcsEngine(self._clients)
@@ -58,7 +67,15 @@ class EcsCompute(GatedCompute[EcsConfig]):
     def build(cls, settings: Settings) -> Self:
         # Read here, since the first request would wait a quarter of a second for it, and all others behind it.
         input_shape("RegisterTaskDefinition")
-        return cls(endpoint_url=settings.aws_endpoint_url, secrets=Secrets.build(settings))
+        return cls(
+            endpoint_url=settings.aws_endpoint_url, policy=EcsPolicy.of(settings), secrets=Secrets.build(settings)
+        )
+
+    def problems(self, config: EcsConfig, health: HealthSpec) -> configs.Problems:
+        return [*self._policy.problems(config), *config.problems(health)]
+
+    def host_access(self, config: Mapping[str, Any]) -> Sequence[str]:
+        return self.parse(config).host_access()
 
     async def identity(self) -> str:
         """Account and region: a cluster is part of each service's ARN."""
@@ -74,6 +91,8 @@ class EcsCompute(GatedCompute[EcsConfig]):
         """A service that runs no tasks yet. None: the name is taken. Its task definition comes first."""
         resolved = await self._threads.ask(self._secrets.resolve, desired.config)
         config = self.parse(resolved)
+        # A secret's value may stand where it opens more than its reference did.
+        configs.refuse(self._policy.problems(config))
         hidden = [*environment(config.definition or {}), *revealed(desired.config, resolved)]
         return await self._threads.run(self._engine.create, config, desired.origin, hidden)
 

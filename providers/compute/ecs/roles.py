@@ -9,6 +9,7 @@ import hashlib
 from uuid import UUID
 
 from providers.aws.clients import AwsClients
+from providers.compute.ecs.service import Acting
 
 DELETED_AT_ONCE = 10
 """One DeleteParameters takes this many names."""
@@ -25,9 +26,12 @@ class Roles:
         name = f"{_path(installation_id, tenant_id)}{hashlib.sha256(role.encode()).hexdigest()[:16]}"
         self._clients.client("ssm").put_parameter(Name=name, Value=role, Type="String", Overwrite=True)
 
-    def of(self, installation_id: str, tenant_id: UUID | None = None) -> list[str]:
-        """The roles of a tenant, or of all, each once."""
-        return sorted({value for _, value in self._parameters(installation_id, tenant_id)})
+    def of(self, installation_id: str, tenant_id: UUID | None = None) -> list[Acting]:
+        """The roles of a tenant, or of all, each once: for the first of the tenants that have it."""
+        found: dict[str, Acting] = {}
+        for name, role in sorted(self._parameters(installation_id, tenant_id)):
+            found.setdefault(role, Acting(role, name.removeprefix("/landlord/").rpartition("/")[0]))
+        return [found[role] for role in sorted(found)]
 
     def forget(self, installation_id: str, tenant_id: UUID) -> None:
         names = [name for name, _ in self._parameters(installation_id, tenant_id)]

@@ -7,42 +7,78 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
+from uuid import UUID
 
 from controlplane.errors import Terminal
-from controlplane.ports import Origin, PlatformHealth, Resource, ResourceState
+from controlplane.ports import OWNER_LABEL, TENANT_ID_LABEL, Origin, PlatformHealth, Resource, ResourceState
+from providers.aws.clients import AssumedRole
 from providers.compute.ecs.config import EcsConfig
 
 DESIRED_TAG = "landlord.desired-count"
 """The number of tasks in the config. The service itself is created with none, and may be scaled to none."""
+ASSUMED_TAG = "landlord.assumed-for"
+"""`tenant`: the role that reaches the service is assumed for its tenant. A service of an earlier release has no such
+tag, and its id names no tenant: an id never changes."""
 REASONS = 3
 """A message names at most this many stop reasons."""
 
 
 @dataclass(frozen=True, slots=True)
+class Acting:
+    """A role to assume, and the tenant for whom. `tenant`: `<installation>/<tenant id>`, None for a service that was
+    made before roles were assumed for tenants."""
+
+    role: str
+    tenant: str | None = None
+
+    @classmethod
+    def of(cls, role: str | None, installation_id: str, tenant_id: UUID) -> "Acting | None":
+        return None if role is None else cls(role, f"{installation_id}/{tenant_id}")
+
+    @property
+    def assumed(self) -> AssumedRole:
+        """The external id is the tenant's, so a role that demands its tenant's is closed to every other tenant."""
+        if self.tenant is None:
+            return AssumedRole(self.role)
+        installation_id, _, tenant_id = self.tenant.partition("/")
+        tags = ((OWNER_LABEL, installation_id), (TENANT_ID_LABEL, tenant_id))
+        return AssumedRole(self.role, f"landlord-{tenant_id}", self.tenant, tags)
+
+    def __str__(self) -> str:
+        return self.role if self.tenant is None else f"{self.role} for {self.tenant}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Acting | None":
+        role, _, tenant = text.partition(" for ")
+        return cls(role, tenant or None) if role else None
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
-    """The place of services: a cluster (name or ARN), and the role that reaches it, None for our own account."""
+    """The place of services: a cluster (name or ARN), and how it is reached, None for our own account."""
 
     cluster: str
-    role: str | None = None
+    acting: Acting | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceId:
-    """A resource id: the service's ARN, and ` as <role's ARN>` if a role is assumed to reach it."""
+    """A resource id: the service's ARN, and ` as <role's ARN> for <installation>/<tenant id>` if a role is assumed to
+    reach it."""
 
     arn: str
-    role: str | None = None
+    acting: Acting | None = None
 
     def __str__(self) -> str:
-        return self.arn if self.role is None else f"{self.arn} as {self.role}"
+        return self.arn if self.acting is None else f"{self.arn} as {self.acting}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Raises Terminal if this is no such id."""
-        arn, _, role = text.partition(" as ")
+        arn, _, acting = text.partition(" as ")
         if re.fullmatch(r"arn:[^:]+:ecs:[^:]+:\d+:service/[^/]+/[^/]+", arn) is None:
             raise Terminal(f"{text!r} is not the id of an ECS service")
-        return cls(arn, role or None)
+        return cls(arn, Acting.parse(acting))
 
     @property
     def name(self) -> str:
@@ -50,7 +86,7 @@ class ServiceId:
 
     @property
     def place(self) -> Place:
-        return Place(self.arn.split("/")[1], self.role)
+        return Place(self.arn.split("/")[1], self.acting)
 
 
 def tasks(service: Mapping[str, Any]) -> int:
@@ -82,6 +118,8 @@ def service_request(config: EcsConfig, origin: Origin, task_definition: str, tok
         "propagateTags": "SERVICE",
         "tags": tags({**origin.labels(), DESIRED_TAG: str(config.desired_count)}),
     }
+    if config.assume_role_arn is not None:
+        request["tags"] += tags({ASSUMED_TAG: "tenant"})
     if config.launch_type is not None:
         request["launchType"] = config.launch_type
     if config.network_configuration is not None:
@@ -122,7 +160,14 @@ def falls_short(service: Mapping[str, Any]) -> bool:
     return short and (bool(primary.get("failedTasks")) or primary.get("rolloutState") != "IN_PROGRESS")
 
 
-def resource(service: Mapping[str, Any], role: str | None, reasons: Sequence[str] = ()) -> Resource | None:
+def service_id(service: Mapping[str, Any], acting: Acting | None) -> ServiceId:
+    """The id of a described service (with its tags) that was reached so."""
+    if acting is not None and ASSUMED_TAG not in labels(service):
+        acting = Acting(acting.role)
+    return ServiceId(service["serviceArn"], acting)
+
+
+def resource(service: Mapping[str, Any], acting: Acting | None, reasons: Sequence[str] = ()) -> Resource | None:
     """A described service (with its tags) as a Resource. None if it is not ours, or no longer exists.
 
     `reasons`: why its tasks stopped (see `stop_reason`). There are no endpoints: a service has no address."""
@@ -131,13 +176,18 @@ def resource(service: Mapping[str, Any], role: str | None, reasons: Sequence[str
         return None
     state = _state(service)
     return Resource(
-        id=str(ServiceId(service["serviceArn"], role)),
+        id=str(service_id(service, _of_its_tenant(acting, origin))),
         name=service["serviceName"],
         origin=origin,
         state=state,
         platform_health=None if state is ResourceState.STOPPED else _verdict(service),
         detail=_detail(service, reasons),
     )
+
+
+def _of_its_tenant(acting: Acting | None, origin: Origin) -> Acting | None:
+    """A list of all services reaches an account for one tenant of those that have a role there."""
+    return None if acting is None else Acting.of(acting.role, origin.installation_id, origin.tenant_id)
 
 
 def stop_reason(task: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import boto3
 
 from controlplane.ports import Resource
+from providers.compute.ecs.policy import EcsPolicy
 from providers.compute.ecs.provider import EcsCompute
 from providers.conformance.compute_bench import Gate
 from tests.aws import REGION, AwsEmulator
@@ -12,6 +13,8 @@ from tests.aws import REGION, AwsEmulator
 OPEN = Gate(True)
 CLUSTER = "landlord-tests"
 ELSEWHERE = "210987654321"
+LISTED = EcsPolicy(roles=("arn:aws:iam::*:role/tenants/landlord",), task_roles=("*",), task_definitions=("*",))
+"""What the tests' installation lets tenants name."""
 ROLE = f"arn:aws:iam::{ELSEWHERE}:role/tenants/landlord"
 
 

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from providers.compute.ecs.provider import EcsCompute
 from tests.aws import Answer, AwsEmulator, AwsFront, Forward, refusal
-from tests.contract.ecs.bench import CLUSTER
+from tests.contract.ecs.bench import CLUSTER, LISTED
 
 PAGE = 40
 """Services on one page of a list: fewer than AWS gives, so that lists of tests have several."""
@@ -70,14 +70,14 @@ def client(aws_environment: AwsEmulator) -> Iterator[Any]:
 
 @pytest_asyncio.fixture
 async def provider(ecs: AwsFront) -> AsyncIterator[EcsCompute]:
-    provider = EcsCompute(endpoint_url=ecs.url)
+    provider = EcsCompute(endpoint_url=ecs.url, policy=LISTED)
     yield provider
     await provider.close()
 
 
 @pytest_asyncio.fixture
 async def another(ecs: AwsFront) -> AsyncIterator[EcsCompute]:
-    provider = EcsCompute(endpoint_url=ecs.url)
+    provider = EcsCompute(endpoint_url=ecs.url, policy=LISTED)
     yield provider
     await provider.close()
 

@@ -18,7 +18,7 @@ from providers.conformance.compute_bench import SECRET, Effect, LoseAnswer
 from providers.conformance.compute_capabilities import Belongings, BelongingsConformance, NoExecProbesConformance
 from providers.registry import enabled_compute
 from tests.aws import ACCOUNT, REGION, Answer, AwsEmulator, AwsFront, Forward, refusal
-from tests.contract.ecs.bench import CLUSTER, ROLE, client_as, web
+from tests.contract.ecs.bench import CLUSTER, LISTED, ROLE, client_as, web
 
 
 class TestEcsConforms(ComputeConformance, NoExecProbesConformance, BelongingsConformance):
@@ -32,7 +32,7 @@ class TestEcsConforms(ComputeConformance, NoExecProbesConformance, BelongingsCon
 
     @pytest_asyncio.fixture
     async def elsewhere(self, ecs: AwsFront, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EcsCompute]:
-        provider = EcsCompute(endpoint_url=ecs.url)
+        provider = EcsCompute(endpoint_url=ecs.url, policy=LISTED)
         with monkeypatch.context() as during:
             during.setenv("AWS_DEFAULT_REGION", "us-east-1")
             # It makes its clients at their first call.
@@ -103,13 +103,13 @@ class TestEcsConforms(ComputeConformance, NoExecProbesConformance, BelongingsCon
 
     @pytest_asyncio.fixture
     async def provider(self, ecs: AwsFront) -> AsyncIterator[EcsCompute]:
-        provider = EcsCompute(endpoint_url=ecs.url)
+        provider = EcsCompute(endpoint_url=ecs.url, policy=LISTED)
         yield provider
         await provider.close()
 
     @pytest_asyncio.fixture
     async def another(self, ecs: AwsFront) -> AsyncIterator[EcsCompute]:
-        provider = EcsCompute(endpoint_url=ecs.url)
+        provider = EcsCompute(endpoint_url=ecs.url, policy=LISTED)
         yield provider
         await provider.close()
 

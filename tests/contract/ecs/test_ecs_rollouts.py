@@ -9,7 +9,7 @@ from controlplane.ports import ResourceState
 from providers.compute.ecs.provider import EcsCompute
 from providers.conformance.compute_bench import SECRET, desire
 from tests.aws import AwsFront
-from tests.contract.ecs.bench import CLUSTER, OPEN, active_definitions, definition, inspected, web
+from tests.contract.ecs.bench import CLUSTER, LISTED, OPEN, active_definitions, definition, inspected, web
 
 
 def rollout(**changes: Any) -> Any:
@@ -123,7 +123,7 @@ async def test_a_name_that_is_still_draining_can_be_taken_later(
 async def test_a_service_is_not_gone_before_its_tasks_are(
     ecs: AwsFront, installation_id: str, client: Any, kind: str
 ) -> None:
-    impatient = EcsCompute(endpoint_url=ecs.url, drain_seconds=0)
+    impatient = EcsCompute(endpoint_url=ecs.url, policy=LISTED, drain_seconds=0)
     resource = await impatient.apply(desire(installation_id, web()), OPEN)
 
     def still_one(answer: dict[str, Any]) -> None:

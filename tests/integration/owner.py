@@ -28,7 +28,7 @@ from providers.compute.fake import FakeCloud, FakeCompute
 from providers.registry import Enabled
 from providers.workflow.embedded import EmbeddedWorkflow
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 def spec(

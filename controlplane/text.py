@@ -8,6 +8,8 @@ person reads 16 KiB of one line.
 import re
 from typing import Any
 
+from controlplane.secrecy import hide
+
 DETAIL = 1_000
 """Longest detail of one resource, probe or platform, in characters."""
 MESSAGE = 4_000
@@ -22,6 +24,8 @@ _ESCAPES = re.compile(
 _BREAKS = re.compile("[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 """Control characters, and those that reverse the order of the shown text."""
+_UNPRINTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+"""The same without tab and newline."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _ESCAPED = re.compile(r"\\u(?:0000|d[89a-f])", re.I)
@@ -30,13 +34,20 @@ _ESCAPED = re.compile(r"\\u(?:0000|d[89a-f])", re.I)
 
 def clean(text: str, limit: int = MESSAGE) -> str:
     """`text` as one line of at most `limit` characters that can be stored and shown. Escape sequences and control
-    characters are removed, line breaks and tabs become spaces, and a cut text ends in `…`."""
+    characters are removed, line breaks and tabs become spaces, secrets that show by their form become stars
+    (`secrecy.hide`), and a cut text ends in `…`."""
     if text.isascii() and text.isprintable() and len(text) <= limit:
-        return text
+        return hide(text)
     text = text[: 8 * limit]  # a bound for the work
     text = _ESCAPES.sub("", text)
-    text = _SURROGATES.sub("\ufffd", _INVISIBLE.sub("", _BREAKS.sub(" ", text))).strip()
+    text = hide(_SURROGATES.sub("\ufffd", _INVISIBLE.sub("", _BREAKS.sub(" ", text))).strip())
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def visible(text: str) -> str:
+    """`text` for a terminal: as it is, without anything but characters, tabs and newlines. No escape sequence is left
+    that a terminal would obey."""
+    return _UNPRINTED.sub("", _ESCAPES.sub("", text))
 
 
 def storable(value: Any) -> Any:

@@ -1,93 +1,107 @@
-"""Values of variables whose names look secret never leave: answers, plans and events show stars.
+"""Stars that a client sends back (read, change, write) stand for the stored value of the same name, and only where it
+stays hidden. Otherwise, stars in another place, which is shown, would be a way to read what they stand for."""
 
-If a client sends the stars back (read, change, write), they stand for the stored value.
-"""
-
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-MASK = "********"
-_SECRET_NAME = re.compile(
-    r"PASS(WORD|WD|PHRASE)?|SECRET|TOKEN|KEY|CREDENTIAL|PRIVATE|AUTH(?!OR)|DSN|CONNECTION_STRING", re.I
-)
-_ENVIRONMENTS = frozenset({"env", "environment"})
+from controlplane.model.masking import MASK, marked, mask, mask_at
+
+__all__ = ["MASK", "marked", "mask", "mask_at", "restore"]
+
+_PROBE = "aValueInThePlaceOfTheStars"
+"""Takes the place of stars that stand for nothing, to see whether a value would be hidden there."""
 
 
-def looks_secret(name: str) -> bool:
-    return _SECRET_NAME.search(name) is not None
+def restore(sent: Any, stored: Any) -> tuple[Any, list[str]]:
+    """`sent` with each star replaced by the stored value of that name, and the paths that are refused: nothing is
+    stored there, or what was hidden would be shown.
+
+    A text or a list of texts with stars in it stands for the stored one if that is shown exactly so. A member of a list
+    is found by its `name` (or `key`); without one it stands for nothing. In all other places, stars are a text."""
+    refused: list[str] = []
+    was = mask(stored)
+    restored = _restored(sent, stored, was, mask(_probed(sent)), "", refused)
+    _check(restored, stored, was, mask(restored), "", refused)
+    return restored, refused
 
 
-def mask(value: Any, *, environment: bool = False) -> Any:
-    """A copy of a config, or a part of it, with stars. `environment`: the value is itself a table of variables."""
-    if isinstance(value, Mapping):
-        if environment and isinstance(value.get("name"), str) and "value" in value:
-            return {**value, "value": _masked(value["name"], value["value"])}
-        if environment:
-            return {name: _masked(name, item) for name, item in value.items()}
-        return {name: mask(item, environment=name in _ENVIRONMENTS) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [mask(item, environment=environment) for item in value]
-    return value
-
-
-def mask_change(path: str, value: Any) -> Any:
-    """A value at a dotted path of a config (a line of a plan)."""
-    parts = path.split(".")
-    for position, part in enumerate(parts):
-        if part in _ENVIRONMENTS:
-            rest = [name for name in parts[position + 1 :] if not name.isdigit()]
-            if len(rest) > 1 and rest[-1] == "secret":
-                return value  # the place of a secret, not its value
-            return _masked(".".join(rest), value) if rest else mask(value, environment=True)
-    return mask(value)
-
-
-def restore(config: Any, stored: Any) -> tuple[Any, list[str]]:
-    """`config` with each star replaced by the stored value at that place, and the paths without a stored value."""
-    missing: list[str] = []
-    return _restore(config, stored, (), False, missing), missing
-
-
-def _masked(name: str, value: Any) -> Any:
-    """A reference to a secret is no secret: `{"secret": "env:NAME"}` stays readable."""
-    if isinstance(value, Mapping) or value in (None, ""):
-        return value
-    return MASK if looks_secret(name) else value
-
-
-def _restore(value: Any, stored: Any, path: tuple[str, ...], environment: bool, missing: list[str]) -> Any:
-    if isinstance(value, Mapping):
-        known = stored if isinstance(stored, Mapping) else {}
+def _restored(sent: Any, stored: Any, was: Any, probe: Any, path: str, refused: list[str]) -> Any:
+    """`was`: how `stored` is shown. `probe`: how `sent` is, with a probe for its stars."""
+    if isinstance(sent, Mapping):
+        known = [_member(stored, was, name) for name in sent]
         return {
-            name: _restore(item, known.get(name), (*path, name), environment or name in _ENVIRONMENTS, missing)
-            for name, item in value.items()
+            name: _restored(item, *pair, probe[name], _below(path, name), refused)
+            for (name, item), pair in zip(sent.items(), known, strict=True)
         }
-    if isinstance(value, list):
-        counterpart = _counterparts(stored)
+    if isinstance(sent, list | tuple):
+        pairs = _pairs(sent, stored, was, same=_equal(sent, was))
         return [
-            _restore(item, counterpart(item, index), (*path, str(index)), environment, missing)
-            for index, item in enumerate(value)
+            _restored(item, *pairs[index], probe[index], _below(path, index), refused)
+            for index, item in enumerate(sent)
         ]
-    if value != MASK or not environment:
-        return value
-    if stored is None:
-        missing.append(".".join(path))
-    return stored
+    if not isinstance(sent, str) or MASK not in sent:
+        return sent
+    if stored is not None and was == sent and stored != sent:
+        return stored
+    if _PROBE not in probe:
+        refused.append(path)
+    return sent
 
 
-def _counterparts(stored: Any) -> Callable[[Any, int], Any]:
-    """Finds the stored list member that an item stands for: the one of the same name, else the one at the same place.
-    The names are indexed once, since a client chooses the length of both lists."""
-    members = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
-    named: dict[str, Any] = {}
-    for member in members:
-        if isinstance(member, Mapping) and isinstance(member.get("name"), str):
-            named.setdefault(member["name"], member)
+def _check(value: Any, stored: Any, was: Any, now: Any, path: str, refused: list[str]) -> None:
+    """Refuse what is stored, was hidden, and would be shown. `now`: how `value` will be shown."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            _check(item, *_member(stored, was, name), now[name], _below(path, name), refused)
+    elif isinstance(value, list | tuple):
+        pairs = _pairs(value, stored, was, same=_equal(value, stored))
+        for index, item in enumerate(value):
+            _check(item, *pairs[index], now[index], _below(path, index), refused)
+    elif stored is not None and value == stored and was != stored and now not in (was, MASK):
+        refused.append(path)
 
-    def counterpart(item: Any, index: int) -> Any:
-        if isinstance(item, Mapping) and "name" in item:
-            return named.get(item["name"]) if isinstance(item["name"], str) else None
-        return members[index] if index < len(members) else None
 
-    return counterpart
+def _member(stored: Any, was: Any, name: str) -> tuple[Any, Any]:
+    """What is stored under a name, and how it is shown. A reference is nothing to compare with."""
+    if isinstance(stored, Mapping) and isinstance(was, Mapping) and name in stored:
+        return stored[name], was[name]
+    return None, None
+
+
+def _pairs(value: Sequence[Any], stored: Any, was: Any, *, same: bool) -> list[tuple[Any, Any]]:
+    """For each member of a list, the stored member that it stands for, and how that is shown. `same`: the whole list
+    stands for the stored one."""
+    if not isinstance(stored, list | tuple) or not isinstance(was, list | tuple):
+        return [(None, None)] * len(value)
+    if same:
+        return list(zip(stored, was, strict=True))
+    by_name: dict[str, tuple[Any, Any] | None] = {}
+    for member, shown in zip(stored, was, strict=True):
+        name = _name(member)
+        if name is not None:
+            by_name[name] = None if name in by_name else (member, shown)
+    found = (by_name.get(name) if (name := _name(item)) is not None else None for item in value)
+    return [pair or (None, None) for pair in found]
+
+
+def _name(member: Any) -> str | None:
+    if not isinstance(member, Mapping):
+        return None
+    name = member.get("name", member.get("key"))
+    return name if isinstance(name, str) else None
+
+
+def _equal(one: Sequence[Any], other: Any) -> bool:
+    return isinstance(other, list | tuple) and list(one) == list(other)
+
+
+def _probed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _probed(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_probed(item) for item in value]
+    return value.replace(MASK, _PROBE) if isinstance(value, str) else value
+
+
+def _below(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)

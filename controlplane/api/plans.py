@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from controlplane.api.masking import mask_change
+from controlplane.api.masking import marked, mask_at
 from controlplane.api.schemas.plan import ChangeOut
 from controlplane.api.spec_check import CONFIG
 from controlplane.model import Tenant, TenantSpec
@@ -22,15 +22,20 @@ def changes(before: Tenant | None, after: Tenant, compute: Mapping[str, ComputeP
     old_config = before.spec.compute.config if before is not None and same_provider else None
     provider = compute.get(after.spec.compute.provider)
     if provider is not None and old_config != after.spec.compute.config:
-        for change in provider.diff(old_config, after.spec.compute.config):
-            found.append(
-                ChangeOut(
-                    path=f"{CONFIG}.{change.path}",
-                    before=mask_change(change.path, change.before),
-                    after=mask_change(change.path, change.after),
-                )
-            )
-    return found
+        found += [
+            ChangeOut(path=f"{CONFIG}.{change.path}", before=change.before, after=change.after)
+            for change in provider.diff(old_config, after.spec.compute.config)
+        ]
+    old_names = marked(old_config or {})
+    names = marked(after.spec.compute.config)
+    return [
+        ChangeOut(
+            path=line.path,
+            before=mask_at(line.path, line.before, old_names),
+            after=mask_at(line.path, line.after, names),
+        )
+        for line in found
+    ]
 
 
 def _without_config(spec: TenantSpec) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from controlplane.api import request_id
+from controlplane.secrecy import hide
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:landlord:problem:"
@@ -101,11 +102,11 @@ def problem_response(
         "type": TYPE_PREFIX + code,
         "title": title,
         "status": status,
-        "detail": detail,
+        "detail": hide(detail),
         "code": code,
         "request_id": request_id.current(),
     }
     if errors:
-        body["errors"] = [{"loc": error["loc"], "message": error["message"]} for error in errors]
+        body["errors"] = [{"loc": error["loc"], "message": hide(error["message"])} for error in errors]
     body.update(members or {})
     return Response(json.dumps(body), status, dict(headers or {}), MEDIA_TYPE)

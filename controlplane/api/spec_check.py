@@ -69,7 +69,7 @@ def _excess(model: type[BaseModel], value: Any, root: str) -> list[dict[str, str
 
 def check_new_spec(here: Replica, token: Token, spec: TenantSpec) -> None:
     """The same check for a new tenant: stars stand for nothing there."""
-    _, stars = masking.restore(spec.compute.config, None)
+    _, stars = masking.restore({"spec": spec.canonical()}, None)
     _refuse_stars(stars)
     check_spec(here, token, spec)
 
@@ -88,19 +88,17 @@ def merged(here: Replica, token: Token, tenant: Tenant, patch: Mapping[str, Any]
     }
     result = merge(before, patch)
     _refuse_growth(before, result)
+    result, stars = masking.restore(result, before)
+    _refuse_stars(stars)
     if not patch.get("spec"):
         result["spec"] = tenant.spec
     try:
         document = TenantDocument.model_validate(result)
     except ValidationError as error:
         document = _with_kept_fields(error, result, tenant.spec)
-    config, stars = masking.restore(document.spec.compute.config, tenant.spec.compute.config)
-    _refuse_stars(stars)
-    compute = document.spec.compute.model_copy(update={"config": config})
-    spec = document.spec.model_copy(update={"compute": compute})
-    if spec.hash != tenant.spec.hash:
-        _check_changed(here, token, tenant.spec, spec, patch)
-    return document.model_copy(update={"spec": spec})
+    if document.spec.hash != tenant.spec.hash:
+        _check_changed(here, token, tenant.spec, document.spec, patch)
+    return document
 
 
 def _with_kept_fields(error: ValidationError, result: dict[str, Any], stored: TenantSpec) -> TenantDocument:
@@ -185,8 +183,8 @@ def _located(loc: str) -> str:
 
 def _refuse_stars(paths: list[str]) -> None:
     if paths:
-        message = "stars stand for a stored value, and there is none here; send the value"
+        message = "nothing is stored that is shown so under this name, or it would be shown from now on; send the value"
         raise validation_failed(
             "a masked value stands for no stored value",
-            [{"loc": f"{CONFIG}.{path}", "message": message} for path in paths],
+            [{"loc": path, "message": message} for path in paths],
         )

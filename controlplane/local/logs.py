@@ -2,7 +2,7 @@
 JSON by default.
 
 A client's or a platform's text in a message stays in its line: control characters are quoted in both forms. Secrets and
-bodies must not be passed to the log: nothing here takes them out again.
+bodies must not be passed to the log: only what shows by its form, such as the password in a URL, is taken out here.
 """
 
 import json
@@ -14,6 +14,7 @@ from typing import Any
 
 from controlplane.local.logfile import LineFile
 from controlplane.local.paths import Home
+from controlplane.secrecy import hide
 from controlplane.settings import Settings
 
 OURS = ("controlplane", "actors", "providers", "landlord")
@@ -77,11 +78,11 @@ class Json(Named):
             "logger": record.name,
             "process": self._process,
             "pid": os.getpid(),
-            "message": record.getMessage()[:LONGEST],
+            "message": hide(record.getMessage())[:LONGEST],
             **fields(record),
         }
         if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)[-LONGEST:]
+            line["error"] = hide(self.formatException(record.exc_info))[-LONGEST:]
         return json.dumps(line, default=str)
 
 
@@ -94,12 +95,13 @@ class Console(Named):
             f"{record.levelname:<7}",
             self._process,
             record.name,
-            quoted(record.getMessage()[:LONGEST]),
+            quoted(hide(record.getMessage())[:LONGEST]),
         ]
         words += [f"{name}={quoted(str(value))}" for name, value in fields(record).items()]
         lines = [" ".join(words)]
         if record.exc_info:
-            lines += [f"    {quoted(line)}" for line in self.formatException(record.exc_info)[-LONGEST:].splitlines()]
+            error = hide(self.formatException(record.exc_info))[-LONGEST:]
+            lines += [f"    {quoted(line)}" for line in error.splitlines()]
         return "\n".join(lines)
 
 

@@ -22,7 +22,8 @@ class ComputeSpec(Strict):
     """The provider that runs the tenant's compute. `config` belongs to the provider, which checks it."""
 
     provider: str = Field(min_length=1, max_length=64)
-    config: dict[str, Any] = Field(default_factory=dict)
+    # No error, log or Ray task that prints a tenant prints its config: it holds secrets.
+    config: dict[str, Any] = Field(default_factory=dict, repr=False)
 
 
 class HttpProbe(Strict):
@@ -42,7 +43,7 @@ class ExecProbe(Strict):
     """A command that ends with 0 is healthy. If the provider can, the platform runs it next to the tenant."""
 
     command: list[Annotated[str, Bound(characters=4096)]] = Field(
-        min_length=1, max_length=64, description="the program and its arguments; no shell"
+        min_length=1, max_length=64, description="the program and its arguments; no shell", repr=False
     )
 
 

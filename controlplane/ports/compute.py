@@ -1,7 +1,7 @@
 """A compute platform, and its view of a resource."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 from uuid import UUID
@@ -115,7 +115,7 @@ class DesiredResource:
     """The resource that an execution wants: its labels, the provider's config, and how to check its health."""
 
     origin: Origin
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] = field(repr=False)
     health: HealthSpec
     fresh: bool = False
     """Take its image from the registry again, if the provider has images."""
@@ -155,8 +155,8 @@ class Change:
     """One line of a diff for a person: `path` in the config, its value before and after."""
 
     path: str
-    before: Any
-    after: Any
+    before: Any = field(repr=False)
+    after: Any = field(repr=False)
 
 
 class ComputeProvider(Protocol):

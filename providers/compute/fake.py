@@ -21,6 +21,7 @@ from controlplane.settings import Settings
 from providers.kit.configs import ProviderConfig
 from providers.kit.gated import GatedCompute, adoptable, owned
 from providers.kit.redaction import redact
+from providers.kit.secrets import SecretNames
 
 REFUSED = "refused"
 """The cloud's own code for an instance that never starts."""
@@ -38,6 +39,7 @@ class FakeConfig(ProviderConfig):
 
     version: Annotated[str, Bound(characters=256)] = "1"
     env: Annotated[dict[Annotated[str, Bound(characters=256)], str], Bound(items=512)] = Field(default_factory=dict)
+    secret_env: SecretNames = Field(default_factory=list)
     health: Annotated[list[PlatformHealth], Bound(items=512)] = Field(default=["healthy"])
     refuses: Annotated[str, Bound(characters=1024)] | None = None
 

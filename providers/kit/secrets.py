@@ -1,13 +1,15 @@
 """References to secrets, `{"secret": "env:NAME"}` or `{"secret": "file:PATH"}`, in the place of a variable's value.
 
 Rows, events, plans and answers hold the reference. Only a provider that makes a resource replaces it by the value. A
-reference reaches variables `LANDLORD_SECRET_…` of the control plane and files under `$LANDLORD_HOME/secrets`, and
-nothing else: a tenant's config must not be a way to read the admin token or our own settings.
+reference reaches variables `LANDLORD_SECRET_…` of the control plane and files under `$LANDLORD_HOME/secrets` that are
+the tenant's own or for all, and nothing else: a tenant's config must not be a way to read the admin token, our own
+settings, or what is another tenant's.
 """
 
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -20,6 +22,8 @@ from controlplane.settings import Settings
 logger = logging.getLogger(__name__)
 
 PREFIX = "LANDLORD_SECRET_"
+SHARED = "shared"
+"""The directory of the secrets that are for all tenants."""
 LONGEST = 64 * 1024
 """Bytes of a secret's file."""
 PLACEHOLDER = "secret"
@@ -29,9 +33,12 @@ Reference = Annotated[str, StringConstraints(pattern=rf"^(env:{PREFIX}[A-Za-z0-9
 
 class SecretReference(Strict):
     """The place of the value: `env:LANDLORD_SECRET_…`, a variable of the control plane, or `file:…`, a path under
-    `$LANDLORD_HOME/secrets`."""
+    `$LANDLORD_HOME/secrets/<tenant>`, then `…/shared`."""
 
-    secret: Reference = Field(description="`env:LANDLORD_SECRET_…`, or `file:` and a path under $LANDLORD_HOME/secrets")
+    secret: Reference = Field(
+        description="`env:LANDLORD_SECRET_<TENANT>__…` (or without `__`, for all tenants), or `file:` and a path under "
+        "$LANDLORD_HOME/secrets/<tenant>, then …/shared"
+    )
 
 
 Word = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
@@ -50,16 +57,39 @@ Variable = Annotated[Any, PlainValidator(_variable, json_schema_input_type=Word 
 """A `str`, the value of a variable, or a SecretReference. If it is neither, there is one error, not one for each."""
 
 
-class Secrets:
-    """The values of references, read at each use. If a value changes, the next resource gets the new one."""
+SecretNames = Annotated[
+    list[Annotated[str, StringConstraints(min_length=1, max_length=256)]],
+    Field(max_length=256, description="names in `env` whose values are stars wherever they are shown"),
+]
+"""`secret_env` of a config: names beside those that say by themselves that they are secret."""
 
-    def __init__(self, directory: Path, environ: Mapping[str, str] | None = None) -> None:
-        self._directory = directory
-        self._environ = os.environ if environ is None else environ
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The secrets of an installation. Each tenant reaches its own and those that are for all."""
+
+    directory: Path
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
     @classmethod
     def build(cls, settings: Settings) -> Self:
         return cls(settings.home / "secrets")
+
+    def of(self, tenant: str) -> "TenantSecrets":
+        """Those that the tenant of this name reaches."""
+        return TenantSecrets(self.directory, self.environ, tenant)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSecrets:
+    """The values of one tenant's references, read at each use. If a value changes, the next resource gets the new one.
+
+    `file:NAME` is `secrets/<tenant>/NAME`, else `secrets/shared/NAME`. `env:LANDLORD_SECRET_<TENANT>__<NAME>` is the
+    tenant's, and a variable without `__` in its name is for all."""
+
+    directory: Path
+    environ: Mapping[str, str] = field(repr=False)
+    tenant: str
 
     def resolve(self, config: Any) -> Any:
         """A copy of a config, or of a part of it, with each reference replaced by its value. Raises as `value` does."""
@@ -77,11 +107,12 @@ class Secrets:
         logger.info("a secret is read", extra={"reference": reference})
         kind, _, name = reference.partition(":")
         if kind == "env" and name.startswith(PREFIX):
-            if name in self._environ:
-                return self._environ[name]
-            raise NotAvailableYet(
-                f"the secret {reference} is not set where the control plane runs", waits_for=WaitsFor.SECRET_MISSING
-            )
+            owner, parted, _ = name.removeprefix(PREFIX).partition("__")
+            if parted and owner != self.tenant.upper().replace("-", "_"):
+                raise InvalidConfig(f"the secret {reference} is not this tenant's: `__` ends the name of its tenant")
+            if name in self.environ:
+                return self.environ[name]
+            raise _missing(f"the secret {reference} is not set where the control plane runs")
         if kind == "file":
             return self._read(reference, name)
         raise InvalidConfig(f"the secret {reference} is neither env:{PREFIX}… nor file:…")
@@ -97,28 +128,45 @@ class Secrets:
         return values
 
     def _read(self, reference: str, name: str) -> str:
-        root = self._directory.resolve()
-        path = (root / name).resolve()
-        if not path.is_relative_to(root):
-            raise InvalidConfig(f"the secret {reference} leads out of the directory of secrets")
-        try:
-            with path.open("rb") as file:
-                content = file.read(LONGEST + 1)
-        except (FileNotFoundError, NotADirectoryError):
-            raise NotAvailableYet(
-                f"there is no file for the secret {reference}", waits_for=WaitsFor.SECRET_MISSING
-            ) from None
-        except OSError as error:
-            raise NotAvailableYet(
-                f"the secret {reference} cannot be read: {error.strerror}", waits_for=WaitsFor.SECRET_MISSING
-            ) from None
-        try:
-            text = content.decode()
-        except UnicodeDecodeError:
-            raise InvalidConfig(f"the secret {reference} is not text") from None
-        if len(content) > LONGEST or "\x00" in text:
-            raise InvalidConfig(f"the secret {reference} is no value for a variable: too long, or with a NUL in it")
-        return text.removesuffix("\n").removesuffix("\r")
+        for directory, below in self._places(name):
+            root = self.directory.resolve() / directory
+            path = (root / below).resolve()
+            if not path.is_relative_to(root):
+                raise InvalidConfig(f"the secret {reference} leads out of the tenant's directory of secrets")
+            try:
+                with path.open("rb") as file:
+                    return _text(reference, file.read(LONGEST + 1))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise _missing(f"the secret {reference} cannot be read: {error.strerror}") from None
+        raise _missing(
+            f"there is no file for the secret {reference} of this tenant: put it into secrets/{self.tenant}/ or, for "
+            f"all tenants, into secrets/{SHARED}/ of LANDLORD_HOME; a file elsewhere is not this tenant's"
+        )
+
+    def _places(self, name: str) -> Iterator[tuple[str, str]]:
+        """Directory and path in it, of each place where the file may be."""
+        reached = [self.tenant, SHARED] if self.tenant else [SHARED]
+        for directory in reached:
+            yield directory, name
+        for directory in reached:
+            if name.startswith(f"{directory}/"):
+                yield directory, name.removeprefix(f"{directory}/")  # as it was written before each tenant had its own
+
+
+def _missing(message: str) -> NotAvailableYet:
+    return NotAvailableYet(message, waits_for=WaitsFor.SECRET_MISSING)
+
+
+def _text(reference: str, content: bytes) -> str:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise InvalidConfig(f"the secret {reference} is not text") from None
+    if len(content) > LONGEST or "\x00" in text:
+        raise InvalidConfig(f"the secret {reference} is no value for a variable: too long, or with a NUL in it")
+    return text.removesuffix("\n").removesuffix("\r")
 
 
 def is_reference(value: Any) -> bool:

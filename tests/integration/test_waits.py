@@ -106,7 +106,7 @@ async def test_a_platform_that_is_away_costs_the_time_for_which_it_is_away(world
 
 
 async def test_a_secret_that_is_written_later(world: World, cloud: Lacking, tmp_path: Path) -> None:
-    secrets = Secrets(tmp_path / "secrets")
+    secrets = Secrets(tmp_path / "secrets").of("acme")
     cloud.lacks = lambda: secrets.value("file:later")
     tenant = await world.create(spec("1"))
     async with world.owner(tenant, max_attempts=MOST):
@@ -114,8 +114,8 @@ async def test_a_secret_that_is_written_later(world: World, cloud: Lacking, tmp_
         said = waiting(view)
         assert said is not None
         assert (said.reason, "file:later" in said.message) == ("SecretMissing", True)
-        (tmp_path / "secrets").mkdir()
-        (tmp_path / "secrets" / "later").write_text("hunter2\n")
+        (tmp_path / "secrets" / "acme").mkdir(parents=True)
+        (tmp_path / "secrets" / "acme" / "later").write_text("hunter2\n")
         view = await world.settled(tenant, Status.READY, 1)
     assert waiting(view) is None
     assert "hunter2" not in str(view)

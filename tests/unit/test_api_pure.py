@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from controlplane.api import cursors, masking
+from controlplane.api import cursors
 from controlplane.api.merge_patch import merge
 from controlplane.api.routers.providers import capabilities_of
 from controlplane.api.strict_json import parse
@@ -86,42 +86,6 @@ def test_cursors() -> None:
 )
 def test_prefer(prefer: str | None, seconds: float) -> None:
     assert wait_seconds(prefer) == seconds
-
-
-@pytest.mark.parametrize("name", ["DB_PASSWORD", "secret", "apiKey", "GITHUB_TOKEN", "AWS_CREDENTIALS", "SENTRY_DSN"])
-def test_names_that_look_secret(name: str) -> None:
-    assert masking.looks_secret(name)
-
-
-@pytest.mark.parametrize("name", ["COLOR", "PORT", "LOG_LEVEL", "AUTHOR"])
-def test_names_that_do_not(name: str) -> None:
-    assert not masking.looks_secret(name)
-
-
-def test_masks_wherever_variables_are() -> None:
-    config = {
-        "env": {"A": "1", "KEY": "k", "TOKEN": {"secret": "env:X"}, "EMPTY_KEY": ""},
-        "containers": [{"environment": [{"name": "PASSWORD", "value": "p"}, {"name": "A", "value": "1"}]}],
-        "key": "not a variable",
-    }
-    masked = masking.mask(config)
-    assert masked == {
-        "env": {"A": "1", "KEY": masking.MASK, "TOKEN": {"secret": "env:X"}, "EMPTY_KEY": ""},
-        "containers": [{"environment": [{"name": "PASSWORD", "value": masking.MASK}, {"name": "A", "value": "1"}]}],
-        "key": "not a variable",
-    }
-    assert masking.restore(masked, config) == (config, [])
-    assert masking.restore(masked, None)[1] == ["env.KEY", "containers.0.environment.0.value"]
-    assert masking.restore({"title": masking.MASK}, None) == ({"title": masking.MASK}, [])
-
-
-def test_masks_lines_of_plans() -> None:
-    assert masking.mask_change("env.DB_PASSWORD", "p") == masking.MASK
-    assert masking.mask_change("env.COLOR", "blue") == "blue"
-    assert masking.mask_change("env", {"KEY": "k"}) == {"KEY": masking.MASK}
-    assert masking.mask_change("image", "web:1") == "web:1"
-    assert masking.mask_change("containers", [{"env": {"KEY": "k"}}]) == [{"env": {"KEY": masking.MASK}}]
-    assert masking.mask_change("env.KEY", None) is None
 
 
 def test_json_values_that_are_good() -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from controlplane.api.masking import mask
+from controlplane.api.masking import mask, mask_at
 from controlplane.api.schemas.execution import WorkflowOut
 from controlplane.api.schemas.words import words
 from controlplane.lifecycle.conditions import with_condition
@@ -118,7 +118,7 @@ class TenantOut(BaseModel):
     name: str
     labels: dict[str, str]
     annotations: dict[str, str]
-    spec: dict[str, Any] = Field(description="A TenantSpec with defaults filled in and secret values as stars.")
+    spec: dict[str, Any] = Field(description="A TenantSpec with defaults filled in and secrets as stars.")
     generation: int
     observed_generation: int
     status: Annotated[str, words(Status)]
@@ -141,8 +141,8 @@ class TenantOut(BaseModel):
         return cls(
             id=tenant.id,
             name=tenant.name,
-            labels=dict(tenant.labels),
-            annotations=dict(tenant.annotations),
+            labels=mask_at("labels", dict(tenant.labels)),
+            annotations=mask_at("annotations", dict(tenant.annotations)),
             spec=shown_spec(tenant.spec),
             generation=tenant.generation,
             observed_generation=tenant.observed_generation,
@@ -190,8 +190,7 @@ def shown_conditions(tenant: Tenant) -> tuple[Condition, ...]:
 
 def shown_spec(spec: TenantSpec) -> dict[str, Any]:
     """A spec for people: secrets are stars, and optional parts that were left out stay left out."""
-    document = spec.canonical()
-    document["compute"] = mask(document["compute"])
+    document = mask(spec.canonical())
     document["health"] = {
         name: {part: inner for part, inner in value.items() if inner is not None} if isinstance(value, dict) else value
         for name, value in document["health"].items()

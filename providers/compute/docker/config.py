@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from controlplane.model import Bound, HealthSpec, Strict
 from providers.compute.docker.reference import ImageReference
 from providers.kit.configs import Problems, ProviderConfig
-from providers.kit.secrets import Variable
+from providers.kit.secrets import SecretNames, Variable
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 EngineName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", max_length=128)]
@@ -92,7 +92,8 @@ class DockerConfig(ProviderConfig):
 
     image: str = Field(max_length=512)
     command: Annotated[list[str] | str | None, Bound(characters=8192, items=512)] = None
-    env: Annotated[dict[EnvName, Variable], Bound(items=512)] = Field(default_factory=dict)
+    env: Annotated[dict[EnvName, Variable], Bound(items=512)] = Field(default_factory=dict, repr=False)
+    secret_env: SecretNames = Field(default_factory=list)
     ports: list[PublishedPort] = Field(default_factory=list, max_length=64)
     resources: Resources = Resources()
     volumes: list[Volume] = Field(default_factory=list, max_length=64)

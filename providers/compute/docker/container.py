@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from controlplane.model import Endpoint, HealthSpec, id8
+from controlplane.model.masking import hidden_values
 from controlplane.ports import (
     OWNER_LABEL,
     TENANT_ID_LABEL,
@@ -158,8 +159,10 @@ def from_summary(row: Mapping[str, Any]) -> Resource | None:
 
 
 def environment(details: Mapping[str, Any]) -> Iterable[str]:
-    """The values of the container's environment: no text may show them."""
-    return [pair.partition("=")[2] for pair in details["Config"]["Env"] or ()]
+    """The values of the container's environment, and secrets in its command: no text may show them."""
+    made_of = details["Config"]
+    values = [pair.partition("=")[2] for pair in made_of["Env"] or ()]
+    return [*values, *hidden_values({"command": made_of.get("Cmd")})]
 
 
 def _endpoints(labels: Mapping[str, str], ports: PortMap, network: str, status: str) -> tuple[Endpoint, ...]:

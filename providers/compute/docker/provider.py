@@ -96,7 +96,8 @@ class DockerCompute(GatedCompute[DockerConfig]):
 
     async def create(self, desired: DesiredResource) -> str | None:
         """A container that is not started. None: the name is taken. Its image, volumes and network come first."""
-        config = self.parse(await self._threads.ask(self._secrets.resolve, desired.config))
+        secrets = self._secrets.of(desired.origin.tenant_name)
+        config = self.parse(await self._threads.ask(secrets.resolve, desired.config))
         await self._pulls.ask(self._engine.provide_image, config, fresh=desired.fresh)
         return await self._threads.run(self._engine.create, config, desired)
 

@@ -9,7 +9,7 @@ from controlplane.model import HealthSpec
 from providers.aws.clients import input_shape
 from providers.compute.ecs.shapes import misfits
 from providers.kit.configs import Problems, ProviderConfig
-from providers.kit.secrets import placeheld
+from providers.kit.secrets import SecretNames, placeheld
 
 ARN = r"arn:aws[a-z-]*"
 Cluster = Annotated[
@@ -36,6 +36,7 @@ class EcsConfig(ProviderConfig):
         description="the ARN (or family:revision) of an existing one, or a definition as RegisterTaskDefinition takes "
         "it, registered for this generation under a family of Landlord's own and retired with it"
     )
+    secret_env: SecretNames = Field(default_factory=list)
     desired_count: int = Field(default=1, ge=1, le=5000, description="the number of tasks")
     launch_type: Literal["FARGATE", "EC2", "EXTERNAL"] | None = Field(
         default=None, description="left out: the cluster's default capacity providers"

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from controlplane.errors import Unavailable
 from controlplane.model import HealthSpec
+from controlplane.model.masking import hidden_values
 from controlplane.ports import DesiredResource, ExecutionGate, Origin, Resource
 from controlplane.settings import Settings
 from providers.aws.clients import AwsClients, input_shape
@@ -89,11 +90,13 @@ class EcsCompute(GatedCompute[EcsConfig]):
 
     async def create(self, desired: DesiredResource) -> str | None:
         """A service that runs no tasks yet. None: the name is taken. Its task definition comes first."""
-        resolved = await self._threads.ask(self._secrets.resolve, desired.config)
+        secrets = self._secrets.of(desired.origin.tenant_name)
+        resolved = await self._threads.ask(secrets.resolve, desired.config)
         config = self.parse(resolved)
         # A secret's value may stand where it opens more than its reference did.
         configs.refuse(self._policy.problems(config))
-        hidden = [*environment(config.definition or {}), *revealed(desired.config, resolved)]
+        named = hidden_values(desired.config)
+        hidden = [*environment(config.definition or {}), *revealed(desired.config, resolved), *named]
         return await self._threads.run(self._engine.create, config, desired.origin, hidden)
 
     async def observe(self, origin: Origin) -> Resource | None:

@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints, field_validator
 
 from controlplane.model import Bound, HealthSpec, Strict
 from providers.kit.configs import Problems, ProviderConfig
-from providers.kit.secrets import Variable, Word
+from providers.kit.secrets import SecretNames, Variable, Word
 
 DEFAULT_PIDS = 512
 
@@ -30,7 +30,8 @@ class ProcessConfig(ProviderConfig):
     command: Annotated[list[Word], Bound(items=512)] = Field(
         min_length=1, description="the program, found in PATH, and its arguments; no shell"
     )
-    env: Annotated[dict[EnvName, Variable], Bound(items=512)] = Field(default_factory=dict)
+    env: Annotated[dict[EnvName, Variable], Bound(items=512)] = Field(default_factory=dict, repr=False)
+    secret_env: SecretNames = Field(default_factory=list)
     workdir: Annotated[Word, Bound(characters=4096)] | None = Field(
         default=None,
         description="an absolute path; one version runs in it at a time. Left out: an empty directory of its own",

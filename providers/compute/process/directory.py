@@ -17,7 +17,8 @@ from uuid import uuid4
 
 from controlplane.errors import NotAvailableYet, WaitsFor
 from controlplane.model import Endpoint
-from controlplane.ports import TENANT_ID_LABEL, Origin, Resource, ResourceState
+from controlplane.model.masking import hidden_values
+from controlplane.ports import TENANT_ID_LABEL, TENANT_LABEL, Origin, Resource, ResourceState
 from providers.compute.process import ending
 from providers.compute.process.config import ProcessConfig
 from providers.compute.process.files import Locked, is_locked, read_json, states, write_json
@@ -114,12 +115,13 @@ class ProcessRecord:
             origin=origin,
             state=ResourceState.RUNNING if running else stopped,
             endpoints=(Endpoint("http", f"http://127.0.0.1:{port}", port),) if isinstance(port, int) else (),
-            detail="" if running else redact(self._detail(), self.secrets.known(self.env.values())),
+            detail="" if running else redact(self._detail(), self._hidden(origin.tenant_name)),
         )
 
     def secret_variables(self) -> Mapping[str, str]:
         """The values of variables that are given as references. Raises InvalidConfig, NotAvailableYet."""
-        return {name: self.secrets.resolve(value) for name, value in self.env.items() if is_reference(value)}
+        secrets = self.secrets.of(self.labels.get(TENANT_LABEL, ""))
+        return {name: secrets.resolve(value) for name, value in self.env.items() if is_reference(value)}
 
     def logs(self, tail: int) -> str:
         """The last `tail` lines of both log files."""
@@ -130,6 +132,11 @@ class ProcessRecord:
     @property
     def _state(self) -> dict[str, Any]:
         return dict(self.state)
+
+    def _hidden(self, tenant: str) -> Iterator[str]:
+        """What no text may show: all values of the environment, and secrets in the command."""
+        yield from self.secrets.of(tenant).known(self.env.values())
+        yield from hidden_values({"command": self.state.get("command")})
 
     def _detail(self) -> str:
         if self.unconfined:

@@ -170,7 +170,8 @@ async def test_it_serves_on_loopback_and_moves_when_restarted(
 async def test_a_secret_is_put_in_its_place_when_the_container_is_made(
     installation_id: str, web_image: str, prober: HealthProber, tmp_path: Path
 ) -> None:
-    (tmp_path / "color").write_text("from-the-file\n")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "color").write_text("from-the-file\n")
     provider = DockerCompute(secrets=Secrets(tmp_path))
     config = web(web_image, env={"COLOR": {"secret": "file:color"}})
     resource = await provider.apply(desire(installation_id, config), OPEN)

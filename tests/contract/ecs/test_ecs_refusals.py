@@ -79,7 +79,8 @@ async def test_a_refusal_that_quotes_the_environment_is_redacted(
 async def test_a_refusal_that_quotes_a_secret_by_reference_is_redacted_wherever_it_stands(
     ecs: AwsFront, installation_id: str, client: Any, tmp_path: Path
 ) -> None:
-    (tmp_path / "token").write_text(f"{SECRET}\n")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "token").write_text(f"{SECRET}\n")
     provider = EcsCompute(endpoint_url=ecs.url, secrets=Secrets(tmp_path))
     container = {"name": "web", "image": "web:1", "memory": 64, "command": ["serve", {"secret": "file:token"}]}
     desired = desire(installation_id, web(task_definition={"containerDefinitions": [container]}))

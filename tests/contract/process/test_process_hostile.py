@@ -39,7 +39,8 @@ def home(root: Path) -> Iterator[Home]:
         (home.root / name).write_text(SECRET)
         (home.root / name).chmod(0o600)
     (home.root / "secrets").mkdir(mode=0o700)
-    (home.root / "secrets" / "db").write_text(SECRET)
+    (home.root / "secrets" / "shared").mkdir()
+    (home.root / "secrets" / "shared" / "db").write_text(SECRET)
     # As Ray leaves it: open to everybody, behind a directory that is not.
     for path in (home.ray_sessions, home.ray_sessions / "session_1", home.ray_sessions / "session_1" / "sockets"):
         path.mkdir()
@@ -97,7 +98,7 @@ async def test_it_reaches_nothing_of_ours_and_nothing_of_another_tenant(
     postgres = EmbeddedPostgres(home.postgres, home.sockets, home.logs / "postgres.log").pid
     work = state_of(root, victim)["work"]
     targets = {
-        "files": [str(home.root / name) for name in ("token", "ray-token", "secrets/db", "logs/postgres.log")]
+        "files": [str(home.root / name) for name in ("token", "ray-token", "secrets/shared/db", "logs/postgres.log")]
         + [str(root / victim.name / name) for name in ("state.json", "run.json", "log", "lock")],
         "directories": [
             *map(str, (home.root, home.ray, home.ray_sessions, home.postgres, home.sockets, home.runtime, root)),

@@ -22,8 +22,8 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become som
 
 async def test_a_secret_reaches_the_command_and_no_file_of_ours(root: Path) -> None:
     secrets = root.parent / "secrets"
-    secrets.mkdir()
-    (secrets / "db").write_text(f"{SECRET}\n")
+    (secrets / "shared").mkdir(parents=True)
+    (secrets / "shared" / "db").write_text(f"{SECRET}\n")
     provider = ProcessCompute(root, uids=UIDS, secrets=Secrets(secrets))
     config = {
         "command": ["/bin/sh", "-c", 'echo "got $DB"; test -e again || { touch again; exit 3; }; sleep 60'],
@@ -40,7 +40,7 @@ async def test_a_secret_reaches_the_command_and_no_file_of_ours(root: Path) -> N
     assert not [word for word in main_process(root, resource).parent().cmdline() if SECRET in word]  # type: ignore[union-attr]
 
     await provider.stop(resource.id)
-    (secrets / "db").unlink()
+    (secrets / "shared" / "db").unlink()
     with pytest.raises(NotAvailableYet, match="file:db"):
         await provider.start(resource.id)
     await provider.destroy(resource.id)

@@ -1,0 +1,101 @@
+"""What is a secret: by its name (a variable, an option, a flag), or by its form (a password in a URL, a PEM block).
+
+Pure and linear in the length of the text: clients send it. What it cannot know is a secret without a telling name or
+form; a spec marks such a variable by `secret_env`, or refers to it.
+"""
+
+import re
+from collections.abc import Sequence
+
+MASK = "********"
+
+_ANYWHERE = re.compile(
+    r"PASSW(?:OR)?D|PASSPHRASE|PASSCODE|SECRET|TOKEN(?!IZ)|CREDENTIAL|KUBECONFIG|WEBHOOK|PRIVATE|COOKIE|BEARER"
+    r"|AUTHORI[SZ]ATION|CONN(?:ECTION)?[-_.]?STR(?:ING)?",
+    re.I,
+)
+_LETTERS = re.compile(r"[A-Za-z]+")
+_CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_WORDS = frozenset({"CRED", "HMAC", "OTP", "PAT", "PEM", "PSK", "SALT", "TOTP"})
+_ENDINGS = ("AUTH", "CREDS", "DSN", "JWT", "KEY", "KEYS", "PASS", "PW", "PWD")
+_INNOCENT = re.compile(r"(?:MON|TUR|DON|HOC|JOC|WHIS)KEYS?|(?:COM|BY|TRES|OVER|UNDER|SUR)PASS")
+
+_USERINFO = re.compile(
+    r"(?<=://)(?P<user>[^\s/?#@:\"'<>]{0,256}:)"
+    # The password ends at the last @ of the authority. One with an unescaped slash ends at the last @ at all.
+    r"(?:[^\s/?#\"'<>]{1,256}(?=@)|(?!\d{1,5}(?:[/?#\s\"'<>]|$))[^\s\"'<>]{1,64}(?=@))"
+)
+_ONLY_USER = re.compile(r"(?<=http://)[^\s/?#@:\"'<>*]{1,256}(?=@)|(?<=https://)[^\s/?#@:\"'<>*]{1,256}(?=@)")
+_PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{1,64}-----.*?(?:-----END [A-Z0-9 ]{1,64}-----|\Z)", re.S)
+_JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]+)*", re.A)
+_ISSUED = re.compile(
+    r"(?<![\w-])(?:gh[oprsu]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|sk_live_\w{10,}|sk-[\w-]{20,})",
+    re.A,
+)
+"""Tokens whose issuers have marked them."""
+_HEADER = re.compile(
+    r"(?P<head>\bauthorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:(?:bearer|basic|digest|negotiate|token|aws4-hmac-sha256)\s{1,4})?"
+    r"|\b(?:bearer|basic)\s{1,4}(?=[\w.~+/=-]{16}))[^\s\"']+",
+    re.I,
+)
+
+_VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"?|'[^']*'?|[^\s'\"])+"
+_ASSIGNED = re.compile(
+    rf"(?<![\w.-])(?P<head>-*(?P<name>[A-Za-z_][\w.-]*)[\"']?\s{{0,2}}(?:=|:(?=[\s\"']))\s{{0,4}})(?P<value>{_VALUE})",
+    re.A | re.S,
+)
+_FLAGGED = re.compile(
+    rf"(?<![\w.-])(?P<head>--?(?P<name>[A-Za-z][\w.-]*)\s{{1,8}})(?!--|-[A-Za-z](?:\s|$))(?P<value>{_VALUE})",
+    re.A | re.S,
+)
+_WORD = re.compile(r"(?P<head>-{0,2}(?P<name>[A-Za-z_][\w.-]*)=)(?P<value>.+)", re.A | re.S)
+_FLAG = re.compile(r"--?(?P<name>[A-Za-z][\w.-]*)", re.A)
+_NEXT_FLAG = re.compile(r"--|-[A-Za-z]$")
+
+
+def looks_secret(name: str) -> bool:
+    """Whether something of this name is a secret: DB_PASSWORD, apiKey, requirepass; not MONKEY, not AUTHOR."""
+    if _ANYWHERE.search(name) is not None:
+        return True
+    words = {word.upper() for split in (_LETTERS, _CAMEL) for word in split.findall(name)}
+    return any(word in _WORDS or (word.endswith(_ENDINGS) and _INNOCENT.fullmatch(word) is None) for word in words)
+
+
+def hide(text: str) -> str:
+    """A text from anywhere with stars for what its form gives away: passwords in URLs, PEM blocks, JSON Web Tokens,
+    `Authorization` headers, tokens with an issuer's mark."""
+    if "-----BEGIN" in text:
+        text = _PEM.sub(MASK, text)
+    if "@" in text and "://" in text:
+        text = _ONLY_USER.sub(MASK, _USERINFO.sub(rf"\g<user>{MASK}", text))
+    text = _ISSUED.sub(MASK, _JWT.sub(MASK, text))
+    return _HEADER.sub(rf"\g<head>{MASK}", text)
+
+
+def hide_line(text: str) -> str:
+    """`hide`, and for a command line or the like: stars for what secret names are given (`--password=…`, `--token …`,
+    `DB_PASSWORD=…`, `"password": "…"`)."""
+    return _FLAGGED.sub(_starred, _ASSIGNED.sub(_starred, hide(text)))
+
+
+def hide_words(words: Sequence[str]) -> list[str]:
+    """The same for the arguments of a command."""
+    shown: list[str] = []
+    expected = False
+    for word in words:
+        if expected and _NEXT_FLAG.match(word) is None:
+            shown.append(MASK if word else word)
+            expected = False
+            continue
+        whole = _WORD.fullmatch(word)
+        shown.append(_starred(whole) if whole is not None and looks_secret(whole["name"]) else hide_line(word))
+        flag = _FLAG.fullmatch(word)
+        expected = flag is not None and looks_secret(flag["name"])
+    return shown
+
+
+def _starred(found: re.Match[str]) -> str:
+    name, value = found["name"], found["value"]
+    if name.lower() == "authorization" or MASK in value or not looks_secret(name):
+        return found[0]
+    return f"{found['head']}{MASK}"

@@ -131,16 +131,16 @@ def test_lists_are_matched_by_name_in_one_look_at_each() -> None:
             looks += 1
             return super().get(key, default)
 
-    stored: list[Mapping[str, Any]] = [Counted(name=f"n{i}", value=str(i)) for i in range(1000)]
-    sent = [{"name": f"n{i}", "value": masking.MASK} for i in reversed(range(1000))]
+    stored: list[Mapping[str, Any]] = [Counted(name=f"KEY_{i}", value=str(i)) for i in range(1000)]
+    sent = [{"name": f"KEY_{i}", "value": masking.MASK} for i in reversed(range(1000))]
     restored, missing = masking.restore({"environment": sent}, {"environment": stored})
     assert not missing
-    assert restored["environment"][0] == {"name": "n999", "value": "999"}
-    assert looks <= 5_000
+    assert restored["environment"][0] == {"name": "KEY_999", "value": "999"}
+    assert looks <= 10_000
 
 
 @pytest.mark.parametrize("name", [0, None, ["a"], {"a": 1}])
 def test_a_name_that_is_no_text_stands_for_nothing(name: Any) -> None:
     restored, missing = masking.restore({"env": [{"name": name, "value": masking.MASK}]}, {"env": [{"name": name}]})
     assert missing == ["env.0.value"]
-    assert restored["env"][0]["value"] is None
+    assert restored["env"][0]["value"] == masking.MASK

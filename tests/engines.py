@@ -60,6 +60,34 @@ class _Started:
             self.process.wait()
 
 
+class Engine:
+    """A Docker Engine of one test's own, with an identity, a state and a socket of its own, and no network. It runs
+    between `start` and `stop`, and keeps what it has."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._path = str(directory / "s")
+        self._running: _Started | None = None
+        self.address = f"unix://{self._path}"
+
+    def start(self) -> None:
+        options = ["--host", self.address, *_isolated(self._directory)]
+        process, client = _start(self._directory, *options, path=self._path, within=["unshare", "--net"])
+        client.close()
+        self._running = _Started(self._directory, process)
+
+    def stop(self) -> None:
+        """May be called again."""
+        if self._running is not None:
+            self._running.stop()
+            self._running = None
+
+    def load(self, images: bytes) -> None:
+        """`images`: what `docker save` gives."""
+        with contextlib.closing(docker.DockerClient(self.address, version="auto", timeout=60)) as client:
+            client.images.load(images)
+
+
 _ours: list[_Started] = []
 
 
@@ -117,13 +145,11 @@ def another_docker_engine(docker_engine: docker.DockerClient, short_dir: Path) -
     """The address of one more Docker Engine, with an identity, a state and a socket of its own, and no network."""
     directory = short_dir / "d"
     directory.mkdir()
-    path = str(directory / "s")
-    options = ["--host", f"unix://{path}", *_isolated(directory)]
     # In a network namespace of its own: an engine that is told to have no bridge removes the one that is there.
-    process, client = _start(directory, *options, path=path, within=["unshare", "--net"])
-    client.close()
-    yield f"unix://{path}"
-    _Started(directory, process).stop()
+    engine = Engine(directory)
+    engine.start()
+    yield engine.address
+    engine.stop()
 
 
 @pytest.fixture(scope="session")

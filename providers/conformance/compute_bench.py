@@ -3,6 +3,7 @@ scripted answers."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -85,6 +86,16 @@ async def created(provider: ComputeProvider, desired: DesiredResource) -> str:
         except Retryable as error:
             await asyncio.sleep(error.delay or 0.2)
     raise AssertionError(f"{desired.origin.name} could not be made")
+
+
+@contextmanager
+def no_verdict() -> Iterator[None]:
+    """For a call whose answer was lost: if it raises, then an error that is waited for, and no attempt."""
+    try:
+        yield
+    except Retryable as error:
+        if error.waits_for is None:
+            raise AssertionError(f"no answer is no verdict on the spec: {error}") from error
 
 
 async def settled(provider: ComputeProvider, resource: Resource) -> Resource:

@@ -195,11 +195,16 @@ async def test_an_image_that_does_not_exist_backs_off_in_sight_and_a_patch_resta
         name = f"missing-{engine}"
         await created(client, name, engine, "no-such-image:1")
         for count in (1, 2):
-            workflow = (await until(client, name, partial(backs_off, count)))["workflow"]
+            tenant = await until(client, name, partial(backs_off, count))
+            workflow = tenant["workflow"]
             assert "no-such-image:1" in workflow["error"]
             assert workflow["next_attempt_at"]
+            (waits,) = [said for said in tenant["conditions"] if said["type"] == "Waiting"]
+            assert waits["status"] == "true"
+            assert "no-such-image:1" in waits["message"]
         await patched(client, name, image=web_image)
         body = await ready(client, name, 120)
+        assert "Waiting" not in [said["type"] for said in body["conditions"]]
         assert body["workflow"]["retry_count"] == 0
         assert await states(client, name) == ["succeeded", "superseded"]
         overtaken = (await client.get(f"/tenants/{name}/executions")).json()["items"][1]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 from uuid import UUID
 
-from controlplane.errors import InvalidConfig, Retryable
+from controlplane.errors import InvalidConfig, Unavailable
 from controlplane.ports import DesiredResource, Origin, Resource, ResourceState
 from controlplane.settings import Settings
 from landlord_sites.config import SitesConfig
@@ -81,7 +81,7 @@ def _on_disk() -> Iterator[None]:
         if error.errno in IMPOSSIBLE:
             reason = f"files: the disk cannot hold all of these names: {error.strerror}"
             raise InvalidConfig(reason, code=error.errno) from None
-        raise Retryable(f"the document root cannot be used: {error.strerror}", code=error.errno) from None
+        raise Unavailable(f"the document root cannot be used: {error.strerror}", code=error.errno) from None
 
 
 def _resource(site: Site) -> Resource | None:

@@ -20,6 +20,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "validation_failed": (400, "The request is not valid"),
     "unauthorized": (401, "A valid bearer token is needed"),
     "forbidden": (403, "The token may not do this"),
+    "quota_exceeded": (403, "There are as many tenants as are allowed"),
     "not_found": (404, "There is no such resource"),
     "tenant_not_found": (404, "There is no such tenant"),
     "execution_not_found": (404, "There is no such execution"),

@@ -11,6 +11,7 @@ Each writer has its module; this split is the design:
     compatibility       which releases can read the rows: what a roll-back is judged by
     retention           the supervisor: old rows are removed
     idempotency         the API: a key and its answer, in the transaction of the intent
+    quotas              the API: how many tenants there may be; triggers count them
 
 Each reader has its module, too:
 
@@ -28,5 +29,6 @@ is written), `pages` (bounded by bytes), `event_data` (bounded), `transaction` (
 The first parameter is a promise. `database`: a read or a guarded write of its own, committed when it returns.
 `connection`: a part of the caller's transaction. `tx`: that too, and it may write events or take the time of a lock.
 
-Locks are taken in one order: the row of the tenant, rows that hang on it, the event lock, which the commit releases.
+Locks are taken in one order: the row of the tenant, rows that hang on it, the counts of tenants, the event lock, which
+the commit releases.
 """

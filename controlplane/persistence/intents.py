@@ -31,7 +31,8 @@ from controlplane.model import (
     TriggerSource,
     execution_id,
 )
-from controlplane.persistence import executions, rows, tables, tenants
+from controlplane.persistence import executions, quotas, rows, tables, tenants
+from controlplane.persistence.quotas import Quota
 from controlplane.persistence.transaction import Transaction
 
 RECONCILED_AGAIN = timedelta(seconds=10)
@@ -56,10 +57,11 @@ async def create(
     default_workflow: str,
     tenant_id: UUID | None = None,
     detail: Mapping[str, Any] | None = None,
+    quota: Quota | None = None,
 ) -> Intent:
     """Insert tenant, first execution and event. `detail` adds to the event's data.
 
-    Raises Refused tenant_exists (also while a tenant with that name is being deleted)."""
+    Raises Refused tenant_exists (also while a tenant with that name is being deleted), quota_exceeded."""
     id = tenant_id or uuid4()
     engine = workflow_of(spec, default_workflow)
     try:
@@ -76,6 +78,7 @@ async def create(
                         status=Status.REQUESTED,
                         newest_execution=execution_id(name, Action.PROVISION, 1, id),
                         epoch=1,
+                        created_by=tx.token_id,
                     )
                     .returning(tables.tenants, *tenants.pause_columns(spec.compute.provider, engine))
                 )
@@ -91,6 +94,8 @@ async def create(
             code="tenant_exists",
             status=409,
         ) from None
+    if quota is not None:
+        await quotas.require(tx, quota)
     tenant = rows.tenant(row)
     execution = await executions.add(
         tx.connection,

@@ -85,12 +85,20 @@ tenants = Table(
     _timestamp("deleted_at"),
     Column("departures", Integer, nullable=False, server_default="0"),
     Column("failing_at", Text),
+    Column("created_by", UUID),  # id of the token
     Index("tenants_name_live", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
     Index("tenants_name_all", "name", "created_at"),
     Index("tenants_status", "status", "name", postgresql_where=text("deleted_at IS NULL")),
     Index("tenants_failing", "id", postgresql_where=text("departures > 0")),
     Index("tenants_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     Index("tenants_labels", "labels", postgresql_using="gin"),
+)
+
+tenant_counts = Table(
+    "tenant_counts",
+    metadata,
+    Column("scope", Text, primary_key=True),  # all | id of a token
+    Column("live", BigInteger, nullable=False),  # by triggers, see `quotas`
 )
 
 executions = Table(

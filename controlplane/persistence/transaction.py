@@ -65,7 +65,7 @@ longer than a standstill, however impatient this process is with rows."""
 class Transaction:
     """An open transaction and the events that it will write. Get one from `transaction()`.
 
-    `now`: the database's clock when the tenant's row was locked (`tenants.lock`)."""
+    `now`: the database's clock when the tenant's row was locked (`tenants.lock`). `token_id`: the caller's token."""
 
     now: datetime
 
@@ -81,6 +81,7 @@ class Transaction:
         self.connection = connection
         self._source = source
         self._actor = actor
+        self.token_id = token_id
         self._token_id = None if token_id is None else str(token_id)
         self._request_id = request_id
         self._events: list[dict[str, Any]] = []

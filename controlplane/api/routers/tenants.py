@@ -27,6 +27,7 @@ from controlplane.model import SENT, Status, Tenant
 from controlplane.model.selector import Requirement, parse_selector
 from controlplane.persistence import intents
 from controlplane.persistence.intents import Intent
+from controlplane.persistence.quotas import Quota
 from controlplane.persistence.transaction import Transaction
 
 router = APIRouter(prefix="/v1/tenants", tags=["tenants"])
@@ -40,7 +41,7 @@ _WORKING = frozenset({Status.REQUESTED, Status.PLANNING, Status.PROVISIONING, St
     operation_id="create_tenant",
     status_code=202,
     response_model=TenantOut,
-    responses=answers(TenantOut, "provider_not_enabled", "tenant_exists", mutation=True, body=True),
+    responses=answers(TenantOut, "provider_not_enabled", "tenant_exists", "quota_exceeded", mutation=True, body=True),
     openapi_extra=body_of(TenantCreate),
 )
 async def create_tenant(request: Request, change: Mutating) -> Response:
@@ -63,6 +64,7 @@ async def create_tenant(request: Request, change: Mutating) -> Response:
             annotations=wanted.annotations,
             spec=wanted.spec,
             default_workflow=here.settings.workflow_provider,
+            quota=Quota(here.settings.max_tenants, here.settings.max_tenants_per_token),
             detail={"spec": await beside(heavy, lambda: shown_spec(wanted.spec))},
         )
         return Accepted(intent.tenant, intent.execution, None, started=True, action="provision")

@@ -10,8 +10,11 @@ import httpx
 
 from controlplane.model import Endpoint, HealthSpec, HttpProbe
 from controlplane.ports import ProbeResult, Resource, ResourceState
+from controlplane.steps.stranger import StrangerTransport, no_cookies
 
 HEALTHY = range(200, 400)
+_LONGEST_REASON = 300
+"""Characters. The text of an error may quote what the server sent."""
 LISTEN_SECONDS = 0.25
 """A TCP probe waits this long for the other side to hang up."""
 
@@ -20,19 +23,18 @@ class HealthProber:
     """A Prober. Make one per event loop and `close` it. It never raises because of a tenant's behaviour: that is a
     result.
 
-    Each probe has its own connection, follows no redirect, uses no proxy from the environment, reads no body, and ends
-    within `timeout_seconds` in all. Certificates are not checked: the probe sends no secret, and it asks only about the
-    server at this address. `transport`: for tests.
+    Each probe has its own connection, takes no cookie, follows no redirect, uses no proxy from the environment, reads a
+    bounded header and no body, and ends within `timeout_seconds` in all. Certificates are not checked: the probe sends
+    no secret, and it asks only about the server at this address. `transport`: for tests.
     """
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(
-            transport=transport,
-            verify=False,
+            transport=transport or StrangerTransport(httpx.create_ssl_context(verify=False, trust_env=False)),
+            cookies=no_cookies(),
             trust_env=False,
             follow_redirects=False,
             timeout=None,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             headers={"User-Agent": "landlord-probe", "Connection": "close"},
         )
 
@@ -62,7 +64,7 @@ class HealthProber:
         except TimeoutError:
             return ProbeResult(False, f"GET {url} had no answer within {timeout_seconds:g} s")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return ProbeResult(False, f"GET {url}: {_reason(error, urlsplit(url).netloc)}")
+            return ProbeResult(False, f"GET {url}: {_reason(error, urlsplit(url).netloc)[:_LONGEST_REASON]}")
         return ProbeResult(status in HEALTHY, f"GET {url} answered {status}")
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import docker
@@ -27,10 +27,16 @@ from providers.compute.docker.container import creation_body, environment, share
 from providers.compute.docker.reference import may_be_id
 from providers.compute.docker.refusals import refused, refused_creation, refused_image, refused_start
 from providers.compute.docker.subnets import SubnetPool
+from providers.kit.tails import last_bytes
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 GRACE_SECONDS = 10
 """Time between the stop signal and the kill."""
+LOG_BYTES = 4 * 1024 * 1024
+"""The most of a container's output that is read at once, from its end."""
+LOG_SECONDS = 10.0
+HEADER_BYTES = 8
+"""Before each entry of the output: its stream, and its length in the last four bytes."""
 SETTLE_SECONDS = 10.0
 """Time for the work of others to finish: a create of the same name, a removal."""
 PULL_SECONDS = 600.0
@@ -83,12 +89,12 @@ class DockerEngine:
         return lines[-1].strip() if lines else ""
 
     def logs(self, container: str, tail: int) -> str:
+        """The last lines, of at most LOG_BYTES."""
         with self._speaking() as api:
             try:
-                text = api.logs(container, stdout=True, stderr=True, tail=tail)
+                return last_bytes(_output(api, container, tail), LOG_BYTES, LOG_SECONDS).decode(errors="replace")
             except NotFound:
                 return ""
-        return bytes(text).decode(errors="replace")
 
     def containers(self, labels: Sequence[str]) -> list[Mapping[str, Any]]:
         """All containers with the labels, running or not, in one call."""
@@ -228,6 +234,16 @@ class _Bounded(docker.APIClient):
         if options.get("timeout") is None:
             options["timeout"] = self.silence
         return super().send(request, **options)
+
+
+def _output(api: Any, container: str, tail: int) -> Iterator[bytes]:
+    """The last lines of the container's output, entry by entry. The SDK's own `logs` reads them all into memory, and
+    one line may have any length; its stream has no time-out."""
+    url = api._url("/containers/{0}/logs", container)
+    with closing(api._get(url, params={"stdout": 1, "stderr": 1, "tail": tail}, stream=True)) as answer:
+        api._raise_for_status(answer)
+        while len(header := answer.raw.read(HEADER_BYTES)) == HEADER_BYTES:
+            yield answer.raw.read(int.from_bytes(header[4:], "big"))
 
 
 def _knock(host: str, timeout: float) -> None:

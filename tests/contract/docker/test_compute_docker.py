@@ -18,6 +18,7 @@ from controlplane.errors import InvalidConfig, LandlordError, NotAvailableYet, U
 from controlplane.model import HealthSpec
 from controlplane.ports import DesiredResource, Resource, ResourceState
 from controlplane.steps.probe import HealthProber
+from providers.compute.docker import engine
 from providers.compute.docker.provider import DockerCompute
 from providers.conformance.compute import ComputeConformance
 from providers.conformance.compute_bench import SECRET, Effect, Gate, LoseAnswer, desire
@@ -318,6 +319,20 @@ async def test_what_ended_says_how_and_keeps_its_secrets(
     seen = await stopped(provider, resource)
     assert seen.detail == "the container exited with code 3: cannot use ***"
     assert await provider.logs(resource.id, 1) == f"cannot use {SECRET}\n"
+
+
+async def test_long_output_is_read_from_its_end_and_bounded(
+    provider: DockerCompute, installation_id: str, web_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = r"for n in $(seq 9); do head -c 99000 /dev/zero | tr '\000' x; echo; done; echo done"
+    config = web(web_image, command=["sh", "-c", script])
+    resource = await provider.apply(desire(installation_id, config), OPEN)
+    await stopped(provider, resource)
+    assert len(await provider.logs(resource.id, 10_000)) == 9 * 99_001 + 5
+    monkeypatch.setattr(engine, "LOG_BYTES", 150_000)
+    assert await provider.logs(resource.id, 10_000) == "x" * 99_000 + "\ndone\n"
+    assert await provider.logs(resource.id, 1) == "done\n"
+    assert await provider.logs("0" * 64, 1) == ""
 
 
 async def test_the_images_own_healthcheck_is_the_platforms_verdict(

@@ -23,7 +23,7 @@ from providers.compute.docker.provider import DockerCompute
 from providers.compute.ecs.provider import EcsCompute
 from providers.compute.fake import FakeCloud, FakeCompute
 from tests.fakes import FakeDirectory
-from tests.integration.api_replica import ADMIN
+from tests.integration.api_replica import ADMIN, CLUSTER
 
 PULSE = 0.005
 
@@ -68,7 +68,14 @@ async def main(database_url: str) -> None:
         "ecs": EcsCompute.build(settings),
         "fake": FakeCompute(FakeCloud()),
     }
-    app = create_app(settings, database_url=database_url, directory=directory, compute=compute, workflows=["embedded"])
+    app = create_app(
+        settings,
+        database_url=database_url,
+        directory=directory,
+        compute=compute,
+        workflows=["embedded"],
+        cluster_id=CLUSTER,
+    )
     heart = Heart()
     app.router.add_api_route("/beat", heart.read_now)
     app.router.add_api_route("/hold", heart.stop_for_a_moment)

@@ -2,13 +2,15 @@
 
 import typer
 
-from controlplane.cli.console import output, progress
+from controlplane.cli.console import errors, output, progress
 from controlplane.cli.exit_codes import Exit
 from controlplane.cli.output import Format, FormatOption, show
 from controlplane.client import Client, ConsistencyDocument
 from controlplane.settings import load_settings
 
 COLUMNS = ("kind", "tenant", "resource", "detail")
+RUNBOOKS = "docs/runbooks.md"
+"""It has a heading for each kind."""
 
 
 def doctor(format: FormatOption = Format.TABLE) -> None:
@@ -23,12 +25,15 @@ def doctor(format: FormatOption = Format.TABLE) -> None:
 
 
 def report(found: ConsistencyDocument, format: Format) -> None:
-    """Show the differences. If there is one, end the command with exit 1."""
+    """Show the differences, and where it is written what to do. If there is one, end the command with exit 1."""
     differences = found["differences"]
     if format is Format.TABLE and not differences:
         output.print("[green]No differences[/green]: rows, actors and resources agree.")
         return
     rows = [(one["kind"], one["tenant"], one["resource"], one["detail"]) for one in differences]
     show(found, format, COLUMNS, rows)
+    if format is Format.TABLE:
+        for kind in sorted({one["kind"] for one in differences}):
+            errors.print(f"{kind}: what to do is in {RUNBOOKS}#{kind}", markup=False)
     if differences:
         raise typer.Exit(Exit.FAILED)

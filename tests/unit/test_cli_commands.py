@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from controlplane.cli.main import app
 from controlplane.client import Client
 from controlplane.settings import Settings
+from tests.pages import ROOT, anchors
 
 Run = Callable[..., Result]
 
@@ -371,6 +372,19 @@ def test_a_difference_is_exit_1_in_every_format(server: Server, run: Run) -> Non
     assert (done.exit_code, done.stdout.splitlines()[1].split()) == (1, ["orphan", "acme", "3f", "no", "row"])
     done = run("doctor", "-o", "json")
     assert (done.exit_code, json.loads(done.stdout)) == (1, found)
+
+
+def test_a_difference_names_its_runbook_beside_the_table(server: Server, run: Run) -> None:
+    found = [
+        {"kind": kind, "tenant": None, "resource": None, "detail": ""} for kind in ("orphan", "leftover", "orphan")
+    ]
+    server.answers["GET", "/v1/admin/consistency"] = httpx.Response(200, json={"differences": found})
+    told = [line.split()[-1] for line in run("doctor").stderr.splitlines() if "what to do" in line]
+    assert told == ["docs/runbooks.md#leftover", "docs/runbooks.md#orphan"]
+    for link in told:
+        page, _, anchor = link.partition("#")
+        assert anchor in anchors(ROOT / page)
+    assert "what to do" not in run("doctor", "-o", "json").stderr
 
 
 def test_a_retry_of_an_execution_is_its_tenants(server: Server, run: Run) -> None:

@@ -12,6 +12,7 @@ from tests.pages import DOCS, IDS, PAGES, ROOT, anchors, first_cells, has, prose
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _FUNCTION = re.compile(r"([\w./-]+\.py):([\w.]+)")
 _FILE = re.compile(r"(?:controlplane|providers|actors|tests|docs|deploy|examples|benchmarks)/[\w./-]*\w/?")
+_TEST = re.compile(r"(?:test_|Test)\w+…?")
 OUTSIDE = ("DESIG[N]", "API[.]md", "FACT[S]", "\u00a7")
 """What would refer to notes that no reader has; written so that these lines are not found themselves."""
 
@@ -44,6 +45,20 @@ def _exists(path: str, name: str) -> bool:
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_each_file_that_a_page_names_exists(page: Path) -> None:
     assert [span for span in spans(page) if _FILE.fullmatch(span) and not (ROOT / span).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_each_test_that_a_page_names_exists(page: Path, names_of_tests: str) -> None:
+    """Some pages name classes by the beginning that they share, and three dots."""
+    named = {span for span in spans(page) if _TEST.fullmatch(span)}
+    patterns = {name: re.compile(rf"^{name.rstrip('…')}{'' if name.endswith('…') else '$'}", re.M) for name in named}
+    assert [name for name, pattern in sorted(patterns.items()) if not pattern.search(names_of_tests)] == []
+
+
+@pytest.fixture(scope="module")
+def names_of_tests() -> str:
+    texts = (path.read_text() for part in ("tests", "providers") for path in sorted((ROOT / part).rglob("*.py")))
+    return "\n".join(name for text in texts for name in re.findall(r"(?:def|class) (\w+)", text))
 
 
 def test_the_trace_of_a_post_has_fifteen_steps_each_with_its_function() -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import cast
 from uuid import uuid4
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import and_, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import ClusterState, EventType, Status
@@ -55,6 +55,21 @@ async def live(database: AsyncEngine, cluster_id: str) -> int:
     """The number of clusters that share the database with this one, itself included."""
     async with single(database) as connection:
         return 1 + await others(connection, home="", cluster_id=cluster_id)
+
+
+async def is_youngest(database: AsyncEngine, cluster_id: str) -> bool:
+    """Whether no live cluster of this database was started after this one. Of all clusters that are live and look at
+    the same time, one is."""
+    clusters = tables.clusters.c
+    own = tables.clusters.alias().c
+    younger = exists().where(
+        own.id == cluster_id,
+        or_(clusters.started_at > own.started_at, and_(clusters.started_at == own.started_at, clusters.id > own.id)),
+        clusters.state != ClusterState.ENDED,
+        clusters.heartbeat_at > ago(CLUSTER_SECONDS),
+    )
+    async with single(database) as connection:
+        return not (await connection.execute(select(younger))).scalar_one()
 
 
 async def last_beat(connection: AsyncConnection, cluster_id: str) -> float | None:

@@ -36,6 +36,7 @@ from controlplane.ports.store import (
     RunContext,
 )
 from controlplane.ports.workflow import (
+    CallsOneCluster,
     ExecutionInput,
     ExecutionStatus,
     RunsInOwner,
@@ -50,6 +51,7 @@ __all__ = [
     "OWNER_LABEL",
     "TENANT_ID_LABEL",
     "TENANT_LABEL",
+    "CallsOneCluster",
     "Change",
     "Clock",
     "ComputeProvider",

@@ -127,6 +127,16 @@ class RunsInOwner(Protocol):
         ...
 
 
+@runtime_checkable
+class CallsOneCluster(Protocol):
+    """Capability: the engine calls our steps at one address, that of the cluster that registered last."""
+
+    async def calls_us(self) -> bool:
+        """Whether new executions come to the address that `setup` of this process registered last. Raises
+        Unavailable."""
+        ...
+
+
 class StepSignals(Protocol):
     """Between a running step and the engine that runs it."""
 

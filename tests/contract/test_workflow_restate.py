@@ -22,19 +22,36 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from restate.server_types import RestateAppT
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from actors.runtime import Identity, Runtime
+from actors.supervisor.engines import Engines
 from controlplane.clock import SystemClock
 from controlplane.errors import Retryable, Unavailable
-from controlplane.model import Action, ExecutionState, Status, Step, StepName, SubState, canonical_json
-from controlplane.ports import ExecutionStore
+from controlplane.model import (
+    Action,
+    ClusterState,
+    ExecutionState,
+    Status,
+    Step,
+    StepName,
+    SubState,
+    canonical_json,
+)
+from controlplane.persistence import bootstrap, clusters, fleet, leases, tables
+from controlplane.ports import ExecutionStore, WorkflowProvider
 from controlplane.steps.attempts import StepAttempts
 from controlplane.steps.backoff import Backoff
+from providers.compute.fake import FakeCloud
 from providers.conformance.workflow import PROVISION, CountAtEngine, WorkflowConformance
 from providers.conformance.workflow_bench import Bench, end, until
+from providers.registry import Enabled
 from providers.workflow.restate import app as restate_app
 from providers.workflow.restate.app import CALLS, build_app
 from providers.workflow.restate.provider import RestateWorkflow
 from tests.contract.lifecycle import EngineOf, EngineWorld, LifeOutside, Outside, ProviderFactory
+from tests.integration.owner import World
 from tests.restate import RestateServer
 
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -397,6 +414,63 @@ class TestReleases:
         well.set()
         assert (await end(provider, bench, started.ref)).sub_state is SubState.SUCCEEDED
         assert bench.script.calls == PROVISION
+
+
+class TestTwoClusters:
+    """On one database and one server, which calls the endpoint that was registered last."""
+
+    @pytest_asyncio.fixture
+    async def world(self, database: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[World]:
+        yield World(database, database_url, tmp_path, FakeCloud())
+
+    async def test_the_older_registers_again_once_the_younger_is_silent_or_has_ended(
+        self,
+        world: World,
+        restate_server: RestateServer,
+        endpoint: Endpoint,
+        served: list[Endpoint],
+        bench: Bench,
+        database_url: str,
+    ) -> None:
+        served.append(Endpoint(build_app(Bench().attempts)))
+        await served[0].start()
+        older, younger = (restate_at(restate_server, one) for one in (endpoint, served[0]))
+        a, b = [await bootstrap.prepare(database_url, home=home, build="test", admin_token=None) for home in "AB"]
+        async with world.net() as of_a, world.net() as of_b:
+            engines = supervising(of_a, a, older)
+            others = supervising(of_b, b, younger)
+            assert [await engines.look(), await others.look()] == [1, 1]
+            assert [await engines.look(), await others.look()] == [0, 0], "they do not take it from each other"
+            assert (await older.calls_us(), await younger.calls_us()) == (False, True)
+
+            await served[0].stop()
+            await tell(world.database, b, heartbeat_at=leases.from_now(-clusters.CLUSTER_SECONDS - 1))
+            assert await engines.look() == 1
+            started = await older.start(bench.request)
+            assert (await end(older, bench, started.ref)).sub_state is SubState.SUCCEEDED
+            assert bench.script.calls == PROVISION
+
+            await served[0].start()
+            await fleet.beat(world.database, b, {})
+            assert [await others.look(), await engines.look()] == [1, 0], "it is back"
+            assert await younger.calls_us()
+            await tell(world.database, b, state=ClusterState.ENDED)
+            assert [await engines.look(), await engines.look()] == [1, 0]
+            assert await older.calls_us()
+        await older.close()
+        await younger.close()
+
+
+def supervising(built: Runtime, cluster_id: str, provider: RestateWorkflow) -> Engines:
+    """The stage of that cluster's supervisor, with this one engine."""
+    workflow: Enabled[WorkflowProvider] = Enabled({provider.name: lambda: provider})
+    return Engines(replace(built, workflow=workflow, identity=Identity(cluster_id, "test")))
+
+
+async def tell(database: AsyncEngine, cluster_id: str, **values: object) -> None:
+    """What the rows say of that cluster from now on."""
+    async with database.begin() as connection:
+        await connection.execute(update(tables.clusters).where(tables.clusters.c.id == cluster_id).values(**values))
 
 
 class TestNothingButTheRowsCounts:

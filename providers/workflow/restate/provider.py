@@ -57,6 +57,8 @@ class RestateWorkflow:
         self._endpoint = endpoint
         self._clock = clock
         self._random = random or Random()
+        self._registered: str | None = None
+        """The id of our deployment, as the server said at the last `setup`."""
 
     @classmethod
     def available(cls, settings: Settings) -> bool:
@@ -94,6 +96,12 @@ class RestateWorkflow:
             answer = await self._register(force=True)
         if answer.is_error:
             raise Unavailable(f"Restate did not register {self._endpoint}: {_said(answer)}")
+        self._registered = answer.json()["id"]
+
+    async def calls_us(self) -> bool:
+        """`CallsOneCluster.calls_us`. False also if the server has lost what we registered."""
+        newest = await self._newest()
+        return newest is not None and newest == self._registered
 
     async def start(self, request: ExecutionInput) -> Started:
         path = f"/{SERVICE}/{request.execution_id}/{HANDLER}/send"

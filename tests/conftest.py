@@ -81,6 +81,14 @@ async def database_url(postgres: str, template: str) -> AsyncIterator[str]:
 
 
 @pytest_asyncio.fixture
+async def empty_database_url(postgres: str) -> AsyncIterator[str]:
+    """A database without a schema, for one test."""
+    name = f"t_{uuid4().hex[:12]}"
+    yield await _create_database(postgres, name)
+    await _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator[AsyncEngine]:
     database = open_database(database_url, pool=5, overflow=20)
     yield database

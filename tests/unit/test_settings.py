@@ -1,11 +1,13 @@
 """Environment beats file beats default, and what is wrong is named in one line."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from controlplane.errors import SettingsError
 from controlplane.settings import load_settings
+from providers.compute.process.provider import ProcessCompute
 
 
 def environ(home: Path, **variables: str) -> dict[str, str]:
@@ -98,3 +100,25 @@ def test_a_setting_under_its_old_name_stops_the_start_with_the_new_one(tmp_path:
     (tmp_path / "config.yaml").write_text("lost_engines: one\n")
     with pytest.raises(SettingsError, match=r"lost_engines in .* is now called lost_platforms"):
         load_settings(environ(tmp_path))
+
+
+def test_a_role_below_admin_takes_accounts_for_tenants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without them a `process` tenant can do all that the control plane can, so creating one is for admins."""
+    unsafe = {"LANDLORD_PROCESS_UNSAFE": "true"}
+    operator = {"LANDLORD_PROCESS_ROLE": "operator"}
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(SettingsError, match=r"LANDLORD_PROCESS_ROLE: .* only `admin` may create one"):
+        load_settings(environ(tmp_path, **unsafe, **operator))
+    assert load_settings(environ(tmp_path, **unsafe)).process_role == "admin"
+    assert load_settings(environ(tmp_path, **operator)).process_role == "operator", "`process` is not enabled then"
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert load_settings(environ(tmp_path, **unsafe, **operator)).process_role == "operator"
+
+
+def test_the_process_provider_refuses_that_role_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever builds it from settings that nobody has read together."""
+    settings = load_settings(environ(tmp_path, LANDLORD_PROCESS_UNSAFE="true"))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    ProcessCompute.build(settings)
+    with pytest.raises(SettingsError, match="LANDLORD_PROCESS_ROLE"):
+        ProcessCompute.build(settings.model_copy(update={"process_role": "operator"}))

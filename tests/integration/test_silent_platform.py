@@ -15,6 +15,7 @@ from providers.compute.docker import provider as docker_provider
 from providers.compute.docker.provider import THREADS, DockerCompute
 from providers.compute.ecs.provider import EcsCompute
 from providers.conformance.compute_bench import desire
+from providers.conformance.compute_silent import SilentPlatformConformance
 from tests.fakes import StubPlatform
 from tests.integration.api_replica import api_on
 from tests.silent import silent_port, silent_socket
@@ -46,6 +47,18 @@ async def ecs(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EcsCompute]:
         provider = EcsCompute(endpoint_url=url)
         yield provider
         await provider.close()
+
+
+class TestDockerIsSilent(SilentPlatformConformance):
+    @pytest.fixture
+    def silent(self, docker: DockerCompute) -> DockerCompute:
+        return docker
+
+
+class TestEcsIsSilent(SilentPlatformConformance):
+    @pytest.fixture
+    def silent(self, ecs: EcsCompute) -> EcsCompute:
+        return ecs
 
 
 class Also(StubPlatform):

@@ -198,7 +198,9 @@ class PostgresExecutionStore:
             )
         return rows.step(row)
 
-    async def step_in_call(self, execution_id: str, step: StepName, in_call_to: str, since: datetime) -> None:
+    async def step_in_call(
+        self, execution_id: str, step: StepName, in_call_to: str | None, since: datetime | None
+    ) -> None:
         steps = tables.steps.c
         async with single(self._database) as connection:
             await connection.execute(

@@ -95,9 +95,11 @@ class ExecutionStore(Protocol):
         something outside, is not counted again. Raises Terminal if the execution's action has no such step."""
         ...
 
-    async def step_in_call(self, execution_id: str, step: StepName, in_call_to: str, since: datetime) -> None:
+    async def step_in_call(
+        self, execution_id: str, step: StepName, in_call_to: str | None, since: datetime | None
+    ) -> None:
         """The present attempt takes long: the platforms whose answer it waits for, and since when. The next attempt and
-        the end of the step clear it. If the step does not run, do nothing."""
+        the end of the step clear it; so does None, if the step goes on. If the step does not run, do nothing."""
         ...
 
     async def step_succeeded(self, execution_id: str, step: StepName) -> None: ...

@@ -71,7 +71,7 @@ class Steps:
         watch: Callable[[str, StepName], AbstractAsyncContextManager[None]] | None = None,
     ) -> None:
         """`timeout_seconds`: bound of one attempt at a step; wait_healthy has the deadline of its spec instead.
-        `watch`: entered around each attempt; it may write down that one takes long."""
+        `watch`: entered around each attempt, in wait_healthy around each call; it may write down that it takes long."""
         self._store = store
         self._platforms = platforms
         self._prober = prober
@@ -94,8 +94,9 @@ class Steps:
         # deadline.
         seconds = None if step is StepName.WAIT_HEALTHY else self._timeout_seconds
         # The watch goes on after the bound: an effect that does not return is still waited for.
+        watch = nullcontext() if step is StepName.WAIT_HEALTHY else self._watch(execution_id, step)
         async with (
-            self._watch(execution_id, step),
+            watch,
             self._clock.bound(seconds, Retryable(f"{step} took longer than {self._timeout_seconds:g} s")),
         ):
             await self._verbs[step](execution_id, signals)
@@ -212,19 +213,21 @@ class Steps:
         """One probe through the gate. A resource that vanished is applied again."""
         await self._check_gate(context.execution.id)
         provider = self._platforms.enabled(context.execution.spec.compute.provider)
-        resource = await provider.observe(context.origin)
-        if resource is None:
-            resource = await self._apply(context)
+        async with self._watch(context.execution.id, StepName.WAIT_HEALTHY):
+            resource = await provider.observe(context.origin)
+            if resource is None:
+                resource = await self._apply(context)
         return resource, await self._prober.probe(resource, context.execution.spec.health)
 
     async def _start_again(self, context: RunContext) -> None:
         """In a later attempt, start a resource that has exited once more."""
         provider = self._platforms.enabled(context.execution.spec.compute.provider)
-        resource = await provider.observe(context.origin)
-        if resource is not None and resource.state is ResourceState.STOPPED:
-            await self._check_gate(context.execution.id)
-            await provider.start(resource.id)
-            await self._check_gate(context.execution.id)
+        async with self._watch(context.execution.id, StepName.WAIT_HEALTHY):
+            resource = await provider.observe(context.origin)
+            if resource is not None and resource.state is ResourceState.STOPPED:
+                await self._check_gate(context.execution.id)
+                await provider.start(resource.id)
+                await self._check_gate(context.execution.id)
 
     def _observed(self, context: RunContext, resource: Resource) -> Observed:
         kind = self._platforms.enabled(context.execution.spec.compute.provider).resource_kind

@@ -93,7 +93,9 @@ class MemoryStore:
         self._steps[step] = replace(before, state=StepState.RUNNING, next_attempt_at=None)
         return self._steps[step]
 
-    async def step_in_call(self, execution_id: str, step: StepName, in_call_to: str, since: datetime) -> None:
+    async def step_in_call(
+        self, execution_id: str, step: StepName, in_call_to: str | None, since: datetime | None
+    ) -> None:
         self._steps[step] = replace(self._steps[step], in_call_to=in_call_to, in_call_since=since)
 
     async def step_succeeded(self, execution_id: str, step: StepName) -> None:

@@ -56,6 +56,8 @@ class TestDockerIsSilent(SilentPlatformConformance):
 
 
 class TestEcsIsSilent(SilentPlatformConformance):
+    unknown_id = "arn:aws:ecs:eu-central-1:000000000000:service/none/none"
+
     @pytest.fixture
     def silent(self, ecs: EcsCompute) -> EcsCompute:
         return ecs

@@ -16,7 +16,7 @@ from controlplane.model import ComputeSpec, ExecutionState, Status, Step, StepNa
 from controlplane.persistence import executions, fleet, leases, tenants
 from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.persistence.owned_tenant import OwnedTenant
-from controlplane.ports import DesiredResource, ExecutionGate, KeepsBelongings, Resource
+from controlplane.ports import DesiredResource, ExecutionGate, KeepsBelongings, Origin, ProbeResult, Resource
 from controlplane.steps.calls import LongCalls
 from controlplane.steps.platforms import Platforms
 from controlplane.steps.run import Steps
@@ -235,6 +235,68 @@ async def test_the_next_owners_attempt_waits_from_its_own_beginning(database: As
     await pulling.go_on(InvalidConfig("enough"))
 
 
+class Slow(FakeCompute):
+    """Answers looks once it may."""
+
+    def __init__(self, cloud: FakeCloud) -> None:
+        super().__init__(cloud)
+        self.may_answer = asyncio.Event()
+
+    async def observe(self, origin: Origin) -> Resource | None:
+        await self.may_answer.wait()
+        return await super().observe(origin)
+
+
+class Unwell:
+    """A prober whose tenant never comes up, and the signals of an engine that waits as long as the test does."""
+
+    def __init__(self) -> None:
+        self.probed = asyncio.Event()
+
+    async def probe(self, *_: object) -> ProbeResult:
+        self.probed.set()
+        return ProbeResult(False, "GET / is 500")
+
+    async def wait(self, seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    def failing(self, detail: str | None) -> None:
+        """Nobody asks."""
+
+
+async def test_a_look_of_wait_healthy_says_for_whom_it_waits_and_then_no_more(
+    database: AsyncEngine, pulling: Pulling
+) -> None:
+    """The step goes on after the call, with waits of its own."""
+    store, id = PostgresExecutionStore(database), pulling.provision.id
+    compute, unwell = Slow(pulling.cloud), Unwell()
+    signals: Any = unwell
+    steps = Steps(
+        store,
+        Platforms(store, {"fake": compute}),
+        signals,
+        SystemClock(),
+        Failpoints(None),
+        watch=LongCalls(store, SystemClock(), after=0.1).told,
+    )
+    await store.step_started(id, StepName.WAIT_HEALTHY)
+    attempt = asyncio.create_task(steps.run(id, StepName.WAIT_HEALTHY, signals))
+    async with asyncio.timeout(20):
+        while (await step_of(database, id, StepName.WAIT_HEALTHY)).in_call_to is None:  # noqa: ASYNC110  # a row
+            await asyncio.sleep(0.02)
+        (waiting,) = await fleet.steps_in_call(database, 0.0)
+        assert (waiting.step, waiting.platforms) == ("wait_healthy", "fake")
+        compute.may_answer.set()
+        await unwell.probed.wait()
+        while (step := await step_of(database, id, StepName.WAIT_HEALTHY)).in_call_to is not None:  # noqa: ASYNC110  # a row
+            await asyncio.sleep(0.02)
+    assert (step.in_call_since, step.state) == (None, StepState.RUNNING)
+    assert not attempt.done()
+    attempt.cancel()
+    await asyncio.wait({attempt})
+    await pulling.go_on(InvalidConfig("enough"))
+
+
 class Deaf(FakeCompute):
     """Its effect cannot be cancelled, like one in a thread."""
 
@@ -253,7 +315,7 @@ class Deaf(FakeCompute):
         return await super().create(desired)
 
 
-async def step_of(database: AsyncEngine, execution_id: str) -> Step:
+async def step_of(database: AsyncEngine, execution_id: str, name: StepName = StepName.APPLY_COMPUTE) -> Step:
     found = await executions.get(database, execution_id)
     assert found is not None
-    return next(step for step in found[1] if step.name is StepName.APPLY_COMPUTE)
+    return next(step for step in found[1] if step.name is name)

@@ -113,7 +113,9 @@ class Store:
             return None
         return Step(execution_id, step, StepState.RUNNING, attempts=attempts, started_at=NOW)
 
-    async def step_in_call(self, execution_id: str, step: StepName, in_call_to: str, since: datetime) -> None:
+    async def step_in_call(
+        self, execution_id: str, step: StepName, in_call_to: str | None, since: datetime | None
+    ) -> None:
         """For people only."""
 
     async def step_succeeded(self, execution_id: str, step: StepName) -> None:

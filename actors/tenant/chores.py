@@ -35,6 +35,9 @@ CLEAN_PAUSE = timedelta(seconds=5)
 CHECKED_AT_SECONDS = 30.0
 """An unchanged healthy finding is written down this often, not at each probe."""
 
+LONG = timedelta(seconds=15)
+"""A chore that takes longer says since when it is at work."""
+
 ANSWER_SECONDS = 0.01
 """Callers that wait for a start get their answer first, and have the cores for this time, before an engine in this
 process takes them."""
@@ -63,6 +66,7 @@ class Chores:
         self._observer = Observer(runtime.upkeep, runtime.prober)
         self._tracker = HealthTracker()
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._begun: dict[str, datetime] = {}
         self.ended: list[tuple[str, Exception | None]] = []
         """Chores that have ended, for the runner to take in: kind, and an error that nobody foresaw. A platform or an
         engine that is away is foreseen."""
@@ -71,8 +75,10 @@ class Chores:
 
     @property
     def doing(self) -> list[str]:
-        """Names of the running chores, for people."""
-        return sorted(self._running)
+        """The running chores, for people: `clean`, and `clean since 2026-01-01T12:00:00Z` once it takes long: a
+        platform or an engine does not answer."""
+        now = self._runtime.clock.now()
+        return sorted(_said(kind, begun, now) for kind, begun in self._begun.items())
 
     async def begin(self, kind: str, work: Coroutine[Any, Any, None]) -> None:
         """Begin a chore, unless one of its kind runs. Then wait for news instead, since the decision will come
@@ -81,6 +87,7 @@ class Chores:
             work.close()
             await self._mailbox.wait(None)
             return
+        self._begun[kind] = self._runtime.clock.now()
         self._running[kind] = asyncio.create_task(self._see_through(kind, work), name=f"{kind}")
 
     def stop(self) -> None:
@@ -200,6 +207,7 @@ class Chores:
             await asyncio.sleep(FAILED_PAUSE)
         finally:
             self._running.pop(kind, None)
+            self._begun.pop(kind, None)
             self._mailbox.mark_dirty()
 
     def _provider(self, execution: Execution) -> WorkflowProvider:
@@ -209,3 +217,7 @@ class Chores:
                 f"workflow provider {execution.engine!r} is not enabled here", enabled=sorted(enabled)
             )
         return enabled[execution.engine]
+
+
+def _said(kind: str, begun: datetime, now: datetime) -> str:
+    return f"{kind} since {begun:%Y-%m-%dT%H:%M:%SZ}" if now - begun > LONG else kind

@@ -62,7 +62,7 @@ class Runner:
 
     @property
     def doing(self) -> list[str]:
-        """Names of the chores that run now, for people."""
+        """The chores that run now, for people; since when, once one takes long."""
         return self._chores.doing
 
     def hurry(self) -> None:

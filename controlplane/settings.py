@@ -104,9 +104,9 @@ class Settings(BaseModel):
     """Time after which a request without an answer is 503 `overloaded`; `Prefer: wait` adds its own time."""
     rate_limit_per_minute: int | None = Field(default=None, ge=1)
     """Requests of one token at one replica of the API in a minute, with bursts of a sixth of that; None: no limit."""
-    max_tenants: int = Field(default=100_000, ge=1)
+    max_tenants: int = Field(default=1_000_000, ge=1)
     """The number of tenants that are not deleted."""
-    max_tenants_per_token: int = Field(default=20_000, ge=1)
+    max_tenants_per_token: int = Field(default=100_000, ge=1)
     """Of these, the number that one token may have created."""
     process_role: Literal["admin", "operator"] = "admin"
     """The smallest role that may create tenants on the `process` provider: their commands run on this machine."""

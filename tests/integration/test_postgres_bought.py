@@ -76,7 +76,9 @@ def test_a_server_that_is_not_verified_is_not_used(
     if "sslrootcert" in query:
         query = query | {"sslrootcert": str(debian.directory / query["sslrootcert"])}
     with pytest.raises(Unavailable) as refused:
-        PostgresBootstrap().register(debian.url(host=host, **query), home="/h", build="b", admin_token=ADMIN)
+        PostgresBootstrap().register(
+            debian.url(host=host, **query), home="/h", before=None, build="b", admin_token=ADMIN
+        )
     assert word in str(refused.value)
     assert "\n" not in str(refused.value)
 

@@ -51,6 +51,8 @@ class Settings(BaseModel):
     url: str | None = None
     ca: Path | None = None
     """For the client: certificates by which it trusts an https URL, instead of the usual authorities."""
+    context: str | None = None
+    """For the command: the context (`landlord context list`) that it calls. None: the one in use."""
     tls_cert: Path | None = None
     """The API speaks TLS with this certificate (PEM, followed by its chain) and `tls_key`."""
     tls_key: Path | None = None

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from controlplane.cli.connection import connect
 from controlplane.cli.console import errors, output
 from controlplane.cli.exit_codes import Exit
 from controlplane.cli.input import read_documents
@@ -16,7 +17,6 @@ from controlplane.cli.plan import show_plan
 from controlplane.cli.show_tenant import await_tenant, show_tenants
 from controlplane.client import Client, PlanDocument, TenantDocument, patch_to, surplus, wanted
 from controlplane.errors import Refused
-from controlplane.settings import load_settings
 
 
 @dataclass
@@ -50,16 +50,18 @@ def apply(
     timeout: Timeout = DEFAULT_TIMEOUT,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Create or change tenants until they are as the files say: landlord tenant apply -f tenants/ --prune -l team=blue
+    """Create or change tenants until they are as the files say.
 
     A file has one tenant, a list of them, or several documents parted by ---. What a tenant has beyond its document is
     removed from spec, labels and annotations, if the document has that part. All changes are planned and shown first;
     if one would be refused, nothing is changed. Asks on a terminal; deleting needs --yes elsewhere.
+
+    Example: landlord tenant apply -f tenants/ --prune -l team=blue
     """
     if prune != bool(selector):
         raise typer.BadParameter("--prune and -l go together: only what is selected is deleted", param_hint="--prune")
     documents = [wanted(document) for document in read_documents(files)]
-    with Client.of(load_settings()) as client:
+    with connect() as client:
         changes = [_planned(client, document) for document in documents]
         gone = surplus(list(client.iterate_tenants(selector=selector or ())), documents) if prune else []
         needed = [change for change in changes if change.needed]

@@ -12,7 +12,10 @@ app = typer.Typer(help="Show the effective settings.", no_args_is_help=True)
 def show_config(
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Show the settings in effect. Environment overrides file, file overrides defaults. Secrets are stars."""
+    """Show the settings in effect. Environment overrides file, file overrides defaults. Secrets are stars.
+
+    Example: landlord config show
+    """
     settings = load_settings().masked()
     rows = [(f"{PREFIX}{name.upper()}", name, _text(value)) for name, value in settings.items()]
     show(settings, format, ("variable", "key in config.yaml", "value"), rows)

@@ -3,13 +3,16 @@
 On a terminal, no text moves the cursor or sets a title: names, messages and output come from tenants and platforms.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.progress import Progress as Bar
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
-from rich.status import Status
+from rich.table import Column
 
 from controlplane.text import visible
 
@@ -48,27 +51,35 @@ errors = console(stderr=True)
 class Progress:
     """Shows progress: on a terminal one line that changes, elsewhere a line for each change."""
 
-    def __init__(self, status: Status | None) -> None:
-        self._status = status
+    def __init__(self, bar: Bar | None, *, timed: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        """`timed`: the lines elsewhere say the time as well."""
+        self._bar = bar
+        self._timed = timed
+        self._clock = clock
+        self._start = clock()
         self._said = ""
 
     def say(self, text: str) -> None:
         if text == self._said:
             return
         self._said = text
-        if self._status is not None:
-            self._status.update(visible(text))
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], description=visible(text))
         else:
-            errors.print(text, markup=False)
+            passed = self._clock() - self._start
+            errors.print(f"{text}, {passed:.0f} s" if self._timed and passed >= 1 else text, markup=False)
 
 
 @contextmanager
-def progress(text: str) -> Iterator[Progress]:
-    """Shows `text`, then each text passed to `say`, while the body runs."""
+def progress(text: str, *, timed: bool = False) -> Iterator[Progress]:
+    """Shows `text`, then each text passed to `say`, while the body runs; on a terminal with the time that passed."""
     if errors.is_terminal:
-        with errors.status(visible(text)) as status:
-            yield Progress(status)
+        words = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
+        columns = (SpinnerColumn(), TimeElapsedColumn(), words)
+        with Bar(*columns, console=errors, transient=True) as bar:
+            bar.add_task(visible(text), total=None)
+            yield Progress(bar)
     else:
-        shown = Progress(None)
+        shown = Progress(None, timed=timed)
         shown.say(text)
         yield shown

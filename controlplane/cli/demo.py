@@ -43,7 +43,10 @@ DEMO: Mapping[str, Any] = {
 
 
 def demo() -> None:
-    """Create the tenant `demo` on the process provider, wait until it is ready, and call it."""
+    """Create the tenant `demo` on the process provider, wait until it is ready, and call it.
+
+    Example: landlord demo
+    """
     settings = load_settings()
     with Client.of(settings) as client:
         tenant = await_tenant(client, _ensure(client), TIMEOUT_SECONDS)

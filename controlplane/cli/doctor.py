@@ -2,11 +2,11 @@
 
 import typer
 
+from controlplane.cli.connection import connect
 from controlplane.cli.console import errors, output, progress
 from controlplane.cli.exit_codes import Exit
 from controlplane.cli.output import Format, FormatOption, show
-from controlplane.client import Client, ConsistencyDocument
-from controlplane.settings import load_settings
+from controlplane.client import ConsistencyDocument
 
 COLUMNS = ("kind", "tenant", "resource", "detail")
 RUNBOOKS = "docs/runbooks.md"
@@ -18,8 +18,10 @@ def doctor(format: FormatOption = Format.TABLE) -> None:
 
     This changes nothing. Work in flight does not count as a difference. A difference that the next sweep mends may
     appear once, and not again.
+
+    Example: landlord doctor
     """
-    with Client.of(load_settings()) as client, progress("comparing rows, actors and resources"):
+    with connect() as client, progress("comparing rows, actors and resources"):
         found = client.consistency()
     report(found, format)
 

@@ -25,6 +25,8 @@ def drain(
     Tenants' compute keeps running. The API keeps answering and stores changes; another cluster of the same database
     carries them out, or this one after the drain. --undo or the next `landlord up` ends the drain. This command acts
     on the home (LANDLORD_HOME), not on LANDLORD_URL.
+
+    Example: landlord drain --wait --timeout 300
     """
     cluster = Cluster.of(load_settings())
     if undo:

@@ -7,11 +7,13 @@ import typer
 import yaml
 from rich.text import Text
 
+from controlplane.cli.completion import tenants
+from controlplane.cli.connection import connect
 from controlplane.cli.console import errors, output
 from controlplane.cli.exit_codes import Exit
+from controlplane.cli.options import Selector
 from controlplane.cli.output import COLOURS, Format, FormatOption, instant, show
-from controlplane.client import Client, WatchDocument
-from controlplane.settings import load_settings
+from controlplane.client import WatchDocument
 
 VERIFY = "verify"
 COLUMNS = ("id", "at", "tenant", "type", "status", "trigger", "by", "execution", "message")
@@ -20,7 +22,10 @@ COLUMNS = ("id", "at", "tenant", "type", "status", "trigger", "by", "execution",
 def events(
     tenant: Annotated[
         str | None,
-        typer.Argument(help="Show only this tenant's events; name a deleted tenant by its id. `verify`: see below."),
+        typer.Argument(
+            help="Show only this tenant's events; name a deleted tenant by its id. `verify`: see below.",
+            autocompletion=tenants,
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many to show.")] = 50,
     head: Annotated[
@@ -32,11 +37,13 @@ def events(
 
     `landlord events verify` compares each event with its hash and the event before it. It exits with 1 if one does not
     fit, or if the head of --head is missing or changed.
+
+    Example: landlord events acme --limit 10
     """
     if tenant == VERIFY:
         _verify(head, format)
         return
-    with Client.of(load_settings()) as client:
+    with connect() as client:
         found = client.list_events(tenant, limit=limit)["items"]
     if format is Format.TABLE and not found:
         output.print("no events")
@@ -59,7 +66,7 @@ def events(
 
 
 def _verify(head: str | None, format: Format) -> None:
-    with Client.of(load_settings()) as client:
+    with connect() as client:
         found = client.verify_trail(head)
     sound = not found["broken"] and found["noted"] != "changed"
     if format is not Format.TABLE:
@@ -81,16 +88,23 @@ def _verify(head: str | None, format: Format) -> None:
 
 
 def watch(
-    name: Annotated[str | None, typer.Argument(help="The tenant's name or id. If left out: all tenants.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="The tenant's name or id. If left out: all tenants.", autocompletion=tenants)
+    ] = None,
+    selector: Selector = None,
     after: Annotated[int | None, typer.Option(help="Start after the event with this id, not now.")] = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
     """Show events as they happen, one a line; with -o json an object a line. Ctrl-C ends the watch.
 
     A watch of one tenant ends by itself once the tenant is deleted. A watch survives a restart of the control plane
-    and misses no event.
+    and misses no event. With -l it shows the events of the tenants that match, also of those that begin to match.
+
+    Example: landlord tenant watch -l tier=gold
     """
-    with Client.of(load_settings()) as client:
+    if name is not None and selector:
+        raise typer.BadParameter("give a name or -l", param_hint="NAME")
+    with connect() as client:
         identity = None
         if name is not None:
             # By id: during the watch the name may become free and go to another tenant.
@@ -98,9 +112,10 @@ def watch(
             identity = tenant["id"]
             errors.print(f"{tenant['name']}: {tenant['status']}; watching, Ctrl-C ends", markup=False)
         else:
-            errors.print("watching all tenants, Ctrl-C ends")
+            errors.print(f"watching {'the tenants that match' if selector else 'all tenants'}, Ctrl-C ends")
         try:
-            for event in client.watch(identity, after=after):
+            found = client.watch_matching(selector, after=after) if selector else client.watch(identity, after=after)
+            for event in found:
                 _tell(event, format)
         except KeyboardInterrupt:
             return

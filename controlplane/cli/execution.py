@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
+from controlplane.cli.completion import tenants
+from controlplane.cli.connection import connect
 from controlplane.cli.console import output
 from controlplane.cli.output import Format, FormatOption, instant, show, table
-from controlplane.client import Client, ExecutionDocument, StepDocument
-from controlplane.settings import load_settings
+from controlplane.client import ExecutionDocument, StepDocument
 
 app = typer.Typer(help="Show, cancel and retry executions.", no_args_is_help=True)
 
@@ -17,20 +18,28 @@ COLUMNS = ("execution", "state", "run", "retries", "trigger", "started", "ended"
 
 @app.command("list")
 def list_executions(
-    tenant: Annotated[str, typer.Argument(help="The tenant's name; for a deleted tenant its id.")],
+    tenant: Annotated[
+        str, typer.Argument(help="The tenant's name; for a deleted tenant its id.", autocompletion=tenants)
+    ],
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many to show.")] = 50,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Show a tenant's executions, newest first."""
-    with Client.of(load_settings()) as client:
+    """Show a tenant's executions, newest first.
+
+    Example: landlord execution list acme
+    """
+    with connect() as client:
         found = client.list_executions(tenant, limit=limit)["items"]
     show(found, format, COLUMNS, [_row(execution) for execution in found])
 
 
 @app.command()
 def get(execution_id: Id, format: FormatOption = Format.TABLE) -> None:
-    """Show one execution with its steps."""
-    with Client.of(load_settings()) as client:
+    """Show one execution with its steps.
+
+    Example: landlord execution get tenant-acme-provision-1-9f8e7d6c
+    """
+    with connect() as client:
         execution = client.get_execution(execution_id)
     show(execution, format, COLUMNS, [_row(execution)])
     if format is Format.TABLE:
@@ -44,8 +53,11 @@ def get(execution_id: Id, format: FormatOption = Format.TABLE) -> None:
 
 @app.command()
 def cancel(execution_id: Id) -> None:
-    """Ask an execution to end. The tenant becomes failed; nothing is rolled back."""
-    with Client.of(load_settings()) as client:
+    """Ask an execution to end. The tenant becomes failed; nothing is rolled back.
+
+    Example: landlord execution cancel tenant-acme-provision-1-9f8e7d6c
+    """
+    with connect() as client:
         tenant = client.cancel_execution(execution_id)
     output.print(f"{execution_id}: asked to cancel, {tenant['name']} is {tenant['status']}", markup=False)
 

@@ -21,6 +21,8 @@ def install(
     """Have systemd start the control plane at boot, and start it again when it dies. Its logs go to the journal too.
 
     Settings come from config.yaml in LANDLORD_HOME and from /etc/default/landlord, not from this shell.
+
+    Example: landlord install --systemd
     """
     if not systemd:
         raise typer.BadParameter("say --systemd; there is no other kind yet", param_hint="install")

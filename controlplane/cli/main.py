@@ -9,6 +9,7 @@ import typer
 from controlplane.cli import (
     apply,
     config,
+    context,
     demo,
     doctor,
     drain,
@@ -23,8 +24,14 @@ from controlplane.cli import (
     server,
     tenant,
     token,
+    top,
 )
+from controlplane.cli.completion import contexts
+from controlplane.cli.console import errors
 from controlplane.cli.exit_codes import HELP, Commands
+
+HERE = frozenset({"up", "down", "status", "install", "drain", "restore", "config", "demo"})
+"""Commands about this machine: no context changes what they act on."""
 
 app = typer.Typer(
     cls=Commands,
@@ -37,13 +44,30 @@ app = typer.Typer(
 
 @app.callback()
 def options(
+    ctx: typer.Context,
     ca: Annotated[
         Path | None, typer.Option(help="Certificates (PEM) that an https LANDLORD_URL is trusted by; LANDLORD_CA.")
     ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            help="The control plane to call, of `landlord context list`; LANDLORD_CONTEXT.", autocompletion=contexts
+        ),
+    ] = None,
 ) -> None:
     """Options of the whole command."""
+    if context is not None:
+        _choose(context, ctx.invoked_subcommand)
     if ca is not None:
         os.environ["LANDLORD_CA"] = str(ca)
+
+
+def _choose(context: str, command: str | None) -> None:
+    if command in HERE:
+        raise typer.BadParameter(f"`landlord {command}` is about this machine", param_hint="--context")
+    if os.environ.get("LANDLORD_URL"):
+        errors.print(f"LANDLORD_URL is set, so the context {context} is not used", markup=False)
+    os.environ["LANDLORD_CONTEXT"] = context
 
 
 app.command(rich_help_panel="This machine")(server.up)
@@ -58,12 +82,14 @@ app.add_typer(tenant.app, name="tenant", rich_help_panel="Tenants")
 app.add_typer(execution.app, name="execution", rich_help_panel="Tenants")
 app.command(rich_help_panel="Tenants")(demo.demo)
 
+app.command(rich_help_panel="Operations")(top.top)
 app.command(rich_help_panel="Operations")(events.events)
 app.command(rich_help_panel="Operations")(providers.providers)
 app.command(rich_help_panel="Operations")(pause.pause)
 app.command(rich_help_panel="Operations")(pause.resume)
 app.command(rich_help_panel="Operations")(doctor.doctor)
 app.add_typer(token.app, name="token", rich_help_panel="Operations")
+app.add_typer(context.app, name="context", rich_help_panel="Operations")
 
 tenant.app.command()(apply.apply)
 tenant.app.command()(plan.plan)

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-Name = Annotated[str, typer.Argument(help="The tenant's name, or its id.")]
+from controlplane.cli.completion import tenants
+
+Name = Annotated[str, typer.Argument(help="The tenant's name, or its id.", autocompletion=tenants)]
 File = Annotated[Path | None, typer.Option("-f", "--file", help="A YAML or JSON file; - reads stdin.")]
 Assignments = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Set one value, read as YAML. May be repeated.")
@@ -25,5 +27,9 @@ Selector = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Key = Annotated[str | None, typer.Option(help="Repeating a request with the same key acts only once.")]
+
+NameOrSelector = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="The tenant's name or id; or give -l.", autocompletion=tenants)
+]
 
 DEFAULT_TIMEOUT = 600.0

@@ -57,18 +57,24 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     titles = [column.upper() for column in columns]
     cells = [["" if value is None else str(value) for value in row] for row in rows]
     if output.is_terminal:
-        shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for title in titles:
-            # Fold, do not cut off: people copy ids.
-            shown.add_column(title, overflow="fold")
-        for row in cells:
-            shown.add_row(*(Text(text, style=COLOURS.get(text, "")) for text in row))
-        output.print(shown)
+        output.print(coloured(columns, rows))
         return
     widths = [max(len(row[index]) for row in [titles, *cells]) for index in range(len(titles))]
     for row in [titles, *cells]:
         line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
         output.print(line.rstrip(), markup=False)
+
+
+def coloured(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """The table of a terminal."""
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        # Fold, do not cut off: people copy ids.
+        shown.add_column(column.upper(), overflow="fold")
+    for row in rows:
+        cells = ["" if value is None else str(value) for value in row]
+        shown.add_row(*(Text(text, style=COLOURS.get(text, "")) for text in cells))
+    return shown
 
 
 def instant(text: str | None) -> str | None:

@@ -5,12 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
+from controlplane.cli.completion import tenants
+from controlplane.cli.connection import connect
 from controlplane.cli.console import output
 from controlplane.cli.output import Format, FormatOption, show
 from controlplane.client import Client, PausesDocument, TenantDocument
-from controlplane.settings import load_settings
 
-Tenant = Annotated[str | None, typer.Argument(help="The tenant's name, or its id.")]
+Tenant = Annotated[str | None, typer.Argument(help="The tenant's name, or its id.", autocompletion=tenants)]
 Provider = Annotated[str | None, typer.Option(help="All tenants on this compute or workflow provider (admin).")]
 All = Annotated[bool, typer.Option("--all", help="All tenants (admin).")]
 
@@ -21,8 +22,10 @@ def pause(
     """Begin nothing new until `landlord resume` with the same argument. Without an argument, list what is paused.
 
     During a pause changes are accepted and stored, running work ends, and nothing is healed. Compute keeps running.
+
+    Example: landlord pause --provider docker
     """
-    with Client.of(load_settings()) as client:
+    with connect() as client:
         if tenant is None and provider is None and not everything:
             _list(client, format)
             return
@@ -37,9 +40,12 @@ def pause(
 def resume(
     tenant: Tenant = None, provider: Provider = None, everything: All = False, format: FormatOption = Format.TABLE
 ) -> None:
-    """End a pause. Changes stored during the pause are carried out now. A wider pause still holds its tenants."""
+    """End a pause. Changes stored during the pause are carried out now. A wider pause still holds its tenants.
+
+    Example: landlord resume --provider docker
+    """
     _only_one(tenant, provider, everything)
-    with Client.of(load_settings()) as client:
+    with connect() as client:
         if tenant is not None:
             client.resume_tenant(tenant)
             # Read the tenant again: the answer to the change does not name its other pauses.

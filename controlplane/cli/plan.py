@@ -6,19 +6,22 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from controlplane.cli.completion import tenants
+from controlplane.cli.connection import connect
 from controlplane.cli.console import output
 from controlplane.cli.input import read_document
 from controlplane.cli.options import Assignments, File
 from controlplane.cli.output import Format, FormatOption, show
 from controlplane.client import ChangeDocument, Client, PlanDocument
 from controlplane.errors import Refused
-from controlplane.settings import load_settings
 
 COLOURS = {"+": "green", "-": "red", "~": "yellow"}
 
 
 def plan(
-    name: Annotated[str | None, typer.Argument(help="The tenant's name, if the file does not name it.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="The tenant's name, if the file does not name it.", autocompletion=tenants)
+    ] = None,
     file: File = None,
     assignments: Assignments = None,
     format: FormatOption = Format.TABLE,
@@ -26,6 +29,8 @@ def plan(
     """Show what `tenant create` would do, or `tenant update` if the tenant exists, with the same arguments.
 
     Nothing is stored and nothing is started. Fails with the same errors as the change itself.
+
+    Example: landlord tenant plan acme --set spec.compute.config.image=web:2
     """
     document = read_document(file, assignments or [])
     if not document:
@@ -33,7 +38,7 @@ def plan(
     named = document.setdefault("name", name)
     if named is None or (name is not None and named != name):
         raise typer.BadParameter("give the tenant's name once, here or in the file", param_hint="NAME")
-    with Client.of(load_settings()) as client:
+    with connect() as client:
         found = _plan(client, document)
     if format is not Format.TABLE:
         show(found, format, (), ())

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+from controlplane.cli.connection import connect
 from controlplane.cli.output import Format, FormatOption, show
-from controlplane.client import Client, ProvidersDocument
-from controlplane.settings import load_settings
+from controlplane.client import ProvidersDocument
 
 COLUMNS = ("kind", "name", "state", "capabilities", "detail")
 
@@ -17,8 +17,11 @@ def providers(
     ] = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Show the enabled providers: compute providers with their health, workflow providers with the default marked."""
-    with Client.of(load_settings()) as client:
+    """Show the enabled providers: compute providers with their health, workflow providers with the default marked.
+
+    Example: landlord providers --schema docker
+    """
+    with connect() as client:
         if schema is not None:
             # A schema has no rows.
             shown = Format.YAML if format is Format.YAML else Format.JSON

@@ -29,6 +29,8 @@ def restore(
     compares every tenant with reality, and waits until missing compute is made again (not for tenants with
     `heal: none`). It ends as `doctor` does: exit 1 if differences remain. A lost admin token is replaced. Settings from
     a lost config.yaml must be given again.
+
+    Example: landlord restore
     """
     settings = load_settings()
     bring_up(settings)

@@ -29,7 +29,10 @@ def up(
         typer.Option("--foreground", help="Stay and start again what dies; SIGTERM or Ctrl-C stops all."),
     ] = False,
 ) -> None:
-    """Start the control plane, or repair a running one, and end a drain. Returns once the control plane answers."""
+    """Start the control plane, or repair a running one, and end a drain. Returns once the control plane answers.
+
+    Example: landlord up
+    """
     settings = load_settings()
     if foreground:
         _stay(settings)
@@ -61,7 +64,10 @@ def bring_up(settings: Settings) -> UpResult:
 def down(
     purge: Annotated[bool, typer.Option(help="First delete every tenant and wait until its compute is gone.")] = False,
 ) -> None:
-    """Stop the control plane. Tenants' compute keeps running, unless --purge deletes it."""
+    """Stop the control plane. Tenants' compute keeps running, unless --purge deletes it.
+
+    Example: landlord down
+    """
     settings = load_settings()
     if purge:
         _purge(settings)
@@ -79,7 +85,10 @@ UNSIGNED = "its calls are not signed (LANDLORD_RESTATE_UNSIGNED): whoever is on 
 
 
 def status(format: FormatOption = Format.TABLE) -> None:
-    """Show what runs where. Exit code 3 if the control plane does not answer or is not ready."""
+    """Show what runs where. Exit code 3 if the control plane does not answer or is not ready.
+
+    Example: landlord status -o json
+    """
     settings = load_settings()
     components = Installation(settings, os.environ, lambda _: None).components()
     columns = ("component", "state", "address", "pid", "detail")

@@ -9,8 +9,11 @@ from controlplane.cli.console import errors, output, progress
 from controlplane.cli.execution import said_of
 from controlplane.cli.exit_codes import Exit
 from controlplane.cli.output import Format, show
-from controlplane.client import Client, TenantDocument
+from controlplane.client import Client, ExecutionDocument, StepDocument, TenantDocument
 from controlplane.model import ConditionType
+
+STEPS_SECONDS = 1.0
+"""Time between two looks at the steps of an execution that is waited for."""
 
 
 def answer(client: Client, tenant: TenantDocument, wait: bool, timeout: float, format: Format) -> None:
@@ -25,14 +28,20 @@ def answer(client: Client, tenant: TenantDocument, wait: bool, timeout: float, f
 
 
 def await_tenant(client: Client, tenant: TenantDocument, timeout: float) -> TenantDocument:
-    """Wait until nothing is under way for the tenant, and show progress."""
+    """Wait until nothing is under way for the tenant, and show its step and the time that passed."""
     start = time.monotonic()
-    with progress(f"{tenant['name']}: {tenant['status']}") as shown:
+    with progress(f"{tenant['name']}: {tenant['status']}", timed=True) as shown:
+        told = start - STEPS_SECONDS
+        before: TenantDocument | None = None
 
-        def changed(now: TenantDocument) -> None:
-            shown.say(f"{now['name']}: {now['status']}{_doing(client, now)}")
+        def looked(now: TenantDocument) -> None:
+            # Steps go on while the tenant's document stays as it is.
+            nonlocal told, before
+            if now != before or time.monotonic() - told >= STEPS_SECONDS:
+                before, told = now, time.monotonic()
+                shown.say(f"{now['name']}: {now['status']}{_doing(client, now)}")
 
-        tenant = client.wait_tenant(tenant["id"], timeout=timeout, changed=changed)
+        tenant = client.wait_tenant(tenant["id"], timeout=timeout, looked=looked)
     errors.print(f"{tenant['name']}: {tenant['status']} after {time.monotonic() - start:.1f} s", markup=False)
     return tenant
 
@@ -48,7 +57,7 @@ def show_tenants(document: Any, tenants: list[TenantDocument], format: Format) -
             tenant["spec"]["compute"]["provider"],
             " ".join(endpoint["url"] for endpoint in tenant["observed"]["endpoints"]),
             tenant["workflow_execution_id"],
-            _message(tenant),
+            message_of(tenant),
         )
         for tenant in tenants
     ]
@@ -62,8 +71,7 @@ def _doing(client: Client, tenant: TenantDocument) -> str:
     """The step in progress, what it waits for, and the error of its last attempt."""
     if tenant["workflow"]["state"] not in ("running", "stopping"):
         return f" ({tenant['workflow']['state']})"
-    steps = client.get_execution(tenant["workflow_execution_id"]).get("steps", [])
-    current = next((step for step in steps if step["state"] in ("running", "backing-off")), None)
+    current = current_step(client.get_execution(tenant["workflow_execution_id"]))
     if current is None:
         return ""
     attempt = f", attempt {current['attempts']}" if current["attempts"] > 1 else ""
@@ -73,7 +81,12 @@ def _doing(client: Client, tenant: TenantDocument) -> str:
     return f" ({current['name']} {current['state']}{attempt}{f': {said}' if said else ''})"
 
 
-def _message(tenant: TenantDocument) -> str:
+def current_step(execution: ExecutionDocument) -> StepDocument | None:
+    """None: no step is under way."""
+    return next((step for step in execution.get("steps", []) if step["state"] in ("running", "backing-off")), None)
+
+
+def message_of(tenant: TenantDocument) -> str:
     """The message for a person. \"paused\" comes first, because it explains why nothing happens."""
     message = _waiting(tenant) or tenant["workflow"]["error"] or tenant["status_message"]
     return ", ".join(part for part in ("paused" if tenant["paused"] else "", message) if part)

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from controlplane.cli.connection import connect
 from controlplane.cli.console import errors, output
 from controlplane.cli.output import Format, FormatOption, instant, show
-from controlplane.client import Client, TokenDocument
-from controlplane.settings import load_settings
+from controlplane.client import TokenDocument
 
 app = typer.Typer(help="Create, list and revoke bearer tokens (admin).", no_args_is_help=True)
 
@@ -61,8 +61,10 @@ def create(
 
     With --select or --prefix, all other tenants are not there for it.
     Only the secret goes to stdout: LANDLORD_TOKEN=$(landlord token create ci --role operator)
+
+    Example: landlord token create ci --role operator --prefix acme-
     """
-    with Client.of(load_settings()) as client:
+    with connect() as client:
         made = client.create_token(
             name,
             role.value,
@@ -82,8 +84,11 @@ def create(
 
 @app.command("list")
 def list_tokens(format: FormatOption = Format.TABLE) -> None:
-    """List all tokens by name, including revoked and expired ones. Secrets are never shown."""
-    with Client.of(load_settings()) as client:
+    """List all tokens by name, including revoked and expired ones. Secrets are never shown.
+
+    Example: landlord token list
+    """
+    with connect() as client:
         found = list(client.iterate_tokens())
     rows = [
         (
@@ -103,8 +108,11 @@ def list_tokens(format: FormatOption = Format.TABLE) -> None:
 
 @app.command()
 def revoke(name: Annotated[str, typer.Argument(help="The token's name, as in `landlord token list`.")]) -> None:
-    """Revoke a token for good. To give access again, create a token with another name."""
-    with Client.of(load_settings()) as client:
+    """Revoke a token for good. To give access again, create a token with another name.
+
+    Example: landlord token revoke ci
+    """
+    with connect() as client:
         revoked = client.revoke_token(name)
     output.print(f"{name}: revoked {instant(revoked['revoked_at'])}", markup=False)
 

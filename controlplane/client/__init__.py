@@ -34,9 +34,9 @@ from controlplane.client.documents import (
     Workflow,
     WorkflowProviderDocument,
 )
-from controlplane.client.history import History
 from controlplane.client.installation import InstallationApi
-from controlplane.client.tenants import Tenants, settled
+from controlplane.client.matching import Matching
+from controlplane.client.tenants import settled
 from controlplane.client.wire import Unreachable
 
 __all__ = [
@@ -72,5 +72,5 @@ __all__ = [
 ]
 
 
-class Client(Tenants, History, InstallationApi):
+class Client(Matching, InstallationApi):
     """One connection pool to one control plane. Do not use it from several threads at once."""

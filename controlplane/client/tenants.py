@@ -148,10 +148,15 @@ class Tenants(Wire):
         return answer.text if answer.is_success else str(self._read(answer))
 
     def wait_tenant(
-        self, name: str, *, timeout: float, changed: Callable[[TenantDocument], None] | None = None
+        self,
+        name: str,
+        *,
+        timeout: float,
+        changed: Callable[[TenantDocument], None] | None = None,
+        looked: Callable[[TenantDocument], None] | None = None,
     ) -> TenantDocument:
         """Returns the tenant once the execution of its newest generation has ended and its status rests (ready,
-        degraded, failed or deleted). Calls `changed` with each state on the way.
+        degraded, failed or deleted). Calls `changed` with each state on the way, and `looked` at each look.
 
         Survives restarts of the server. Raises DeadlineExceeded after `timeout` seconds.
         """
@@ -164,6 +169,8 @@ class Tenants(Wire):
                 identity = tenant["id"]
                 if changed is not None and tenant != seen:
                     changed(tenant)
+                if looked is not None:
+                    looked(tenant)
                 seen = tenant
                 if settled(tenant):
                     return tenant

@@ -13,7 +13,7 @@ from controlplane.settings import PREFIX, Settings
 
 CLUSTER_VARIABLE = "LANDLORD_INTERNAL_CLUSTER_ID"
 
-NOT_FOR_PROCESSES = frozenset({"admin_token", "token", "url", "ca"})
+NOT_FOR_PROCESSES = frozenset({"admin_token", "token", "url", "ca", "context"})
 """Settings for clients only: the server keeps only hashes of tokens, and does not need its own address. So a change of
 these needs no restart."""
 ORDINARY = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")

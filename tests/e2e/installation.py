@@ -40,6 +40,8 @@ class Installation:
         self.environ = {
             **inherited,
             "LANDLORD_HOME": str(home),
+            # Contexts of the person who runs the tests do not count.
+            "XDG_CONFIG_HOME": str(home / "config"),
             "LANDLORD_PORT": str(port),
             **({"LANDLORD_PROCESS_ROLE": "operator"} if os.geteuid() == 0 else {"LANDLORD_PROCESS_UNSAFE": "true"}),
             "LANDLORD_FAILPOINTS": str(self.failpoints),

@@ -64,7 +64,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     def run(*arguments: str, stdin: str | None = None) -> Result:
-        return CliRunner().invoke(app, list(arguments), input=stdin, env={"LANDLORD_HOME": str(tmp_path)})
+        # The contexts of the person who runs the tests are not theirs.
+        environ = {"LANDLORD_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+        return CliRunner().invoke(app, list(arguments), input=stdin, env=environ)
 
     return run
 
@@ -112,6 +114,26 @@ def test_waiting_too_long_is_exit_4(server: Server, run: Run) -> None:
     server.answers["GET", "/v1/tenants/acme"] = httpx.Response(200, json=tenant("updating", "pending"))
     server.answers["GET", "/v1/tenants/0190-id"] = httpx.Response(200, json=tenant("updating", "pending"))
     assert run("tenant", "wait", "acme", "--timeout", "0.01").exit_code == 4
+
+
+def test_a_wait_says_each_step_though_the_tenant_stays_as_it_is(
+    server: Server, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlplane.cli.show_tenant.STEPS_SECONDS", 0.0)
+    looks = ["plan", "apply_compute", "wait_healthy"]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "/executions/" in request.url.path:
+            step = {"name": looks.pop(0), "state": "running", "attempts": 1, "error": None}
+            return httpx.Response(200, json={"id": "e", "steps": [step]})
+        state = ("updating", "running") if looks else ("ready", "succeeded")
+        return httpx.Response(200, json=tenant(*state))
+
+    monkeypatch.setattr(Server, "__call__", lambda self, request: answer(request))
+    done = run("tenant", "wait", "acme")
+    assert done.exit_code == 0, done.output
+    steps = [line for line in done.stderr.splitlines() if "running" in line]
+    assert steps == [f"acme: updating ({step} running)" for step in ("plan", "apply_compute", "wait_healthy")]
 
 
 def test_a_problem_is_one_line_and_its_fields(server: Server, run: Run) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from controlplane.model.bounds import Bound
+from controlplane.model.headers import Headers, Host
 from controlplane.model.tolerance import overlay, without_nulls
 
 
@@ -31,6 +32,16 @@ class HttpProbe(Strict):
 
     path: str = Field(default="/", pattern=r"^/[!-~]*$", max_length=1024)
     port: int | None = Field(default=None, ge=1, le=65535)
+    scheme: Literal["http", "https"] | None = Field(
+        default=None, description="left out: that of the endpoint. With https no certificate is checked"
+    )
+    host: Host | None = Field(default=None, description="the Host header, and with https the server's name (SNI)")
+    headers: Headers | None = Field(
+        default=None, description="more header fields; they are sent to whoever answers at the address", repr=False
+    )
+    expect: list[Annotated[int, Field(ge=200, le=599)]] | None = Field(
+        default=None, min_length=1, max_length=64, description="the status codes that are healthy, instead of 200–399"
+    )
 
 
 class TcpProbe(Strict):

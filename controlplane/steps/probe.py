@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from controlplane.model import Endpoint, HealthSpec, HttpProbe
+from controlplane.model.headers import server_name
 from controlplane.ports import ProbeResult, Resource, ResourceState
 from controlplane.steps.stranger import StrangerTransport, no_cookies
 
@@ -24,8 +25,8 @@ class HealthProber:
     result.
 
     Each probe has its own connection, takes no cookie, follows no redirect, uses no proxy from the environment, reads a
-    bounded header and no body, and ends within `timeout_seconds` in all. Certificates are not checked: the probe sends
-    no secret, and it asks only about the server at this address. `transport`: for tests.
+    bounded header and no body, and ends within `timeout_seconds` in all. Certificates are not checked: the probe asks
+    about the server at this address, whoever it says it is, and sends it what `headers` holds. `transport`: for tests.
     """
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -51,21 +52,32 @@ class HealthProber:
             port = "no single port" if asked.port is None else f"no port {asked.port}"
             return ProbeResult(False, f"{resource.name} publishes {port} that could be probed")
         if isinstance(asked, HttpProbe):
-            return await self._http(endpoint.url.rstrip("/") + asked.path, health.timeout_seconds)
+            return await self._http(asked, endpoint, health.timeout_seconds)
         return await _tcp(endpoint, health.timeout_seconds)
 
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def _http(self, url: str, timeout_seconds: float) -> ProbeResult:
+    async def _http(self, asked: HttpProbe, endpoint: Endpoint, timeout_seconds: float) -> ProbeResult:
+        url = _url(asked, endpoint)
+        headers, extensions = dict(asked.headers or {}), dict[str, str]()
+        if asked.host is not None:
+            headers["Host"] = asked.host
+            extensions["sni_hostname"] = server_name(asked.host)
+        request = self._client.stream("GET", url, headers=headers, extensions=extensions)
         try:
-            async with asyncio.timeout(timeout_seconds), self._client.stream("GET", url) as response:
+            async with asyncio.timeout(timeout_seconds), request as response:
                 status = response.status_code
         except TimeoutError:
             return ProbeResult(False, f"GET {url} had no answer within {timeout_seconds:g} s")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return ProbeResult(False, f"GET {url}: {_reason(error, urlsplit(url).netloc)[:_LONGEST_REASON]}")
-        return ProbeResult(status in HEALTHY, f"GET {url} answered {status}")
+        return ProbeResult(status in (asked.expect or HEALTHY), f"GET {url} answered {status}")
+
+
+def _url(asked: HttpProbe, endpoint: Endpoint) -> str:
+    base = urlsplit(endpoint.url)
+    return f"{asked.scheme or base.scheme}://{base.netloc}{base.path.rstrip('/')}{asked.path}"
 
 
 async def _tcp(endpoint: Endpoint, timeout_seconds: float) -> ProbeResult:

@@ -118,7 +118,8 @@ class Settings(BaseModel):
     process_unsafe: bool = False
     """Without root, `process` tenants can only run as we do, with all our rights; this allows it."""
     docker_allow_host_access: bool = False
-    """Allow host mounts, host network and privileged containers in docker configs, to admins."""
+    """Allow host mounts, host network, privileged containers, and the machine's logs and priorities in docker configs,
+    to admins."""
     docker_networks: tuple[str, ...] = ()
     """Names of existing networks that docker tenants may join."""
     docker_publish: tuple[str, ...] = ("127.0.0.1",)

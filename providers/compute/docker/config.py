@@ -8,7 +8,20 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from controlplane.model import Bound, HealthSpec, Strict
+from providers.compute.docker import output
+from providers.compute.docker.output import LogDriver
 from providers.compute.docker.reference import ImageReference
+from providers.compute.docker.surroundings import (
+    OF_THE_MACHINE,
+    Address,
+    ExtraHost,
+    Hostname,
+    Labels,
+    StopSignal,
+    Tmpfs,
+    Ulimits,
+    User,
+)
 from providers.kit.configs import Problems, ProviderConfig
 from providers.kit.secrets import SecretNames, Variable
 
@@ -18,6 +31,8 @@ EngineName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.
 EnvName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$"), Bound(characters=256)]
 
 DEFAULT_PIDS = 512
+MOST_GRACE = 300
+"""Seconds. A stop is one effect of a step, which is waited for."""
 OWN = (None, "tenant")
 """Values of `network` that mean a network of the tenant's own."""
 HOST_ACCESS = "gives access to the host, which LANDLORD_DOCKER_ALLOW_HOST_ACCESS does not allow here"
@@ -92,6 +107,11 @@ class DockerConfig(ProviderConfig):
 
     image: str = Field(max_length=512)
     command: Annotated[list[str] | str | None, Bound(characters=8192, items=512)] = None
+    entrypoint: Annotated[list[str] | str | None, Bound(characters=8192, items=512)] = Field(
+        default=None, description="takes the place of the image's own, and of the image's command"
+    )
+    user: User | None = None
+    hostname: Hostname | None = None
     env: Annotated[dict[EnvName, Variable], Bound(items=512)] = Field(default_factory=dict, repr=False)
     secret_env: SecretNames = Field(default_factory=list)
     ports: list[PublishedPort] = Field(default_factory=list, max_length=64)
@@ -101,6 +121,22 @@ class DockerConfig(ProviderConfig):
     restart_policy: Literal["no", "on-failure", "always", "unless-stopped"] = "no"
     pull: Literal["missing", "always", "never"] = "missing"
     privileged: bool = False
+    init: bool = Field(default=False, description="a small init as PID 1, which passes signals on and reaps children")
+    stop_grace_seconds: int | None = Field(
+        default=None, ge=0, le=MOST_GRACE, description="between the stop signal and the kill; 10 if left out"
+    )
+    stop_signal: StopSignal | None = Field(default=None, description="the image's own if left out, else SIGTERM")
+    labels: Labels = Field(default_factory=dict)
+    extra_hosts: list[ExtraHost] = Field(default_factory=list, max_length=64)
+    dns: list[Address] = Field(default_factory=list, max_length=8)
+    read_only: bool = Field(default=False, description="nothing can be written but volumes and tmpfs")
+    tmpfs: list[Tmpfs] = Field(default_factory=list, max_length=16)
+    shm_size_mib: int | None = Field(default=None, ge=1, le=2**16, description="MiB of /dev/shm; 64 if left out")
+    ulimits: Ulimits = Field(default_factory=dict)
+    log_driver: LogDriver | None = None
+    log_options: Annotated[dict[str, Annotated[str, Bound(characters=4096)]], Field(max_length=64)] = Field(
+        default_factory=dict, repr=False
+    )
 
     @field_validator("image")
     @classmethod
@@ -108,7 +144,14 @@ class DockerConfig(ProviderConfig):
         ImageReference.parse(value)
         return value
 
-    @field_validator("command")
+    @field_validator("entrypoint")
+    @classmethod
+    def _has_words(cls, value: list[str] | str | None) -> list[str] | str | None:
+        if value is not None and not (value.split() if isinstance(value, str) else value):
+            raise ValueError("has no word; leave it out for the image's own")
+        return value
+
+    @field_validator("command", "entrypoint")
     @classmethod
     def _splits(cls, value: list[str] | str | None) -> list[str] | str | None:
         if isinstance(value, str):
@@ -145,7 +188,12 @@ class DockerConfig(ProviderConfig):
     @property
     def arguments(self) -> list[str] | None:
         """The command as words."""
-        return shlex.split(self.command) if isinstance(self.command, str) else self.command
+        return _words(self.command)
+
+    @property
+    def program(self) -> list[str] | None:
+        """The entrypoint as words."""
+        return _words(self.entrypoint)
 
     def excludes(self, other: "DockerConfig") -> bool:
         """True if the two cannot run side by side: they want the same port of the host, or one writes to a volume of
@@ -166,12 +214,20 @@ class DockerConfig(ProviderConfig):
         found = ["privileged"] if self.privileged else []
         if self.network == "host":
             found.append("network")
+        if output.reaches_host(self.log_driver):
+            found.append("log_driver")
+        found += [f"ulimits.{name}" for name in self.ulimits if name in OF_THE_MACHINE]
         return [*found, *(f"volumes.{index}.source" for index, volume in enumerate(self.volumes) if volume.of_host)]
 
     def problems(self, health: HealthSpec) -> Problems:
         found = []
         if self.network == "none" and self.ports:
             found.append({"loc": "network", "message": "none publishes no ports; leave ports out"})
+        mounted = [*(volume.target for volume in self.volumes), *(directory.target for directory in self.tmpfs)]
+        targets = [target.rstrip("/") for target in mounted]
+        if self.tmpfs and len(set(targets)) < len(targets):
+            found.append({"loc": "tmpfs", "message": "a target is given twice, here or in volumes"})
+        found += output.problems(self.log_driver, self.log_options)
         return found + self._probe_problems(health)
 
     def _probe_problems(self, health: HealthSpec) -> list[dict[str, str]]:
@@ -187,3 +243,7 @@ class DockerConfig(ProviderConfig):
         if probe.port is not None and probe.port not in ports:
             return [{"loc": loc, "message": f"{probe.port} is not among the published tcp ports"}]
         return []
+
+
+def _words(command: list[str] | str | None) -> list[str] | None:
+    return shlex.split(command) if isinstance(command, str) else command

@@ -20,6 +20,8 @@ from controlplane.ports import (
     ResourceState,
 )
 from providers.compute.docker.config import DockerConfig, Volume
+from providers.compute.docker.output import engine_options
+from providers.compute.docker.surroundings import Tmpfs
 from providers.kit.redaction import redact
 
 PORTS_LABEL = "landlord.ports"
@@ -34,7 +36,6 @@ STATES: Mapping[str, ResourceState] = {
     "removing": ResourceState.STOPPED,
     "dead": ResourceState.STOPPED,
 }
-LOG_OPTIONS = {"max-size": "1m", "max-file": "2"}
 SECURITY_OPTIONS = ("no-new-privileges:true",)
 """Set-uid programs (`su`, `sudo`) give nothing."""
 DROPPED = ("NET_RAW",)
@@ -69,24 +70,35 @@ def creation_body(config: DockerConfig, origin: Origin, network: str | None, hea
         "NanoCpus": (limits.cpu_millis or 0) * 1_000_000,
         "Memory": memory,
         "MemorySwap": memory,
-        "Mounts": [_mount(volume, origin) for volume in config.volumes],
+        "Mounts": [*(_mount(volume, origin) for volume in config.volumes), *map(_in_memory, config.tmpfs)],
         "NetworkMode": network or config.network or "default",
         "RestartPolicy": {"Name": config.restart_policy},
         "Privileged": config.privileged,
         "PidsLimit": limits.pids,
         "SecurityOpt": list(SECURITY_OPTIONS),
         "CapDrop": list(DROPPED),
-        "LogConfig": {"Type": "json-file", "Config": LOG_OPTIONS},
+        "LogConfig": {
+            "Type": config.log_driver or "json-file",
+            "Config": engine_options(config.log_driver, config.log_options),
+        },
+        **_surroundings(config),
     }
-    body = {
+    body: dict[str, Any] = {
         "Image": config.image,
         "Env": [f"{name}={value}" for name, value in config.env.items()],
         "ExposedPorts": {port.key: {} for port in config.ports},
-        "Labels": {**origin.labels(), PORTS_LABEL: ",".join(port.key for port in config.ports)},
+        "Labels": {**config.labels, **origin.labels(), PORTS_LABEL: ",".join(port.key for port in config.ports)},
         "HostConfig": host,
     }
-    if config.arguments is not None:
-        body["Cmd"] = config.arguments
+    given = {
+        "Cmd": config.arguments,
+        "Entrypoint": config.program,
+        "User": config.user,
+        "Hostname": config.hostname,
+        "StopSignal": config.stop_signal,
+        "StopTimeout": config.stop_grace_seconds,
+    }
+    body |= {name: value for name, value in given.items() if value is not None}
     if health.exec is not None:
         body["Healthcheck"] = {
             "Test": ["CMD", *health.exec.command],
@@ -101,6 +113,29 @@ def creation_body(config: DockerConfig, origin: Origin, network: str | None, hea
 def _nanoseconds(seconds: float) -> int:
     """At least the one millisecond that Docker Engine requires."""
     return max(1_000_000, int(seconds * 1_000_000_000))
+
+
+def _surroundings(config: DockerConfig) -> dict[str, Any]:
+    """Members of `HostConfig` that only a config brings along."""
+    given: dict[str, Any] = {
+        "Init": config.init,
+        "ExtraHosts": config.extra_hosts,
+        "Dns": config.dns,
+        "ReadonlyRootfs": config.read_only,
+        "ShmSize": (config.shm_size_mib or 0) * 1024 * 1024,
+        "Ulimits": [
+            {"Name": name, "Soft": limit.soft, "Hard": limit.hard} for name, limit in sorted(config.ulimits.items())
+        ],
+    }
+    return {name: value for name, value in given.items() if value}
+
+
+def _in_memory(tmpfs: Tmpfs) -> dict[str, Any]:
+    return {
+        "Type": "tmpfs",
+        "Target": tmpfs.target,
+        "TmpfsOptions": {"SizeBytes": tmpfs.size_mib * 1024 * 1024, "Mode": 0o1777},
+    }
 
 
 def _mount(volume: Volume, origin: Origin) -> dict[str, Any]:
@@ -159,10 +194,21 @@ def from_summary(row: Mapping[str, Any]) -> Resource | None:
 
 
 def environment(details: Mapping[str, Any]) -> Iterable[str]:
-    """The values of the container's environment, and secrets in its command: no text may show them."""
-    made_of = details["Config"]
+    """The values of the container's environment, and secrets in its command and log options: no text may show them."""
+    made_of, host = details["Config"], details.get("HostConfig") or {}
     values = [pair.partition("=")[2] for pair in made_of["Env"] or ()]
-    return [*values, *hidden_values({"command": made_of.get("Cmd")})]
+    said = {
+        "command": made_of.get("Cmd"),
+        "entrypoint": made_of.get("Entrypoint"),
+        "log_options": (host.get("LogConfig") or {}).get("Config"),
+    }
+    return [*values, *hidden_values(said)]
+
+
+def grace(details: Mapping[str, Any]) -> int | None:
+    """Seconds between the stop signal and the kill, if the container has a time of its own."""
+    found = details["Config"].get("StopTimeout")
+    return int(found) if found is not None else None
 
 
 def _endpoints(labels: Mapping[str, str], ports: PortMap, network: str, status: str) -> tuple[Endpoint, ...]:

@@ -19,11 +19,12 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env, parse_repository_tag
 
 from controlplane.errors import Unavailable
+from controlplane.model.masking import hidden_values
 from controlplane.ports import DesiredResource
 from providers.compute.docker import belongings
 from providers.compute.docker.belongings import explanation
 from providers.compute.docker.config import OWN, DockerConfig
-from providers.compute.docker.container import creation_body, environment, shared_name
+from providers.compute.docker.container import creation_body, environment, grace, shared_name
 from providers.compute.docker.reference import may_be_id
 from providers.compute.docker.refusals import refused, refused_creation, refused_image, refused_start
 from providers.compute.docker.subnets import SubnetPool
@@ -31,10 +32,12 @@ from providers.kit.tails import last_bytes
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 GRACE_SECONDS = 10
-"""Time between the stop signal and the kill."""
+"""Time between the stop signal and the kill, for a container without a time of its own."""
 LOG_BYTES = 4 * 1024 * 1024
 """The most of a container's output that is read at once, from its end."""
 LOG_SECONDS = 10.0
+UNREADABLE = "does not support reading"
+"""Docker Engine's words for a log driver that keeps nothing here."""
 HEADER_BYTES = 8
 """Before each entry of the output: its stream, and its length in the last four bytes."""
 SETTLE_SECONDS = 10.0
@@ -89,11 +92,15 @@ class DockerEngine:
         return lines[-1].strip() if lines else ""
 
     def logs(self, container: str, tail: int) -> str:
-        """The last lines, of at most LOG_BYTES."""
+        """The last lines, of at most LOG_BYTES. None of a container whose output is kept elsewhere, or nowhere."""
         with self._speaking() as api:
             try:
                 return last_bytes(_output(api, container, tail), LOG_BYTES, LOG_SECONDS).decode(errors="replace")
             except NotFound:
+                return ""
+            except APIError as error:
+                if UNREADABLE not in explanation(error):
+                    raise
                 return ""
 
     def containers(self, labels: Sequence[str]) -> list[Mapping[str, Any]]:
@@ -125,7 +132,7 @@ class DockerEngine:
                     made = api.create_container_from_config(body, origin.name)  # type: ignore[no-untyped-call]
                 except APIError as error:
                     if _code(error) != 409:
-                        hidden = map(str, config.env.values())
+                        hidden = [*map(str, config.env.values()), *hidden_values({"log_options": config.log_options})]
                         raise refused_creation(config.image, _code(error), explanation(error), hidden) from None
                 else:
                     return str(made["Id"])
@@ -154,15 +161,19 @@ class DockerEngine:
                 raise refused_start(made_of["Image"], words, _code(error), text, hidden) from None
 
     def stop(self, container: str) -> None:
+        """By its stop signal, and by force after its time. Takes that time at most, and one request's time-out."""
         with self._speaking() as api:
+            details = _inspect(api, container)
+            if details is None:
+                return
+            own = grace(details)
             try:
-                api.stop(container, timeout=GRACE_SECONDS)
+                api.stop(container, timeout=GRACE_SECONDS if own is None else own)
             except NotFound:
                 return
 
     def destroy(self, container: str) -> None:
-        """Remove a container with its anonymous volumes. Returns once it is gone."""
-        self.stop(container)
+        """Remove a container with its anonymous volumes. Returns once it is gone. One that still runs is killed."""
         with self._speaking() as api:
             try:
                 api.remove_container(container, v=True, force=True)

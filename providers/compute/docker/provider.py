@@ -25,8 +25,11 @@ from providers.kit.threads import Threads
 
 THREADS = 8
 """The number of effects, of looks, and of pulls at once."""
+STOPS = 32
+"""The number of stops at once. Each may last as long as its tenant's `stop_grace_seconds`."""
 TIMEOUT_SECONDS = 30
-"""Time-out of one request to Docker Engine. A cancelled effect waits about this long at most."""
+"""Time-out of one request to Docker Engine. A cancelled effect waits about this long at most, and a stop longer by the
+time that its container has to end."""
 AVAILABLE_SECONDS = 2
 
 
@@ -59,6 +62,8 @@ class DockerCompute(GatedCompute[DockerConfig]):
             subnets=SubnetPool(subnets),
         )
         self._threads = Threads("docker", THREADS)
+        # A container may take minutes to end, and no other tenant's effect waits for that.
+        self._stops = Threads("docker-stop", STOPS)
         # A pull has no effect on a tenant, so a cancelled one is not waited for. It may take long, so it has places of
         # its own, and its own bound instead of a look's.
         self._pulls = Threads("docker-pull", THREADS, patience=None)
@@ -120,10 +125,11 @@ class DockerCompute(GatedCompute[DockerConfig]):
         await self._threads.run(self._engine.start, resource_id)
 
     async def stop(self, resource_id: str) -> None:
-        await self._threads.run(self._engine.stop, resource_id)
+        await self._stops.run(self._engine.stop, resource_id)
 
     async def destroy(self, resource_id: str) -> None:
         """Remove it with its anonymous volumes. Returns once it is gone."""
+        await self.stop(resource_id)
         await self._threads.run(self._engine.destroy, resource_id)
 
     async def forget(self, installation_id: str, tenant_id: UUID) -> None:
@@ -144,6 +150,7 @@ class DockerCompute(GatedCompute[DockerConfig]):
     async def close(self) -> None:
         self._threads.close()
         self._pulls.close()
+        self._stops.close()
         self._engine.close()
 
     async def _seen(self, details: Mapping[str, Any]) -> Resource | None:

@@ -37,7 +37,14 @@ AWAY = re.compile(
     re.IGNORECASE,
 )
 """Docker Engine, or the machine below it, cannot do this now, whatever the container."""
-CANNOT_RUN = ("executable file not found", "no such file or directory", "permission denied", "exec format error")
+CANNOT_RUN = (
+    "executable file not found",
+    "no such file or directory",
+    "permission denied",
+    "exec format error",
+    "unable to find user",
+    "unable to find group",
+)
 
 
 def refused_image(image: str, policy: str, explanation: str, status: int | None = None) -> NotAvailableYet:

@@ -68,7 +68,23 @@ def test_files_are_applied_and_what_they_do_not_name_is_pruned(
     (tmp_path / "one.yaml").write_text(shown)
     installation.run("tenant", "apply", "-f", str(tmp_path), *select)
     assert [one["name"] for one in client.iterate_tenants(selector="suite=applied")] == ["applied-one"]
-    installation.run("tenant", "delete", "applied-one", "--wait")
+    installation.run("tenant", "delete", "-l", "suite=applied", "--yes", "--wait")
+    assert list(client.iterate_tenants(selector="suite=applied")) == []
+
+
+def test_another_home_calls_it_by_its_context_and_sees_it_at_a_glance(
+    installation: Installation, tenant: str, tmp_path: Path
+) -> None:
+    url, token = f"http://127.0.0.1:{installation.port}", str(installation.home / "token")
+    elsewhere = {"LANDLORD_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config"), "LANDLORD_PORT": "1"}
+    added = installation.run_with("context", "add", "here", "--url", url, "--token-file", token, **elsewhere)
+    assert added.returncode == 0, added.stderr
+    shown = installation.run_with("--context", "here", "top", "-o", "json", **elsewhere)
+    assert shown.returncode == 0, shown.stderr
+    found = json.loads(shown.stdout)
+    assert found["statuses"].get("ready", 0) >= 1
+    assert found["tenants"] == sum(found["statuses"].values())
+    assert installation.run_with("tenant", "get", tenant, **elsewhere).returncode == 3
 
 
 def test_what_it_wrote_and_what_was_done_for_it(installation: Installation, tenant: str) -> None:

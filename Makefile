@@ -97,6 +97,7 @@ suite-tools:
 	command -v docker-registry >/dev/null || missing="$$missing docker-registry"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v pgbouncer >/dev/null || missing="$$missing pgbouncer"; \
+	command -v podman >/dev/null || missing="$$missing podman"; \
 	if [ "$$(id -u)" = 0 ]; then \
 		mkdir -p /etc/systemd/system /etc/postgresql-common; \
 		for package in docker-registry pgbouncer; do \

@@ -96,7 +96,7 @@ def running_docker(directory: Path) -> Iterator[docker.DockerClient]:
     """A client of the Docker Engine that runs here; where none answers, one is started, and stopped at the end.
 
     `directory`: for the pid file and the output of one that is started."""
-    client = _connect()
+    client = connect()
     if client is None:
         process, client = _start(directory)
         _ours.append(_Started(directory, process))
@@ -164,7 +164,7 @@ def healthcheck_image(docker_engine: docker.DockerClient) -> str:
     return _build(docker_engine, HEALTHCHECK_IMAGE, DOCKERFILE + check)
 
 
-def _connect(path: str = SOCKET) -> docker.DockerClient | None:
+def connect(path: str = SOCKET) -> docker.DockerClient | None:
     """Nothing where no engine answers on that socket."""
     with socket.socket(socket.AF_UNIX) as knocking:  # the SDK would leave its own one open
         try:
@@ -196,7 +196,7 @@ def _start(
         )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and engine.poll() is None:
-        client = _connect(path)
+        client = connect(path)
         if client is not None:
             return engine, client
         time.sleep(0.1)

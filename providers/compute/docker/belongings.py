@@ -15,6 +15,7 @@ from docker.types import IPAMConfig, IPAMPool
 
 from controlplane.errors import HeldByOthers, InvalidConfig, NameConflict, NotAvailableYet, Retryable, WaitsFor
 from controlplane.ports import OWNER_LABEL, TENANT_ID_LABEL, Origin
+from providers.compute.docker import dialect
 from providers.compute.docker.container import shared_labels, shared_name
 from providers.compute.docker.subnets import Network, SubnetPool, host_routes
 
@@ -35,8 +36,8 @@ def provide_network(api: docker.APIClient, pool: SubnetPool, origin: Origin) -> 
     Creating a network is not atomic by name: two at once make two, and then neither starts a container ("is ambiguous",
     seen on 20.10). So each network has a name of its own, and the later creator removes its own."""
     labels = [f"{name}={value}" for name, value in shared_labels(origin).items()]
-    made = None if api.networks(filters={"label": labels}) else _create_network(api, pool, origin, labels)
-    oldest, *others = sorted(api.networks(filters={"label": labels}), key=lambda found: (found["Created"], found["Id"]))
+    made = None if dialect.networks(api, labels) else _create_network(api, pool, origin, labels)
+    oldest, *others = sorted(dialect.networks(api, labels), key=lambda found: (found["Created"], found["Id"]))
     if made is not None and made in [other["Id"] for other in others]:
         remove(api.remove_network, made)
     return str(oldest["Id"])
@@ -61,11 +62,11 @@ def forget(api: docker.APIClient, labels: Sequence[str]) -> None:
 
     Raises Retryable while a container with the labels uses one of them, and HeldByOthers if only containers of others
     still use a volume: everything else is gone then."""
-    for network in api.networks(filters={"label": list(labels)}):
+    for network in dialect.networks(api, labels):
         _remove_network(api, network["Id"], labels)
     held = [
         f"volume {volume['Name']}, which {users} uses"
-        for volume in api.volumes(filters={"label": list(labels)})["Volumes"] or ()
+        for volume in dialect.volumes(api, labels)
         if (users := _users_left(api, volume["Name"], labels))
     ]
     if held:
@@ -74,8 +75,8 @@ def forget(api: docker.APIClient, labels: Sequence[str]) -> None:
 
 def labels_of_all(api: docker.APIClient, labels: Sequence[str]) -> list[Mapping[str, str]]:
     """All labels of the networks and volumes that have these labels."""
-    volumes = api.volumes(filters={"label": list(labels)})["Volumes"] or ()
-    return [found["Labels"] or {} for found in (*api.networks(filters={"label": list(labels)}), *volumes)]
+    volumes = dialect.volumes(api, labels)
+    return [found["Labels"] or {} for found in (*dialect.networks(api, labels), *volumes)]
 
 
 def remove(call: Any, name: str) -> None:
@@ -104,9 +105,9 @@ def _create_network(api: docker.APIClient, pool: SubnetPool, origin: Origin, lab
         try:
             made = api.create_network(name, driver="bridge", labels=shared_labels(origin), ipam=ipam)
         except APIError as error:
-            if "overlap" not in explanation(error).lower():
+            if not dialect.subnet_taken(explanation(error)):
                 raise
-            if api.networks(filters={"label": list(labels)}):
+            if dialect.networks(api, labels):
                 return None
             tried += 1
         else:

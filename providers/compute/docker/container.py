@@ -187,7 +187,7 @@ def from_summary(row: Mapping[str, Any]) -> Resource | None:
         name=row["Names"][0].removeprefix("/") if row["Names"] else origin.name,
         origin=origin,
         state=STATES.get(row["State"], ResourceState.STOPPED),
-        endpoints=_endpoints(labels, ports, row["HostConfig"]["NetworkMode"], row["State"]),
+        endpoints=_endpoints(labels, ports, (row.get("HostConfig") or {}).get("NetworkMode", ""), row["State"]),
         platform_health=_verdict(in_words[1]) if running and in_words else None,
         detail="" if running else f"the container is {row['State']}: {row['Status']}",
     )

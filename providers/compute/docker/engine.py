@@ -21,7 +21,7 @@ from docker.utils import kwargs_from_env, parse_repository_tag
 from controlplane.errors import Unavailable
 from controlplane.model.masking import hidden_values
 from controlplane.ports import DesiredResource
-from providers.compute.docker import belongings
+from providers.compute.docker import belongings, dialect
 from providers.compute.docker.belongings import explanation
 from providers.compute.docker.config import OWN, DockerConfig
 from providers.compute.docker.container import creation_body, environment, grace, shared_name
@@ -79,7 +79,7 @@ class DockerEngine:
 
     def identity(self) -> str:
         with self._speaking() as api:
-            return str(api.info()["ID"])
+            return dialect.identity(api)
 
     def inspect(self, name_or_id: str) -> Mapping[str, Any] | None:
         """A container's inspection. None: there is no such container."""
@@ -106,7 +106,7 @@ class DockerEngine:
     def containers(self, labels: Sequence[str]) -> list[Mapping[str, Any]]:
         """All containers with the labels, running or not, in one call."""
         with self._speaking() as api:
-            return list(api.containers(all=True, filters={"label": list(labels)}))
+            return dialect.containers(api, labels)
 
     def provide_image(self, config: DockerConfig, *, fresh: bool) -> None:
         """Have the image here. It may be asked for twice, and by several at once: Docker Engine pulls once.
@@ -131,7 +131,7 @@ class DockerEngine:
                 try:
                     made = api.create_container_from_config(body, origin.name)  # type: ignore[no-untyped-call]
                 except APIError as error:
-                    if _code(error) != 409:
+                    if not dialect.name_taken(error, explanation(error)):
                         hidden = [*map(str, config.env.values()), *hidden_values({"log_options": config.log_options})]
                         raise refused_creation(config.image, _code(error), explanation(error), hidden) from None
                 else:
@@ -155,6 +155,8 @@ class DockerEngine:
                 if details["State"]["Paused"]:
                     api.unpause(container)
                     return
+                if details["State"]["Running"]:
+                    return  # somebody else started it at the same moment
                 made_of = details["Config"]
                 words = [*(made_of["Entrypoint"] or ()), *(made_of["Cmd"] or ())]
                 text, hidden = explanation(error), environment(details)

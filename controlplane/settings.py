@@ -106,6 +106,8 @@ class Settings(BaseModel):
     """Time after which a request without an answer is 503 `overloaded`; `Prefer: wait` adds its own time."""
     rate_limit_per_minute: int | None = Field(default=None, ge=1)
     """Requests of one token at one replica of the API in a minute, with bursts of a sixth of that; None: no limit."""
+    metrics_open: bool = False
+    """Answer /metrics to everybody who reaches the API, without a token."""
     max_tenants: int = Field(default=1_000_000, ge=1)
     """The number of tenants that are not deleted."""
     max_tenants_per_token: int = Field(default=100_000, ge=1)

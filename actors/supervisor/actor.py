@@ -20,6 +20,7 @@ from actors.shared import SharedState
 from actors.supervisor.admission import Admission
 from actors.supervisor.clockwork import Clockwork, Stages
 from actors.supervisor.engines import Engines
+from actors.supervisor.figures import Figures, of_sweeps
 from actors.supervisor.nominations import Nominations
 from actors.supervisor.probes import RestingProbes
 from actors.supervisor.reserve import reserved
@@ -81,6 +82,7 @@ class Supervisor:
             "owners": SilentOwners(database, self._cluster_id, self._admission.live, self._admission.end).look,
             "due": self._sweep.due,
             "retention": Retention(database, runtime.settings).run,
+            "figures": Figures(runtime, self._figures).run,
         }
         of_platforms: Stages = {
             "resources": self._sweep.resources,
@@ -137,6 +139,14 @@ class Supervisor:
     def _room(self) -> None:
         """A tenant was refused, and an actor has left since: search due tenants now, before the next sweep."""
         self._tasks.begin(self._clockwork.run("due", self._sweep.due), "there is room")
+
+    def _figures(self) -> dict[str, Any]:
+        return {
+            "actors_live": len(self._admission.live),
+            "actors_ceiling": self._admission.ceiling,
+            "tenants_waiting": self._waker.queued,
+            **of_sweeps(self._clockwork, self._sweep.breakers),
+        }
 
     # --- stages ---
 

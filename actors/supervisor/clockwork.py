@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -29,6 +30,8 @@ class Clockwork:
         """Stages that have outlived their bound."""
         self.report: dict[str, Any] = {}
         """Stage → its last result: seconds, count, error."""
+        self.failures: Counter[str] = Counter()
+        """Stage → how often it failed since this process began."""
 
     def sweep_now(self) -> None:
         """Make each loop sweep at once; if it is sweeping, make it sweep again afterwards."""
@@ -50,6 +53,7 @@ class Clockwork:
         """Run one stage. Never raises: the report holds the result."""
         if name in self._left:
             self.report[name]["error"] = HANGS
+            self.failures[name] += 1
             return
         began = time.monotonic()
         outcome: dict[str, Any] = {"error": None}
@@ -58,6 +62,7 @@ class Clockwork:
         except Exception as error:
             logger.exception("stage %s of the sweep failed", name)
             outcome["error"] = type(error).__name__
+            self.failures[name] += 1
         outcome["seconds"] = round(time.monotonic() - began, 3)
         self.report[name] = outcome
 

@@ -8,13 +8,27 @@ from fastapi import FastAPI
 from starlette.types import Lifespan
 
 from controlplane.api import failures, openapi
+from controlplane.api.metrics import Metrics
 from controlplane.api.middleware.body_limit import BodyLimit
 from controlplane.api.middleware.deadline import Deadline
 from controlplane.api.middleware.head import Head
 from controlplane.api.middleware.request_log import Edge
 from controlplane.api.readiness import Looks
 from controlplane.api.replica import Parts, replica
-from controlplane.api.routers import admin, docs, events, executions, health, logs, pause, providers, tenants, tokens
+from controlplane.api.request_counts import RequestCounts
+from controlplane.api.routers import (
+    admin,
+    docs,
+    events,
+    executions,
+    health,
+    logs,
+    metrics,
+    pause,
+    providers,
+    tenants,
+    tokens,
+)
 from controlplane.ports import ComputeProvider, TenantDirectory
 from controlplane.settings import Settings
 
@@ -28,6 +42,7 @@ ROUTERS = (
     tokens.router,
     admin.router,
     health.router,
+    metrics.router,
     docs.router,
 )
 
@@ -58,6 +73,7 @@ def create_app(
         async with replica(parts) as made:
             app.state.replica = made
             app.state.looks = Looks(made)
+            app.state.metrics = Metrics(made, app.state.requests)
             yield
 
     return bare_app(lifespan, settings.request_timeout_seconds)
@@ -81,6 +97,7 @@ def bare_app(lifespan: Lifespan[FastAPI] | None = None, request_timeout_seconds:
     app.add_middleware(Deadline, seconds=request_timeout_seconds)
     app.add_middleware(BodyLimit)
     app.add_middleware(Head)
-    app.add_middleware(Edge)
+    app.state.requests = RequestCounts()
+    app.add_middleware(Edge, requests=app.state.requests)
     app.openapi = lambda: openapi.document(app, ROUTERS)  # type: ignore[method-assign]
     return app

@@ -30,7 +30,7 @@ from controlplane.persistence.outage import LATER, does_not_answer
 VERSIONS = ("v1",)
 MAX_ERRORS = 100
 """Wrong fields that one answer lists."""
-_UNVERSIONED = ("healthz", "readyz", "docs")
+_UNVERSIONED = ("healthz", "readyz", "metrics", "docs")
 
 
 def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:

@@ -66,6 +66,25 @@ class Requires:
             )
 
 
+class RequiresUnlessOpen(Requires):
+    """A dependency for what is about the whole installation: a token with at least `role` that reaches all tenants; or
+    nothing at all, with LANDLORD_METRICS_OPEN. Raises what `Requires` raises."""
+
+    async def __call__(  # type: ignore[override]  # None: open to everybody
+        self,
+        request: Request,
+        here: Here,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    ) -> Token | None:
+        if here.settings.metrics_open:
+            refuse_unknown_parameters(request)
+            return None
+        token = await super().__call__(request, here, credentials)
+        if not token.reach.everything:
+            raise Refused("this request is about the whole installation", code="forbidden", status=403)
+        return token
+
+
 async def token_if_any(request: Request, here: Here) -> Token | None:
     """The caller's token if it is valid and can be looked up. For routes that are open to everyone and say more to
     callers with a token."""
@@ -111,3 +130,4 @@ Viewer = Annotated[Token, Depends(Requires("viewer"))]
 Operator = Annotated[Token, Depends(Requires("operator"))]
 Admin = Annotated[Token, Depends(Requires("admin"))]
 Anybody = Annotated[Token | None, Depends(token_if_any)]
+Monitor = Annotated[Token | None, Depends(RequiresUnlessOpen("viewer"))]

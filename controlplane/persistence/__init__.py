@@ -10,6 +10,7 @@ Each writer has its module; this split is the design:
     bootstrap           `landlord up`: migrations, the installation, this start of the head
     compatibility       which releases can read the rows: what a roll-back is judged by
     retention           the supervisor: old rows are removed
+    totals, gauges      the supervisor: numbers for /metrics; the API reads them
     idempotency         the API: a key and its answer, in the transaction of the intent
     quotas              the API: how many tenants there may be; triggers count them
 

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -54,6 +55,7 @@ clusters = Table(
     _timestamp("started_at", default=True),
     _timestamp("heartbeat_at", default=True),
     _timestamp("ended_at"),
+    Column("figures", JSONB, nullable=False, server_default=text("'{}'")),  # of its supervisor, see `gauges`
 )
 
 tenants = Table(
@@ -99,6 +101,15 @@ tenant_counts = Table(
     metadata,
     Column("scope", Text, primary_key=True),  # all | id of a token
     Column("live", BigInteger, nullable=False),  # by triggers, see `quotas`
+)
+
+totals = Table(
+    "totals",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("labels", JSONB, primary_key=True),
+    Column("part", Text, primary_key=True),  # of a histogram: a bucket's upper bound, or the sum
+    Column("total", Double, nullable=False),
 )
 
 executions = Table(

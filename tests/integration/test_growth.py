@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model.reach import EVERYTHING
-from controlplane.persistence import events, executions, fleet, leases, retention, tenants
+from controlplane.persistence import events, executions, fleet, gauges, leases, retention, tenants, totals
 from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.persistence.resting import resting
@@ -78,6 +78,10 @@ async def test_no_question_reads_the_past(database: AsyncEngine) -> None:
             text("UPDATE tenants SET serving_execution = 'acme-7' WHERE id = :was"), {"was": tenant.id}
         )
         await connection.execute(text("UPDATE events SET tenant_id = :was WHERE tenant_id = :id"), values)
+        counted = (
+            "INSERT INTO heartbeats (name, cluster_id, detail) SELECT :name, '', jsonb_build_object('through', max(id))"
+        )
+        await connection.execute(text(f"{counted} FROM events"), {"name": totals.ROLLED_UP})
     await history(database, tenant, 10_000)
     await vacuum(database)
     fence = await leases.acquire(database, tenant.id, cluster_id="c", actor_id="a")
@@ -107,6 +111,9 @@ async def test_no_question_reads_the_past(database: AsyncEngine) -> None:
         "how far the trail goes": lambda: on(events.extent),
         "who is due": lambda: fleet.due(database, "c"),
         "who rests": lambda: resting(database),
+        "what has ended": lambda: totals.roll_up(database, providers={"fake"}, engines={"embedded"}),
+        "the totals of what ended": lambda: on(totals.all_totals),
+        "how much is under way": lambda: on(lambda c: gauges.gauges(c, "c")),
         "what is old of the trail": lambda: events.prune(database, older_than_seconds=90 * 86400),
         "what ended long ago": lambda: retention.prune_ended(database, older_than_seconds=90 * 86400),
     }

@@ -23,12 +23,16 @@ class Head:
             elif message.get("more_body", False):
                 raise _Answered
 
-        # The layers around share this dictionary: the log reads what was noted below.
+        # The layers around share this dictionary: the log reads what was noted below. The route is counted there.
         scope.setdefault("state", {})
+        asked = {**scope, "method": "GET"}
         try:
-            await self._app({**scope, "method": "GET"}, receive, without_body)
+            await self._app(asked, receive, without_body)
         except _Answered:
             return
+        finally:
+            if "route" in asked:
+                scope["route"] = asked["route"]
 
 
 class _Answered(Exception):

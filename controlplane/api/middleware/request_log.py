@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from controlplane.api import request_id
 from controlplane.api.access import noted
 from controlplane.api.problem import problem_response
+from controlplane.api.request_counts import RequestCounts
 from controlplane.api.request_id import log
 from controlplane.api.strangers import client_of
 
@@ -33,8 +34,10 @@ class Edge:
     """ASGI middleware. An unhandled error from below is logged with the request's id and answered as
     `internal_error`."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, requests: RequestCounts | None = None) -> None:
+        """`requests`: counts each of them, as it ended."""
         self._app = app
+        self._requests = requests or RequestCounts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,6 +69,7 @@ class Edge:
                 response = problem_response("internal_error", "the request could not be answered; the log says why")
                 await response(scope, receive, send_dressed)
         finally:
+            self._requests.count(scope, status)
             _write(scope, id, status, time.perf_counter() - started)
 
 

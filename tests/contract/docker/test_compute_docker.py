@@ -67,6 +67,8 @@ async def stopped(provider: DockerCompute, resource: Resource) -> Resource:
 
 
 class TestDockerConforms(ComputeConformance, LogsConformance, ExecProbesConformance, BelongingsConformance):
+    many = 60  # it lists all in one answer, and each tenant costs a network
+
     @pytest_asyncio.fixture
     async def provider(self, docker_engine: docker.DockerClient) -> AsyncIterator[DockerCompute]:
         provider = DockerCompute()

@@ -1,6 +1,5 @@
 """`landlord tenant apply`: make tenants what files say, after a look at what that changes."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,12 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from controlplane.cli.connection import connect
+from controlplane.cli.consent import consent, show_deletes
 from controlplane.cli.console import errors, output
 from controlplane.cli.exit_codes import Exit
 from controlplane.cli.input import read_documents
 from controlplane.cli.options import DEFAULT_TIMEOUT, Selector, Timeout, Wait, Yes
 from controlplane.cli.output import Format, FormatOption
-from controlplane.cli.plan import show_plan
+from controlplane.cli.plan import existing, show_plan
 from controlplane.cli.show_tenant import await_tenant, show_tenants
 from controlplane.client import Client, PlanDocument, TenantDocument, patch_to, surplus, wanted
 from controlplane.errors import Refused
@@ -67,10 +67,10 @@ def apply(
         needed = [change for change in changes if change.needed]
         for change in changes:
             show_plan(change.name, change.plan, errors)
-        for tenant in gone:
-            errors.print(f"{tenant['name']}: delete", style="red", markup=False)
-        if needed or gone:
-            _consent(len(needed), len(gone), yes)
+        show_deletes(gone)
+        if (needed or gone) and not yes:
+            words = [f"change {len(needed)}"] * bool(needed) + [f"delete {len(gone)} with their compute"] * bool(gone)
+            consent(f"Tenants: {' and '.join(words)}?", deleted=len(gone))
         done = [change.make(client) for change in needed] + [client.delete_tenant(one["name"]) for one in gone]
         if wait:
             done = [await_tenant(client, tenant, timeout) for tenant in done]
@@ -87,7 +87,7 @@ def _planned(client: Client, document: dict[str, Any]) -> Change:
     """What it would change. Raises Refused, which names the tenant, as the change itself would be."""
     name = document["name"]
     try:
-        tenant = _there(client, name)
+        tenant = existing(client, name)
         if tenant is None:
             return Change(name, None, document, client.plan_create(document))
         patch = patch_to(tenant, document)
@@ -95,22 +95,3 @@ def _planned(client: Client, document: dict[str, Any]) -> Change:
     except Refused as error:
         told = f"{name}: {error.message}; nothing was changed"
         raise Refused(told, **error.fields) from None
-
-
-def _there(client: Client, name: str) -> TenantDocument | None:
-    try:
-        return client.get_tenant(name)
-    except Refused as error:
-        if error.code in ("tenant_not_found", "tenant_deleted"):
-            return None
-        raise
-
-
-def _consent(changed: int, deleted: int, yes: bool) -> None:
-    if yes:
-        return
-    if sys.stdin.isatty():
-        words = [f"change {changed}"] * bool(changed) + [f"delete {deleted} with their compute"] * bool(deleted)
-        typer.confirm(f"Tenants: {' and '.join(words)}?", abort=True, err=True)
-    elif deleted:
-        raise typer.BadParameter(f"{deleted} tenants would be deleted: say --yes", param_hint="--yes")

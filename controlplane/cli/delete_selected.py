@@ -1,11 +1,11 @@
 """`landlord tenant delete -l SELECTOR`: delete what matches, after a look at it."""
 
-import sys
 from collections.abc import Sequence
 
 import typer
 
 from controlplane.cli.connection import connect
+from controlplane.cli.consent import consent, show_deletes
 from controlplane.cli.console import errors
 from controlplane.cli.exit_codes import Exit
 from controlplane.cli.output import Format
@@ -23,10 +23,9 @@ def delete_selected(
         raise typer.BadParameter("a selector is empty", param_hint="-l")
     with connect() as client:
         found = list(client.iterate_tenants(selector=selector))
-        for tenant in found:
-            errors.print(f"{tenant['name']}: delete", style="red", markup=False)
+        show_deletes(found)
         if found and not yes:
-            _consent(len(found))
+            consent(f"Delete {len(found)} tenants with their compute?", deleted=len(found))
         asked = [_delete(client, tenant, force) for tenant in found]
         done = [tenant for tenant in asked if tenant is not None]
         if wait:
@@ -37,12 +36,6 @@ def delete_selected(
         errors.print(f"not deleted: {', '.join(bad)}", style="red", markup=False)
     if bad or len(done) < len(found):
         raise typer.Exit(Exit.FAILED)
-
-
-def _consent(count: int) -> None:
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{count} tenants would be deleted: say --yes", param_hint="--yes")
-    typer.confirm(f"Delete {count} tenants with their compute?", abort=True, err=True)
 
 
 def _delete(client: Client, tenant: TenantDocument, force: bool) -> TenantDocument | None:

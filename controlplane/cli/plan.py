@@ -12,7 +12,7 @@ from controlplane.cli.console import output
 from controlplane.cli.input import read_document
 from controlplane.cli.options import Assignments, File
 from controlplane.cli.output import Format, FormatOption, show
-from controlplane.client import ChangeDocument, Client, PlanDocument
+from controlplane.client import ChangeDocument, Client, PlanDocument, TenantDocument
 from controlplane.errors import Refused
 
 COLOURS = {"+": "green", "-": "red", "~": "yellow"}
@@ -56,13 +56,19 @@ def show_plan(name: str, found: PlanDocument, console: Console) -> None:
 
 def _plan(client: Client, document: dict[str, Any]) -> PlanDocument:
     name = document["name"]
-    try:
-        client.get_tenant(name)
-    except Refused as error:
-        if error.code not in ("tenant_not_found", "tenant_deleted"):
-            raise
+    if existing(client, name) is None:
         return client.plan_create(document)
     return client.plan_update(name, {key: value for key, value in document.items() if key != "name"})
+
+
+def existing(client: Client, name: str) -> TenantDocument | None:
+    """The tenant of this name, if there is one to update; else it is to be created."""
+    try:
+        return client.get_tenant(name)
+    except Refused as error:
+        if error.code in ("tenant_not_found", "tenant_deleted"):
+            return None
+        raise
 
 
 def _summary(found: PlanDocument) -> str:

@@ -23,11 +23,21 @@ from controlplane.model import (
     execution_id,
     resource_name,
 )
-from controlplane.ports import ExecutionStatus
+from controlplane.ports import ExecutionStatus, Origin
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 TENANT_ID = UUID("0190c8c6-0000-7000-8000-00009f8e7d6c")
 SPEC = TenantSpec(compute=ComputeSpec(provider="fake"))
+OWNERSHIP = Origin(
+    installation_id="test",
+    tenant_name="acme",
+    tenant_id=UUID(int=0xABCDEF12),
+    generation=3,
+    run=1,
+    execution_id="e",
+    spec_hash="0" * 16,
+)
+"""Of a resource that is ours, for what providers send and read."""
 
 
 def seconds(count: float) -> timedelta:

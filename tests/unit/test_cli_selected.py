@@ -56,7 +56,7 @@ def test_on_a_terminal_it_asks(
     gone: list[str],
 ) -> None:
     terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
-    monkeypatch.setattr("controlplane.cli.delete_selected.sys", terminal)
+    monkeypatch.setattr("controlplane.cli.consent.sys", terminal)
     done = run("tenant", "delete", "-l", "a=b", stdin=said)
     assert (done.exit_code, deleted(two)) == (code, gone), done.output
     assert "Delete 2 tenants with their compute?" in done.stderr

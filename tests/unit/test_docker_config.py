@@ -1,29 +1,20 @@
 """What a docker config may say, what the engine is told, and how its words are read."""
 
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from controlplane.errors import InvalidConfig, LandlordError, NotAvailableYet, Retryable, Unavailable, WaitsFor
 from controlplane.model import HealthSpec
-from controlplane.ports import Origin, ResourceState
+from controlplane.ports import ResourceState
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import PORTS_LABEL, creation_body, from_inspection, from_summary
 from providers.compute.docker.policy import DockerPolicy
 from providers.compute.docker.provider import DockerCompute
 from providers.compute.docker.refusals import refused, refused_creation, refused_image, refused_start
+from tests.unit.builders import OWNERSHIP
 
 SECRET = "hunter2-unit"
-OWNERSHIP = Origin(
-    installation_id="test",
-    tenant_name="acme",
-    tenant_id=UUID(int=0xABCDEF12),
-    generation=3,
-    run=1,
-    execution_id="e",
-    spec_hash="0" * 16,
-)
 
 
 def refusals(config: dict[str, Any], health: dict[str, Any] | None = None, **policy: Any) -> dict[str, str]:

@@ -2,30 +2,20 @@
 reaches the machine takes a setting and an admin."""
 
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from controlplane.errors import InvalidConfig
 from controlplane.model import ComputeSpec, HealthSpec, TenantSpec
 from controlplane.model.masking import MASK, mask
-from controlplane.ports import Origin
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import creation_body, environment, grace
 from providers.compute.docker.policy import DockerPolicy
 from providers.compute.docker.provider import DockerCompute
 from providers.compute.docker.refusals import refused_start
+from tests.unit.builders import OWNERSHIP
 
 SECRET = "hunter2-surroundings"
-OWNERSHIP = Origin(
-    installation_id="test",
-    tenant_name="acme",
-    tenant_id=UUID(int=0xABCDEF12),
-    generation=3,
-    run=1,
-    execution_id="e",
-    spec_hash="0" * 16,
-)
 ALL: dict[str, Any] = {
     "user": "1000:app",
     "entrypoint": ["/bin/serve", "--all"],

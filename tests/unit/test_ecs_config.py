@@ -1,31 +1,23 @@
 """What an ecs config may say, and what ECS is told of it."""
 
+from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from controlplane.errors import InvalidConfig, Terminal, Unsupported
 from controlplane.model import HealthSpec
-from controlplane.ports import Origin
 from providers.compute.ecs.config import EcsConfig, environment
 from providers.compute.ecs.policy import EcsPolicy
 from providers.compute.ecs.provider import EcsCompute
 from providers.compute.ecs.service import DESIRED_TAG, Acting, Place, ServiceId, definition_request, service_request
+from tests.unit.builders import OWNERSHIP as FIRST_RUN
 
 SECRET = "hunter2-unit"
 WEB = {"containerDefinitions": [{"name": "web", "image": "web:1", "memory": 64}]}
 ARN = "arn:aws:ecs:eu-central-1:123456789012"
 ROLE = "arn:aws:iam::210987654321:role/tenants/landlord"
-OWNERSHIP = Origin(
-    installation_id="test",
-    tenant_name="acme",
-    tenant_id=UUID(int=0xABCDEF12),
-    generation=3,
-    run=2,
-    execution_id="e",
-    spec_hash="0" * 16,
-)
+OWNERSHIP = replace(FIRST_RUN, run=2)
 
 
 LISTED = EcsPolicy(roles=("*",), task_roles=("*",), task_definitions=("*",))

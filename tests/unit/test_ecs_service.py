@@ -8,17 +8,9 @@ import pytest
 
 from controlplane.ports import OWNER_LABEL, Origin, ResourceState
 from providers.compute.ecs.service import DESIRED_TAG, falls_short, resource, stop_reason, tags, wanted_count
+from tests.unit.builders import OWNERSHIP
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-OWNERSHIP = Origin(
-    installation_id="test",
-    tenant_name="acme",
-    tenant_id=UUID(int=0xABCDEF12),
-    generation=3,
-    run=1,
-    execution_id="e",
-    spec_hash="0" * 16,
-)
 
 
 def service(rollout: str = "COMPLETED", *, desired: int = 2, running: int = 2, **changes: Any) -> dict[str, Any]:

@@ -56,8 +56,8 @@ async def answer(prober: HealthProber, resource: Resource, **health: Any) -> str
             await asyncio.sleep(0.05)
 
 
-async def stopped(provider: DockerCompute, resource: Resource) -> Resource:
-    async with asyncio.timeout(10):
+async def stopped(provider: DockerCompute, resource: Resource, *, within: float = 10) -> Resource:
+    async with asyncio.timeout(within):
         while True:
             seen = await provider.inspect(resource.id)
             assert seen is not None

@@ -4,14 +4,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import docker
 import pytest
-from docker.errors import ImageNotFound
 
 from controlplane.errors import NotAvailableYet
 from providers.compute.docker.provider import DockerCompute
@@ -22,18 +20,6 @@ from tests.silent import stalling_registry
 pytestmark = pytest.mark.docker
 
 OPEN = Gate(True)
-
-
-@pytest.fixture
-def name(registry: Registry, docker_engine: docker.DockerClient, installation_id: str) -> Iterator[str]:
-    """Of an image that exists nowhere yet; no name of it is left on this machine."""
-    repository = f"tenants/{uuid4().hex[:8]}"
-    yield f"{repository}:1"
-    for image in docker_engine.images.list(f"{registry.address}/{repository}"):
-        for reference in (*image.tags, *image.attrs["RepoDigests"]):
-            if repository in reference:
-                with suppress(ImageNotFound):  # the digest goes with the last name
-                    docker_engine.images.remove(reference, force=True)
 
 
 @pytest.fixture

@@ -7,25 +7,16 @@ import docker
 import pytest
 
 from controlplane.errors import InvalidConfig
-from controlplane.ports import Resource, ResourceState
+from controlplane.ports import Resource
 from providers.compute.docker.provider import DockerCompute
 from providers.conformance.compute_bench import Gate, desire
+from tests.contract.docker.test_compute_docker import stopped
 
 pytestmark = pytest.mark.docker
 
 OPEN = Gate(True)
 SLOW_TO_END = 'trap "sleep 12; exit 7" TERM; echo up; while :; do sleep 0.1; done'
 """Ends 12 seconds after it was asked to: later than the ten that others have."""
-
-
-async def ended(provider: DockerCompute, resource: Resource) -> Resource:
-    async with asyncio.timeout(60):
-        while True:
-            seen = await provider.inspect(resource.id)
-            assert seen is not None
-            if seen.state is ResourceState.STOPPED:
-                return seen
-            await asyncio.sleep(0.05)
 
 
 async def said(provider: DockerCompute, resource: Resource, word: str) -> None:
@@ -111,7 +102,7 @@ async def test_output_that_is_kept_nowhere_hides_no_ended_container(
 ) -> None:
     config = {"image": web_image, "command": ["/bin/sh", "-c", "echo gone; exit 3"], "log_driver": "none"}
     resource = await provider.apply(desire(installation_id, config), OPEN)
-    seen = await ended(provider, resource)
+    seen = await stopped(provider, resource, within=60)
     assert seen.detail == "the container exited with code 3"
     assert await provider.logs(resource.id, 10) == ""
 

@@ -2,16 +2,13 @@
 
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import docker
 import pytest
 import pytest_asyncio
-from docker.errors import ImageNotFound
 from docker.transport.unixconn import UnixHTTPConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -143,18 +140,6 @@ async def test_an_engine_that_is_stopped_and_then_lacks_the_image(
         await world.waits_for(tenant, "PlatformUnavailable")
         own_engine.start()
         await world.came(tenant, Status.DELETED)
-
-
-@pytest.fixture
-def name(registry: Registry, docker_engine: docker.DockerClient) -> Iterator[str]:
-    """Of an image that exists nowhere yet; no name of it is left on this machine."""
-    repository = f"tenants/{uuid4().hex[:8]}"
-    yield f"{repository}:1"
-    for image in docker_engine.images.list(f"{registry.address}/{repository}"):
-        for reference in (*image.tags, *image.attrs["RepoDigests"]):
-            if repository in reference:
-                with suppress(ImageNotFound):  # the digest goes with the last name
-                    docker_engine.images.remove(reference, force=True)
 
 
 @pytest.fixture

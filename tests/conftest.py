@@ -34,6 +34,17 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Also a test that is not run now names fixtures that there are. Else who renames one would learn of a long test's
+    only when that is run."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            known = {"request", *item._fixtureinfo.name2fixturedefs}
+            if unknown := set(item.fixturenames) - known:
+                raise pytest.UsageError(f"{item.nodeid}: no such fixture: {', '.join(sorted(unknown))}")
+
+
 @pytest.fixture(scope="session")
 def short_dir() -> Iterator[Path]:
     """A directory with a short path: Unix socket paths have limits. Gone at the end."""

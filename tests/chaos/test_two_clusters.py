@@ -122,7 +122,7 @@ class Alternately:
 
 
 async def test_under_load_owners_sleep_past_their_leases_and_wake_up(
-    pair: tuple[Installation, Installation], engine: AsyncEngine, web_image: str
+    pair: tuple[Installation, Installation], database: AsyncEngine, web_image: str
 ) -> None:
     """First those of one cluster, then those of the other: each time the awake one takes over what they own."""
     rng = random.Random(SEED)
@@ -140,7 +140,7 @@ async def test_under_load_owners_sleep_past_their_leases_and_wake_up(
                 for asleep, awake in ((pair[first], pair[1 - first]), (pair[1 - first], pair[first])):
                     await asyncio.sleep(rng.uniform(3, 6))
                     before = acknowledged(clients)
-                    slept = await _sleep_past_their_leases(engine, asleep, awake)
+                    slept = await _sleep_past_their_leases(database, asleep, awake)
                     during = acknowledged(clients) - before
                     lines.append(f"{slept} owners of {asleep.home.name} slept, {during} acknowledged meanwhile")
                     assert during > 0, "nothing was acknowledged meanwhile"
@@ -154,24 +154,24 @@ async def test_under_load_owners_sleep_past_their_leases_and_wake_up(
     print("; ".join(lines))
 
 
-async def _sleep_past_their_leases(engine: AsyncEngine, asleep: Installation, awake: Installation) -> int:
+async def _sleep_past_their_leases(database: AsyncEngine, asleep: Installation, awake: Installation) -> int:
     """Every owner of the one cluster stands still until the other one has taken a tenant over. How many stood."""
     async with asyncio.timeout(TAKE_OVER_SECONDS):
-        while not await _leased(engine, asleep):  # noqa: ASYNC110, the load brings one
+        while not await _leased(database, asleep):  # noqa: ASYNC110, the load brings one
             await asyncio.sleep(0.1)
     owners = tenant_actors(asleep)
     send(signal.SIGSTOP, owners)
     try:
-        theirs = await _leased(engine, asleep)
+        theirs = await _leased(database, asleep)
         async with asyncio.timeout(TAKE_OVER_SECONDS):
-            while theirs.isdisjoint(await _leased(engine, awake)):  # noqa: ASYNC110, rows of another process
+            while theirs.isdisjoint(await _leased(database, awake)):  # noqa: ASYNC110, rows of another process
                 await asyncio.sleep(0.1)
     finally:
         send(signal.SIGCONT, owners)
     return len(owners)
 
 
-async def _leased(engine: AsyncEngine, cluster: Installation) -> set[UUID]:
+async def _leased(database: AsyncEngine, cluster: Installation) -> set[UUID]:
     """Tenants that the cluster owns now."""
     id = json.loads((cluster.home / "state.json").read_text())["cluster_id"]
     query = select(tables.tenants.c.id).where(
@@ -179,7 +179,7 @@ async def _leased(engine: AsyncEngine, cluster: Installation) -> set[UUID]:
         tables.tenants.c.lease_owner.startswith(f"{id}/", autoescape=True),
         tables.tenants.c.lease_expires_at > func.clock_timestamp(),
     )
-    async with engine.connect() as connection:
+    async with database.connect() as connection:
         return set((await connection.execute(query)).scalars())
 
 

@@ -71,6 +71,8 @@ class WaitsFor(StrEnum):
     PORT_TAKEN = "PortTaken"
     ACCESS_REFUSED = "AccessRefused"
     """The platform does not accept the control plane's credentials, or does not allow it this."""
+    NEWER_RELEASE = "NewerRelease"
+    """After a roll-back: only the newer release can read the spec."""
 
 
 class Retryable(LandlordError):

@@ -9,9 +9,18 @@ observe before they act, so a crash between an effect and its record heals by ad
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
-from controlplane.errors import DeadlineExceeded, HeldByOthers, LandlordError, NotCurrent, Retryable
+from controlplane.errors import (
+    DeadlineExceeded,
+    HeldByOthers,
+    LandlordError,
+    NotAvailableYet,
+    NotCurrent,
+    Retryable,
+    WaitsFor,
+)
 from controlplane.failpoints import Failpoints
 from controlplane.model import HealthSpec, Observed, Status, StepName
 from controlplane.ports import (
@@ -54,6 +63,12 @@ class Probes:
     """The failure of the probe after its start period."""
     again: float | None = 0.0
     """Not healthy yet: seconds until the next probe. None: healthy, and the switch is done."""
+
+    @classmethod
+    def kept(cls, values: Mapping[str, Any]) -> Self:
+        """What an engine has kept, whatever release gave it: fields of a newer one are passed over."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
 
 
 class Steps:
@@ -104,17 +119,17 @@ class Steps:
     async def probe_once(self, execution_id: str, before: Probes) -> Probes:
         """One round of wait_healthy, for engines that sleep durably between two probes. Begin with `Probes()`, pass in
         the last result, and end when `again` is None. The probes thin out. Raises NotCurrent, Retryable or Terminal."""
-        return await self._probe_round(await self._current_context(execution_id), before, thinning=THINNING)
+        return await self._probe_round(await self._context_to_make(execution_id), before, thinning=THINNING)
 
     # --- provision and update ---
 
     async def _plan(self, execution_id: str, signals: StepSignals) -> None:
-        context = await self._current_context(execution_id)
+        context = await self._context_to_make(execution_id)
         spec = context.execution.spec
         self._platforms.enabled(spec.compute.provider).validate(spec.compute.config, spec.health)
 
     async def _apply_compute(self, execution_id: str, signals: StepSignals) -> None:
-        context = await self._current_context(execution_id)
+        context = await self._context_to_make(execution_id)
         await self._apply(context)
 
     async def _apply(self, context: RunContext) -> Resource:
@@ -164,7 +179,7 @@ class Steps:
     async def _wait_healthy(self, execution_id: str, signals: StepSignals) -> None:
         """Probe until healthy `healthy_threshold` times in a row, then switch. The deadline is durable: the step's row
         holds it."""
-        context = await self._current_context(execution_id)
+        context = await self._context_to_make(execution_id)
         probes = Probes()
         while True:
             probes = await self._probe_round(context, probes)
@@ -278,6 +293,15 @@ class Steps:
             await provider.forget(context.installation_id, context.tenant.id)
         except HeldByOthers as error:
             logger.warning("of the deleted tenant %s: %s", context.tenant.name, error)
+
+    async def _context_to_make(self, execution_id: str) -> RunContext:
+        """For the steps until the switch, which need the spec. What this release reads as a default, because only a
+        newer one can read it, is not what the client asked for: it is neither made nor found healthy."""
+        context = await self._current_context(execution_id)
+        if unreadable := context.execution.spec.unreadable:
+            what = f"{', '.join(unreadable)} in the spec, which only a newer release can read: run that release"
+            raise NotAvailableYet(what, waits_for=WaitsFor.NEWER_RELEASE)
+        return context
 
     async def _current_context(self, execution_id: str) -> RunContext:
         context = await self._store.context(execution_id)

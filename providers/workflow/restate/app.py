@@ -78,7 +78,7 @@ async def _step(
         make = partial(_make, attempts, execution_id, step, probes, claims)
         options: restate.RunOptions[dict[str, Any]] = restate.RunOptions(type_hint=dict)
         answer = await ctx.run_typed(step.value, make, options)
-        before, probes = probes, Probes(**answer)
+        before, probes = probes, Probes.kept(answer)
         if probes.failing is None and before.failing is not None:
             ctx.clear(FAILING)
         elif probes.failing is not None and probes.failing != before.failing:

@@ -106,7 +106,7 @@ class StepWorker:
         try:
             request = json.loads(message["Body"])
             token, execution_id, step = request["token"], request["execution_id"], StepName(request["step"])
-            probes = Probes(**request.get("probes", {}))
+            probes = Probes.kept(request.get("probes", {}))
             # Messages of machines from before they said this say nothing.
             claims = Claims(request.get("action"), request.get("tenant_id"))
         except (ValueError, KeyError, TypeError):

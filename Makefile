@@ -85,8 +85,8 @@ PIP := $(BIN)/pip install --quiet --require-hashes --no-deps --only-binary :all:
 	@touch $@
 
 # What the suite runs against, for real: Docker Engine, a static busybox to build its image from, an image registry, and npm,
-# from which the suite takes restate-server (tests/restate.py). The suite starts the registry, PgBouncer and Debian's Postgres
-# itself: the services of their packages, which would listen for everybody, are masked or not made before they come.
+# from which the suite takes restate-server (tests/restate.py). The suite starts the registry, PgBouncer, Debian's Postgres
+# and Prometheus itself: the services of their packages, which would listen for everybody, are masked or not made before they come.
 suite-tools:
 	@missing=""; \
 	PATH="$$PATH:/usr/sbin:/sbin"; \
@@ -98,9 +98,10 @@ suite-tools:
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v pgbouncer >/dev/null || missing="$$missing pgbouncer"; \
 	command -v podman >/dev/null || missing="$$missing podman"; \
+	command -v promtool >/dev/null || missing="$$missing prometheus"; \
 	if [ "$$(id -u)" = 0 ]; then \
 		mkdir -p /etc/systemd/system /etc/postgresql-common; \
-		for package in docker-registry pgbouncer; do \
+		for package in docker-registry pgbouncer prometheus; do \
 			case "$$missing" in *$$package*) ln -sf /dev/null /etc/systemd/system/$$package.service;; esac; \
 		done; \
 		case "$$missing" in *postgresql*) \

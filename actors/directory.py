@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
+from actors.counts import Counted
 from actors.naming import NAMESPACE, SUPERVISOR, tenant_actor
 from actors.tenant.actor import as_wake
 from controlplane.errors import Unavailable
@@ -32,6 +34,7 @@ class RayDirectory:
 
     def __init__(self) -> None:
         self._handles: dict[str, Any] = {}
+        self._wakes = Counted("landlord_wakes", "Wake-ups of tenants, by whether an actor was there.", "actor")
 
     async def wake(
         self, name: str, tenant_id: UUID, execution_id: str | None = None, *, timeout: float | None = None
@@ -45,8 +48,10 @@ class RayDirectory:
             return Wake("pending", f"the cluster does not answer ({type(error).__name__})")
 
     async def _wake(self, name: str, tenant_id: UUID, execution_id: str | None, give_up: float | None) -> Wake:
-        for _ in range(ACTIVATIONS):
+        for attempt in range(ACTIVATIONS):
             handle = self._find(name)
+            if attempt == 0:
+                self._wakes.add("live" if handle is not None else "cold")
             if handle is None:
                 if not await self._activate(name):
                     return Wake("pending", "the supervisor admits no more tenants at the moment")
@@ -98,6 +103,10 @@ class RayDirectory:
         except (RayError, TimeoutError):
             return None
         return str(described["build"]) if described["build"] else None
+
+    def wakes(self) -> Mapping[str, int]:
+        """Wake-ups since this process began, by what was there: `live` (an actor) or `cold` (none)."""
+        return self._wakes.read()
 
     async def live(self) -> list[str]:
         """Names of the tenants with live actors in this cluster. Raises Unavailable."""

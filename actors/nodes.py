@@ -4,7 +4,10 @@
 every process of ours that touches compute or rows is pinned there, so that nothing changes if a second node joins.
 """
 
+from collections.abc import Mapping
 from typing import Any
+
+import ray
 
 from controlplane.errors import SettingsError
 from controlplane.persistence.address import address
@@ -30,6 +33,15 @@ def refuse_several(settings: Settings, nodes: int) -> None:
             f"LANDLORD_DATABASE_URL: the embedded Postgres serves one node and this cluster has {nodes};"
             " set it to a Postgres that every node reaches"
         )
+
+
+def alive() -> Mapping[str, int]:
+    """How many machines of the cluster are `alive`, and how many `dead` ones Ray remembers. Blocks for some
+    milliseconds. Outside of a cluster there are none."""
+    if not ray.is_initialized():  # else the question would start one
+        return {}
+    states = [bool(node["Alive"]) for node in ray.nodes()]  # type: ignore[no-untyped-call]
+    return {"alive": states.count(True), "dead": states.count(False)}
 
 
 def _one_machine(settings: Settings) -> bool:

@@ -48,6 +48,9 @@ class FakeDirectory:
             await self.before_answer(woken)
         return self.outcome
 
+    def wakes(self) -> Mapping[str, int]:
+        return {"live": len(self.woken), "cold": 0}
+
     async def live(self) -> list[str]:
         if self.actors is None:
             raise Unavailable("the supervisor does not answer")

@@ -145,6 +145,9 @@ class Supervisor:
             "actors_live": len(self._admission.live),
             "actors_ceiling": self._admission.ceiling,
             "tenants_waiting": self._waker.queued,
+            "activations": self._admission.activations.read(),
+            "departures": self._admission.departures.read(),
+            "nodes": nodes.alive(),
             **of_sweeps(self._clockwork, self._sweep.breakers),
         }
 

@@ -11,6 +11,7 @@ import ray
 from ray.exceptions import RayError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from actors.counts import Counted
 from actors.directory import RayDirectory
 from actors.naming import NAMESPACE, tenant_actor
 from actors.options import CONNECTIONS_PER_ACTOR, for_tenant
@@ -26,6 +27,11 @@ ACTIVATIONS_AT_ONCE = max(4, 2 * (os.cpu_count() or 1))
 """Actors that are being started at once. A burst is served one after the other, so that not all of it is late."""
 
 WAKE_SECONDS = 30.0
+
+REASONS = frozenset({"deleted", "passivated", "lost", "failing", "failed", "lonely"})
+"""Why an actor leaves. `lost`: another owner took its tenant, and the database refused its write."""
+DIED = "died"
+OTHER = "other"
 
 NOBODYS = Claim("", urgent=True)
 """The claim of a tenant that has been deleted meanwhile: its actor leaves at once."""
@@ -66,6 +72,10 @@ class Admission:
         for actors. `died`: called with the name of a tenant whose actor has died."""
         self.live: dict[str, asyncio.Task[None]] = {}
         """Name → the call held open on its actor."""
+        self.activations = Counted("landlord_activations", "Tenant actors that were started or adopted.", "how")
+        """Since this supervisor began: `cold`, or `adopted` from a supervisor before it."""
+        self.departures = Counted("landlord_departures", "Tenant actors that have left, by why.", "reason")
+        """Since this supervisor began."""
         self.ceiling = 0
         """The number of actors that may live; 0 until the first activation."""
         self._database = database
@@ -94,14 +104,15 @@ class Admission:
             claim = await self._claim(name)
             if claim is None or not self._has_place(name, claim):
                 return False
-            self.hold(name, claim)
+            self.hold(name, claim, how="cold")
             await self._started(name)
         return True
 
-    def hold(self, name: str, claim: Claim) -> None:
-        """Create or find the actor, and keep a call open on it."""
+    def hold(self, name: str, claim: Claim, *, how: str) -> None:
+        """Create or find the actor, and keep a call open on it. `how`: the word under which that is counted."""
         self._claims[name] = claim
         if name not in self.live:
+            self.activations.add(how)
             actor = TenantActor.options(**for_tenant(name, self._where)).remote(name)
             self.live[name] = self._tasks.begin(self._watch(name, actor), f"watch {name}")
 
@@ -121,7 +132,7 @@ class Admission:
         places = await fleet.places(self._database, names, self._cluster_id)
         for name in names:
             place = places.get(name)
-            self.hold(name, Claim(place.platform, place.mends) if place else NOBODYS)
+            self.hold(name, Claim(place.platform, place.mends) if place else NOBODYS, how="adopted")
 
     async def measure(self) -> None:
         """Read the ceiling: clusters come and go, and share the connections of the database."""
@@ -161,8 +172,10 @@ class Admission:
     async def _watch(self, name: str, actor: Any) -> None:
         """Returns when the actor leaves. Its death is noticed at once."""
         try:
-            await actor.until_leaving.remote()
+            left = await actor.until_leaving.remote()
+            self.departures.add(_reason(left))
         except RayError:
+            self.departures.add(DIED)
             self._died(name)
         finally:
             self.live.pop(name, None)
@@ -178,3 +191,9 @@ class Admission:
         for name in self.live.keys() - self._making_room:
             self._making_room.add(name)
             self._tasks.begin(self._directory.make_room(name), f"make room: {name}")
+
+
+def _reason(left: Any) -> str:
+    """Why it left, in one of few words. An actor of an older build says its name only."""
+    reason = left.get("reason") if isinstance(left, dict) else None
+    return reason if reason in REASONS else OTHER

@@ -23,7 +23,11 @@ class Figures:
         counted = await totals.roll_up(
             database, providers=set(self._runtime.compute), engines=set(self._runtime.workflow)
         )
-        figures = {**self._own(), "tenants": await gauges.tenants_by_status(database)}
+        figures = {
+            **self._own(),
+            "tenants": await gauges.tenants_by_status(database),
+            "heal_budgets_spent": await gauges.heal_budgets_spent(database),
+        }
         await gauges.leave(database, self._runtime.identity.cluster_id, figures)
         return counted
 

@@ -61,6 +61,8 @@ class TenantOwner:
         self._tenant_id: UUID | None = None
         self._life: asyncio.Task[None] | None = None
         self._left: asyncio.Event | None = None
+        self._reason = "lonely"
+        """Why it leaves, in a word; so far nobody has woken it."""
 
     def __repr__(self) -> str:
         return f"tenant:{self._name}"
@@ -85,9 +87,10 @@ class TenantOwner:
         assert runtime is not None, "only the runner's engine calls this"
         await runtime.steps.run(execution_id, StepName(step), self._run_step.signals(execution_id))
 
-    async def until_leaving(self) -> str:
+    async def until_leaving(self) -> dict[str, str]:
         """The supervisor holds this call open, so it notices at once when this actor dies or has left. By then the
-        actor's database connections are given back, so that the ceiling of actors also bounds connections."""
+        actor's database connections are given back, so that the ceiling of actors also bounds connections. Returns its
+        {name, reason}."""
         left = self._leaving()
         if self._life is None:
             # The actor was created, but the wake-up that should follow never came: its caller died.
@@ -99,7 +102,7 @@ class TenantOwner:
         await left.wait()
         if self._life is not None:
             await asyncio.wait([self._life])
-        return self._name
+        return {"name": self._name, "reason": self._reason}
 
     async def make_room(self) -> None:
         """Leave now if at rest: other tenants wait for a place."""
@@ -146,9 +149,9 @@ class TenantOwner:
     async def _live_and_leave(self, tenant_id: UUID, mailbox: Mailbox) -> None:
         """Always ends with the exit of this process, whatever hangs or fails: a tenant whose name stays taken by a
         leaving actor cannot be activated again."""
-        reason = "failed"
+        reason = self._reason = "failed"
         try:
-            reason = await self._own(tenant_id, mailbox)
+            reason = self._reason = await self._own(tenant_id, mailbox)
         except Exception:
             logger.exception("%r cannot live", self)
         finally:

@@ -48,23 +48,42 @@ class Metrics:
         return generate_latest(_Families([*of_totals(summed), *of_gauges(now), *self._own()]))
 
     def _own(self) -> Iterator[Metric]:
-        requests = CounterMetricFamily(
-            "landlord_http_requests",
-            "Requests that this replica answered, since it began.",
-            labels=("replica", "route", "method", "status"),
-        )
-        for of, number in sorted(self._requests.read().items()):
-            requests.add_metric((self._replica, *of), number)
-        yield requests
         pool = self._here.database.pool
         assert isinstance(pool, QueuePool)
-        for name, described, value in (
-            ("in_use", "Database connections of this replica that are in use.", pool.checkedout()),
-            ("size", "Database connections that this replica may have.", pool.size()),
-        ):
-            connections = GaugeMetricFamily(f"landlord_database_pool_{name}", described, labels=("replica",))
-            connections.add_metric((self._replica,), value)
-            yield connections
+        pools = {"in_use": pool.checkedout(), "size": pool.size()}
+        return of_replica(self._replica, self._requests.read(), self._here.directory.wakes(), pools)
+
+
+def of_replica(
+    replica: str,
+    requests: Mapping[tuple[str, str, str], int],
+    wakes: Mapping[str, int],
+    pool: Mapping[str, int],
+) -> Iterator[Metric]:
+    """What one replica counts itself, since it began. `pool`: connections that are `in_use`, and its `size`."""
+    answered = CounterMetricFamily(
+        "landlord_http_requests",
+        "Requests that this replica answered, since it began.",
+        labels=("replica", "route", "method", "status"),
+    )
+    for of, number in sorted(requests.items()):
+        answered.add_metric((replica, *of), number)
+    yield answered
+    woken = CounterMetricFamily(
+        "landlord_wakes",
+        "Wake-ups that this replica sent, by what was there: a live actor, or none.",
+        labels=("replica", "actor"),
+    )
+    for word, number in sorted(wakes.items()):
+        woken.add_metric((replica, word), number)
+    yield woken
+    for name, described in (
+        ("in_use", "Database connections of this replica that are in use."),
+        ("size", "Database connections that this replica may have."),
+    ):
+        connections = GaugeMetricFamily(f"landlord_database_pool_{name}", described, labels=("replica",))
+        connections.add_metric((replica,), pool[name])
+        yield connections
 
 
 def of_totals(summed: Iterable[Total]) -> Iterator[Metric]:
@@ -77,6 +96,11 @@ def of_totals(summed: Iterable[Total]) -> Iterator[Metric]:
     for labels, parts in by_name[totals.EXECUTIONS].items():
         executions.add_metric(_values(labels, names), parts[""])
     yield executions
+    yield CounterMetricFamily(
+        "landlord_heals",
+        "Executions that a finding began: compute was gone, had stopped or was not healthy.",
+        value=sum(parts[""] for parts in by_name[totals.HEALS].values()),
+    )
     for name, described, names in (
         (totals.EXECUTION_SECONDS, "From the intent to the end of an execution.", ("action", "outcome")),
         (totals.STEP_SECONDS, "A step of an ended execution, with all its attempts.", ("step", "outcome")),
@@ -107,10 +131,24 @@ def of_gauges(now: Gauges) -> Iterator[Metric]:
         ("actors_live", "Live tenant actors of this cluster."),
         ("actors_ceiling", "The number of tenant actors that may live in this cluster."),
         ("tenants_waiting", "Tenants that wait for an actor in this cluster."),
+        ("heal_budgets_spent", "Tenants that are not healed any more: their last heals did not last."),
     ):
         if name in figures:
             yield GaugeMetricFamily(f"landlord_{name}", described, value=figures[name])
     yield _by("landlord_tenants", "Tenants that are not deleted.", "status", figures.get("tenants", {}))
+    yield _by("landlord_nodes", "Machines of this cluster.", "state", figures.get("nodes", {}))
+    for name, described, label in (
+        ("activations", "Tenant actors that were started (cold) or found by a new supervisor (adopted).", "how"),
+        (
+            "departures",
+            "Tenant actors that have left; lost: their write was refused, another owner has the row.",
+            "reason",
+        ),
+    ):
+        counted = CounterMetricFamily(f"landlord_{name}", described, labels=(label,))
+        for word, number in sorted(figures.get(name, {}).items()):
+            counted.add_metric((word,), float(number))
+        yield counted
     yield _by("landlord_breaker_open", "1: the platform is not called.", "provider", figures.get("breakers", {}))
     yield from _stages(figures.get("stages", {}))
 

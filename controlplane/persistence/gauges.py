@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from controlplane.model import UNFINISHED, ClusterState, ExecutionState
+from controlplane.model import UNFINISHED, ClusterState, ConditionType, ExecutionState, Reason, Status
 from controlplane.persistence import tables
 from controlplane.persistence.clusters import CLUSTER_SECONDS
 from controlplane.persistence.database import single
@@ -34,6 +34,17 @@ async def tenants_by_status(database: AsyncEngine) -> dict[str, int]:
     query = select(tenants.status, func.count().label("number")).where(tenants.deleted_at.is_(None))
     async with single(database) as connection:
         return {row.status: row.number for row in await connection.execute(query.group_by(tenants.status))}
+
+
+async def heal_budgets_spent(database: AsyncEngine) -> int:
+    """Tenants that are not healed any more, because their last heals did not last. Reads those that are degraded."""
+    tenants = tables.tenants.c
+    spent = [{"type": ConditionType.HEALTHY.value, "reason": Reason.HEAL_BUDGET.value}]
+    query = select(func.count()).where(
+        tenants.deleted_at.is_(None), tenants.status == Status.DEGRADED, tenants.conditions.contains(spent)
+    )
+    async with single(database) as connection:
+        return int((await connection.execute(query)).scalar_one())
 
 
 async def leave(database: AsyncEngine, cluster_id: str, figures: Mapping[str, Any]) -> None:

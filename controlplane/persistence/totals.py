@@ -14,12 +14,14 @@ from sqlalchemy import ARRAY, ColumnElement, Text, any_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from controlplane.model import ENDED, TERMINAL
+from controlplane.model import ENDED, TERMINAL, EventType
 from controlplane.persistence import tables
 from controlplane.persistence.expressions import is_one_of
 
 EXECUTIONS = "executions"
 """A counter, by action, provider, engine and outcome."""
+HEALS = "heals"
+"""A counter without labels: executions that a finding of ours began."""
 EXECUTION_SECONDS = "execution_seconds"
 """A histogram by action and outcome: from the moment an execution is stored to its end."""
 STEP_SECONDS = "step_seconds"
@@ -110,6 +112,10 @@ def added(executions: Iterable[EndedExecution], steps: Iterable[EndedStep]) -> l
     return [Total(name, dict(labels), part, value) for (name, labels, part), value in sums.items()]
 
 
+def _heals(number: int) -> list[Total]:
+    return [Total(HEALS, {}, "", number)] if number else []
+
+
 def _bucket(seconds: float) -> str:
     index = bisect_left(BOUNDS, seconds)
     return str(BOUNDS[index]) if index < len(BOUNDS) else INFINITE
@@ -130,7 +136,8 @@ async def _next_batch(
         return 0, 0
     ids = [event.execution_id for event in events if event.type in _ENDINGS and event.execution_id is not None]
     executions = await _executions(connection, ids, providers, engines)
-    await _add(connection, added(executions, await _steps(connection, ids)))
+    heals = sum(event.type == EventType.TENANT_HEALING for event in events)
+    await _add(connection, [*added(executions, await _steps(connection, ids)), *_heals(heals)])
     await _remember(connection, events[-1].id)
     return len(events), len(executions)
 

@@ -1,5 +1,6 @@
 """The live actors, as the API sees them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
@@ -29,6 +30,10 @@ class TenantDirectory(Protocol):
     ) -> Wake:
         """Mark the tenant's actor dirty. With `execution_id`, wait up to `timeout` seconds until that execution has
         left `queued`. Never raises for an actor that is missing, dying or slow: that is `pending`."""
+        ...
+
+    def wakes(self) -> Mapping[str, int]:
+        """How many wake-ups this process has sent, by what was there: `live` (an actor) or `cold` (none)."""
         ...
 
     async def live(self) -> list[str]:

@@ -72,8 +72,9 @@ class Tenant:
         self.told += 1
         self._leave_at_rest()
 
-    async def until_leaving(self) -> None:
+    async def until_leaving(self) -> dict[str, str]:
         await self._left.wait()
+        return {"reason": "passivated"}
 
     def rest(self) -> None:
         """Its work is done: it leaves where it was told to."""

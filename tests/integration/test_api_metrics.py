@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,15 @@ import pytest
 import pytest_asyncio
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.supervisor.breaker import FAILURES, Breaker
 from actors.supervisor.clockwork import Clockwork
 from actors.supervisor.figures import Figures, of_sweeps
-from controlplane.model import ENDED, ExecutionState, TenantSpec
-from controlplane.persistence import executions, tenants, totals
+from controlplane.lifecycle.conditions import with_condition
+from controlplane.model import ENDED, ConditionType, EventType, ExecutionState, Reason, Status, TenantSpec
+from controlplane.persistence import executions, tables, tenants, totals
 from controlplane.persistence.totals import roll_up
 from controlplane.persistence.transaction import transaction
 from providers.compute.fake import FakeCloud
@@ -91,6 +93,10 @@ async def test_what_ended_is_counted_exactly_and_once(api: Api, monkeypatch: pyt
     await ends(api.database, "one", ExecutionState.SUCCEEDED, 0.1, plan=("succeeded", 0.05))
     await ends(api.database, "two", ExecutionState.SUCCEEDED, 4.0, plan=("succeeded", 0.2))
     await ends(api.database, "three", ExecutionState.FAILED, 9000.0, plan=("failed", 8999.0))
+    async with transaction(api.database, actor="test/owner") as tx:
+        healing = await tenants.lock_by_name(tx, "one")
+        assert healing is not None
+        tx.event(EventType.TENANT_HEALING, healing)
     both = await asyncio.gather(*(roll_up(api.database, **KNOWN) for _ in range(2)))
     assert sum(both) + await roll_up(api.database, **KNOWN) == 3
     assert await roll_up(api.database, **KNOWN) == 0
@@ -102,6 +108,7 @@ async def test_what_ended_is_counted_exactly_and_once(api: Api, monkeypatch: pyt
     assert of(found, "landlord_executions_total", outcome="succeeded", **where) == 2
     assert of(found, "landlord_executions_total", outcome="failed", **where) == 1
     assert of(found, "landlord_executions_unfinished", state="queued") == 1
+    assert of(found, "landlord_heals_total") == 1
 
     def bucket(bound: str, outcome: str = "succeeded") -> float | None:
         return of(found, "landlord_execution_seconds_bucket", action="provision", outcome=outcome, le=bound)
@@ -193,17 +200,22 @@ async def test_the_supervisor_leaves_what_it_knows(database: AsyncEngine, databa
         await clockwork.run(name, stage)
     for _ in range(FAILURES):
         broken.failed(100.0)
-    own = {"actors_live": 7, "actors_ceiling": 90, "tenants_waiting": 3}
+    own: dict[str, Any] = {"actors_live": 7, "actors_ceiling": 90, "tenants_waiting": 3}
+    own |= {"activations": {"cold": 9}, "departures": {"lost": 2}, "nodes": {"alive": 1, "dead": 0}}
     own |= of_sweeps(clockwork, {"cloud": broken, "fake": Breaker()}, now=101.0)
     world = World(database, database_url, tmp_path, FakeCloud(identity="cloud"))
     async with api_on(database_url) as api, world.net(LANDLORD_INTERNAL_CLUSTER_ID=CLUSTER) as supervisors:
         nothing = await scraped(api)
         assert of(nothing, "landlord_actors_live") is None
         assert of(nothing, "landlord_supervisor_heartbeat_age_seconds") is None
-        for name in ("one", "two", "three"):
+        for name in ("one", "two", "three", "four"):
             await api.create(name)
         await api.end("one")
+        await api.end("four", ExecutionState.FAILED, Status.DEGRADED)
+        spent = with_condition((), ConditionType.HEALTHY, "false", Reason.HEAL_BUDGET, datetime.now(UTC))
         async with database.begin() as connection:
+            values = {"conditions": [{"type": one.type, "status": one.status, "reason": one.reason} for one in spent]}
+            await connection.execute(update(tables.tenants).where(tables.tenants.c.name == "four").values(values))
             await connection.execute(
                 text(
                     "UPDATE executions SET created_at = created_at - interval '1 hour', next_attempt_at = CASE "
@@ -218,7 +230,11 @@ async def test_the_supervisor_leaves_what_it_knows(database: AsyncEngine, databa
     assert of(found, "landlord_actors_ceiling") == 90
     assert of(found, "landlord_tenants_waiting") == 3
     assert of(found, "landlord_tenants", status="ready") == 1
-    assert sum(value for (name, _), value in found.items() if name == "landlord_tenants") == 3
+    assert sum(value for (name, _), value in found.items() if name == "landlord_tenants") == 4
+    assert of(found, "landlord_heal_budgets_spent") == 1
+    assert of(found, "landlord_activations_total", how="cold") == 9
+    assert of(found, "landlord_departures_total", reason="lost") == 2
+    assert of(found, "landlord_nodes", state="alive") == 1
     assert of(found, "landlord_breaker_open", provider="cloud") == 1
     assert of(found, "landlord_breaker_open", provider="fake") == 0
     assert of(found, "landlord_sweep_stage_failures_total", stage="engines") == 2
@@ -256,6 +272,8 @@ async def test_requests_are_counted_by_route(api: Api) -> None:
         ("other", "/v1/tenants", "4xx"): 1,
     }
     assert "acme" not in answer.text
+    wakes = {name: value for (name, labels), value in parsed(answer.text).items() if ("actor", "live") in labels}
+    assert wakes == {"landlord_wakes_total": 1}
     pool = {name: value for (name, _), value in parsed(answer.text).items() if name.startswith("landlord_database")}
     assert 1 <= pool["landlord_database_pool_in_use"] <= pool["landlord_database_pool_size"]
 

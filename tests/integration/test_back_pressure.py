@@ -125,6 +125,8 @@ async def test_contention(
             assert leaves not in await supervisor.live()
         assert sorted(cluster.names) == everybody, "each came in, once"
         assert cluster.most == CEILING
+        assert supervisor._admission.activations.read() == {"cold": len(everybody)}
+        assert supervisor._admission.departures.read() == {"passivated": len(everybody) - CEILING}
         assert max(tenant.told for _, tenant in cluster.begun) == 1
         for name in cluster.names[-CEILING:]:
             await cluster.rest(supervisor, name)

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 import typer
+import yaml
 
 from controlplane.api.problem import CODES
 from controlplane.api.schemas.installation import DifferenceOut
@@ -16,7 +17,9 @@ from tests.pages import DOCS, ROOT, section, spans
 
 PAGE = DOCS / "runbooks.md"
 KINDS: tuple[str, ...] = get_args(DifferenceOut.model_fields["kind"].annotation)
+ALERTS = yaml.safe_load((ROOT / "deploy" / "monitoring" / "alerts.yml").read_text())["groups"][0]["rules"]
 CHAPTERS: Mapping[str, Iterable[str]] = {
+    "Alerts": [alert["alert"] for alert in ALERTS],
     "What doctor names": KINDS,
     "Reasons of conditions": [reason.value for reason in Reason],
     "Problem codes": CODES,

@@ -27,7 +27,13 @@ HEAD = 30
 LINE = 17
 COLUMNS = 122
 """Characters of a line under the house."""
-COLOURS = {"serve_app": "#546e7a", "actors": "#7e57c2", "providers": "#00897b", "controlplane": "#3f6fc4"}
+COLOURS = {
+    "serve_app": "#546e7a",
+    "actors": "#7e57c2",
+    "providers": "#00897b",
+    "controlplane": "#3f6fc4",
+    "landlord_client": "#c2702c",
+}
 
 _STYLE = """
   text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; font-size: 13px; }

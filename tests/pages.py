@@ -84,7 +84,7 @@ def _names(one: Any) -> Iterator[str]:
 def modules() -> Mapping[str, Path]:
     """Dotted name → file, of all our packages; a package stands for its `__init__`."""
     found = {}
-    for package in ("controlplane", "providers", "actors"):
+    for package in ("controlplane", "providers", "actors", "landlord_client"):
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path

@@ -11,6 +11,10 @@ from controlplane.steps.upkeep import Upkeep
 
 OBSERVE_SECONDS = 10.0
 
+LOOPING = 3
+"""A resource that nobody probes, and that has been started again before each of so many looks, counts as failing: its
+platform is restarting it in a loop. One restart by a person is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
@@ -59,13 +63,17 @@ class HealthTracker:
         self._bad = 0
         self._unknown = 0
         self._recovering = False
+        self._launch = ""
+        self._restarts = 0
 
     def judge(self, execution: Execution, epoch: int, resource: Resource | None, result: ProbeResult) -> Finding:
         """The finding of one look, begun at `epoch`."""
         if self._execution != execution.id:
             self._execution, self._good, self._bad, self._unknown = execution.id, 0, 0, 0
-            self._recovering = False
+            self._recovering, self._launch, self._restarts = False, "", 0
         health = execution.spec.health
+        if resource is not None and health.lasting(checked=resource.checked) > 0:
+            result = self._lasting(resource, result)
         if result.healthy is not None:
             self._recovering = result.recovering
         if result.healthy is True:
@@ -86,6 +94,17 @@ class HealthTracker:
             bad=self._bad,
             recovering=self._recovering,
         )
+
+    def _lasting(self, resource: Resource, result: ProbeResult) -> ProbeResult:
+        """The result, or a bad one if the resource does not last."""
+        before, self._launch = self._launch, resource.launch or self._launch
+        if before and self._launch != before:
+            self._restarts += 1
+        elif result.healthy:
+            self._restarts = 0
+        if self._restarts < LOOPING:
+            return result
+        return ProbeResult(False, result.detail if result.healthy is False else f"{resource.name} restarts in a loop")
 
     def _verdict(self, health: HealthSpec) -> bool | None:
         if self._good >= health.healthy_threshold:

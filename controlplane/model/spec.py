@@ -12,6 +12,9 @@ from controlplane.model.bounds import Bound
 from controlplane.model.headers import Headers, Host
 from controlplane.model.tolerance import overlay, without_nulls
 
+UNPROBED_SECONDS = 10.0
+"""A resource that nobody probes must run for so long before it counts as healthy."""
+
 
 class Strict(BaseModel):
     """Refuses unknown fields, and guesses no value from another type. Its errors quote no value: it may be secret."""
@@ -71,11 +74,32 @@ class HealthSpec(Strict):
     unhealthy_threshold: int = Field(default=3, ge=1, le=100)
     start_period_seconds: float = Field(default=0, ge=0, le=3600)
     deadline_seconds: Annotated[float, Bound(ge=1)] = Field(default=600, gt=0, le=86400)
+    min_healthy_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        le=3600,
+        description="a new resource must stay healthy for so long, without a break, before it replaces the old one; "
+        "left out: 0 with a probe, 10 without",
+    )
+
+    def lasting(self, *, checked: bool) -> float:
+        """`min_healthy_seconds`, or its default. `checked`: the platform probes the tenant by itself. A deadline that
+        is shorter than twice the default shortens the default."""
+        if self.min_healthy_seconds is not None:
+            return self.min_healthy_seconds
+        probed = checked or any(probe is not None for probe in (self.http, self.tcp, self.exec))
+        return 0.0 if probed else min(UNPROBED_SECONDS, self.deadline_seconds / 2)
 
     @model_validator(mode="after")
     def _one_probe(self) -> "HealthSpec":
         if sum(probe is not None for probe in (self.http, self.tcp, self.exec)) > 1:
             raise ValueError("give one of http, tcp and exec")
+        return self
+
+    @model_validator(mode="after")
+    def _can_last(self) -> "HealthSpec":
+        if (self.min_healthy_seconds or 0) >= self.deadline_seconds:
+            raise ValueError("min_healthy_seconds must be less than deadline_seconds")
         return self
 
 

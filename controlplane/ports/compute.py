@@ -143,6 +143,11 @@ class Resource:
     endpoints: tuple[Endpoint, ...] = ()
     platform_health: PlatformHealth | None = None
     """The platform's own verdict (Docker HEALTHCHECK, ECS rollout). None if it gives none."""
+    checked: bool = False
+    """That verdict comes from a probe of the tenant (a HEALTHCHECK), not only from the fact that it runs."""
+    launch: str = ""
+    """Differs from one start of the resource to the next, whoever starts it (a start time, a pid). So a resource that
+    its platform starts again and again is told from one that lasts. Empty: the platform does not say."""
     detail: str = ""
     """Tells a person why the resource does not run: exit code, last line of its log, stop reason."""
 

@@ -18,7 +18,7 @@ from controlplane.errors import LandlordError, NotCurrent, Retryable, Terminal, 
 from controlplane.model import Step, StepName
 from controlplane.ports import Clock, ExecutionStore, StepSignals
 from controlplane.steps.backoff import Backoff
-from controlplane.steps.run import Probes
+from controlplane.steps.probes import Probes
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,7 @@ observe before they act, so a crash between an effect and its record heals by ad
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from dataclasses import replace
 
 from controlplane.errors import (
     DeadlineExceeded,
@@ -37,38 +36,13 @@ from controlplane.ports import (
     StepSignals,
 )
 from controlplane.steps.platforms import Platforms
+from controlplane.steps.probes import Probes
 
 logger = logging.getLogger(__name__)
-
-FIRST_PROBE_SECONDS = 0.05
-"""wait_healthy probes again after this time, and half as long again each time, up to the spec's interval. Most tenants
-are up in a moment, so an early failed probe must not cost a long wait."""
 
 THINNING = 0.02
 """An engine that keeps every probe in a history probes again after this share of the time waited so far, at least. A
 start of 24 hours is some hundreds of probes, and a tenant that comes up is seen late by at most this share."""
-
-
-@dataclass(frozen=True, slots=True)
-class Probes:
-    """The state of wait_healthy between two probes. Plain values, so that an engine can keep them durably."""
-
-    attempt: int = 0
-    """Number of this attempt at the step. A later attempt starts counting again, and restarts a resource that has
-    exited."""
-    good: int = 0
-    bad: int = 0
-    pause: float = FIRST_PROBE_SECONDS
-    failing: str | None = None
-    """The failure of the probe after its start period."""
-    again: float | None = 0.0
-    """Not healthy yet: seconds until the next probe. None: healthy, and the switch is done."""
-
-    @classmethod
-    def kept(cls, values: Mapping[str, Any]) -> Self:
-        """What an engine has kept, whatever release gave it: fields of a newer one are passed over."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
 
 
 class Steps:
@@ -177,8 +151,8 @@ class Steps:
         return bool(held)
 
     async def _wait_healthy(self, execution_id: str, signals: StepSignals) -> None:
-        """Probe until healthy `healthy_threshold` times in a row, then switch. The deadline is durable: the step's row
-        holds it."""
+        """Probe until healthy `healthy_threshold` times in a row, and for as long as the spec wants, then switch. The
+        deadline is durable: the step's row holds it."""
         context = await self._context_to_make(execution_id)
         probes = Probes()
         while True:
@@ -200,28 +174,31 @@ class Steps:
             if attempt > 1:
                 await self._start_again(context)
         resource, result = await self._probe(context)
-        good = before.good + 1 if result.healthy else 0
-        bad = 0 if result.healthy else before.bad + (result.healthy is False)  # None: cannot tell yet
-        if good >= health.healthy_threshold:
+        now = self._clock.now()
+        seen = before.counted(resource, result, now)
+        left = seen.left(health, resource, now)
+        if left == 0:
             if not await self._store.switch(context.execution.id, self._observed(context, resource)):
                 raise self._not_current(context.execution.id)
             await self._failpoints.reach("wait_healthy.after_switch")
-            return Probes(attempt, good, bad, again=None)
-        waited = (self._clock.now() - begun).total_seconds()
+            return replace(seen, failing=None, again=None)
+        detail = result.detail if not result.healthy else _too_short(resource, seen)
+        waited = (now - begun).total_seconds()
         if waited >= health.deadline_seconds:
             # If it had just been started again, its exit code says more than its last state.
-            told = dict.fromkeys([step.error, result.detail] if step and step.error else [result.detail])
+            told = dict.fromkeys([step.error, detail] if step and step.error else [detail])
             raise DeadlineExceeded(f"not healthy after {health.deadline_seconds:g} s: {'; then '.join(told)}")
         if result.healthy is False and resource.state is ResourceState.STOPPED:
             raise Retryable(result.detail)
-        failing = bad >= health.unhealthy_threshold and waited > health.start_period_seconds
-        return Probes(
-            attempt,
-            good,
-            bad,
+        if seen.loops(health, resource, waited):
+            raise DeadlineExceeded(f"it does not last: {detail}")
+        failing = seen.bad >= health.unhealthy_threshold and waited > health.start_period_seconds
+        again = next_look(before.pause, health, waited, thinning)
+        return replace(
+            seen,
             pause=min(before.pause * 1.5, health.interval_seconds),
-            failing=result.detail if failing else None,
-            again=next_look(before.pause, health, waited, thinning),
+            failing=detail if failing else None,
+            again=again if left is None else min(again, left),
         )
 
     async def _probe(self, context: RunContext) -> tuple[Resource, ProbeResult]:
@@ -321,6 +298,14 @@ class Steps:
 def next_look(pause: float, health: HealthSpec, waited: float, thinning: float) -> float:
     """Seconds until wait_healthy probes again. Never past its deadline, at which the last probe is made."""
     return min(max(min(pause, health.interval_seconds), waited * thinning), health.deadline_seconds - waited)
+
+
+def _too_short(resource: Resource, seen: Probes) -> str:
+    """Healthy, but not for long enough."""
+    if not seen.restarts:
+        return f"{resource.name} is healthy, but not for long enough yet"
+    times = "once" if seen.restarts == 1 else f"{seen.restarts} times"
+    return f"{resource.name} was started again {times} since, without being healthy for long enough"
 
 
 class _RowGate:

@@ -54,6 +54,7 @@ class Instance:
     config: Mapping[str, Any]
     state: ResourceState
     looks: int = 0
+    starts: int = 0
 
 
 class Cloud(Protocol):
@@ -115,6 +116,12 @@ class FakeCloud:
         found = self._by_id.pop(instance_id)
         del self._ids[found.name]
 
+    def crash(self, instance_id: str, *, restarts: bool) -> None:
+        """End an instance behind Landlord's back. `restarts`: the cloud starts it again at once."""
+        found = self._by_id[instance_id]
+        state = ResourceState.RUNNING if restarts else ResourceState.STOPPED
+        self._by_id[instance_id] = replace(found, state=state, starts=found.starts + restarts)
+
     def alter(self, instance_id: str, **config: Any) -> None:
         """Change an instance's config behind Landlord's back, for example its `health`."""
         found = self._by_id[instance_id]
@@ -142,7 +149,8 @@ class FakeCloud:
             if found.config.get("refuses"):
                 reason = redact(found.config["refuses"], found.config["env"].values())
                 raise InvalidConfig(f"{found.name} cannot start: {reason}", code=REFUSED)
-            self._by_id[instance_id] = replace(found, state=ResourceState.RUNNING)
+            starts = found.starts + (found.state is not ResourceState.RUNNING)
+            self._by_id[instance_id] = replace(found, state=ResourceState.RUNNING, starts=starts)
 
         await self._do("start", effect)
 
@@ -272,5 +280,7 @@ def _resource(found: Instance) -> Resource | None:
         state=found.state,
         endpoints=(Endpoint("http", f"http://{found.name}.fake.invalid", 80),) if running else (),
         platform_health=script[min(found.looks, len(script) - 1)] if running and script else None,
+        checked=bool(script),
+        launch=str(found.starts) if found.starts else "",
         detail="" if running else f"the instance is {found.state}",
     )

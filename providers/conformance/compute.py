@@ -177,6 +177,19 @@ class ComputeConformance:
             await provider.start(resource.id)
             assert (await settled(provider, resource)).state is ResourceState.RUNNING
 
+    async def test_each_start_is_another_launch(self, provider: ComputeProvider, desired: DesiredResource) -> None:
+        """So that a resource which its platform starts again and again is told from one that lasts. A platform that
+        cannot tell says nothing."""
+        first = await settled(provider, await provider.apply(desired, Gate(True)))
+        same = await provider.observe(desired.origin)
+        assert same is not None
+        assert same.launch == first.launch
+        await provider.stop(first.id)
+        await provider.start(first.id)
+        second = await settled(provider, first)
+        assert bool(second.launch) == bool(first.launch)
+        assert not first.launch or second.launch != first.launch
+
     async def test_apply_starts_what_was_stopped(self, provider: ComputeProvider, desired: DesiredResource) -> None:
         resource = await provider.apply(desired, Gate(True))
         await provider.stop(resource.id)

@@ -28,7 +28,7 @@ from controlplane.model import (
 from controlplane.ports import ExecutionInput, ExecutionStatus, RunContext, StepSignals, WorkflowProvider
 from controlplane.steps.attempts import StepAttempts
 from controlplane.steps.backoff import Backoff
-from controlplane.steps.run import Probes
+from controlplane.steps.probes import Probes
 
 MAX_ATTEMPTS = 3
 PROBE_SECONDS = 0.1

@@ -27,7 +27,7 @@ from controlplane.ports import (
 from controlplane.settings import schema_of
 from controlplane.steps.attempts import DONE, AttemptLog, Verdict
 from controlplane.steps.backoff import Backoff
-from controlplane.steps.run import Probes
+from controlplane.steps.probes import Probes
 
 logger = logging.getLogger(__name__)
 

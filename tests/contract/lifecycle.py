@@ -23,6 +23,7 @@ from controlplane.model import (
     EventType,
     ExecutionState,
     Status,
+    StepName,
     SubState,
     Tenant,
     TenantSpec,
@@ -31,7 +32,7 @@ from controlplane.model import (
 from controlplane.persistence import events, executions
 from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.persistence.tenants import TenantView
-from controlplane.ports import ExecutionInput, ExecutionStore, Started, WorkflowProvider
+from controlplane.ports import ExecutionInput, ExecutionStore, ResourceState, Started, WorkflowProvider
 from controlplane.steps.attempts import StepAttempts
 from controlplane.steps.backoff import Backoff
 from controlplane.steps.platforms import Platforms
@@ -63,6 +64,14 @@ class Platform(FakeCloud):
         self.creating.set()
         await self.may_create.wait()
         return await super().create(name, labels, config)
+
+    async def crash_again_and_again(self, version: str) -> None:
+        """Whatever of that version is there ends, and is started again at once."""
+        while True:
+            for instance in self.instances():
+                if instance.config["version"] == version and instance.state is ResourceState.RUNNING:
+                    self.crash(instance.id, restarts=True)
+            await asyncio.sleep(0.01)
 
 
 class EngineOwner(Owner):
@@ -209,6 +218,31 @@ class WorkflowLifecycle:
             await world.settled(tenant, Status.DELETED)
             await world.until(tenant, lambda v: not world.cloud.instances())
         assert await world.states(tenant) == ["succeeded", "superseded"]
+
+    async def test_a_version_that_does_not_last_replaces_nothing(self, world: EngineWorld) -> None:
+        """Its platform starts it again at once, so it runs whenever somebody looks."""
+        tenant = await world.create(world.spec("1"))
+        unprobed = {"health": [], "probe": {"min_healthy_seconds": 0.5, "deadline_seconds": 2}}
+        async with world.owned(tenant) as owner:
+            await world.settled(tenant, Status.READY, 1)
+            await world.patch(world.spec("2", **unprobed))
+            owner.mailbox.mark_dirty()
+            looping = asyncio.create_task(world.platform.crash_again_and_again("2"))
+            view = await world.settled(tenant, Status.FAILED)
+            assert "was started again" in (view.execution.error or "")
+            looping.cancel()
+            await world.until(tenant, lambda v: len(world.cloud.instances()) == 1)
+            assert await world.instances() == [(1, 1, "running")]
+            await world.patch(world.spec("3", **unprobed))
+            owner.mailbox.mark_dirty()
+            view = await world.settled(tenant, Status.READY, 3)
+            found = await executions.get(world.database, view.execution.id)
+            assert found is not None
+            step = next(step for step in found[1] if step.name is StepName.WAIT_HEALTHY)
+            assert step.started_at is not None
+            assert step.ended_at is not None
+            assert (step.ended_at - step.started_at).total_seconds() >= 0.5
+        assert await world.instances() == [(3, 1, "running")]
 
     async def test_the_death_of_the_owner_disturbs_nothing(self, world: EngineWorld) -> None:
         tenant = await world.create(world.spec("1", probe={"start_period_seconds": 60}, **SICK))

@@ -13,7 +13,7 @@ from controlplane.persistence import tables
 from controlplane.persistence.execution_store import PostgresExecutionStore
 from controlplane.ports import StepSignals
 from controlplane.steps.attempts import Claims, StepAttempts, Verdict
-from controlplane.steps.run import Probes
+from controlplane.steps.probes import Probes
 from tests.integration.owner import create, spec
 
 

@@ -17,7 +17,8 @@ from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.ports import ProbeResult, Resource
 from controlplane.steps.attempts import StepAttempts, Verdict
 from controlplane.steps.platforms import Platforms
-from controlplane.steps.run import Probes, Steps
+from controlplane.steps.probes import Probes
+from controlplane.steps.run import Steps
 from providers.compute.fake import FakeCloud, FakeCompute
 from tests.integration.owner import create, spec
 

@@ -25,7 +25,8 @@ from controlplane.model import (
 from controlplane.ports import Origin
 from controlplane.steps.attempts import Outcome, StepAttempts, Verdict
 from controlplane.steps.platforms import Platforms
-from controlplane.steps.run import Probes, Steps
+from controlplane.steps.probes import Probes
+from controlplane.steps.run import Steps
 from controlplane.steps.upkeep import Upkeep
 from tests.model.rules import Rule
 from tests.model.stubs import Op, Platform, Prober, StandingClock, Store

@@ -1,5 +1,6 @@
 """The verdict on what serves a tenant, from looks in a row."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -51,6 +52,21 @@ def test_what_its_platform_brings_back_is_degraded_and_marked_as_such() -> None:
     assert judged(tracker, None).recovering, "a look that cannot tell changes nothing"
     down = judged(tracker, False)
     assert (down.healthy, down.recovering) == (False, False), "now it is down, and is to be healed"
+
+
+def test_what_restarts_in_a_loop_is_no_healthier_than_what_is_down() -> None:
+    """Each look finds it running, under whatever restart policy."""
+    tracker, health = HealthTracker(), HealthSpec(unhealthy_threshold=2)
+    serves = execution(ExecutionState.SUCCEEDED, spec=SPEC.model_copy(update={"health": health}))
+
+    def look(launch: int) -> Finding:
+        return tracker.judge(serves, 1, replace(THERE, launch=str(launch)), ProbeResult(True))
+
+    assert [look(launch).healthy for launch in (1, 2, 2, 3, 4)] == [True] * 5, "somebody restarted it, and again"
+    assert look(5).healthy is None
+    down = look(6)
+    assert (down.healthy, down.detail) == (False, "landlord-acme restarts in a loop")
+    assert look(6).healthy is True
 
 
 def test_another_execution_starts_from_nothing() -> None:

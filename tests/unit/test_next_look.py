@@ -5,7 +5,8 @@ import math
 import pytest
 
 from controlplane.model import HealthSpec
-from controlplane.steps.run import FIRST_PROBE_SECONDS, THINNING, next_look
+from controlplane.steps.probes import FIRST_PROBE_SECONDS
+from controlplane.steps.run import THINNING, next_look
 
 DAY = 86400.0
 

@@ -33,7 +33,7 @@ from controlplane.model import (
 )
 from controlplane.steps.attempts import AttemptLog, Outcome, Verdict
 from controlplane.steps.backoff import Backoff
-from controlplane.steps.run import Probes
+from controlplane.steps.probes import Probes
 from providers.conformance.workflow_bench import Bench
 from tests.unit.builders import NOW, POLICY, SPEC, execution, following, rows, seconds, tenant
 

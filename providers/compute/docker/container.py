@@ -164,7 +164,9 @@ def from_inspection(details: Mapping[str, Any], last_line: str = "") -> Resource
         origin=origin,
         state=STATES.get(state["Status"], ResourceState.STOPPED),
         endpoints=_endpoints(labels, ports, details["HostConfig"]["NetworkMode"], state["Status"]),
-        platform_health=_verdict((state.get("Health") or {}).get("Status", "")),
+        platform_health=(verdict := _verdict((state.get("Health") or {}).get("Status", ""))),
+        checked=verdict is not None,
+        launch=_launch(details),
         detail=redact(_detail(state, last_line), environment(details)),
     )
 
@@ -231,6 +233,12 @@ def _reachable(host: str) -> str:
     if host in ("", "0.0.0.0", "::"):
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
+
+
+def _launch(details: Mapping[str, Any]) -> str:
+    """The start time, to the nanosecond. One that was never started has a zero."""
+    started = details["State"].get("StartedAt") or ""
+    return "" if started.startswith("0001-") else f"{started} {details.get('RestartCount', 0)}"
 
 
 def _verdict(word: str) -> PlatformHealth | None:

@@ -181,6 +181,7 @@ def resource(service: Mapping[str, Any], acting: Acting | None, reasons: Sequenc
         origin=origin,
         state=state,
         platform_health=None if state is ResourceState.STOPPED else _verdict(service),
+        launch=_launch(service),
         detail=_detail(service, reasons),
     )
 
@@ -211,6 +212,12 @@ def _state(service: Mapping[str, Any]) -> ResourceState:
             return ResourceState.STARTING
         case _:
             return ResourceState.RUNNING
+
+
+def _launch(service: Mapping[str, Any]) -> str:
+    """The wanted deployment, and how many of its tasks have failed."""
+    primary = rollout(service)
+    return f"{primary['id']} {primary.get('failedTasks', 0)}" if "id" in primary else ""
 
 
 def _verdict(service: Mapping[str, Any]) -> PlatformHealth:

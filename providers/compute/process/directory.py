@@ -115,6 +115,7 @@ class ProcessRecord:
             origin=origin,
             state=ResourceState.RUNNING if running else stopped,
             endpoints=(Endpoint("http", f"http://127.0.0.1:{port}", port),) if isinstance(port, int) else (),
+            launch=self.launch or "",
             detail="" if running else redact(self._detail(), self._hidden(origin.tenant_name)),
         )
 

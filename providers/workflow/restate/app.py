@@ -11,7 +11,7 @@ in flight.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from restate.server_types import RestateAppT
 from controlplane.errors import Terminal
 from controlplane.model import STEPS, StepName, action_in_execution_id
 from controlplane.steps.attempts import Claims, Outcome, StepAttempts, Verdict
-from controlplane.steps.run import Probes
+from controlplane.steps.probes import Probes
 from providers.workflow.restate.status import FAILING, HANDLER, SERVICE, STOPPED_CODE
 
 logger = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ async def _make(
         raise restate.TerminalError(outcome.message, status_code=STOPPED_CODE)
     if outcome.verdict is Verdict.FAILED:
         raise restate.TerminalError(outcome.message)
-    return asdict(_kept(outcome))
+    return _kept(outcome).to_keep()
 
 
 def _kept(outcome: Outcome) -> Probes:

@@ -5,11 +5,10 @@ wait_healthy is a loop of short probes with waits between them, so that no worke
 """
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 from controlplane.model import STEPS, Action, StepName
-from controlplane.steps.run import Probes
+from controlplane.steps.probes import Probes
 
 RETRYABLE = "Landlord.Retryable"
 FAILED = "Landlord.Failed"
@@ -63,7 +62,7 @@ def _probing(following: StepName | None, task: dict[str, Any]) -> dict[str, Any]
     return {
         "first_look": {
             "Type": "Pass",
-            "Result": asdict(Probes()),
+            "Result": Probes().to_keep(),
             "ResultPath": "$.probes",
             "Next": StepName.WAIT_HEALTHY.value,
         },

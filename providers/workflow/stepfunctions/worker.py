@@ -10,7 +10,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from controlplane.errors import LandlordError, SettingsError, Terminal
@@ -18,7 +18,7 @@ from controlplane.model import StepName
 from controlplane.ports import Clock
 from controlplane.settings import Settings
 from controlplane.steps.attempts import Claims, Outcome, StepAttempts, Verdict
-from controlplane.steps.run import Probes
+from controlplane.steps.probes import Probes
 from providers.workflow.stepfunctions.aws import Aws
 from providers.workflow.stepfunctions.machines import FAILED, POISONED, RETRYABLE, STOPPED
 
@@ -207,7 +207,7 @@ class StepWorker:
         probes = replace(outcome.probes, again=None if done else math.ceil(outcome.delay))
         try:
             await self._aws.call(
-                "stepfunctions", "send_task_success", taskToken=token, output=json.dumps(asdict(probes))
+                "stepfunctions", "send_task_success", taskToken=token, output=json.dumps(probes.to_keep())
             )
         except Terminal as error:
             logger.info("the answer came too late: %s", error.message)

@@ -75,7 +75,7 @@ def waits(view: TenantView) -> list[tuple[str, str]]:
 def of_image(image: str, pull: str) -> TenantSpec:
     return TenantSpec(
         compute=ComputeSpec(provider="docker", config={"image": image, "pull": pull}),
-        health=HealthSpec(interval_seconds=0.5),
+        health=HealthSpec(interval_seconds=0.5, min_healthy_seconds=0),
     )
 
 

@@ -70,7 +70,8 @@ class WaitsFor(StrEnum):
     NETWORK_POOL_EXHAUSTED = "NetworkPoolExhausted"
     PORT_TAKEN = "PortTaken"
     ACCESS_REFUSED = "AccessRefused"
-    """The platform does not accept the control plane's credentials, or does not allow it this."""
+    """The platform does not accept the control plane's credentials, or does not allow it this; or a registry does not
+    accept a login."""
     NEWER_RELEASE = "NewerRelease"
     """After a roll-back: only the newer release can read the spec."""
 

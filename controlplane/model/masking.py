@@ -37,14 +37,17 @@ def mask(document: Any) -> Any:
 def mask_at(path: str, value: Any, names: Names = frozenset()) -> Any:
     """A value at a dotted path of a document (a line of a plan). `names`: those that `secret_env` lists."""
     parts = path.split(".")
+    place = parts[-1] == "secret" and isinstance(value, str) and _REFERENCE.match(value) is not None
     for position, part in enumerate(parts):
         if part in PUBLIC:
             return _walk(value, part if position + 1 == len(parts) else None, names, table=False)
         if part in TABLES and position + 1 < len(parts):
             rest = parts[position + 1 :]
-            if len(rest) > 1 and rest[-1] == "secret" and isinstance(value, str) and _REFERENCE.match(value):
+            if len(rest) > 1 and place:
                 return value  # the place of a secret, not its value
             return _walk(value, ".".join(name for name in rest if not name.isdigit()) or None, names, table=True)
+    if len(parts) > 1 and place:
+        return value
     return _walk(value, parts[-1], names, table=parts[-1] in TABLES)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, PlainValidator, StringConstraints, ValidationError
+from pydantic import BeforeValidator, Field, PlainValidator, StringConstraints, ValidationError
 
 from controlplane.errors import InvalidConfig, NotAvailableYet, WaitsFor
 from controlplane.model import Strict
@@ -56,6 +56,21 @@ def _variable(value: Any) -> str | SecretReference:
 Variable = Annotated[Any, PlainValidator(_variable, json_schema_input_type=Word | SecretReference)]
 """A `str`, the value of a variable, or a SecretReference. If it is neither, there is one error, not one for each."""
 
+
+def _secret_text(value: Any) -> SecretReference:
+    try:
+        return SecretReference.model_validate({"secret": value} if isinstance(value, str) else value)
+    except ValidationError:
+        raise ValueError(
+            f'must be a reference to a secret, {{"secret": "file:…"}} or {{"secret": "env:{PREFIX}…"}}; write the '
+            "secret itself into that file or variable"
+        ) from None
+
+
+SecretText = Annotated[
+    SecretReference, BeforeValidator(_secret_text, json_schema_input_type=SecretReference | Reference)
+]
+"""A secret that a config may only refer to. A text is taken for the reference itself."""
 
 SecretNames = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=256)]],

@@ -45,6 +45,7 @@ ATTEMPTS: list[tuple[str, dict[str, Any]]] = [
     ("docker", {"image": "web:1", "ports": [{"container_port": 80, "host_ip": "0.0.0.0"}]}),
     ("docker", {"image": "web:1", "log_driver": "syslog", "log_options": {"syslog-address": "unix:///run/x.sock"}}),
     ("docker", {"image": "web:1", "ulimits": {"rtprio": 99}}),
+    ("docker", {"image": "web:1", "gpus": "all"}),
     ("docker", {"image": "web:1", "labels": {"landlord.owner": "me"}}),
     ("docker", {"image": "ab" * 32}),
     ("process", {"command": ["cat", "/var/lib/landlord/token"]}),
@@ -87,7 +88,9 @@ def test_each_setting_of_the_providers_of_this_machine_is_shut_in_its_default(tm
 
 
 @pytest.mark.parametrize(
-    "reaching", [{"privileged": True}, {"network": "host"}, {"volumes": ["/srv/acme:/data"]}], ids=str
+    "reaching",
+    [{"privileged": True}, {"network": "host"}, {"volumes": ["/srv/acme:/data"]}, {"gpus": 1}],
+    ids=str,
 )
 async def test_access_to_the_host_takes_an_admin_in_each_change(database_url: str, reaching: dict[str, Any]) -> None:
     docker = DockerCompute(policy=DockerPolicy(allow_host_access=True))

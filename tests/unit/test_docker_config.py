@@ -415,6 +415,11 @@ def test_refused_creations_name_the_image(status: int, text: str, error: type[La
             refused_image("web:1", "missing", "received unexpected HTTP status: 503 Service Unavailable", 500),
             WaitsFor.PLATFORM_UNAVAILABLE,
         ),
+        (
+            refused_image("web:1", "missing", "error parsing HTTP 403 response body: unexpected end", 500),
+            WaitsFor.ACCESS_REFUSED,
+        ),
+        (refused_image("web:1", "missing", "Head https://x/v2/web: no basic auth credentials", 500), "AccessRefused"),
         (refused_image("web:1", "missing", "no end after 600 s"), WaitsFor.PLATFORM_UNAVAILABLE),
         (refused_image("web:1", "missing", "its registry sent nothing more for 60 s"), WaitsFor.PLATFORM_UNAVAILABLE),
         (refused_creation("web:1", 404, "No such image: web:1"), WaitsFor.IMAGE_NOT_FOUND),

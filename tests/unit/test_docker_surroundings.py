@@ -7,7 +7,7 @@ import pytest
 
 from controlplane.errors import InvalidConfig
 from controlplane.model import ComputeSpec, HealthSpec, TenantSpec
-from controlplane.model.masking import MASK, mask
+from controlplane.model.masking import MASK, mask, mask_at
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import creation_body, environment, grace
 from providers.compute.docker.policy import DockerPolicy
@@ -32,6 +32,7 @@ ALL: dict[str, Any] = {
     "log_driver": "local",
     "log_options": {"max-size": "10m", "max-file": "3", "compress": "false"},
     "init": True,
+    "registry_auth": {"secret": "file:registry"},
 }
 
 
@@ -102,12 +103,21 @@ def test_all_of_it_is_accepted() -> None:
         ({"log_options": {"compress": "yes"}}, "log_options.compress", "`true` or `false`"),
         ({"log_options": {"compress": "true", "max-file": "1"}}, "log_options.compress", "max-file of 2"),
         ({"log_options": {"max-file": 2}}, "log_options.max-file", "valid string"),
+        ({"registry_auth": f"user:{SECRET}"}, "registry_auth", "must be a reference to a secret"),
+        ({"registry_auth": {"username": "user", "password": SECRET}}, "registry_auth", "must be a reference"),
+        ({"registry_auth": {"secret": "env:HOME"}}, "registry_auth", "env:LANDLORD_SECRET_"),
     ],
 )
 def test_what_can_never_work_names_its_field(config: dict[str, Any], loc: str, message: str) -> None:
     found = refusals(config)
     assert list(found) == [loc]
     assert message in found[loc]
+    assert SECRET not in found[loc]
+
+
+@pytest.mark.parametrize("gpus", ["some", 0, 65, [], ["-1"], True])
+def test_gpus_are_all_or_some(gpus: Any) -> None:
+    assert {place.partition(".")[0] for place in refusals({"gpus": gpus}, allow_host_access=True)} == {"gpus"}
 
 
 @pytest.mark.parametrize("name", ["TERM", "SIGTERM", "15", "RTMIN", "SIGRTMIN+3", "RTMAX-14", "SIGWINCH"])
@@ -121,6 +131,7 @@ def test_signals_are_written_as_docker_reads_them(name: str) -> None:
         *(({"log_driver": name}, "log_driver") for name in ("journald", "syslog", "fluentd", "awslogs", "splunk")),
         ({"ulimits": {"rtprio": 99}}, "ulimits.rtprio"),
         ({"ulimits": {"nice": 40}}, "ulimits.nice"),
+        *(({"gpus": gpus}, "gpus") for gpus in ("all", 2, ["0", "GPU-3a2b"])),
     ],
 )
 def test_what_reaches_the_machine_takes_a_setting_and_an_admin(change: dict[str, Any], loc: str) -> None:
@@ -158,12 +169,33 @@ def test_docker_engine_is_told_each_of_them() -> None:
         {"Name": "nofile", "Soft": 65536, "Hard": 65536},
     ]
     assert host["LogConfig"] == {"Type": "local", "Config": ALL["log_options"]}
+    assert "registry" not in str(made)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "asked"),
+    [("all", {"Count": -1}), (2, {"Count": 2}), (["0", "GPU-3a2b"], {"DeviceIDs": ["0", "GPU-3a2b"]})],
+)
+def test_gpus_are_asked_for_as_docker_run_does(gpus: Any, asked: dict[str, Any]) -> None:
+    assert body({"gpus": gpus})["HostConfig"]["DeviceRequests"] == [{"Capabilities": [["gpu"]], **asked}]
+
+
+def test_a_plan_shows_each_of_them() -> None:
+    """And stars for what is secret there; a reference is none."""
+    provider = DockerCompute()
+    before, after = {"image": "web:1"}, {"image": "web:1", **ALL, "gpus": "all", "pull": "always"}
+    changes = {change.path: mask_at(change.path, change.after) for change in provider.diff(before, after)}
+    assert {path.partition(".")[0] for path in changes} == {*ALL, "gpus", "pull"}
+    assert changes["registry_auth.secret"] == "file:registry"
+    assert mask({"registry_auth": "file:registry"}) == {"registry_auth": MASK}
 
 
 def test_left_out_they_are_the_images_and_docker_engines() -> None:
     made = body({})
     assert not {"User", "Entrypoint", "Hostname", "StopTimeout", "StopSignal"} & set(made)
-    assert not {"ExtraHosts", "Dns", "Init", "ReadonlyRootfs", "ShmSize", "Ulimits"} & set(made["HostConfig"])
+    assert not {"ExtraHosts", "Dns", "Init", "ReadonlyRootfs", "ShmSize", "Ulimits", "DeviceRequests"} & set(
+        made["HostConfig"]
+    )
     assert made["HostConfig"]["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
 
 
@@ -206,6 +238,12 @@ def test_secrets_in_log_options_are_stars_and_leave_no_text() -> None:
 @pytest.mark.parametrize("found", [None, 0, 30])
 def test_a_container_says_how_long_it_may_take_to_end(found: int | None) -> None:
     assert grace({"Config": {"StopTimeout": found}}) == found
+
+
+def test_a_machine_without_gpus_says_so() -> None:
+    found = refused_start("web:1", ["serve"], 500, 'could not select device driver "" with capabilities: [[gpu]]')
+    assert isinstance(found, InvalidConfig)
+    assert "install the NVIDIA Container Toolkit" in found.message
 
 
 def test_a_user_that_the_image_does_not_have_never_works() -> None:

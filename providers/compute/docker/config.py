@@ -15,6 +15,7 @@ from providers.compute.docker.surroundings import (
     OF_THE_MACHINE,
     Address,
     ExtraHost,
+    Gpus,
     Hostname,
     Labels,
     StopSignal,
@@ -23,7 +24,7 @@ from providers.compute.docker.surroundings import (
     User,
 )
 from providers.kit.configs import Problems, ProviderConfig
-from providers.kit.secrets import SecretNames, Variable
+from providers.kit.secrets import SecretNames, SecretText, Variable
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 EngineName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", max_length=128)]
@@ -133,6 +134,13 @@ class DockerConfig(ProviderConfig):
     tmpfs: list[Tmpfs] = Field(default_factory=list, max_length=16)
     shm_size_mib: int | None = Field(default=None, ge=1, le=2**16, description="MiB of /dev/shm; 64 if left out")
     ulimits: Ulimits = Field(default_factory=dict)
+    gpus: Gpus | None = Field(
+        default=None, description="`all`, their number, or the list of their ids; takes access to the host"
+    )
+    registry_auth: SecretText | None = Field(
+        default=None,
+        description="a secret with the login for the image's registry: USER:PASSWORD, or the JSON of a config.json",
+    )
     log_driver: LogDriver | None = None
     log_options: Annotated[dict[str, Annotated[str, Bound(characters=4096)]], Field(max_length=64)] = Field(
         default_factory=dict, repr=False
@@ -195,6 +203,11 @@ class DockerConfig(ProviderConfig):
         """The entrypoint as words."""
         return _words(self.entrypoint)
 
+    @property
+    def mounted(self) -> list[str]:
+        """Where a volume or a tmpfs is mounted."""
+        return [*(volume.target for volume in self.volumes), *(directory.target for directory in self.tmpfs)]
+
     def excludes(self, other: "DockerConfig") -> bool:
         """True if the two cannot run side by side: they want the same port of the host, or one writes to a volume of
         both."""
@@ -214,6 +227,8 @@ class DockerConfig(ProviderConfig):
         found = ["privileged"] if self.privileged else []
         if self.network == "host":
             found.append("network")
+        if self.gpus is not None:
+            found.append("gpus")
         if output.reaches_host(self.log_driver):
             found.append("log_driver")
         found += [f"ulimits.{name}" for name in self.ulimits if name in OF_THE_MACHINE]
@@ -223,8 +238,7 @@ class DockerConfig(ProviderConfig):
         found = []
         if self.network == "none" and self.ports:
             found.append({"loc": "network", "message": "none publishes no ports; leave ports out"})
-        mounted = [*(volume.target for volume in self.volumes), *(directory.target for directory in self.tmpfs)]
-        targets = [target.rstrip("/") for target in mounted]
+        targets = [target.rstrip("/") for target in self.mounted]
         if self.tmpfs and len(set(targets)) < len(targets):
             found.append({"loc": "tmpfs", "message": "a target is given twice, here or in volumes"})
         found += output.problems(self.log_driver, self.log_options)

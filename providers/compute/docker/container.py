@@ -21,7 +21,7 @@ from controlplane.ports import (
 )
 from providers.compute.docker.config import DockerConfig, Volume
 from providers.compute.docker.output import engine_options
-from providers.compute.docker.surroundings import Tmpfs
+from providers.compute.docker.surroundings import Gpus, Tmpfs
 from providers.kit.redaction import redact
 
 PORTS_LABEL = "landlord.ports"
@@ -126,8 +126,17 @@ def _surroundings(config: DockerConfig) -> dict[str, Any]:
         "Ulimits": [
             {"Name": name, "Soft": limit.soft, "Hard": limit.hard} for name, limit in sorted(config.ulimits.items())
         ],
+        "DeviceRequests": _device_requests(config.gpus),
     }
     return {name: value for name, value in given.items() if value}
+
+
+def _device_requests(gpus: Gpus | None) -> list[dict[str, Any]]:
+    """As `docker run --gpus` asks for them."""
+    if gpus is None:
+        return []
+    which: dict[str, Any] = {"DeviceIDs": gpus} if isinstance(gpus, list) else {"Count": -1 if gpus == "all" else gpus}
+    return [{"Capabilities": [["gpu"]], **which}]
 
 
 def _in_memory(tmpfs: Tmpfs) -> dict[str, Any]:

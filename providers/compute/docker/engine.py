@@ -16,17 +16,17 @@ import docker
 import requests
 import urllib3
 from docker.errors import APIError, DockerException, NotFound
-from docker.utils import kwargs_from_env, parse_repository_tag
+from docker.utils import kwargs_from_env
 
 from controlplane.errors import Unavailable
 from controlplane.model.masking import hidden_values
 from controlplane.ports import DesiredResource
-from providers.compute.docker import belongings, dialect
+from providers.compute.docker import belongings, dialect, images
 from providers.compute.docker.belongings import explanation
 from providers.compute.docker.config import OWN, DockerConfig
 from providers.compute.docker.container import creation_body, environment, grace, shared_name
-from providers.compute.docker.reference import may_be_id
-from providers.compute.docker.refusals import refused, refused_creation, refused_image, refused_start
+from providers.compute.docker.images import Logins
+from providers.compute.docker.refusals import refused, refused_creation, refused_start
 from providers.compute.docker.subnets import SubnetPool
 from providers.kit.tails import last_bytes
 
@@ -108,17 +108,20 @@ class DockerEngine:
         with self._speaking() as api:
             return dialect.containers(api, labels)
 
-    def provide_image(self, config: DockerConfig, *, fresh: bool) -> None:
-        """Have the image here. It may be asked for twice, and by several at once: Docker Engine pulls once.
+    def provide_image(self, config: DockerConfig, logins: Logins, *, fresh: bool) -> None:
+        """Have the image here. It may be asked for twice, and by several at once: Docker Engine pulls once. `logins` is
+        asked if it has to be pulled.
 
         `fresh`: pull it even if it is here, unless it was built here: no registry knows such an image."""
         with self._speaking() as api:
-            _provide_image(api, config, fresh=fresh, seconds=self._pull_seconds, silence=self._silence)
+            images.provide(api, config, logins, fresh=fresh, seconds=self._pull_seconds, silence=self._silence)
 
     def create(self, config: DockerConfig, desired: DesiredResource) -> str | None:
-        """The id of a new container, not started. Volumes and network come first. None: the name is taken."""
+        """The id of a new container, not started. Volumes and network come first. None: the name is taken. Raises
+        InvalidConfig if the image keeps data in a volume that the config does not name."""
         origin = desired.origin
         with self._speaking() as api:
+            images.refuse_unnamed_volumes(api, config)
             for volume in config.volumes:
                 if not volume.of_host:
                     belongings.provide_volume(api, shared_name(origin, volume.source), origin)
@@ -175,7 +178,8 @@ class DockerEngine:
                 return
 
     def destroy(self, container: str) -> None:
-        """Remove a container with its anonymous volumes. Returns once it is gone. One that still runs is killed."""
+        """Remove a container, with anonymous volumes that it has from an earlier release. Returns once it is gone. One
+        that still runs is killed."""
         with self._speaking() as api:
             try:
                 api.remove_container(container, v=True, force=True)
@@ -243,6 +247,16 @@ class _Bounded(docker.APIClient):
 
     silence = SILENCE_SECONDS
 
+    @property
+    def _general_configs(self) -> dict[str, Any]:
+        return self._proxies
+
+    @_general_configs.setter
+    def _general_configs(self, found: dict[str, Any]) -> None:
+        """Of docker's configuration only the proxies are taken: logins are read at each pull (`login`), and one that
+        cannot be read must not end every other call."""
+        self._proxies = {"proxies": found.get("proxies", {})}
+
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         if options.get("timeout") is None:
             options["timeout"] = self.silence
@@ -278,56 +292,6 @@ def _inspect(api: docker.APIClient, name_or_id: str) -> Mapping[str, Any] | None
     except NotFound:
         return None
     return found
-
-
-def _provide_image(api: docker.APIClient, config: DockerConfig, *, fresh: bool, seconds: float, silence: float) -> None:
-    repository, tag = parse_repository_tag(config.image)
-    image, code = _find_image(api, config.image)
-    if config.pull == "never" and image is None:
-        raise refused_image(config.image, config.pull, "", code)
-    again = config.pull == "always" or (fresh and image is not None and _was_pulled(image, repository))
-    if config.pull == "never" or (image is not None and not again):
-        return
-    deadline = time.monotonic() + seconds
-    try:
-        for line in api.pull(repository, tag or "latest", stream=True, decode=True):
-            if "error" in line:
-                # A pull that has begun was answered 200, so a later failure has a code of its own, or none.
-                code = (line.get("errorDetail") or {}).get("code")
-                raise refused_image(config.image, config.pull, str(line["error"]), code)
-            if time.monotonic() > deadline:
-                raise refused_image(config.image, config.pull, f"no end after {seconds:g} s")
-    except APIError as error:
-        raise refused_image(config.image, config.pull, explanation(error), _code(error)) from None
-    except (requests.Timeout, urllib3.exceptions.ReadTimeoutError):
-        told = f"its registry sent nothing more for {silence:g} s"
-        raise refused_image(config.image, config.pull, told) from None
-
-
-def _find_image(api: docker.APIClient, image: str) -> tuple[Mapping[str, Any] | None, int | None]:
-    """The image, or None and the code with which Docker Engine says that it has no such image.
-
-    Docker Engine also takes a name for the beginning of an id. An image that was only found by its id does not count:
-    it may be anybody's."""
-    try:
-        found: Mapping[str, Any] = api.inspect_image(image)  # type: ignore[no-untyped-call]  # the stubs have no type
-    except NotFound as error:
-        return None, _code(error)
-    repository = parse_repository_tag(image)[0]
-    named = [*(found.get("RepoTags") or ()), *(found.get("RepoDigests") or ())]
-    if may_be_id(repository) and not any(_short(parse_repository_tag(name)[0]) == repository for name in named):
-        return None, 404
-    return found, None
-
-
-def _was_pulled(image: Mapping[str, Any], repository: str) -> bool:
-    """True if a registry has, or had, it under this name: Docker Engine keeps the digest of each such name."""
-    names = {_short(digest.partition("@")[0]) for digest in image.get("RepoDigests") or ()}
-    return _short(repository) in names
-
-
-def _short(repository: str) -> str:
-    return repository.removeprefix("docker.io/").removeprefix("library/")
 
 
 def _await_gone(api: docker.APIClient, container: str) -> None:

@@ -16,6 +16,7 @@ from controlplane.settings import DEFAULT_SUBNETS, Settings
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import from_inspection, from_summary
 from providers.compute.docker.engine import PULL_SECONDS, DockerEngine
+from providers.compute.docker.login import Login
 from providers.compute.docker.policy import DockerPolicy
 from providers.compute.docker.subnets import SubnetPool
 from providers.kit import configs
@@ -102,8 +103,17 @@ class DockerCompute(GatedCompute[DockerConfig]):
     async def create(self, desired: DesiredResource) -> str | None:
         """A container that is not started. None: the name is taken. Its image, volumes and network come first."""
         secrets = self._secrets.of(desired.origin.tenant_name)
-        config = self.parse(await self._threads.ask(secrets.resolve, desired.config))
-        await self._pulls.ask(self._engine.provide_image, config, fresh=desired.fresh)
+        given = self.parse(desired.config)
+        # A login is for the pull alone, which reads it itself, if it comes to that.
+        rest = {name: value for name, value in desired.config.items() if name != "registry_auth"}
+        config = self.parse(await self._threads.ask(secrets.resolve, rest))
+
+        def logins(registry: str) -> Login:
+            if given.registry_auth is None:
+                return Login.of_machine(registry)
+            return Login.of_tenant(secrets.value(given.registry_auth.secret), registry)
+
+        await self._pulls.ask(self._engine.provide_image, config, logins, fresh=desired.fresh)
         return await self._threads.run(self._engine.create, config, desired)
 
     async def observe(self, origin: Origin) -> Resource | None:
@@ -128,7 +138,7 @@ class DockerCompute(GatedCompute[DockerConfig]):
         await self._stops.run(self._engine.stop, resource_id)
 
     async def destroy(self, resource_id: str) -> None:
-        """Remove it with its anonymous volumes. Returns once it is gone."""
+        """Remove it. Returns once it is gone."""
         await self.stop(resource_id)
         await self._threads.run(self._engine.destroy, resource_id)
 

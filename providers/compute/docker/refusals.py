@@ -24,12 +24,18 @@ POOL_EXHAUSTED = re.compile(
 REGISTRY_AWAY = re.compile(
     r"connection refused|connection reset|timeout|timed out|no end after|sent nothing more|EOF|toomanyrequests"
     r"|too many requests"
-    r"|(?:received unexpected HTTP|response) status:? ?(?:code )?5\d\d|service unavailable|bad gateway"
-    r"|internal server error",
+    r"|(?:received unexpected HTTP|response) status:? ?(?:code )?5\d\d|HTTP (?:429|5\d\d)\b|service unavailable"
+    r"|bad gateway|internal server error",
     re.IGNORECASE,
 )
-"""The registry was found and does not answer, or not now. Not found, not shown to us, or of an unknown host: then there
-is no such image. Registries do not tell these apart."""
+"""The registry was found and does not answer, or not now. Not found, or of an unknown host: then there is no such
+image. Many registries say so too of an image that they do not show to us."""
+REGISTRY_REFUSES = re.compile(
+    r"unauthorized|no basic auth credentials|authentication required|denied|forbidden"
+    r"|status:? ?(?:code )?40[13]|HTTP 40[13]\b",
+    re.IGNORECASE,
+)
+"""The registry was asked, and shows the image not to us."""
 AWAY = re.compile(
     r"connection refused|connection reset|connection error|transport is closing|context deadline exceeded"
     r"|context canceled|i/o timeout|timed out|shutting down|daemon is not running|no space left"
@@ -37,6 +43,7 @@ AWAY = re.compile(
     re.IGNORECASE,
 )
 """Docker Engine, or the machine below it, cannot do this now, whatever the container."""
+NO_GPU = "could not select device driver"
 CANNOT_RUN = (
     "executable file not found",
     "no such file or directory",
@@ -47,19 +54,36 @@ CANNOT_RUN = (
 )
 
 
-def refused_image(image: str, policy: str, explanation: str, status: int | None = None) -> NotAvailableYet:
+def refused_image(
+    image: str,
+    policy: str,
+    explanation: str,
+    status: int | None = None,
+    *,
+    login: str = "",
+    hidden: Iterable[str] = (),
+) -> NotAvailableYet:
     """The image is not here, and pulling it was not allowed or did not work: registries lag behind, and may be away.
-    `status`: Docker Engine's own code, None if it gave none."""
-    known = policy == "never" or status == 404 or "lookup " in explanation
-    away = not known and REGISTRY_AWAY.search(explanation) is not None
-    waits_for = WaitsFor.PLATFORM_UNAVAILABLE if away else WaitsFor.IMAGE_NOT_FOUND
+    `status`: Docker Engine's own code, None if it gave none. `login`: with which login it was pulled, `none: …` if
+    there should have been one, empty if there was none."""
+    shown = redact(explanation, hidden)
+    away = REGISTRY_AWAY.search(explanation) is not None
+    refuses = not away and REGISTRY_REFUSES.search(explanation) is not None
+    if policy == "never" or status == 404 or "lookup " in explanation or "does not exist" in explanation:
+        waits_for = WaitsFor.IMAGE_NOT_FOUND
+    elif away:
+        waits_for = WaitsFor.PLATFORM_UNAVAILABLE
+    else:
+        waits_for = WaitsFor.ACCESS_REFUSED if refuses else WaitsFor.IMAGE_NOT_FOUND
+    if refuses:
+        shown += f" (login: {login or 'none; a private image needs registry_auth'})"
     match policy:
         case "never":
             text = f"image {image} is not on this machine, and the pull policy is never"
         case "always":
-            text = f"image {image} cannot be pulled, and the pull policy is always: {explanation}"
+            text = f"image {image} cannot be pulled, and the pull policy is always: {shown}"
         case _:
-            text = f"image {image} is not on this machine and cannot be pulled: {explanation}"
+            text = f"image {image} is not on this machine and cannot be pulled: {shown}"
     return NotAvailableYet(text, waits_for=waits_for, image=image, code=status)
 
 
@@ -105,6 +129,12 @@ def refused_start(
             f"port {taken['port']} on {taken['host']} is already in use",
             waits_for=WaitsFor.PORT_TAKEN,
             port=int(taken["port"]),
+            code=status,
+        )
+    if NO_GPU in explanation:
+        return InvalidConfig(
+            f"Docker Engine gives containers no GPU here: {shown}; install the NVIDIA Container Toolkit where it runs, "
+            "or leave gpus out",
             code=status,
         )
     network = NETWORK_MISSING.search(explanation)

@@ -98,6 +98,13 @@ ExtraHost = Annotated[str, StringConstraints(max_length=300), AfterValidator(_ho
 Address = Annotated[str, _Text, AfterValidator(_address)]
 
 
+_Device = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._/-]*$", max_length=128)]
+Gpus = (
+    Literal["all"] | Annotated[int, Field(ge=1, le=64)] | Annotated[list[_Device], Field(min_length=1, max_length=64)]
+)
+"""How many GPUs of the machine, or the ids (`GPU-3a2b…`, `0`) of which."""
+
+
 class Ulimit(Strict):
     """Both limits of one kind: a number, or `{"soft": 1024, "hard": 4096}`. -1: none."""
 

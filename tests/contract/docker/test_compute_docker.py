@@ -424,23 +424,6 @@ async def test_volumes_and_the_tenants_network_stay_until_it_is_forgotten(
     await provider.forget(installation_id, first.origin.tenant_id)
 
 
-async def test_anonymous_volumes_go_with_the_container(
-    provider: DockerCompute, installation_id: str, web_image: str, docker_engine: docker.DockerClient
-) -> None:
-    """An image's own VOLUME makes one."""
-    container = docker_engine.containers.create(web_image, ["/entry"])
-    container.commit("landlord-test-volume", "1", changes="VOLUME /data")
-    container.remove()
-    try:
-        before = {volume.name for volume in docker_engine.volumes.list()}
-        resource = await provider.apply(desire(installation_id, web("landlord-test-volume:1")), OPEN)
-        assert len({volume.name for volume in docker_engine.volumes.list()} - before) == 1
-        await provider.destroy(resource.id)
-        assert {volume.name for volume in docker_engine.volumes.list()} == before
-    finally:
-        docker_engine.images.remove("landlord-test-volume:1", force=True)
-
-
 async def test_an_engine_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
     provider = DockerCompute()

@@ -8,6 +8,7 @@ import pytest
 
 from controlplane.errors import InvalidConfig
 from controlplane.ports import Resource
+from providers.compute.docker.policy import DockerPolicy
 from providers.compute.docker.provider import DockerCompute
 from providers.conformance.compute_bench import Gate, desire
 from tests.contract.docker.test_compute_docker import stopped
@@ -112,3 +113,15 @@ async def test_a_user_that_the_image_does_not_have_is_named(
 ) -> None:
     with pytest.raises(InvalidConfig, match="nobody-here"):
         await provider.apply(desire(installation_id, {"image": web_image, "user": "nobody-here"}), OPEN)
+
+
+async def test_an_engine_without_gpus_says_so(
+    installation_id: str, web_image: str, docker_engine: docker.DockerClient
+) -> None:
+    provider = DockerCompute(policy=DockerPolicy(allow_host_access=True))
+    with pytest.raises(InvalidConfig, match="gives containers no GPU here"):
+        await provider.apply(desire(installation_id, {"image": web_image, "gpus": "all"}), OPEN)
+    (made,) = await provider.list_owned(installation_id)
+    asked = docker_engine.api.inspect_container(made.id)["HostConfig"]["DeviceRequests"]
+    assert (asked[0]["Count"], asked[0]["Capabilities"]) == (-1, [["gpu"]])
+    await provider.close()

@@ -6,6 +6,7 @@ form; a spec marks such a variable by `secret_env`, or refers to it.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 MASK = "********"
 
@@ -50,11 +51,20 @@ _FLAGGED = re.compile(
 )
 _WORD = re.compile(r"(?P<head>-{0,2}(?P<name>[A-Za-z_][\w.-]*)=)(?P<value>.+)", re.A | re.S)
 _FLAG = re.compile(r"--?(?P<name>[A-Za-z][\w.-]*)", re.A)
+_PLAIN = re.compile(r"[^\s=@\"']{0,13}")
+"""Texts that no rule here changes: each needs one of these characters, or a longer text."""
+_KEPT_LENGTH = 64
+"""Longest name whose answer is kept: the same few names come again and again."""
 _NEXT_FLAG = re.compile(r"--|-[A-Za-z]$")
 
 
 def looks_secret(name: str) -> bool:
     """Whether something of this name is a secret: DB_PASSWORD, apiKey, requirepass; not MONKEY, not AUTHOR."""
+    return _looks_secret(name) if len(name) <= _KEPT_LENGTH else _looks_secret.__wrapped__(name)
+
+
+@lru_cache(maxsize=4096)
+def _looks_secret(name: str) -> bool:
     if _ANYWHERE.search(name) is not None:
         return True
     words = {word.upper() for split in (_LETTERS, _CAMEL) for word in split.findall(name)}
@@ -75,6 +85,8 @@ def hide(text: str) -> str:
 def hide_line(text: str) -> str:
     """`hide`, and for a command line or the like: stars for what secret names are given (`--password=…`, `--token …`,
     `DB_PASSWORD=…`, `"password": "…"`)."""
+    if _PLAIN.fullmatch(text) is not None:
+        return text
     return _FLAGGED.sub(_starred, _ASSIGNED.sub(_starred, hide(text)))
 
 

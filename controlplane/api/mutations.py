@@ -25,12 +25,13 @@ from controlplane.api.problem import problem_response
 from controlplane.api.replica import Here, Replica, by_token
 from controlplane.api.request_id import log
 from controlplane.api.schemas.plan import PlanOut
-from controlplane.api.schemas.tenant import TenantOut
+from controlplane.api.schemas.tenant import shown
 from controlplane.api.security import Operator
 from controlplane.api.waiting import final_tenant, wait_seconds
 from controlplane.model import Execution, Tenant, tenant_in_execution_id
 from controlplane.persistence import idempotency
 from controlplane.persistence.idempotency import KeyScope, StoredAnswer
+from controlplane.persistence.tenants import ExecutionLine
 from controlplane.persistence.tokens import Token
 from controlplane.persistence.transaction import Transaction
 from controlplane.ports import Wake
@@ -211,8 +212,8 @@ class Mutation:
         body = self._shown(accepted.tenant, accepted.execution)
         return StoredAnswer(accepted.status, headers, body, accepted.ends or accepted.execution.id)
 
-    def _shown(self, tenant: Tenant, execution: Execution) -> str:
-        return TenantOut.of(tenant, execution, self.here.settings.rest_probe_seconds).model_dump_json()
+    def _shown(self, tenant: Tenant, execution: Execution | ExecutionLine) -> str:
+        return shown(tenant, execution, self.here.settings.rest_probe_seconds).decode()
 
     def _plan(self, accepted: Accepted) -> StoredAnswer:
         plan = PlanOut.model_validate(

@@ -3,40 +3,35 @@
 from typing import Annotated
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 from sqlalchemy.exc import SQLAlchemyError
 
 from controlplane.api.access import note
 from controlplane.api.parameters import refuse_unknown_parameters
-from controlplane.api.replica import Here, Replica
+from controlplane.api.replica import Here, Replica, of
 from controlplane.api.strangers import client_of
 from controlplane.errors import Refused
 from controlplane.persistence.tokens import Role, Token
 
 _MAX_TOKEN = 512
-_bearer = HTTPBearer(
-    auto_error=False,
-    scheme_name="bearer",
-    description="`Authorization: Bearer …`, from `$LANDLORD_HOME/token` or POST /v1/tokens.",
-)
+_DESCRIPTION = "`Authorization: Bearer …`, from `$LANDLORD_HOME/token` or POST /v1/tokens."
 
 
-class Requires:
+class Requires(HTTPBearer):
     """A dependency: the caller's token, with at least `role`. What only admins may do is about all tenants, so it
-    takes a token that reaches them all.
+    takes a token that reaches them all. It has no dependencies of its own, since each costs every request as much as
+    the look-up of the token.
 
     Raises Refused unauthorized (401), forbidden (403), validation_failed (400) for a query parameter that the route
     does not have, and rate_limited (429) if a limit is set, and for an address that sends many unknown tokens."""
 
     def __init__(self, role: Role) -> None:
+        super().__init__(scheme_name="bearer", description=_DESCRIPTION, auto_error=False)
         self.role = role
 
-    async def __call__(
-        self,
-        request: Request,
-        here: Here,
-        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-    ) -> Token:
+    async def __call__(self, request: Request) -> Token:  # type: ignore[override]  # the scheme gives what was sent
+        here = await of(request)
+        credentials = await super().__call__(request)
         secret = credentials.credentials if credentials else ""
         token = await here.tokens.find(secret) if 0 < len(secret) <= _MAX_TOKEN else None
         if token is None:
@@ -70,16 +65,11 @@ class RequiresUnlessOpen(Requires):
     """A dependency for what is about the whole installation: a token with at least `role` that reaches all tenants; or
     nothing at all, with LANDLORD_METRICS_OPEN. Raises what `Requires` raises."""
 
-    async def __call__(  # type: ignore[override]  # None: open to everybody
-        self,
-        request: Request,
-        here: Here,
-        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-    ) -> Token | None:
-        if here.settings.metrics_open:
+    async def __call__(self, request: Request) -> Token | None:  # type: ignore[override]  # None: open to everybody
+        if (await of(request)).settings.metrics_open:
             refuse_unknown_parameters(request)
             return None
-        token = await super().__call__(request, here, credentials)
+        token = await super().__call__(request)
         if not token.reach.everything:
             raise Refused("this request is about the whole installation", code="forbidden", status=403)
         return token

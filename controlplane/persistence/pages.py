@@ -1,10 +1,10 @@
 """Pages that are bounded by bytes as well as by rows: a client chooses how large the rows are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Subquery, Table, Text, and_, cast, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, Subquery, Table, Text, and_, cast, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def chosen(keys: Select[Any], order: str, limit: int, *, newest_first: bool = Fa
     return select(counted.c[order], counted.c.upto, more.label("more")).where(fits).subquery()
 
 
-def page_of(rows: Sequence[RowMapping], read: Callable[[RowMapping], T]) -> Page[T]:
+def page_of(rows: Sequence[Mapping[Any, Any]], read: Callable[[Any], T]) -> Page[T]:
     """`rows`: in the order of the page, with `upto` and `more` of `chosen`."""
     if not rows:
         return Page((), False, 0)

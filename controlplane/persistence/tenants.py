@@ -2,20 +2,34 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.errors import LeaseLost
 from controlplane.lifecycle.conditions import with_condition
 from controlplane.lifecycle.transitions import Cause, move
-from controlplane.model import ConditionType, EventType, Execution, Reason, Status, Tenant, Truth
+from controlplane.model import (
+    ConditionType,
+    EventType,
+    Execution,
+    ExecutionState,
+    Reason,
+    Status,
+    SubState,
+    Tenant,
+    TriggerSource,
+    Truth,
+)
 from controlplane.model.reach import Reach
 from controlplane.model.selector import Requirement
+from controlplane.model.tolerance import word
 from controlplane.persistence import pages, rows, tables
-from controlplane.persistence.database import single
+from controlplane.persistence.lookups import Lookup
 from controlplane.persistence.pages import Page
 from controlplane.persistence.reached import labelled, reached
 from controlplane.persistence.transaction import Transaction
@@ -174,38 +188,76 @@ async def change_status(
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutionLine:
+    """What an answer about a tenant says of an execution: its row without what only its runner needs."""
+
+    id: str
+    run: int
+    state: ExecutionState
+    sub_state: SubState | None
+    engine: str
+    trigger_source: TriggerSource
+    retry_count: int
+    error: str | None
+    next_attempt_at: datetime | None
+    stop_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class TenantView:
-    """The rows behind a GET: a tenant and the execution of its newest generation, without the config of its spec."""
+    """The rows behind a GET: a tenant and the execution of its newest generation."""
 
     tenant: Tenant
-    execution: Execution
+    execution: ExecutionLine
 
 
-def _views() -> Select[Any]:
-    """Tenants joined with their newest executions, whose columns have the prefix `x_`."""
-    of_execution = tables.prefixed(tables.executions, "x_", spec=pages.without_config(tables.executions))
-    return select(tables.tenants, *pause_columns(), *of_execution).join(
-        tables.executions, tables.executions.c.id == tables.tenants.c.newest_execution
+_LINE = tables.executions.c
+_VIEWS = select(
+    tables.tenants,
+    *pause_columns(),
+    _LINE.id.label("x_id"),
+    _LINE.run.label("x_run"),
+    _LINE.state.label("x_state"),
+    _LINE.sub_state.label("x_sub_state"),
+    _LINE.engine.label("x_engine"),
+    _LINE.trigger_source.label("x_trigger_source"),
+    _LINE.retry_count.label("x_retry_count"),
+    _LINE.error.label("x_error"),
+    _LINE.next_attempt_at.label("x_next_attempt_at"),
+    _LINE.stop_reason.label("x_stop_reason"),
+).join(tables.executions, tables.executions.c.id == tables.tenants.c.newest_execution)
+_VIEW_BY_ID = Lookup(_VIEWS.where(tables.tenants.c.id == bindparam("key")))
+_VIEW_BY_NAME = Lookup(
+    _VIEWS.where(tables.tenants.c.name == bindparam("key"))
+    .order_by(tables.tenants.c.deleted_at.desc().nulls_first(), tables.tenants.c.created_at.desc())
+    .limit(1)
+)
+
+
+def _view(found: rows.Row) -> TenantView:
+    line = ExecutionLine(
+        id=found["x_id"],
+        run=found["x_run"],
+        state=word(ExecutionState, found["x_state"]),
+        sub_state=word(SubState, found["x_sub_state"]) if found["x_sub_state"] else None,
+        engine=found["x_engine"],
+        trigger_source=word(TriggerSource, found["x_trigger_source"]),
+        retry_count=found["x_retry_count"],
+        error=found["x_error"],
+        next_attempt_at=found["x_next_attempt_at"],
+        stop_reason=found["x_stop_reason"],
     )
-
-
-def _view(row: RowMapping) -> TenantView:
-    return TenantView(rows.tenant(row), rows.execution(rows.part(row, "x_")))
+    return TenantView(rows.tenant(found), line)
 
 
 async def get(database: AsyncEngine, name_or_id: str) -> TenantView | None:
     """By name: the live tenant, else the newest deleted one of that name (the API answers 410). By UUID: any."""
     try:
-        condition: ColumnElement[bool] = tables.tenants.c.id == UUID(name_or_id)
+        id = UUID(name_or_id)
     except ValueError:
-        condition = tables.tenants.c.name == name_or_id
-    query = (
-        _views()
-        .where(condition)
-        .order_by(tables.tenants.c.deleted_at.desc().nulls_first(), tables.tenants.c.created_at.desc())
-    )
-    async with single(database) as connection:
-        row = (await connection.execute(query.limit(1))).mappings().first()
+        row = await _VIEW_BY_NAME.first(database, key=name_or_id)
+    else:
+        row = await _VIEW_BY_ID.first(database, key=id)
     return _view(row) if row else None
 
 
@@ -222,21 +274,30 @@ async def page(
 ) -> Page[TenantView]:
     """Live tenants within reach in name order, after the name `after` (keyset). `selector`: all requirements must
     match, so two values of one key match no tenant. `lagging`: only tenants whose generation is not observed yet."""
-    conditions: list[ColumnElement[bool]] = [tables.tenants.c.deleted_at.is_(None), reached(reach)]
+    query = _page(reach, tuple(statuses), tuple(selector), name_prefix, lagging, limit)
+    return pages.page_of(await query.all(database, after=after or ""), _view)
+
+
+@lru_cache(maxsize=64)
+def _page(
+    reach: Reach,
+    statuses: tuple[Status, ...],
+    selector: tuple[Requirement, ...],
+    name_prefix: str,
+    lagging: bool,
+    limit: int,
+) -> Lookup:
+    """Kept: whoever turns the pages of a list asks the same again and again. No name comes before `""`."""
+    of_tenant = tables.tenants.c
+    conditions = [of_tenant.deleted_at.is_(None), reached(reach), of_tenant.name > bindparam("after", "")]
     if statuses:
-        conditions.append(tables.tenants.c.status.in_([status.value for status in statuses]))
+        conditions.append(of_tenant.status.in_([status.value for status in statuses]))
     conditions += [labelled(requirement) for requirement in selector]
     if name_prefix:
-        conditions.append(tables.tenants.c.name.startswith(name_prefix, autoescape=True))
+        conditions.append(of_tenant.name.startswith(name_prefix, autoescape=True))
     if lagging:
-        conditions.append(tables.tenants.c.observed_generation < tables.tenants.c.generation)
-    if after is not None:
-        conditions.append(tables.tenants.c.name > after)
-    of_tenant = tables.tenants.c
+        conditions.append(of_tenant.observed_generation < of_tenant.generation)
     keys = select(of_tenant.id, of_tenant.name, pages.size(of_tenant.spec, of_tenant.annotations))
     chosen = pages.chosen(keys.where(and_(*conditions)).order_by(of_tenant.name), "name", limit)
     live = and_(chosen.c.name == of_tenant.name, of_tenant.deleted_at.is_(None))
-    query = _views().join(chosen, live).add_columns(chosen.c.upto, chosen.c.more).order_by(of_tenant.name)
-    async with single(database) as connection:
-        found = (await connection.execute(query)).mappings().all()
-    return pages.page_of(found, _view)
+    return Lookup(_VIEWS.join(chosen, live).add_columns(chosen.c.upto, chosen.c.more).order_by(of_tenant.name))

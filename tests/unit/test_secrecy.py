@@ -3,8 +3,10 @@
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from controlplane.secrecy import MASK, hide, hide_line, hide_words, looks_secret
+from controlplane.secrecy import _ASSIGNED, _FLAGGED, MASK, _starred, hide, hide_line, hide_words, looks_secret
 from controlplane.text import clean
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
@@ -124,3 +126,30 @@ def test_the_work_grows_with_the_text_and_not_faster(text: str) -> None:
     # Twice the text costs about twice as much; four times as much would be its square.
     least, most = (min(seconds(part) for _ in range(3)) for part in (text[: len(text) // 4], text))
     assert most < max(0.5, 10 * least)
+
+
+PIECES = (
+    "-",
+    "p",
+    "key",
+    "pass",
+    "DB_PW",
+    "=",
+    ":",
+    " ",
+    "x",
+    "@",
+    "://",
+    "eyJ",
+    "sk-",
+    '"',
+    "'",
+    "http",
+    "bearer",
+    "1",
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=6).map("".join))
+def test_short_texts_are_shown_as_all_the_rules_show_them(text: str) -> None:
+    assert hide_line(text) == _FLAGGED.sub(_starred, _ASSIGNED.sub(_starred, hide(text)))

@@ -18,7 +18,7 @@ from controlplane.api.paging import Cursor, Limit
 from controlplane.api.plans import changes
 from controlplane.api.replica import Here
 from controlplane.api.schemas.requests import TenantCreate, TenantPatch
-from controlplane.api.schemas.tenant import TenantOut, TenantPage, shown_spec
+from controlplane.api.schemas.tenant import TenantOut, TenantPage, shown, shown_page, shown_spec
 from controlplane.api.security import Viewer, require_role
 from controlplane.api.spec_check import check_new_spec, merged
 from controlplane.api.strict_json import read_object
@@ -106,11 +106,8 @@ async def list_tenants(
     next_cursor = cursors.encode("tenants", found.items[-1].tenant.name) if found.more else None
     rest = here.settings.rest_probe_seconds
 
-    def text() -> str:
-        items = [TenantOut.of_view(view, rest) for view in found.items]
-        return TenantPage(items=items, next_cursor=next_cursor).model_dump_json()
-
-    return Response(await beside(found.bytes, text), media_type=JSON)
+    text = await beside(found.bytes, lambda: shown_page(found.items, next_cursor, rest))
+    return Response(text, media_type=JSON)
 
 
 @router.get(
@@ -123,10 +120,9 @@ async def get_tenant(name: str, here: Here, token: Viewer) -> Response:
     """Show one tenant, by name or UUID. Name a deleted tenant by its UUID."""
     view = await tenant_rows.find(here.database, token, name)
 
-    def text() -> str:
-        return TenantOut.of_view(view, here.settings.rest_probe_seconds).model_dump_json()
-
-    return Response(await beside(weight(view.tenant.spec), text), 200, {"ETag": etag(view.tenant)}, JSON)
+    rest = here.settings.rest_probe_seconds
+    text = await beside(weight(view.tenant.spec), lambda: shown(view.tenant, view.execution, rest))
+    return Response(text, 200, {"ETag": etag(view.tenant)}, JSON)
 
 
 @router.patch(

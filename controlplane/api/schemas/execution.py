@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from controlplane.api.schemas.words import words
 from controlplane.errors import WaitsFor
 from controlplane.model import Action, Execution, ExecutionState, Step, StepName, StepState, SubState, TriggerSource
+from controlplane.persistence.tenants import ExecutionLine
 
 WorkflowState = Annotated[
     str, words(("pending", "running", "stopping", "succeeded", "failed", "cancelled", "superseded"))
@@ -26,18 +27,6 @@ class WorkflowOut(BaseModel):
     error: str | None
     next_attempt_at: datetime | None
     trigger_source: Source
-
-    @classmethod
-    def of(cls, execution: Execution) -> "WorkflowOut":
-        return cls(
-            provider=execution.engine,
-            state=shown_state(execution.state),
-            sub_state=shown_sub_state(execution),
-            retry_count=execution.retry_count,
-            error=execution.error,
-            next_attempt_at=execution.next_attempt_at,
-            trigger_source=execution.trigger_source.value,
-        )
 
 
 class StepOut(BaseModel):
@@ -163,8 +152,21 @@ def shown_state(state: ExecutionState) -> WorkflowState:
     return "pending" if state in (ExecutionState.QUEUED, ExecutionState.STARTING) else state.value
 
 
-def shown_sub_state(execution: Execution) -> SubState | None:
+def shown_sub_state(execution: Execution | ExecutionLine) -> SubState | None:
     return None if shown_state(execution.state) == "pending" else execution.sub_state
+
+
+def workflow(execution: Execution | ExecutionLine) -> dict[str, Any]:
+    """A `WorkflowOut`, ready to be written as JSON."""
+    return {
+        "provider": execution.engine,
+        "state": shown_state(execution.state),
+        "sub_state": shown_sub_state(execution),
+        "retry_count": execution.retry_count,
+        "error": execution.error,
+        "next_attempt_at": execution.next_attempt_at,
+        "trigger_source": execution.trigger_source.value,
+    }
 
 
 def _summary(execution: Execution) -> dict[str, Any]:

@@ -20,6 +20,7 @@ Each reader has its module, too:
     fleet, resting      the sweep: tenants that are due, and facts about observed resources
     chain               whether the trail is as it was written; `events` moves its anchor
     tenants, executions, placements, events       answers of the API; the first two also lock and change their rows
+    lookups             statements that the API asks often: prepared once, and read from the driver
     listen              waits for notifications
 
 Below them all: `tables` (imported as a module: `tables.tenants.c.id`), `rows` (from a row to a value of the model, and

@@ -128,28 +128,9 @@ def test_the_work_grows_with_the_text_and_not_faster(text: str) -> None:
     assert most < max(0.5, 10 * least)
 
 
-PIECES = (
-    "-",
-    "p",
-    "key",
-    "pass",
-    "DB_PW",
-    "=",
-    ":",
-    " ",
-    "x",
-    "@",
-    "://",
-    "eyJ",
-    "sk-",
-    '"',
-    "'",
-    "http",
-    "bearer",
-    "1",
-)
+PIECES = ("-", "p ", "key", "pass=x", "DB_PW", "=", ":", " ", "x", "@", "://", "eyJ", "sk-", '"', "http", "bearer ")
 
 
-@given(st.lists(st.sampled_from(PIECES), max_size=6).map("".join))
+@given(st.lists(st.sampled_from(PIECES), max_size=4).map("".join))
 def test_short_texts_are_shown_as_all_the_rules_show_them(text: str) -> None:
     assert hide_line(text) == _FLAGGED.sub(_starred, _ASSIGNED.sub(_starred, hide(text)))

@@ -58,6 +58,8 @@ class Settings(BaseModel):
     tls_key: Path | None = None
     log_format: Literal["json", "console"] = "json"
     database_url: SecretStr | None = None
+    database_owner_url: SecretStr | None = None
+    """The same database for `landlord up`, as the role that owns its tables. None: the role of `database_url` does."""
     admin_token: SecretStr | None = None
     """For the server: the token named `admin`. None: that of the home, made at the first start."""
     token: SecretStr | None = None
@@ -294,6 +296,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 def _contradiction(settings: Settings) -> str | None:
     if (settings.tls_cert is None) != (settings.tls_key is None):
         return "LANDLORD_TLS_CERT and LANDLORD_TLS_KEY go together: set both or neither"
+    if settings.database_owner_url is not None and settings.database_url is None:
+        return "LANDLORD_DATABASE_OWNER_URL goes with LANDLORD_DATABASE_URL: the embedded Postgres has both roles"
     if settings.process_unsafe and settings.process_role != "admin" and os.geteuid() != 0:
         return (
             "LANDLORD_PROCESS_ROLE: with LANDLORD_PROCESS_UNSAFE, a `process` tenant has all rights of the control "

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import LandlordError, told
 from controlplane.model import Status
-from controlplane.persistence import bootstrap, chain, compatibility, fleet
+from controlplane.persistence import bootstrap, chain, compatibility, fleet, running_role
 from controlplane.persistence.fleet import ExecutionFact, TenantFact
 from controlplane.persistence.resting import Drift, Serving, by_execution, resting
 from controlplane.ports import ComputeProvider, Resource, TenantDirectory
@@ -36,6 +36,22 @@ class Difference:
     tenant: str | None
     resource: str | None
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that is weaker than it could be, and no difference. `kind`: changeable_trail (the role that runs may
+    change and delete events)."""
+
+    kind: str
+    detail: str
+
+
+async def notes(database: AsyncEngine) -> list[Note]:
+    if not await running_role.may_change_events(database):
+        return []
+    detail = "the database role that runs may change and delete events; set LANDLORD_DATABASE_OWNER_URL"
+    return [Note("changeable_trail", detail)]
 
 
 async def differences(

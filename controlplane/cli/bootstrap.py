@@ -1,21 +1,52 @@
 """The database part of `landlord up`, behind the interface of `controlplane.local`."""
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from controlplane.cli.database import ask, run
 from controlplane.persistence import bootstrap
+
+UP = "landlord up"
 
 
 class PostgresBootstrap:
     """Blocks; each call runs in an event loop of its own. Raises Unavailable if the database does not answer."""
 
-    def register(self, database_url: str, *, home: str, before: str | None, build: str, admin_token: str) -> str:
-        return run(bootstrap.prepare(database_url, home=home, before=before, build=build, admin_token=admin_token))
+    def __init__(self, *, keep_events_seconds: float | None = None) -> None:
+        """Events that are younger stay, whatever the control plane is told later. None: as the database has it."""
+        self._keep = keep_events_seconds
+
+    def register(
+        self,
+        database_url: str,
+        *,
+        owner_url: str | None,
+        home: str,
+        before: str | None,
+        build: str,
+        admin_token: str,
+    ) -> str:
+        return run(
+            bootstrap.prepare(
+                database_url,
+                home=home,
+                before=before,
+                build=build,
+                admin_token=admin_token,
+                owner_url=owner_url,
+                keep_events_seconds=self._keep,
+            )
+        )
 
     def admit(self, database_url: str, *, home: str, before: str | None, admin_token: str) -> None:
         ask(
             database_url,
             lambda database: bootstrap.admit(database, admin_token, home=home, before=before),
-            application="landlord up",
+            application=UP,
         )
 
-    def migrate(self, database_url: str) -> None:
-        ask(database_url, bootstrap.migrate, application="landlord up")
+    def migrate(self, database_url: str, *, owner_url: str | None) -> None:
+        async def migrate(database: AsyncEngine) -> None:
+            async with bootstrap.opened(owner_url, application=UP) as owner:
+                await bootstrap.migrate(database, owner=owner, keep_events_seconds=self._keep)
+
+        ask(database_url, migrate, application=UP)

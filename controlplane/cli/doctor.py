@@ -17,7 +17,7 @@ def doctor(format: FormatOption = Format.TABLE) -> None:
     """Compare the rows with the actors and with every provider's resources; exit 1 if there is a difference.
 
     This changes nothing. Work in flight does not count as a difference. A difference that the next sweep mends may
-    appear once, and not again.
+    appear once, and not again. A note (on standard error) is no difference.
 
     Example: landlord doctor
     """
@@ -29,6 +29,9 @@ def doctor(format: FormatOption = Format.TABLE) -> None:
 def report(found: ConsistencyDocument, format: Format) -> None:
     """Show the differences, and where it is written what to do. If there is one, end the command with exit 1."""
     differences = found["differences"]
+    if format is Format.TABLE:
+        for note in found.get("notes", ()):
+            errors.print(f"{note['kind']}: {note['detail']} ({RUNBOOKS}#{note['kind']})", markup=False)
     if format is Format.TABLE and not differences:
         output.print("[green]No differences[/green]: rows, actors and resources agree.")
         return

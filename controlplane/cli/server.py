@@ -18,6 +18,7 @@ from controlplane.local.foreground import Foreground, notify, until_signalled
 from controlplane.local.head import HOST
 from controlplane.local.installation import Installation, UpResult
 from controlplane.local.paths import Home
+from controlplane.persistence.retention import DAY
 from controlplane.settings import Settings, load_settings
 
 PURGE_SECONDS = 600.0
@@ -54,7 +55,8 @@ def _stay(settings: Settings) -> None:
 def bring_up(settings: Settings) -> UpResult:
     """Does the work of `up`, but prints no addresses."""
     with progress("starting the control plane") as shown:
-        started = Installation(settings, os.environ, shown.say).up(PostgresBootstrap())
+        database = PostgresBootstrap(keep_events_seconds=settings.event_retention_days * DAY)
+        started = Installation(settings, os.environ, shown.say).up(database)
         # A new start has a new cluster; a cluster that was kept may still be draining.
         if Cluster.of(settings).undrain("landlord up"):
             errors.print("the drain is over: tenants are activated again")

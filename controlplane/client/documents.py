@@ -195,8 +195,14 @@ class DifferenceDocument(TypedDict):
     detail: str
 
 
+class NoteDocument(TypedDict):
+    kind: str
+    detail: str
+
+
 class ConsistencyDocument(TypedDict):
     differences: list[DifferenceDocument]
+    notes: NotRequired[list[NoteDocument]]
 
 
 class TenantPage(TypedDict):

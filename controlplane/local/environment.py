@@ -13,9 +13,9 @@ from controlplane.settings import PREFIX, Settings
 
 CLUSTER_VARIABLE = "LANDLORD_INTERNAL_CLUSTER_ID"
 
-NOT_FOR_PROCESSES = frozenset({"admin_token", "token", "url", "ca", "context"})
-"""Settings for clients only: the server keeps only hashes of tokens, and does not need its own address. So a change of
-these needs no restart."""
+NOT_FOR_PROCESSES = frozenset({"admin_token", "token", "url", "ca", "context", "database_owner_url"})
+"""Settings for clients and for `landlord up` only: the server keeps only hashes of tokens, does not need its own
+address, and must not own its tables. So a change of these needs no restart."""
 ORDINARY = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 PASSED_THROUGH = ("AWS_", "DOCKER_", "LANDLORD_SECRET_", "RAY_testing_")
 

@@ -30,13 +30,23 @@ class Bootstrap(Protocol):
     """The preparation of the database before anything runs; the caller implements it (see
     `controlplane.persistence.bootstrap`)."""
 
-    def register(self, database_url: str, *, home: str, before: str | None, build: str, admin_token: str) -> str:
-        """Migrate, end this home's earlier clusters, register a new one. `home`: its identity; `before`: the id of the
-        cluster that its last `up` registered. Returns the new one's id."""
+    def register(
+        self,
+        database_url: str,
+        *,
+        owner_url: str | None,
+        home: str,
+        before: str | None,
+        build: str,
+        admin_token: str,
+    ) -> str:
+        """Migrate, end this home's earlier clusters, register a new one. `owner_url`: as for `migrate`; `home`: its
+        identity; `before`: the id of the cluster that its last `up` registered. Returns the new one's id."""
         ...
 
-    def migrate(self, database_url: str) -> None:
-        """Only migrate; the cluster stays."""
+    def migrate(self, database_url: str, *, owner_url: str | None) -> None:
+        """Only migrate; the cluster stays. `owner_url`: the same database as the owner of its tables; None: what runs
+        is the owner."""
         ...
 
     def admit(self, database_url: str, *, home: str, before: str | None, admin_token: str) -> None:
@@ -85,17 +95,17 @@ class Installation:
         self.home.ensure()
         forbid_core_dumps()
         with file_lock(self.home.lock, waiting=lambda: self._say("another landlord command works on this home")):
-            url = self._database()
+            url, owner_url = self._database()
             token = admin_token.choose(self._settings, self.home, self._say)
             front.prepare(self.home, self._settings)
             settings_env = settings_environment(self._settings, url, self._environ)
             state = RunState.read(self.home.state)
             if state is not None and self._keeps(state, self._fingerprint(settings_env, state.ports)):
                 try:
-                    return self._renew(state, settings_env, url, token, bootstrap)
+                    return self._renew(state, settings_env, url, owner_url, token, bootstrap)
                 except Unavailable as error:
                     self._say(f"starting anew: {error}")
-            return self._start(settings_env, url, token, bootstrap, state)
+            return self._start(settings_env, url, owner_url, token, bootstrap, state)
 
     def down(self) -> int:
         """End everything but tenants' compute. Returns the number of ended processes; zero is success."""
@@ -134,13 +144,17 @@ class Installation:
             rows.append(Component("postgres", postgres.running, str(self.home.sockets), postgres.pid))
         return rows
 
-    def _database(self) -> str:
+    def _database(self) -> tuple[str, str | None]:
+        """Its URL for what runs, and for the owner of the tables (None: the same role)."""
         if self._settings.database_url is not None:
-            return self._settings.database_url.get_secret_value()
+            owner = self._settings.database_owner_url
+            owner_url = None if owner is None else owner.get_secret_value()
+            return self._settings.database_url.get_secret_value(), owner_url
         postgres = self.postgres
         if not postgres.running:
             self._say("starting Postgres")
-        return postgres.start()
+        postgres.start()
+        return postgres.running_url, postgres.url
 
     def _keeps(self, state: RunState, fingerprint: str) -> bool:
         """True if the head may stay: it is healthy, and nothing that it was started with has changed."""
@@ -153,12 +167,18 @@ class Installation:
         return trouble is None
 
     def _renew(
-        self, state: RunState, settings_env: Mapping[str, str], url: str, token: str, bootstrap: Bootstrap
+        self,
+        state: RunState,
+        settings_env: Mapping[str, str],
+        url: str,
+        owner_url: str | None,
+        token: str,
+        bootstrap: Bootstrap,
     ) -> UpResult:
         """Keep the running head. If the application is ours and ready, do nothing; else deploy it again."""
         build = build_id()
         if build != state.build:
-            bootstrap.migrate(url)
+            bootstrap.migrate(url, owner_url=owner_url)
         self._admit(state, url, token, bootstrap)
         if self._settings.tls and front.renew(self.home, self._settings.port):
             self._say("the API shows another certificate")
@@ -175,7 +195,13 @@ class Installation:
         return UpResult(renewed, fresh=True)
 
     def _start(
-        self, settings_env: Mapping[str, str], url: str, token: str, bootstrap: Bootstrap, before: RunState | None
+        self,
+        settings_env: Mapping[str, str],
+        url: str,
+        owner_url: str | None,
+        token: str,
+        bootstrap: Bootstrap,
+        before: RunState | None,
     ) -> UpResult:
         ended = end_processes(self.home.id, self.home.ray)
         if ended:
@@ -186,7 +212,9 @@ class Installation:
         compute = self._compute_providers(settings_env, before)
         build = build_id()
         last = None if before is None else before.cluster_id
-        cluster_id = bootstrap.register(url, home=self.home.identity, before=last, build=build, admin_token=token)
+        cluster_id = bootstrap.register(
+            url, owner_url=owner_url, home=self.home.identity, before=last, build=build, admin_token=token
+        )
         admin_token.keep(self.home, token)
         ports = derive_ports(port)
         fingerprint = self._fingerprint(settings_env, ports)

@@ -22,7 +22,9 @@ from controlplane.local.lock import file_lock
 from controlplane.local.paths import end_of, private_directory, write_private
 
 NAME = "landlord"
-"""Name of the role and of the database."""
+"""Name of the role that owns the tables, and of the database."""
+RUNNING = "landlord_run"
+"""Name of the role as which the control plane runs. `landlord up` grants it what it needs."""
 LONGEST_SOCKET_DIRECTORY = 96
 START_SECONDS = 120.0
 """Crash recovery after a kill may take a while."""
@@ -42,11 +44,12 @@ OPTIONS = {
 
 HBA = f"""\
 # Written by Landlord at each start: only its own account may connect, whichever account reaches the socket.
-local all {NAME} peer map={NAME}
+local all {NAME},{RUNNING} peer map={NAME}
 """
 IDENT = f"""\
 # Written by Landlord at each start: its account, in the eyes of this server.
 {NAME} "{{account}}" {NAME}
+{NAME} "{{account}}" {RUNNING}
 """
 
 
@@ -68,8 +71,13 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """The URL for SQLAlchemy."""
-        return f"postgresql+asyncpg://{NAME}@/{NAME}?host={quote(str(self._host()), safe='/')}"
+        """The URL for SQLAlchemy, as the owner of the tables."""
+        return self._url(NAME)
+
+    @property
+    def running_url(self) -> str:
+        """The same, as the role of what runs."""
+        return self._url(RUNNING)
 
     @property
     def running(self) -> bool:
@@ -83,7 +91,7 @@ class EmbeddedPostgres:
         return min(servers, key=psutil.Process.create_time).pid if servers else None
 
     def start(self) -> str:
-        """If there is no database, make it. Start the server, or adopt a running one. Returns the URL.
+        """If there is no database, make it. Start the server, or adopt a running one. Returns `url`.
 
         Raises Unavailable with the end of the log if the server does not come up.
         """
@@ -97,6 +105,8 @@ class EmbeddedPostgres:
                     self._launch(account)
             if self._query("postgres", f"SELECT 1 FROM pg_database WHERE datname = '{NAME}'") != "1":
                 self._query("postgres", f"CREATE DATABASE {NAME}")
+            if self._query("postgres", f"SELECT 1 FROM pg_roles WHERE rolname = '{RUNNING}'") != "1":
+                self._query("postgres", f"CREATE ROLE {RUNNING} LOGIN")
         return self.url
 
     def stop(self) -> None:
@@ -113,6 +123,9 @@ class EmbeddedPostgres:
                 return
             except psutil.TimeoutExpired:
                 continue
+
+    def _url(self, role: str) -> str:
+        return f"postgresql+asyncpg://{role}@/{NAME}?host={quote(str(self._host()), safe='/')}"
 
     def _host(self) -> Path:
         """The directory of the socket: the caller's, or next to the data if another account runs the server."""

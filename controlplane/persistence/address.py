@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 from controlplane.errors import SettingsError
 
 SETTING = "LANDLORD_DATABASE_URL"
+OWNER_SETTING = "LANDLORD_DATABASE_OWNER_URL"
 SCHEMES = {"postgres", "postgresql", "postgresql+asyncpg"}
 
 _ASYNCPG = {

@@ -6,19 +6,22 @@ two starts at once do not collide. A newer schema is refused, unless its release
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Connection, inspect, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from controlplane.errors import SettingsError
 from controlplane.model import TriggerSource
-from controlplane.persistence import clusters, compatibility, tables, tokens
-from controlplane.persistence.address import address
+from controlplane.persistence import clusters, compatibility, running_role, tables, tokens
+from controlplane.persistence.address import OWNER_SETTING, SETTING, address
 from controlplane.persistence.database import connector, open_database
 from controlplane.persistence.transaction import Transaction, transaction
 
@@ -29,18 +32,27 @@ BOOTSTRAP = "landlord bootstrap"
 
 
 async def prepare(
-    database_url: str, *, home: str, build: str, admin_token: str | None, before: str | None = None
+    database_url: str,
+    *,
+    home: str,
+    build: str,
+    admin_token: str | None,
+    before: str | None = None,
+    owner_url: str | None = None,
+    keep_events_seconds: float | None = None,
 ) -> str:
     """Migrate, and register a new cluster of this home; return its id. Earlier clusters of the same home are marked
     ended, so call this only once their processes are gone. `home`: which one it is among all that share the database;
     `before`: the id of its last cluster, if it is known. `admin_token` is stored (its hash) as `put_admin` does.
+    `owner_url`, `keep_events_seconds`: see `migrate`.
 
     Raises SchemaTooNew, SettingsError for a URL that is not Postgres and for a token that cannot be the admin's, and
     asyncpg's errors if the server does not answer."""
     await connector(address(database_url), application=BOOTSTRAP).require_sessions()
     database = open_database(database_url, pool=1, application=BOOTSTRAP)
     try:
-        await migrate(database)
+        async with opened(owner_url, application=BOOTSTRAP) as owner:
+            await migrate(database, owner=owner, keep_events_seconds=keep_events_seconds)
         async with database.begin() as connection:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             cluster_id = await clusters.register(connection, home=home, before=before, build=build)
@@ -53,17 +65,44 @@ async def prepare(
         await database.dispose()
 
 
-async def migrate(database: AsyncEngine) -> None:
-    """Migrate the schema, make the installation id, and record which rows this release writes; nothing else.
+@asynccontextmanager
+async def opened(owner_url: str | None, *, application: str) -> AsyncIterator[AsyncEngine | None]:
+    """The database as its owner sees it, for `migrate`. None: the role that runs is the owner. Raises SettingsError."""
+    if owner_url is None:
+        yield None
+        return
+    try:
+        owner = open_database(owner_url, pool=1, application=application)
+    except SettingsError as error:
+        raise SettingsError(str(error).replace(SETTING, OWNER_SETTING)) from None
+    try:
+        yield owner
+    finally:
+        await owner.dispose()
 
-    Each migration commits by itself and takes the time that it takes. Raises SchemaTooNew."""
-    async with database.connect() as connection:
+
+async def migrate(
+    database: AsyncEngine, *, owner: AsyncEngine | None = None, keep_events_seconds: float | None = None
+) -> None:
+    """Migrate the schema, make the installation id, and record which rows this release writes, and for how long events
+    are kept at least (None: as before). With an `owner`, do that as this role, and grant that of `database` what it
+    needs to run; this one cannot change events then.
+
+    Each migration commits by itself and takes the time that it takes. Raises SchemaTooNew, and SettingsError if the
+    roles are not fit for it."""
+    async with (owner or database).connect() as connection:
         try:
             await _alone(connection)
+            if owner is None:
+                await running_role.require_owner(connection)
             await connection.run_sync(_migrate)
             await connection.execute(upsert(tables.installation).values(id=uuid4()).on_conflict_do_nothing())
             await compatibility.record(connection)
+            if keep_events_seconds is not None:
+                await connection.execute(update(tables.installation).values(events_kept_seconds=keep_events_seconds))
             await connection.commit()
+            if owner is not None:
+                await running_role.grant(connection, database)
         finally:
             await connection.invalidate()  # with its lock and its time-outs
 

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from controlplane.errors import SchemaTooNew
 from controlplane.persistence import tables
 from controlplane.persistence.database import single
-from controlplane.persistence.discretion import sqlstate
+from controlplane.persistence.discretion import NOT_THERE, sqlstate
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +33,6 @@ NEEDS = max(path.stem.split("_")[0] for path in (Path(__file__).parent / "migrat
 
 _RUN_NEWER = "run the newer release, or restore a backup from before it"
 _RUN_UP = "run `landlord up`"
-_NOT_THERE = frozenset({"42P01", "42703"})
-"""SQLSTATEs: no such table, no such column."""
 _STANDING = select(
     select(func.max(text("version_num"))).select_from(text("alembic_version")).scalar_subquery().label("schema"),
     tables.installation.c.rows_written,
@@ -83,7 +81,7 @@ async def _standing(database: AsyncEngine) -> _Standing | None:
         async with single(database) as connection:
             row = (await connection.execute(_STANDING)).one_or_none()
     except DBAPIError as error:
-        if sqlstate(error) not in _NOT_THERE:
+        if sqlstate(error) not in NOT_THERE:
             raise
         return None
     return None if row is None else _Standing(row.schema, row.rows_written, row.rows_readable_by)

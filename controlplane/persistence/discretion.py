@@ -13,6 +13,10 @@ _TEXTS = ("detail", "hint", "message", "context", "internal_query", "query", "wh
 """The attributes in which asyncpg's errors, and SQLAlchemy's around them, keep the server's text."""
 
 
+NOT_THERE = frozenset({"42P01", "42703"})
+"""SQLSTATEs: no such table, no such column."""
+
+
 def sqlstate(error: BaseException) -> str | None:
     """The SQLSTATE of this error, or of an error that caused it."""
     return next((found for one in _chain(error) if (found := getattr(one, "sqlstate", None))), None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, case, delete, func, literal, select
+from sqlalchemy import Select, case, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -98,7 +98,8 @@ async def prune(database: AsyncEngine, *, older_than_seconds: float) -> int:
     """Remove events older than that from the low end of the trail, at most AT_ONCE events; return their number.
 
     An event is removed when it is old and so is every event before it: a clock that was wrong for a moment removes no
-    event that is not old. An event from the future stays until its time has come; those behind it are removed."""
+    event that is not old. An event from the future stays until its time has come; those behind it are removed. Nothing
+    younger goes than LANDLORD_EVENT_RETENTION_DAYS was at the last `landlord up`."""
     removed, past = 0, 0
     while removed < AT_ONCE:
         async with database.begin() as connection:
@@ -125,6 +126,8 @@ async def _next_batch(connection: AsyncConnection, past: int, seconds: float) ->
     """Look at the events after the id `past` and remove the old ones. None: another process is doing it."""
     if not (await connection.execute(select(func.pg_try_advisory_xact_lock(RETENTION_LOCK)))).scalar_one():
         return None
+    bound = (await connection.execute(select(tables.installation.c.events_kept_seconds))).scalar() or 0.0
+    seconds = max(seconds, bound)
     trail, cutoff = tables.events.c, ago(seconds)
     is_young = trail.at.between(cutoff, func.clock_timestamp())
     first = select(is_young).where(trail.id > past).order_by(trail.id).limit(1)
@@ -140,7 +143,9 @@ async def _next_batch(connection: AsyncConnection, past: int, seconds: float) ->
     removed = 0
     if furthest is not None:
         await chain.move_anchor(connection, furthest)
-        removed = (await connection.execute(delete(tables.events).where(*old))).rowcount
+        # A function of the owner's: the role that runs may not delete events.
+        gone = select(func.landlord_prune_events(past, through, seconds))
+        removed = (await connection.execute(gone)).scalar_one()
         await _remember(connection, furthest)
     return _Batch(through, removed, last=first_young is not None or size < BATCH)
 

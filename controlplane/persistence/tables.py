@@ -42,6 +42,7 @@ installation = Table(
     Column("id", UUID, nullable=False),
     Column("rows_written", Integer, nullable=False, server_default="1"),
     Column("rows_readable_by", Integer, nullable=False, server_default="1"),
+    Column("events_kept_seconds", Double, nullable=False, server_default="0"),  # see `running_role`
     _timestamp("created_at", default=True),
 )
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from controlplane.cli.bootstrap import PostgresBootstrap
 from controlplane.errors import SettingsError, Unavailable
 from controlplane.persistence import bootstrap, fleet
 from controlplane.persistence.database import open_database
+from controlplane.persistence.discretion import sqlstate
 from tests.integration.api_replica import ADMIN, Api, api_on, served, until
 from tests.postgres import PASSWORD, DebianServer, PgBouncer, account, place
 
@@ -77,7 +79,7 @@ def test_a_server_that_is_not_verified_is_not_used(
         query = query | {"sslrootcert": str(debian.directory / query["sslrootcert"])}
     with pytest.raises(Unavailable) as refused:
         PostgresBootstrap().register(
-            debian.url(host=host, **query), home="/h", before=None, build="b", admin_token=ADMIN
+            debian.url(host=host, **query), owner_url=None, home="/h", before=None, build="b", admin_token=ADMIN
         )
     assert word in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -206,3 +208,21 @@ async def test_a_full_disk_is_unavailable_and_well_again_when_it_has_room(debian
 async def created(api: Api, name: str) -> httpx.Response:
     """The answer to a POST of a tenant with as much text as makes pages of its table full."""
     return await api.create(name, annotations={"note": random.Random(name).randbytes(4_000).hex()})
+
+
+async def test_two_roles_on_a_server_that_had_one(debian: DebianServer) -> None:
+    """As the page on security tells it: the owner is no superuser, and there are rows already."""
+    for name in ("owning", "adding"):
+        debian.sql(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'", database="postgres")
+    debian.sql("CREATE DATABASE two OWNER owning", database="postgres")
+    owner, adding = (debian.url(user=user).replace("/landlord", "/two") for user in ("owning", "adding"))
+    await prepare(owner)
+    await bootstrap.prepare(adding, owner_url=owner, home="/h", build="b", admin_token=ADMIN)
+    async with api_on(adding) as api:
+        assert (await created(api, "two")).status_code == 202
+        assert (await api.client.get("/v1/admin/consistency")).json()["notes"] == []
+    with pytest.raises(DBAPIError) as refused:
+        await asked(adding, "DELETE FROM events RETURNING id")
+    assert sqlstate(refused.value) == "42501"
+    with pytest.raises(SettingsError, match="the role adding owns no tables"):
+        await prepare(adding)

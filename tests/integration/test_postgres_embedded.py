@@ -1,5 +1,6 @@
 """The embedded Postgres, for real: what survives which death, and what it holds of its starter."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -19,7 +20,8 @@ import pytest
 
 from controlplane.errors import Unavailable
 from controlplane.local import account
-from controlplane.local.postgres import EmbeddedPostgres
+from controlplane.local.postgres import RUNNING, EmbeddedPostgres
+from tests.integration.api_replica import until
 from tests.processes import kill, such
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become another account")
@@ -65,6 +67,28 @@ async def test_the_database_is_made_served_and_adopted(place: Place) -> None:
     assert another.running
     assert another.start() == url
     assert another.pid == pid
+
+
+async def test_a_server_of_an_older_release_gets_the_role_that_runs(place: Place) -> None:
+    """It let in the owner alone, and goes on running."""
+    place.server.start()
+    await place.execute(f"DROP ROLE {RUNNING}")
+    for name in ("pg_hba.conf", "pg_ident.conf"):
+        file = place.root / "data" / name
+        file.write_text(file.read_text().replace(f",{RUNNING}", "").replace(f'" {RUNNING}', '" nobody_else'))
+    await place.execute("SELECT pg_reload_conf()")
+    pid = place.server.pid
+    place.server.start()
+    assert place.server.pid == pid
+
+    async def runs() -> bool:
+        with contextlib.suppress(asyncpg.PostgresError):  # until the server has read its files again
+            running = await asyncpg.connect(host=str(place.root / "s"), user=RUNNING, database="landlord")
+            await running.close()
+            return True
+        return False
+
+    await until(runs)
 
 
 def test_stop_is_idempotent_and_start_comes_after_it(place: Place) -> None:

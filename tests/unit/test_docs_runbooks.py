@@ -10,17 +10,18 @@ import typer
 import yaml
 
 from controlplane.api.problem import CODES
-from controlplane.api.schemas.installation import DifferenceOut
+from controlplane.api.schemas.installation import DifferenceOut, NoteOut
 from controlplane.cli.main import app
 from controlplane.model import Reason
 from tests.pages import DOCS, ROOT, section, spans
 
 PAGE = DOCS / "runbooks.md"
 KINDS: tuple[str, ...] = get_args(DifferenceOut.model_fields["kind"].annotation)
+NOTES: tuple[str, ...] = get_args(NoteOut.model_fields["kind"].annotation)
 ALERTS = yaml.safe_load((ROOT / "deploy" / "monitoring" / "alerts.yml").read_text())["groups"][0]["rules"]
 CHAPTERS: Mapping[str, Iterable[str]] = {
     "Alerts": [alert["alert"] for alert in ALERTS],
-    "What doctor names": KINDS,
+    "What doctor names": (*KINDS, *NOTES),
     "Reasons of conditions": [reason.value for reason in Reason],
     "Problem codes": CODES,
 }
@@ -77,3 +78,4 @@ def test_other_command_lines_are_found_out(line: str) -> None:
 def test_doctor_names_the_kinds_that_the_api_promises() -> None:
     code = (ROOT / "controlplane" / "api" / "consistency.py").read_text()
     assert set(re.findall(r'\bDifference\(\s*"(\w+)"', code)) == set(KINDS)
+    assert set(re.findall(r'\bNote\(\s*"(\w+)"', code)) == set(NOTES)

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from controlplane.api.consistency import differences
+from controlplane.api.consistency import differences, notes
 from controlplane.api.failures import invalid_body
 from controlplane.api.middleware.deadline import extend
 from controlplane.api.mutations import JSON
 from controlplane.api.openapi_parts import answers, body_of
 from controlplane.api.replica import Here, Replica
-from controlplane.api.schemas.installation import ConsistencyOut, DifferenceOut, Pauses, TrailOut
+from controlplane.api.schemas.installation import ConsistencyOut, DifferenceOut, NoteOut, Pauses, TrailOut
 from controlplane.api.schemas.requests import PauseScope
 from controlplane.api.security import Admin
 from controlplane.api.strict_json import read_object
@@ -85,7 +85,8 @@ async def get_consistency(request: Request, here: Here, _: Admin) -> Response:
     step_seconds = here.settings.step_timeout_seconds
     found = await differences(here.database, here.compute, here.directory, step_seconds=step_seconds)
     listed = [DifferenceOut.model_validate(asdict(difference)) for difference in found]
-    return Response(ConsistencyOut(differences=listed).model_dump_json(), media_type=JSON)
+    weaker = [NoteOut.model_validate(asdict(note)) for note in await notes(here.database)]
+    return Response(ConsistencyOut(differences=listed, notes=weaker).model_dump_json(), media_type=JSON)
 
 
 @router.get(

@@ -59,10 +59,18 @@ class DifferenceOut(BaseModel):
     detail: str
 
 
+class NoteOut(BaseModel):
+    """Something that is weaker than it could be, and nothing to mend at once."""
+
+    kind: Literal["changeable_trail"]
+    detail: str
+
+
 class ConsistencyOut(BaseModel):
     """The differences between rows, actors and resources. Work in flight is not a difference."""
 
     differences: list[DifferenceOut]
+    notes: list[NoteOut] = Field(description="No differences: what is weaker than it could be.")
 
 
 class HeadOut(BaseModel):

@@ -269,8 +269,16 @@ class Difference(Document):
     detail: str = ""
 
 
+class Note(Document):
+    """Something that is weaker than it could be, and no difference."""
+
+    kind: str
+    detail: str = ""
+
+
 class Consistency(Document):
     differences: list[Difference] = Field(default_factory=list)
+    notes: list[Note] = Field(default_factory=list)
 
 
 class Page(Document, Generic[T]):

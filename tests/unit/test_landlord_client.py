@@ -429,6 +429,7 @@ def test_each_model_has_the_fields_of_the_document() -> None:
         "EventOut": "Event",
         "ExecutionOut": "Execution",
         "HeadOut": "TrailHead",
+        "NoteOut": "Note",
         "ObservedOut": "Observed",
         "Pauses": "Pauses",
         "PlanOut": "Plan",

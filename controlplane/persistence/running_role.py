@@ -34,17 +34,17 @@ _MAY_BECOME_OWNER = text("""
 """)
 
 
-async def grant(owner: AsyncConnection, running: AsyncEngine) -> None:
-    """Grant the role of `running` what the control plane needs. Raises SettingsError if it is on another database, or
-    may change events all the same."""
+async def grant(connection: AsyncConnection, running: AsyncEngine) -> None:
+    """As the owner of the tables, grant the role of `running` what the control plane needs. Raises SettingsError if it
+    is on another database, or may change events all the same."""
     role = await _role(running)
     # First: what is taken away below must not be the owner's.
-    becomes = (await owner.execute(_MAY_BECOME_OWNER, {"role": role})).scalar()
+    becomes = (await connection.execute(_MAY_BECOME_OWNER, {"role": role})).scalar()
     if becomes is None:
         raise _not_same(role)
     if becomes:
         raise _too_mighty(role)
-    quote = owner.dialect.identifier_preparer.quote_identifier
+    quote = connection.dialect.identifier_preparer.quote_identifier
     written = [table.name for table in tables.metadata.sorted_tables if _is_written(table)]
     columns = ", ".join(column.name for column in tables.events.c if column.name not in _MADE_BY_THE_SERVER)
     to = f"TO {quote(role)}"
@@ -55,13 +55,13 @@ async def grant(owner: AsyncConnection, running: AsyncEngine) -> None:
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(written)} {to}",
         f"GRANT EXECUTE ON FUNCTION {_PRUNE} {to}",
     ):
-        await owner.execute(text(statement))
-    schema = (await owner.execute(text("SELECT current_schema()"))).scalar_one()
+        await connection.execute(text(statement))
+    schema = (await connection.execute(text("SELECT current_schema()"))).scalar_one()
     uses = text("SELECT has_schema_privilege(:role, :schema, 'USAGE')")
-    if not (await owner.execute(uses, {"role": role, "schema": schema})).scalar_one():
-        await owner.execute(text(f"GRANT USAGE ON SCHEMA {quote(schema)} {to}"))
-    await owner.commit()
-    await _require_same(owner, running, role)
+    if not (await connection.execute(uses, {"role": role, "schema": schema})).scalar_one():
+        await connection.execute(text(f"GRANT USAGE ON SCHEMA {quote(schema)} {to}"))
+    await connection.commit()
+    await _require_same(connection, running, role)
     if await may_change_events(running):
         raise _too_mighty(role)
 
@@ -89,13 +89,13 @@ async def _role(database: AsyncEngine) -> str:
         return str((await connection.execute(text("SELECT current_user"))).scalar_one())
 
 
-async def _require_same(owner: AsyncConnection, running: AsyncEngine, role: str) -> None:
+async def _require_same(connection: AsyncConnection, running: AsyncEngine, role: str) -> None:
     query = select(tables.installation.c.id)
-    ours = (await owner.execute(query)).scalar_one()
-    await owner.commit()
+    ours = (await connection.execute(query)).scalar_one()
+    await connection.commit()
     try:
-        async with single(running) as connection:
-            theirs = (await connection.execute(query)).scalar()
+        async with single(running) as other:
+            theirs = (await other.execute(query)).scalar()
     except DBAPIError as error:
         if sqlstate(error) not in NOT_THERE:
             raise

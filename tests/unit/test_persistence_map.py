@@ -27,4 +27,4 @@ def test_the_first_parameter_says_whose_the_transaction_is() -> None:
         and function.args.args[0].arg not in ("database", "connection", "tx")
     }
     # The start of an installation, which has no database yet.
-    assert strangers == {"bootstrap.prepare": "database_url"}
+    assert strangers == {"bootstrap.prepare": "database_url", "bootstrap.opened": "owner_url"}

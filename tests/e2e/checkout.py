@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import sysconfig
 import venv
 from pathlib import Path
 
@@ -28,7 +27,8 @@ class Checkout:
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         packages = self._venv / "lib" / version / "site-packages"
         # Ours come first, so that the dependencies' own pointer to the real checkout is never reached.
-        (packages / "checkout.pth").write_text(f"{self._code}\n{sysconfig.get_path('purelib')}\n")
+        theirs = [path for path in sys.path if path.endswith("site-packages")]
+        (packages / "checkout.pth").write_text("".join(f"{path}\n" for path in (self._code, *theirs)))
         self.landlord = self._venv / "bin" / "landlord"
         self.landlord.write_text(f"#!{self._venv / 'bin' / 'python'}\nfrom controlplane.cli.main import app\n\napp()\n")
         self.landlord.chmod(0o755)

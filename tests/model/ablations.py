@@ -55,6 +55,11 @@ NEEDED = (
     Needed((Rule.OWN_SNAPSHOT,), cases.KEEP, "a heal is of another generation than what serves"),
     Needed((Rule.SWITCHED_SUCCEEDS,), cases.LIE, "ready, and not at the newest generation"),
     Needed((Rule.ENGINE_NOT_NEEDED,), cases.SILENT, WEDGED),
+    Needed((Rule.LEFT_ALONE,), cases.ROLL_BACK, "an older release acted on what it cannot read"),
+    Needed((Rule.DELETES_ANYWAY,), cases.ROLL_BACK_EMBEDDED, WEDGED),
+    Needed((Rule.UNREADABLE_WAITS,), cases.ROLL_BACK, "what has never answered its probe took the switch"),
+    Needed((Rule.FAILING_LEAVES,), cases.POISON_ELSEWHERE, WEDGED),
+    Needed((Rule.FAILING_DUE,), cases.ROLL_BACK_AT_REST, "it rests, and says that its turns fail"),
     Needed((Rule.OWNER_RETIRES,), cases.SILENT, "ready, and what was replaced is there"),
 )
 

@@ -17,7 +17,6 @@ from controlplane.model import (
     Action,
     ComputeSpec,
     Execution,
-    HealthSpec,
     StepName,
     TenantSpec,
     resource_name,
@@ -29,10 +28,11 @@ from controlplane.steps.probes import Probes
 from controlplane.steps.run import Steps
 from controlplane.steps.upkeep import Upkeep
 from tests.model.rules import Rule
-from tests.model.stubs import Op, Platform, Prober, StandingClock, Store
+from tests.model.stubs import HEALTH, Op, Platform, Prober, StandingClock, Store
 from tests.model.world import LIVES, NAME, OWNER, id_of
 from tests.unit import builders
 
+ENGINE = "engine"
 CHORES = ("clean", "restore")
 EFFECTS = ("create", "start", "stop", "destroy")
 
@@ -84,7 +84,7 @@ class Binding:
                 compute=ComputeSpec(
                     provider=self.provider_of(generation), config={"version": generation if action != "delete" else 0}
                 ),
-                health=HealthSpec(healthy_threshold=1, unhealthy_threshold=1),
+                health=HEALTH,
             )
             self._executions[id] = builders.execution(
                 action=action,
@@ -93,7 +93,7 @@ class Binding:
                 id=id,
                 tenant_id=LIVES[life],
                 tenant_name=NAME,
-                engine="engine",
+                engine=ENGINE,
                 spec=spec,
             )
         return id

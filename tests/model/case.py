@@ -41,6 +41,10 @@ class Case:
     """The supervisor wakes a tenant once for one finding, and remembers that (else it wakes it as long as it is)."""
     crowded: bool = False
     """Others want the place of an owner, which leaves for each wait that the rows can bring back."""
+    poison: tuple[str, ...] = ()
+    """Acts of owners that may begin to fail each time."""
+    elsewhere: bool = False
+    """What fails does so for ever, in the first cluster alone. The other one may take over what is free."""
     heal_budget: int = 2
     providers: Mapping[int, str] = field(default_factory=dict)
     """Generation → compute provider; `fake` where nothing is said."""

@@ -1,5 +1,7 @@
 """The small worlds that are explored: SHORT in `make test`, LONG beside it."""
 
+from dataclasses import replace
+
 from tests.model.case import Case
 from tests.model.world import Budget
 
@@ -67,6 +69,59 @@ BLIND = Case(
 )
 SILENT = Case("the engine falls silent, delete", Budget(patches=1, silences=1, deletes=1), ready=True)
 LIE = Case("the engine says that it has succeeded before", Budget(patches=1, lies=1, deletes=1), ready=True)
+GIVES_UP = Case("the engine gives up and waits for a person", Budget(patches=1, errors=1), ready=True)
+KEEP_MOVE = Case(
+    "a move fails, what serves dies where it was",
+    Budget(patches=1, failures=1, kills=1),
+    ready=True,
+    providers={2: "other"},
+    heal_budget=1,
+)
+CROWDED_UPDATE = Case(
+    "an update, among many: its owner leaves while it waits",
+    Budget(patches=1, crashes=1),
+    ready=True,
+    passivates=True,
+    crowded=True,
+)
+CROWDED_EMBEDDED = Case(
+    "embedded: the owner leaves between two attempts",
+    Budget(patches=1, outages=1, crashes=1),
+    ready=True,
+    embedded=True,
+    passivates=True,
+    crowded=True,
+)
+ROLL_BACK = Case(
+    "rolled back in an update that only the newer release can read",
+    Budget(newers=1, rollbacks=1),
+    ready=True,
+)
+ROLL_BACK_EMBEDDED = Case(
+    "embedded: rolled back in such an update, delete",
+    Budget(newers=1, rollbacks=1, deletes=1),
+    ready=True,
+    embedded=True,
+)
+ROLL_BACK_AT_REST = Case(
+    "rolled back, and then looked at", Budget(newers=1, rollbacks=1, owners=1), ready=True, passivates=True
+)
+POISON = Case(
+    "turns fail at an act, and are mended",
+    Budget(kills=1, poisons=1),
+    ready=True,
+    passivates=True,
+    heal_budget=1,
+    poison=("Promote", "Finish", "MarkUnhealthy", "Heal", "MarkRecovered"),
+)
+POISON_ELSEWHERE = Case(
+    "two clusters: turns fail in one for ever",
+    Budget(patches=1, poisons=1),
+    ready=True,
+    passivates=True,
+    poison=("Promote", "Finish"),
+    elsewhere=True,
+)
 FINE = Case("each call: create, delete", Budget(deletes=1), fine=True)
 FINE_PORT = Case(
     "each call: fixed port, update fails, crash",
@@ -100,12 +155,45 @@ SHORT = (
     BLIND,
     SILENT,
     LIE,
+    GIVES_UP,
+    KEEP_MOVE,
+    CROWDED_UPDATE,
+    CROWDED_EMBEDDED,
+    ROLL_BACK,
+    ROLL_BACK_EMBEDDED,
+    ROLL_BACK_AT_REST,
+    POISON,
+    POISON_ELSEWHERE,
     FINE,
     FINE_PORT,
     FINE_FORCE,
 )
 
 LONG = (
+    replace(GIVES_UP, title="long: the engine gives up, delete", budget=Budget(patches=1, errors=1, deletes=1)),
+    replace(ROLL_BACK, title="long: rolled back, delete", budget=Budget(newers=1, rollbacks=1, deletes=1)),
+    replace(CROWDED_UPDATE, title="long: among many, delete", budget=Budget(patches=1, deletes=1, crashes=1)),
+    replace(
+        POISON_ELSEWHERE,
+        title="long: two clusters, turns fail in one, delete",
+        budget=Budget(patches=1, poisons=1, deletes=1),
+        poison=("Promote", "Finish", "Stop"),
+    ),
+    Case(
+        "long: turns fail at an act while it is updated",
+        Budget(patches=1, kills=1, poisons=1),
+        ready=True,
+        passivates=True,
+        heal_budget=1,
+        poison=("Promote", "Finish", "MarkUnhealthy", "Heal", "MarkRecovered"),
+    ),
+    Case(
+        "long: rolled back, what serves dies",
+        Budget(newers=1, rollbacks=1, kills=1),
+        ready=True,
+        passivates=True,
+        heal_budget=1,
+    ),
     LOOK_UPDATE,
     KEEP_RETRY,
     KEEP_CANCEL,

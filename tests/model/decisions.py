@@ -5,7 +5,9 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from controlplane.lifecycle import decisions
+from controlplane.lifecycle.decisions import Decision
 from controlplane.lifecycle.owner_state import Finding, OwnerState, Policy, Silence
+from controlplane.lifecycle.poison import well
 from controlplane.lifecycle.reconcile import reconcile
 from controlplane.model import (
     LIVE,
@@ -21,10 +23,10 @@ from controlplane.model import (
     TenantRows,
 )
 from controlplane.ports import ExecutionStatus
-from tests.model.binding import Binding
+from tests.model.binding import ENGINE, Binding
 from tests.model.case import Case
 from tests.model.rules import Rule
-from tests.model.stubs import NOW, placement
+from tests.model.stubs import MISREAD, NOW, READABLE, UNREADABLE, placement, read_by_older
 from tests.model.world import LIVES, NAME, World
 from tests.model.world import Execution as Row
 
@@ -44,6 +46,8 @@ class Seen(NamedTuple):
     blind: bool = False
     """The last look failed, and the next is not due yet."""
     stop_waited: bool = False
+    old: bool = False
+    """It is of the older release."""
     deadline_over: bool = False
 
 
@@ -51,20 +55,29 @@ Act = tuple[Any, ...]
 """A decision as plain values: the name of the real act, the execution's id, and what else it says."""
 
 
+class Decided(NamedTuple):
+    """`act` None: nothing to do. `well`: nothing is left that could fail."""
+
+    act: Act | None
+    well: bool
+
+
 class Decisions:
     def __init__(self, case: Case, binding: Binding) -> None:
         self._binding = binding
         self._crowded = case.crowded
         self._policy = Policy(
-            idle=0 if case.passivates else None, deadline=600, heal_budget=case.heal_budget, fallback="embedded"
+            idle=0 if case.passivates else None,
+            deadline=600,
+            heal_budget=case.heal_budget,
+            fallback=ENGINE if case.embedded else "embedded",
         )
-        self._known: dict[tuple[Any, ...], Act | None] = {}
+        self._known: dict[tuple[Any, ...], Decided] = {}
 
-    def decide(self, world: World, seen: Seen) -> Act | None:
-        """The next act, None: nothing to do."""
+    def decide(self, world: World, seen: Seen) -> Decided:
         tenant = world.tenant
         rows = (
-            tenant._replace(fence=0, lease=tenant.lease.FREE, cluster=0, found=None),
+            tenant._replace(fence=0, lease=tenant.lease.FREE, cluster=0, found=None, failing=None, away=False),
             world.executions,
             world.placements,
         )
@@ -73,13 +86,13 @@ class Decisions:
             self._known[key] = self._decide(world, seen)
         return self._known[key]
 
-    def _decide(self, world: World, seen: Seen) -> Act | None:
+    def _decide(self, world: World, seen: Seen) -> Decided:
         rows = self._rows(world, seen)
         active = rows.active
         view = OwnerState(
             followed=active.id if active is not None and (seen.engine is not None or seen.silent) else None,
             silence=Silence(LONG_AGO, "it does not answer") if seen.silent else None,
-            reported=ExecutionStatus(seen.engine) if seen.engine is not None else None,
+            reported=_status(seen),
             finding=_finding(seen.finding),
             finding_due=FAR_AHEAD,
             look_due=FAR_AHEAD if seen.blind else None,
@@ -87,8 +100,13 @@ class Decisions:
             heals=sum(e.heal for e in world.executions if e.life == world.tenant.life),
             worked_at=NOW,
         )
-        act = reconcile(rows, view, self._policy).act
-        match self._without_a_rule(rows, seen, act):
+        decision = reconcile(rows, view, self._policy)
+        act = self._without_a_rule(rows, seen, decision.act)
+        return Decided(self._plain(act), well(rows, view, Decision(act), busy=False))
+
+    @staticmethod
+    def _plain(act: decisions.Act | None) -> Act | None:
+        match act:
             case None:
                 return None
             case decisions.Stop(execution, cause, _):
@@ -118,6 +136,9 @@ class Decisions:
         switched = active is not None and rows.tenant.serving_execution == active.id
         if isinstance(act, decisions.Clean) and active is not None and Rule.OWNER_RETIRES not in rules:
             return decisions.Finish(active, ExecutionState.SUCCEEDED, "")
+        unreadable = any(e.spec.unreadable for e in rows.executions if not e.state.terminal or e == rows.serving)
+        if unreadable and Rule.DELETES_ANYWAY not in rules:
+            return decisions.LeaveAlone("a part of a spec cannot be read")
         match act:
             case decisions.MarkUnhealthy() | decisions.Heal() if Rule.KEPT not in rules:
                 return act if newest is not None and newest.state is ExecutionState.SUCCEEDED else None
@@ -168,7 +189,9 @@ class Decisions:
         )
 
     def _execution(self, row: Row, seen: Seen) -> Execution:
-        known = self._binding.execution(row.id)
+        left_alone = Rule.LEFT_ALONE in self._binding.rules
+        how = READABLE if not (seen.old and row.newer) else UNREADABLE if left_alone else MISREAD
+        known = read_by_older(self._binding.execution(row.id), how)
         return replace(
             known,
             state=row.state,
@@ -179,6 +202,13 @@ class Decisions:
             next_attempt_at=FAR_AHEAD if seen.waits else None,
             started_at=LONG_AGO if seen.deadline_over else NOW,
         )
+
+
+def _status(seen: Seen) -> ExecutionStatus | None:
+    if seen.engine is None:
+        return None
+    waits = seen.waits and seen.engine is SubState.BACKING_OFF
+    return ExecutionStatus(seen.engine, next_attempt_at=FAR_AHEAD if waits else None)
 
 
 def _finding(seen: tuple[bool, bool, bool, bool] | None) -> Finding | None:

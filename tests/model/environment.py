@@ -10,7 +10,7 @@ from tests.model.binding import Binding
 from tests.model.case import Case, Kind
 from tests.model.rules import Rule
 from tests.model.runners import LIVE, Move, Runners
-from tests.model.world import CLUSTERS, ENGINE, LIVES, NAME, Execution, Lease, Placement, Sweep, World
+from tests.model.world import CLUSTERS, ENGINE, LIVES, NAME, Execution, Lease, Owner, Placement, Sweep, World
 
 
 class Environment:
@@ -31,6 +31,8 @@ class Environment:
         asked = []
         if budget.patches:
             asked.append(("patches", "PATCH", intents.patch(world, binding)))
+        if budget.newers:
+            asked.append(("newers", "PATCH of the newer release", intents.patch_of_newer(world, binding)))
         if budget.deletes:
             asked.append(("deletes", "DELETE", intents.delete(world, binding)))
         if budget.retries:
@@ -69,6 +71,9 @@ class Environment:
             if row.engine == "accepted" and world.budget.silences:
                 silent = world.save(row.id, engine="silent").spend("silences")
                 yield ("engine", "falls silent about", row.id), silent, Kind.ENVIRONMENT
+            if row.engine == "accepted" and world.budget.errors:
+                stuck = world.save(row.id, engine=SubState.ERROR.value).spend("errors")
+                yield ("engine", "gives up, and waits for a person:", row.id), stuck, Kind.ENVIRONMENT
             if not row.engine and row.state is ExecutionState.STARTING and world.budget.lies:
                 lie = world.save(row.id, engine=SubState.SUCCEEDED.value).spend("lies")
                 yield ("engine", "has known, and says it succeeded:", row.id), lie, Kind.ENVIRONMENT
@@ -130,7 +135,7 @@ class Environment:
         if owner is None and (self._is_due(world) or nominated):
             for cluster in range(len(CLUSTERS)):
                 after = owned_tenant.acquire(world, self._binding, cluster)
-                if after is not None and cluster == tenant.cluster:
+                if after is not None and (cluster == tenant.cluster or self._case.elsewhere):
                     if nominated and self._case.remembers:
                         after = after.of_tenant(found=found)
                     yield ("supervisor", "activates", CLUSTERS[cluster]), after, Kind.OURS
@@ -142,15 +147,19 @@ class Environment:
                     yield label, self._known_lost(after).spend("owners"), Kind.ENVIRONMENT
         if owner is not None:
             if world.budget.crashes:
-                dead = world.own(owner, None)
-                for runner in dead.runners:
-                    dead = dead.move(runner, None) if runner.holder == owner.fence else dead
-                yield ("the owner dies",), dead.spend("crashes"), Kind.ENVIRONMENT
+                yield ("the owner dies",), self._dead(world, owner).spend("crashes"), Kind.ENVIRONMENT
             if world.budget.expiries and tenant.lease is Lease.VALID:
                 yield ("the lease expires",), world.of_tenant(lease=Lease.EXPIRED).spend("expiries"), Kind.ENVIRONMENT
             renewed = owned_tenant.renew(world, owner)
             if renewed is not None:
                 yield ("the owner renews its lease",), renewed, Kind.OURS
+
+    @staticmethod
+    def _dead(world: World, owner: Owner) -> World:
+        dead = world.own(owner, None)
+        for runner in dead.runners:
+            dead = dead.move(runner, None) if runner.holder == owner.fence else dead
+        return dead
 
     def _known_lost(self, world: World) -> World:
         """An owner that has lost its lease and has nothing in hand can do nothing: it need not be kept."""
@@ -159,11 +168,12 @@ class Environment:
         kept = tuple(o for o in world.owners if o.fence == world.tenant.fence or o.act is not None)
         return world._replace(owners=kept)
 
-    @staticmethod
-    def _is_due(world: World) -> bool:
+    def _is_due(self, world: World) -> bool:
         """`fleet.due`."""
         if world.tenant.deleted or world.tenant.away:
             return False
+        if world.tenant.failing and Rule.FAILING_DUE in self._binding.rules and not world.tenant.paused:
+            return True
         if any(_left_behind(world, p) for p in world.placements) and not world.tenant.paused:
             return True
         return (world.active is not None or world.queued is not None) and not world.tenant.paused
@@ -187,6 +197,22 @@ class Environment:
     # --- misfortunes ---
 
     def _misfortunes(self, world: World) -> Iterator[Move]:
+        if world.budget.rollbacks and not world.old:
+            older = world._replace(old=True).spend("rollbacks")
+            yield ("rolled back, the owner lives on",), older, Kind.ENVIRONMENT
+            if older.owner is not None:
+                yield ("rolled back, the owner is gone",), self._dead(older, older.owner), Kind.ENVIRONMENT
+        if world.old and not world.tenant.deleted:
+            yield ("the newer release is back",), world._replace(old=False), Kind.LUCK
+        if world.budget.poisons and not world.poison:
+            for act in self._case.poison:
+                yield (act, "begins to fail"), world._replace(poison=act).spend("poisons"), Kind.ENVIRONMENT
+        if world.poison and not self._case.elsewhere:
+            yield (world.poison, "is mended"), world._replace(poison=""), Kind.OURS
+        yield from self._ends_of_compute(world)
+
+    @staticmethod
+    def _ends_of_compute(world: World) -> Iterator[Move]:
         if not world.budget.kills or world.tenant.deleting:
             return
         for found in world.resources:

@@ -17,6 +17,12 @@ def patch(world: World, binding: Binding) -> World | None:
     return _new_generation(world, binding, _next_action(world), Cause.SPEC_ACCEPTED)
 
 
+def patch_of_newer(world: World, binding: Binding) -> World | None:
+    """The same by a client of the newer release, with a part of the spec that the older one cannot read."""
+    after = None if world.old else patch(world, binding)
+    return None if after is None else after.save(after.tenant.current, newer=True)
+
+
 def delete(world: World, binding: Binding) -> World | None:
     """`intents.delete`."""
     if world.tenant.deleting:
@@ -87,7 +93,9 @@ def queue(
     tenant = world.tenant
     of = tenant.generation if generation is None else generation
     id = binding.learn(tenant.life, action, of, run)
-    added = Execution(id, tenant.life, action, of, run, heal=heal)
+    same_spec = (e for e in world.executions if (e.life, e.generation) == (tenant.life, of))
+    newer = action is not Action.DELETE and any(e.newer for e in same_spec)
+    added = Execution(id, tenant.life, action, of, run, heal=heal, newer=newer)
     rows = tuple(sorted((*world.executions, added), key=lambda e: e.order))
     newest = id if of == tenant.generation else tenant.current
     return world._replace(executions=rows, tenant=tenant._replace(current=newest, away=False)).bump()

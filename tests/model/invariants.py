@@ -30,8 +30,12 @@ def of_state(world: World) -> str | None:
     return None
 
 
-def of_move(before: World, after: World, kind: Kind, *, zombie: bool) -> str | None:
-    """`zombie`: made by an owner that has lost its lease."""
+def of_move(before: World, after: World, kind: Kind, *, zombie: bool, older: bool) -> str | None:
+    """`zombie`: made by an owner that has lost its lease; `older`: by one of the older release."""
+    if older and not before.tenant.deleting and _unreadable(before) and _written(before) != _written(after):
+        return "an older release acted on what it cannot read"
+    if after.tenant.serving != before.tenant.serving and not _answered(after):
+        return "what has never answered its probe took the switch"
     if zombie and (before.tenant, before.executions) != (after.tenant, after.executions):
         return "a zombie wrote rows"
     if before.executions is not after.executions:
@@ -59,6 +63,8 @@ def at_rest(world: World, case: Case) -> str | None:
         if any(p.state in LIVE for p in world.placements):
             return "deleted, and a placement says that something is there"
         return None
+    if tenant.failing is not None:
+        return "it rests, and says that its turns fail"
     here = [p for p in world.placements if p.state in LIVE]
     if [p for p in here if p.execution != tenant.serving]:
         return "a placement is left"
@@ -71,7 +77,7 @@ def at_rest(world: World, case: Case) -> str | None:
         case Status.FAILED:
             if tenant.serving is not None and not (len(running) == 1 and running[0].healthy):
                 return "what served before an update failed does not run"
-            reasons = ("failures", "cancels", "deadlines", "silences", "lies")
+            reasons = ("failures", "cancels", "deadlines", "silences", "lies", "errors")
             return None if any(_spent(world, case, why) for why in reasons) else "it failed, and nothing was wrong"
         case Status.DEGRADED:
             return None if tenant.budget_spent else "degraded, and nobody heals it"
@@ -80,6 +86,20 @@ def at_rest(world: World, case: Case) -> str | None:
 
 def _replaced(world: World, placement: Placement, serving: Execution) -> bool:
     return placement.state in LIVE and world.of(placement.execution).order < serving.order
+
+
+def _unreadable(world: World) -> bool:
+    return any(e.newer and (not e.state.terminal or e.id == world.tenant.serving) for e in world.executions)
+
+
+def _written(world: World) -> tuple[object, ...]:
+    """What an owner may write, but for why it leaves."""
+    return world.tenant.status, world.tenant.observed, world.executions
+
+
+def _answered(world: World) -> bool:
+    """What serves has been healthy, or is not there any more."""
+    return all(r.healthy for r in world.resources if r.execution == world.tenant.serving)
 
 
 def _goes_on(was: ExecutionState, now: ExecutionState) -> bool:

@@ -95,7 +95,7 @@ def acquire(world: World, binding: Binding, cluster: int) -> World | None:
     runners = [r._replace(holder=anew.get(r.holder, r.holder)) for r in world.runners]
     return world._replace(
         tenant=tenant._replace(fence=anew[fence], lease=Lease.VALID, cluster=cluster, away=False),
-        owners=(*owners, Owner(cluster=cluster, fence=anew[fence])),
+        owners=(*owners, Owner(cluster=cluster, fence=anew[fence], old=world.old)),
         runners=tuple(sorted(runners)),
     )
 
@@ -112,3 +112,15 @@ def release(world: World, owner: Owner) -> World:
     if owner.fence != world.tenant.fence:
         return world
     return world.of_tenant(lease=Lease.FREE)
+
+
+def give_up(world: World, owner: Owner, at: str) -> World:
+    """`leases.give_up`."""
+    if owner.fence != world.tenant.fence:
+        return world
+    return world.of_tenant(lease=Lease.FREE, failing=at, away=True)
+
+
+def passed(world: World, *points: str) -> World:
+    """`OwnedTenant.fails_no_more`, once that at which turns failed has succeeded; without any point, all has."""
+    return world.of_tenant(failing=None) if not points or world.tenant.failing in points else world

@@ -17,6 +17,9 @@ from tests.model.world import FORGOTTEN, Owner, Resource, World
 
 FORMER = "a former owner"
 """Whose name stands on what one does that has lost its lease."""
+OLDER = "an owner of the older release"
+DECIDE = "decide"
+"""Where an owner says that its turns fail that leaves the rows alone."""
 
 
 class Owners:
@@ -27,6 +30,7 @@ class Owners:
         self._binding = binding
         self._runners = runners
         self._decisions = Decisions(case, binding)
+        self._where_it_fails = (0,) if case.elsewhere else (0, 1)
 
     def moves(self, world: World) -> Iterator[Move]:
         for owner in world.owners:
@@ -42,19 +46,36 @@ class Owners:
         """One decision for each thing that the owner may see now."""
         done = set()
         for seen, kind in self._seen(world, owner):
-            act = self._decisions.decide(world, seen)
+            act, well = self._decisions.decide(world, seen._replace(old=owner.old))
+            yield from self._says_it_is_over(world, owner, act, well)
             if act is None or act[0] in ("Follow", "RecordProgress", "AdvancePlanned") or act in done:
                 continue
             done.add(act)
+            if act[0] == world.poison and owner.cluster in self._where_it_fails:
+                if Rule.FAILING_LEAVES in self._binding.rules:
+                    yield ("owner", "fails and leaves at", act[0]), self._gives_up(world, owner, act[0]), Kind.OURS
+                continue
             if act[0] == "Stop" and self._lets_run(world):
                 continue
             before = world
-            if act[0] == "Stop" and act[2] is StopCause.DEADLINE and not seen.silent:
+            if act[0] == "Stop" and act[2] is StopCause.DEADLINE and seen.deadline_over and not seen.silent:
                 before, kind = world.spend("deadlines"), Kind.ENVIRONMENT
-            if self._case.split and act[0] not in ("Look", "Passivate", "Leave"):
+            if self._case.split and act[0] not in ("Look", "Passivate", "Leave", "LeaveAlone"):
                 yield ("owner", "decides", *act), before.own(owner, owner._replace(act=act)), kind
             else:
                 yield from self._act(before, owner, act, kind)
+
+    def _says_it_is_over(self, world: World, owner: Owner, act: Act | None, well: bool) -> Iterator[Move]:
+        """A turn that decides has not failed to decide; and if nothing is left to do, nothing fails."""
+        if world.tenant.failing is None or (act is not None and act[0] == "LeaveAlone"):
+            return
+        mine = (self._binding.at(r.position).work for r in world.runners if r.holder == owner.fence)
+        over = well and owner.looking is None and not any(work in _OWN for work in mine)
+        after = owned_tenant.passed(world, *(() if over else (DECIDE,)))
+        yield ("owner", "says that what failed is over"), after, Kind.OURS
+
+    def _gives_up(self, world: World, owner: Owner, at: str) -> World:
+        return owned_tenant.give_up(_gone(world, owner), owner, at)
 
     def _lets_run(self, world: World) -> bool:
         deletes = world.queued is not None and world.tenant.deleting
@@ -80,8 +101,15 @@ class Owners:
             yield Seen(engine, finding, stop_waited=True), Kind.OURS
         if engine is SubState.RUNNING:
             yield Seen(SubState.BACKING_OFF, finding), Kind.LUCK
+            if self._case.crowded and (not self._case.embedded or self._between_attempts(world, owner, active.id)):
+                yield Seen(SubState.BACKING_OFF, finding, waits=True), Kind.LUCK
         if world.budget.deadlines:
             yield Seen(engine, finding, deadline_over=True), Kind.ENVIRONMENT
+
+    def _between_attempts(self, world: World, owner: Owner, id: str) -> bool:
+        """Its own engine sleeps before the next attempt at a step."""
+        mine = [r for r in world.runners if (r.holder, r.execution) == (owner.fence, id)]
+        return all(not self._binding.at(r.position).answers for r in mine)
 
     def _engine(self, world: World, owner: Owner) -> SubState:
         """What the engine of the active execution says: the external one, or this owner's own."""
@@ -108,10 +136,11 @@ class Owners:
         if owner.fence != world.tenant.fence and Rule.FENCE in self._binding.rules:
             yield ("owner", "has lost its lease, writes nothing", *act), _gone(world, owner), kind
             return
-        who = "owner" if owner.fence == world.tenant.fence else FORMER
+        ours = OLDER if owner.old else "owner"
+        who = ours if owner.fence == world.tenant.fence else FORMER
         for after in getattr(self, f"_{name}")(world, owner, *details):
             # A write whose guard refuses changes nothing: it reloads and decides anew.
-            yield (who, *act), world if after is None else after, kind
+            yield (who, *act), world if after is None else owned_tenant.passed(after, name), kind
 
     def _Promote(self, world: World, owner: Owner, id: str) -> Iterator[World | None]:
         yield owned_tenant.promote(world, self._binding, id)
@@ -187,8 +216,15 @@ class Owners:
         yield world.own(owner, owner._replace(looking=True)) if self._case.looks and owner.looking is None else None
 
     def _Passivate(self, world: World, owner: Owner, away: bool) -> Iterator[World | None]:
+        for runner in world.runners:  # its engine sleeps between two attempts
+            if runner.holder == owner.fence and not self._binding.at(runner.position).answers:
+                world = world.move(runner, None)
         after = owned_tenant.release(_gone(world, owner), owner)
-        yield after.of_tenant(away=True) if away and owner.fence == world.tenant.fence else after
+        later = away or world.tenant.failing is not None
+        yield after.of_tenant(away=True) if later and owner.fence == world.tenant.fence else after
+
+    def _LeaveAlone(self, world: World, owner: Owner) -> Iterator[World | None]:
+        yield self._gives_up(world, owner, DECIDE)
 
     def _Leave(self, world: World, owner: Owner) -> Iterator[World | None]:
         yield owned_tenant.release(_gone(world, owner), owner)

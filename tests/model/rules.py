@@ -33,6 +33,11 @@ class Rule(StrEnum):
     OWNER_RETIRES = "an owner that ends an execution without its engine removes what was replaced first"
     WAKE_AT = "who leaves while it waits says when it is to be woken"
     MEMO_ENDS = "a finding that woke a tenant is forgotten in time"
+    LEFT_ALONE = "an owner leaves alone what only a newer release can read"
+    DELETES_ANYWAY = "a delete needs nothing that only a newer release can read"
+    UNREADABLE_WAITS = "steps wait for a spec that only a newer release can read"
+    FAILING_LEAVES = "an owner whose turns fail gives the tenant back"
+    FAILING_DUE = "a tenant whose owner left because turns failed is due again"
     SECOND_CHECK = "the sweep checks a leftover twice"
 
 

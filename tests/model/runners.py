@@ -11,7 +11,7 @@ from controlplane.steps.attempts import Verdict
 from tests.model.binding import CHORES, REPORT, Binding, work_of
 from tests.model.case import Case, Kind
 from tests.model.rules import Rule
-from tests.model.stubs import PORT_TAKEN, UNAVAILABLE, Op
+from tests.model.stubs import MISREAD, PORT_TAKEN, READABLE, UNAVAILABLE, UNREADABLE, Op
 from tests.model.world import ENGINE, Placement, Resource, Runner, World
 
 STANDS_ALONE = frozenset(
@@ -101,7 +101,7 @@ class Runners:
         if name in ("observe", "create", "inspect", "list", "start", "stop", "destroy"):
             yield from self._platform(world, runner, name, arguments)
         elif name == "probe":
-            yield from self._probe(world, arguments[0])
+            yield from self._probe(world, *arguments)
         elif name == "gate":
             yield self._passes(world, runner), world, Kind.OURS
         elif name == "report":
@@ -112,6 +112,20 @@ class Runners:
 
     def _context(self, world: World, runner: Runner, id: str) -> tuple[Any, World]:
         """`PostgresExecutionStore.context`, as far as the work at hand looks at it."""
+        rows, after = self._rows(world, runner, id)
+        return (*rows, self._spec(world, runner)), after
+
+    def _spec(self, world: World, runner: Runner) -> str:
+        """How this runner's process reads the spec, where it needs it."""
+        work = self._binding.at(runner.position).work
+        if not world.of(runner.execution).newer or work not in (StepName.APPLY_COMPUTE, StepName.WAIT_HEALTHY):
+            return READABLE
+        owner = next((o for o in world.owners if o.fence == runner.holder), None)
+        if not (world.old if owner is None else owner.old):
+            return READABLE
+        return UNREADABLE if Rule.UNREADABLE_WAITS in self._binding.rules else MISREAD
+
+    def _rows(self, world: World, runner: Runner, id: str) -> tuple[Any, World]:
         row, work = world.of(id), self._binding.at(runner.position).work
         serving = self._serving(world, id)
         placements = tuple(
@@ -212,8 +226,13 @@ class Runners:
 
     # --- the platform ---
 
-    def _probe(self, world: World, id: str) -> Iterator[Answer]:
+    def _probe(self, world: World, id: str, told: bool) -> Iterator[Answer]:
+        """`told`: as the client asked for; else the platform's own verdict, which is that it runs."""
         found = next((r for r in world.resources if r.id == id), None)
+        if not told:
+            runs = found is not None and found.state is ResourceState.RUNNING
+            yield "healthy" if runs else "unhealthy", world, Kind.OURS
+            return
         if found is not None and found.healthy:
             yield "healthy", world, Kind.OURS
             return

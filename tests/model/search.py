@@ -11,7 +11,7 @@ from controlplane.errors import InvalidTransition
 from tests.model import invariants
 from tests.model.case import Case, Kind
 from tests.model.environment import Environment
-from tests.model.owner import FORMER, Owners
+from tests.model.owner import FORMER, OLDER, Owners
 from tests.model.runners import Move, Runners
 from tests.model.world import World
 
@@ -73,7 +73,12 @@ class _Search:
             for label, after, kind in self._moves(world):
                 if after == world:
                     continue
-                self._note(invariants.of_move(world, after, kind, zombie=label[0] == FORMER), number, label, after)
+                self._note(
+                    invariants.of_move(world, after, kind, zombie=label[0] == FORMER, older=label[0] == OLDER),
+                    number,
+                    label,
+                    after,
+                )
                 there = self._numbers.get(after)
                 if there is None:
                     there = self._numbers[after] = len(self._worlds)

@@ -34,6 +34,12 @@ ENGINE_IDENTITY = "cloud"
 Op = tuple[Any, ...]
 """A call of the store or the platform: its name, then plain arguments."""
 
+HEALTH = HealthSpec(healthy_threshold=1, unhealthy_threshold=1)
+"""What clients ask for."""
+
+READABLE, UNREADABLE, MISREAD = "readable", "unreadable", "misread"
+"""How a spec is read: as it is; by the older release, which sees that it cannot read a part; without that rule."""
+
 UNAVAILABLE = "the platform does not answer"
 PORT_TAKEN = "the port is taken"
 """Answers that are raised."""
@@ -74,9 +80,9 @@ class Store:
         self._known = known
 
     async def context(self, execution_id: str) -> RunContext:
-        state, serving, previous, placements, retried, done = await _Ask("context", execution_id)
+        state, serving, previous, placements, retried, done, spec = await _Ask("context", execution_id)
         known = self._known
-        mine = known.execution(execution_id)
+        mine = read_by_older(known.execution(execution_id), spec)
         return RunContext(
             installation_id=OWNER,
             tenant=_tenant(mine, execution_id if serving else previous),
@@ -130,6 +136,16 @@ class Store:
         self, execution_id: str, step: StepName, error: str, next_attempt_at: datetime, waits_for: WaitsFor
     ) -> None:
         await _Ask("step_waits", execution_id)
+
+
+def read_by_older(execution: Execution, how: str) -> Execution:
+    """With the default in the place of the probe that only the newer release knows, unless it is readable."""
+    if how == READABLE:
+        return execution
+    spec = execution.spec.model_copy(update={"health": HealthSpec()})
+    spec._more = {"health": execution.spec.health.model_dump(mode="json")}
+    spec._unreadable = ("health",) if how == UNREADABLE else ()
+    return replace(execution, spec=spec)
 
 
 class _Withheld(tuple[Placement, ...]):
@@ -216,7 +232,7 @@ class Prober:
         self._clock = clock
 
     async def probe(self, resource: Resource, health: HealthSpec) -> ProbeResult:
-        answer = await _Ask("probe", resource.id)
+        answer = await _Ask("probe", resource.id, health == HEALTH)
         self._clock.late = answer == "never"
         return ProbeResult(healthy=answer == "healthy", detail=answer)
 

@@ -12,6 +12,7 @@ from tests.model.case import Case
 from tests.model.cases import LONG, SHORT
 from tests.model.rules import ALL
 from tests.model.search import explore
+from tests.model.stubs import READABLE
 
 
 def check(case: Case) -> None:
@@ -50,7 +51,7 @@ class TestBinding:
         end = binding.at(number)
         return [*called, end.op[0] if end.op else str(end.verdict)]
 
-    CONTEXT = (True, False, None, None, False, 0)
+    CONTEXT = (True, False, None, None, False, 0, READABLE)
 
     def test_apply_is_intent_gate_create_gate_start_gate(self) -> None:
         id = "tenant-acme-provision-1-aaaaaaaa"
@@ -81,7 +82,7 @@ class TestBinding:
 
     def test_a_delete_asks_before_it_destroys(self) -> None:
         id = "tenant-acme-delete-1-aaaaaaaa"
-        context = (True, False, None, ((id, "made"),), False, 0)
+        context = (True, False, None, ((id, "made"),), False, 0, READABLE)
         answers = (1, context, (("made", id, ResourceState.RUNNING),), True, None, None)
         assert self.calls(StepName.DESTROY_COMPUTE, Action.DELETE, *answers)[2:] == [
             "list",

@@ -59,6 +59,8 @@ class Tenant(NamedTuple):
     """`wake_at` is not over: its owner left while it waited."""
     found: tuple[str, str] | None = None
     """In the supervisor's memory: what serves, and the finding about it that has woken the tenant."""
+    failing: str | None = None
+    """`failing_at`: an owner has left because its turns failed there, or only a newer release can act on the rows."""
 
     @property
     def deleted(self) -> bool:
@@ -83,6 +85,8 @@ class Execution(NamedTuple):
     """So many steps have succeeded."""
     retried: bool = False
     """The step that is on has a failed attempt."""
+    newer: bool = False
+    """Its spec has a part that only the newer release can read."""
 
     @property
     def order(self) -> tuple[int, int, int]:
@@ -124,6 +128,8 @@ class Owner(NamedTuple):
     looking: bool | None = None
     blind: bool = False
     act: tuple[Any, ...] | None = None
+    old: bool = False
+    """Its process is of the older release."""
 
 
 class Sweep(NamedTuple):
@@ -163,6 +169,13 @@ class Budget(NamedTuple):
     """A look of an owner fails, for the platform does not answer."""
     lies: int = 0
     """An engine says that an execution has succeeded: it speaks of an earlier life of the same id."""
+    errors: int = 0
+    """An engine gives an execution up and waits for a person."""
+    newers: int = 0
+    """A client of the newer release asks for what only that release can read."""
+    rollbacks: int = 0
+    poisons: int = 0
+    """An act of the owner begins to fail each time (`Case.poison`)."""
 
 
 class World(NamedTuple):
@@ -176,6 +189,10 @@ class World(NamedTuple):
     sweep: Sweep = Sweep()
     made: tuple[tuple[str, int], ...] = ()
     """How many resources each execution has had: immutable ids are never given twice."""
+    old: bool = False
+    """Rolled back: what starts now is of the older release."""
+    poison: str = ""
+    """The act of owners that fails now."""
 
     def find(self, id: str | None) -> Execution | None:
         for execution in self.executions:

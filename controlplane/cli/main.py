@@ -8,6 +8,7 @@ import typer
 
 from controlplane.cli import (
     apply,
+    backup,
     config,
     context,
     demo,
@@ -30,7 +31,7 @@ from controlplane.cli.completion import contexts
 from controlplane.cli.console import errors
 from controlplane.cli.exit_codes import HELP, Commands
 
-HERE = frozenset({"up", "down", "status", "install", "drain", "restore", "config", "demo"})
+HERE = frozenset({"up", "down", "status", "install", "drain", "backup", "restore", "config", "demo"})
 """Commands about this machine: no context changes what they act on."""
 
 app = typer.Typer(
@@ -75,6 +76,7 @@ app.command(rich_help_panel="This machine")(server.down)
 app.command(rich_help_panel="This machine")(server.status)
 app.command(rich_help_panel="This machine")(install.install)
 app.command(rich_help_panel="This machine")(drain.drain)
+app.command(rich_help_panel="This machine")(backup.backup)
 app.command(rich_help_panel="This machine")(restore.restore)
 app.add_typer(config.app, name="config", rich_help_panel="This machine")
 

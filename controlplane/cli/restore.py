@@ -2,16 +2,19 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from controlplane.cli.backup import load, unpack
 from controlplane.cli.console import progress
 from controlplane.cli.doctor import report
 from controlplane.cli.output import Format, FormatOption
 from controlplane.cli.server import bring_up
 from controlplane.client import Client, ConsistencyDocument, settled
 from controlplane.errors import Refused
+from controlplane.local.paths import Home
 from controlplane.settings import load_settings
 
 POLL_SECONDS = 1.0
@@ -19,20 +22,28 @@ GONE = ("tenant_not_found", "tenant_deleted")
 
 
 def restore(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A backup, for an empty home and an empty database.")
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for tenants to come back.")] = 600.0,
     format: FormatOption = Format.TABLE,
 ) -> None:
     """Rebuild a home from its database after the loss of everything else: machine, home, actors or compute.
 
-    First restore the database itself with Postgres's own tools, and set LANDLORD_DATABASE_URL to it (an embedded
-    database is the directory `postgres` of the home). Then run this command. It starts the control plane as `up` does,
-    compares every tenant with reality, and waits until missing compute is made again (not for tenants with
-    `heal: none`). It ends as `doctor` does: exit 1 if differences remain. A lost admin token is replaced. Settings from
-    a lost config.yaml must be given again.
+    With a file of `landlord backup`, its rows are loaded into the empty database, and config.yaml and secrets put back.
+    Without one, restore the database with Postgres's own tools first, and set LANDLORD_DATABASE_URL to it; settings
+    from a lost config.yaml must be given again then. The command starts the control plane as `up` does, compares every
+    tenant with reality, and waits until missing compute is made again (not for tenants with `heal: none`). It ends as
+    `doctor` does: exit 1 if differences remain. A lost admin token is replaced.
 
-    Example: landlord restore
+    Example: landlord restore /backups/landlord-monday.tar
     """
+    if file is not None:
+        unpack(file.absolute(), Home(load_settings().home))
     settings = load_settings()
+    if file is not None:
+        with progress("loading the backup"):
+            load(file.absolute(), settings)
     bring_up(settings)
     with Client.of(settings) as client, progress("comparing every tenant with reality") as shown:
         wake_all(client)

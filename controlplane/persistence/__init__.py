@@ -9,6 +9,7 @@ Each writer has its module; this split is the design:
     clusters, fleet     the command and the supervisor: clusters and heartbeats
     bootstrap           `landlord up`: migrations, the installation, this start of the head
     running_role        `landlord up`: the grants of the role that runs, which only adds to the trail
+    holdings            the command: what a backup says of its rows
     compatibility       which releases can read the rows: what a roll-back is judged by
     retention           the supervisor: old rows are removed
     totals, gauges      the supervisor: numbers for /metrics; the API reads them

@@ -131,7 +131,7 @@ def test_a_context_never_gets_the_homes_token(environ: dict[str, str], run: Run)
     assert "the context prod has no token" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["up", "down", "status", "install", "drain", "restore", "config", "demo"])
+@pytest.mark.parametrize("command", ["up", "down", "status", "install", "drain", "backup", "restore", "config", "demo"])
 def test_a_command_about_this_machine_takes_no_context(run: Run, command: str) -> None:
     add(run)
     done = run("--context", "prod", command)

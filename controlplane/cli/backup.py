@@ -76,9 +76,11 @@ def server(settings: Settings, url: str) -> backups.Server:
 
 @contextmanager
 def database(settings: Settings, *, stop: bool = True) -> Iterator[str]:
-    """The URL of the home's database. An embedded server is started if it does not run; `stop`: and stopped again."""
-    if settings.database_url is not None:
-        yield settings.database_url.get_secret_value()
+    """The URL of the home's database, as the owner of its tables. An embedded server is started if it does not run;
+    `stop`: and stopped again."""
+    given = settings.database_owner_url or settings.database_url
+    if given is not None:
+        yield given.get_secret_value()
         return
     installation = Installation(settings, os.environ, lambda _: None)
     installation.home.ensure()

@@ -53,6 +53,7 @@ async def grant(connection: AsyncConnection, running: AsyncEngine) -> None:
         f"GRANT SELECT ON events, {', '.join(_READ_ONLY)} {to}",
         f"GRANT INSERT ({columns}) ON events {to}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(written)} {to}",
+        f"REVOKE ALL ON FUNCTION {_PRUNE} FROM PUBLIC",  # a database from a backup has not kept that
         f"GRANT EXECUTE ON FUNCTION {_PRUNE} {to}",
     ):
         await connection.execute(text(statement))

@@ -14,13 +14,16 @@ from controlplane.errors import SchemaTooNew, SettingsError, Unavailable
 from controlplane.local import backup as backups
 from controlplane.local.backup import Manifest, manifest_of, server_of
 from controlplane.local.paths import Home
+from controlplane.local.postgres import RUNNING
 from controlplane.persistence import bootstrap, tables
 from controlplane.persistence.chain import verify
 from controlplane.persistence.compatibility import WRITES
 from controlplane.persistence.database import open_database
 from controlplane.persistence.holdings import holdings
+from controlplane.persistence.running_role import may_change_events
 from controlplane.settings import load_settings
 from tests.integration.owner import create, spec
+from tests.integration.test_running_role import as_role
 from tests.postgres import DebianServer, debian  # noqa: F401
 
 
@@ -208,4 +211,28 @@ async def test_a_database_with_tls_and_a_password(prepared: DebianServer, home: 
         async with restored.connect() as connection:
             assert (await connection.execute(select(func.count()).select_from(tables.tenants))).scalar_one() == 1
     finally:
+        await restored.dispose()
+
+
+async def test_the_trail_of_a_restored_database_is_the_owners(
+    database: AsyncEngine, database_url: str, empty_database_url: str, home: Home, tmp_path: Path
+) -> None:
+    """A dump without privileges gives the function that prunes events to everybody; the next `up` takes it back."""
+    await create(database, "acme", spec())
+    file = tmp_path / "backup.tar"
+    await made(database, database_url, home, file)
+    backups.load(file, server_of(empty_database_url, own=True))
+    restored = open_database(empty_database_url, pool=2)
+    running = open_database(as_role(empty_database_url, RUNNING), pool=1)
+    prunes = text("SELECT has_function_privilege('public', :function, 'EXECUTE')")
+    function = {"function": "landlord_prune_events(bigint, bigint, double precision)"}
+    try:
+        async with restored.connect() as connection:
+            assert (await connection.execute(prunes, function)).scalar_one()
+        await bootstrap.migrate(running, owner=restored)
+        async with restored.connect() as connection:
+            assert not (await connection.execute(prunes, function)).scalar_one()
+        assert not await may_change_events(running)
+    finally:
+        await running.dispose()
         await restored.dispose()

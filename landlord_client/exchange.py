@@ -12,6 +12,8 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
+from pydantic import ValidationError
+
 from landlord_client.errors import (
     ConnectionLost,
     IdempotencyInProgress,
@@ -99,7 +101,7 @@ Stream: TypeAlias = Generator[Effect | Item[T], Any, None]
 
 def get(path: str, kind: type[D], *, patience: float = 0.0, **query: Any) -> Operation[D]:
     """A read. What is None or empty in `query` is left out."""
-    return kind.model_validate(read((yield from send(Request("GET", path, _said(query), {}, None, patience)))))
+    return typed(kind, (yield from send(Request("GET", path, _said(query), {}, None, patience))))
 
 
 def mutate(
@@ -122,14 +124,14 @@ def mutate(
     if method == "PATCH":
         headers["Content-Type"] = MERGE_PATCH
     request = Request(method, path, _said(query or {}), headers, body, float(wait or 0))
-    return kind.model_validate(read((yield from send(request))))
+    return typed(kind, (yield from send(request)))
 
 
 def order(
     method: Literal["POST", "DELETE"], path: str, kind: type[D], body: Any = None, *, tries: int = TRIES
 ) -> Operation[D]:
     """A change of the installation itself. These take no key: doing them twice is doing them once, or is refused."""
-    return kind.model_validate(read((yield from send(Request(method, path, {}, {}, body), tries))))
+    return typed(kind, (yield from send(Request(method, path, {}, {}, body), tries)))
 
 
 def paged(page_at: Callable[[str | None], Operation[Page[T]]]) -> Stream[T]:
@@ -167,6 +169,14 @@ def send(request: Request, tries: int = TRIES) -> Operation[Answer]:
                 return answer
         yield Sleep(pause)
     raise AssertionError("the last try returns or raises")
+
+
+def typed(kind: type[D], answer: Answer) -> D:
+    """The document of a success. Raises the problem of anything else, and Unreachable if it is no such document."""
+    try:
+        return kind.model_validate(read(answer))
+    except ValidationError:
+        raise Unreachable(_no_control_plane(answer)) from None
 
 
 def read(answer: Answer) -> Any:
@@ -223,7 +233,11 @@ def _json(answer: Answer) -> Any:
         return json.loads(answer.text)
     except ValueError:
         # Only a proxy in front of the application gives any other answer.
-        raise Unreachable(f"{answer.url} answers {answer.status}, but not as a control plane") from None
+        raise Unreachable(_no_control_plane(answer)) from None
+
+
+def _no_control_plane(answer: Answer) -> str:
+    return f"{answer.url} answers {answer.status}, but not as a control plane"
 
 
 def _problem(answer: Answer) -> Problem | None:

@@ -15,8 +15,8 @@ from controlplane.cli.options import DEFAULT_TIMEOUT, Selector, Timeout, Wait, Y
 from controlplane.cli.output import Format, FormatOption
 from controlplane.cli.plan import existing, show_plan
 from controlplane.cli.show_tenant import await_tenant, show_tenants
-from controlplane.client import Client, PlanDocument, TenantDocument, patch_to, surplus, wanted
-from controlplane.errors import Refused
+from controlplane.client.apply import patch_to, surplus, wanted
+from landlord_client import Client, Plan, Problem, Tenant
 
 
 @dataclass
@@ -24,18 +24,18 @@ class Change:
     """One tenant's change, as it was planned. `tenant`: as it is now; None: it does not exist."""
 
     name: str
-    tenant: TenantDocument | None
+    tenant: Tenant | None
     body: dict[str, Any]
-    plan: PlanDocument
+    plan: Plan
 
     @property
     def needed(self) -> bool:
-        return self.tenant is None or bool(self.plan["changes"])
+        return self.tenant is None or bool(self.plan.changes)
 
-    def make(self, client: Client) -> TenantDocument:
+    def make(self, client: Client) -> Tenant:
         if self.tenant is None:
             return client.create_tenant(self.body)
-        return client.update_tenant(self.name, self.body, if_match=self.tenant["version"])
+        return client.update_tenant(self.name, self.body, if_match=self.tenant.version)
 
 
 def apply(
@@ -71,27 +71,26 @@ def apply(
         if (needed or gone) and not yes:
             words = [f"change {len(needed)}"] * bool(needed) + [f"delete {len(gone)} with their compute"] * bool(gone)
             consent(f"Tenants: {' and '.join(words)}?", deleted=len(gone))
-        done = [change.make(client) for change in needed] + [client.delete_tenant(one["name"]) for one in gone]
+        done = [change.make(client) for change in needed] + [client.delete_tenant(one.name) for one in gone]
         if wait:
             done = [await_tenant(client, tenant, timeout) for tenant in done]
     if format is Format.TABLE and not done:
         output.print("nothing to change")
         return
     show_tenants(done, done, format)
-    if wait and (bad := [one["name"] for one in done if one["status"] not in ("ready", "deleted")]):
+    if wait and (bad := [one.name for one in done if one.status not in ("ready", "deleted")]):
         errors.print(f"not ready: {', '.join(bad)}", style="red", markup=False)
         raise typer.Exit(Exit.FAILED)
 
 
 def _planned(client: Client, document: dict[str, Any]) -> Change:
-    """What it would change. Raises Refused, which names the tenant, as the change itself would be."""
+    """What it would change. Raises Problem, which names the tenant, as the change itself would be."""
     name = document["name"]
     try:
         tenant = existing(client, name)
         if tenant is None:
             return Change(name, None, document, client.plan_create(document))
-        patch = patch_to(tenant, document)
+        patch = patch_to(tenant.document, document)
         return Change(name, tenant, patch, client.plan_update(name, patch))
-    except Refused as error:
-        told = f"{name}: {error.message}; nothing was changed"
-        raise Refused(told, **error.fields) from None
+    except Problem as error:
+        raise error.saying(f"{name}: {error.message}; nothing was changed") from None

@@ -8,7 +8,7 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.cli.database import ask
-from controlplane.client import Unreachable
+from controlplane.errors import Unavailable
 from controlplane.local.installation import Installation
 from controlplane.local.state import RunState
 from controlplane.model import ClusterState
@@ -16,6 +16,10 @@ from controlplane.persistence import clusters
 from controlplane.settings import Settings
 
 T = TypeVar("T")
+
+
+class NotRunning(Unavailable):
+    """Nothing was started in this home, or what was started has ended."""
 
 
 class Cluster:
@@ -28,19 +32,19 @@ class Cluster:
 
     @classmethod
     def of(cls, settings: Settings) -> "Cluster":
-        """Raises Unreachable if nothing was started."""
+        """Raises NotRunning if nothing was started."""
         installation = Installation(settings, os.environ, lambda _: None)
         state = RunState.read(installation.home.state)
         if state is None:
-            raise Unreachable(f"no control plane runs in {installation.home.root}; start it with `landlord up`")
+            raise NotRunning(f"no control plane runs in {installation.home.root}; start it with `landlord up`")
         given = settings.database_url
         return cls(state.cluster_id, given.get_secret_value() if given is not None else installation.postgres.url)
 
     def drain(self) -> datetime:
-        """Mark the cluster as draining; return the database's time. Raises Unreachable if the cluster has ended."""
+        """Mark the cluster as draining; return the database's time. Raises NotRunning if the cluster has ended."""
         since = self._ask(lambda database: clusters.drain(database, self.id, actor="landlord drain"))
         if since is None:
-            raise Unreachable(f"the cluster {self.id} has ended; start another with `landlord up`")
+            raise NotRunning(f"the cluster {self.id} has ended; start another with `landlord up`")
         return since
 
     def undrain(self, actor: str) -> bool:

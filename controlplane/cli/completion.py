@@ -6,7 +6,7 @@ from threading import Thread
 
 import typer
 
-from controlplane.client import Client
+from controlplane.client import connection
 from controlplane.client.contexts import Contexts, command_settings, contexts_path
 
 PATIENCE_SECONDS = 1.0
@@ -22,9 +22,9 @@ def tenants(ctx: typer.Context, incomplete: str) -> list[str]:
     def ask() -> None:
         with suppress(Exception):
             environ = os.environ | {f"LANDLORD_{key.upper()}": value for key, value in given.items()}
-            with Client.of(command_settings(environ)) as client:
+            with connection.client_of(command_settings(environ)) as client:
                 page = client.list_tenants(name_prefix=incomplete, limit=MOST)
-            found.extend(tenant["name"] for tenant in page["items"])
+            found.extend(tenant.name for tenant in page.items)
 
     # A thread of its own bounds everything: names that no server resolves, tries again, slow answers.
     thread = Thread(target=ask, daemon=True)

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 import typer
 
 from controlplane.cli.console import errors
-from controlplane.client import TenantDocument
+from landlord_client import Tenant
 
 
-def show_deletes(tenants: Iterable[TenantDocument]) -> None:
+def show_deletes(tenants: Iterable[Tenant]) -> None:
     for tenant in tenants:
-        errors.print(f"{tenant['name']}: delete", style="red", markup=False)
+        errors.print(f"{tenant.name}: delete", style="red", markup=False)
 
 
 def consent(question: str, *, deleted: int) -> None:

@@ -12,7 +12,7 @@ from controlplane.cli.completion import contexts as known
 from controlplane.cli.console import output
 from controlplane.cli.output import Format, FormatOption, show
 from controlplane.client.contexts import NAME, Context, Contexts, contexts_path
-from controlplane.client.wire import in_clear
+from landlord_client.address import in_clear
 
 app = typer.Typer(help="Name control planes and choose among them.", no_args_is_help=True)
 

@@ -10,8 +10,8 @@ from controlplane.cli.console import errors
 from controlplane.cli.exit_codes import Exit
 from controlplane.cli.output import Format
 from controlplane.cli.show_tenant import await_tenant, show_tenants
-from controlplane.client import Client, TenantDocument
-from controlplane.errors import Refused
+from controlplane.text import clean
+from landlord_client import Client, Problem, Tenant
 
 
 def delete_selected(
@@ -31,19 +31,19 @@ def delete_selected(
         if wait:
             done = [await_tenant(client, tenant, timeout) for tenant in done]
     show_tenants(done, done, format)
-    bad = [tenant["name"] for tenant in done if tenant["status"] != "deleted"] if wait else []
+    bad = [tenant.name for tenant in done if tenant.status != "deleted"] if wait else []
     if bad:
         errors.print(f"not deleted: {', '.join(bad)}", style="red", markup=False)
     if bad or len(done) < len(found):
         raise typer.Exit(Exit.FAILED)
 
 
-def _delete(client: Client, tenant: TenantDocument, force: bool) -> TenantDocument | None:
+def _delete(client: Client, tenant: Tenant, force: bool) -> Tenant | None:
     """None if it was refused, which is said. By id and version: as it was when it was shown."""
     try:
-        return client.delete_tenant(tenant["id"], force=force, if_match=tenant["version"])
-    except Refused as error:
+        return client.delete_tenant(tenant.id, force=force, if_match=tenant.version)
+    except Problem as error:
         if error.code == "tenant_deleted":
-            return client.get_tenant(tenant["id"])
-        errors.print(f"{tenant['name']}: {error.message} ({error.code})", style="red", markup=False)
+            return client.get_tenant(tenant.id)
+        errors.print(f"{tenant.name}: {clean(error.message)} ({error.code})", style="red", markup=False)
         return None

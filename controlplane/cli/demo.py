@@ -10,10 +10,10 @@ import typer
 from controlplane.cli.console import errors, output
 from controlplane.cli.exit_codes import Exit
 from controlplane.cli.show_tenant import await_tenant
-from controlplane.client import Client, TenantDocument
-from controlplane.errors import Refused
+from controlplane.client import connection
 from controlplane.local.paths import Home
 from controlplane.settings import load_settings
+from landlord_client import Client, Problem, Tenant
 
 NAME = "demo"
 TIMEOUT_SECONDS = 120.0
@@ -48,13 +48,13 @@ def demo() -> None:
     Example: landlord demo
     """
     settings = load_settings()
-    with Client.of(settings) as client:
+    with connection.client_of(settings) as client:
         tenant = await_tenant(client, _ensure(client), TIMEOUT_SECONDS)
-    if tenant["status"] != "ready" or not tenant["observed"]["endpoints"]:
-        reason = tenant["workflow"]["error"] or tenant["status_message"] or "no endpoint"
-        errors.print(f"{NAME} is {tenant['status']}: {reason}", style="red", markup=False)
+    if tenant.status != "ready" or not tenant.observed.endpoints:
+        reason = tenant.workflow.error or tenant.status_message or "no endpoint"
+        errors.print(f"{NAME} is {tenant.status}: {reason}", style="red", markup=False)
         raise typer.Exit(Exit.FAILED)
-    url = tenant["observed"]["endpoints"][0]["url"]
+    url = tenant.observed.endpoints[0].url
     answer = httpx.get(url, timeout=5, trust_env=False)
     output.print(f"\n$ curl {url}\n{answer.text.rstrip()}\n", markup=False)
     header = shlex.quote(str(Home(settings.home).token_header))
@@ -63,12 +63,12 @@ def demo() -> None:
     output.print("  landlord tenant list", markup=False)
 
 
-def _ensure(client: Client) -> TenantDocument:
+def _ensure(client: Client) -> Tenant:
     """Return the tenant. If it does not exist, create it; if it failed, retry it."""
     try:
         return client.create_tenant(DEMO)
-    except Refused as error:
+    except Problem as error:
         if error.code != "tenant_exists":
             raise
     tenant = client.get_tenant(NAME)
-    return client.retry_tenant(NAME) if tenant["status"] == "failed" else tenant
+    return client.retry_tenant(NAME) if tenant.status == "failed" else tenant

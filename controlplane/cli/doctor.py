@@ -6,7 +6,7 @@ from controlplane.cli.connection import connect
 from controlplane.cli.console import errors, output, progress
 from controlplane.cli.exit_codes import Exit
 from controlplane.cli.output import Format, FormatOption, show
-from controlplane.client import ConsistencyDocument
+from landlord_client import Consistency
 
 COLUMNS = ("kind", "tenant", "resource", "detail")
 RUNBOOKS = "docs/runbooks.md"
@@ -26,19 +26,19 @@ def doctor(format: FormatOption = Format.TABLE) -> None:
     report(found, format)
 
 
-def report(found: ConsistencyDocument, format: Format) -> None:
+def report(found: Consistency, format: Format) -> None:
     """Show the differences, and where it is written what to do. If there is one, end the command with exit 1."""
-    differences = found["differences"]
+    differences = found.differences
     if format is Format.TABLE:
-        for note in found.get("notes", ()):
-            errors.print(f"{note['kind']}: {note['detail']} ({RUNBOOKS}#{note['kind']})", markup=False)
+        for note in found.notes:
+            errors.print(f"{note.kind}: {note.detail} ({RUNBOOKS}#{note.kind})", markup=False)
     if format is Format.TABLE and not differences:
         output.print("[green]No differences[/green]: rows, actors and resources agree.")
         return
-    rows = [(one["kind"], one["tenant"], one["resource"], one["detail"]) for one in differences]
+    rows = [(one.kind, one.tenant, one.resource, one.detail) for one in differences]
     show(found, format, COLUMNS, rows)
     if format is Format.TABLE:
-        for kind in sorted({one["kind"] for one in differences}):
+        for kind in sorted({one.kind for one in differences}):
             errors.print(f"{kind}: what to do is in {RUNBOOKS}#{kind}", markup=False)
     if differences:
         raise typer.Exit(Exit.FAILED)

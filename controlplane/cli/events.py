@@ -13,7 +13,7 @@ from controlplane.cli.console import errors, output
 from controlplane.cli.exit_codes import Exit
 from controlplane.cli.options import Selector
 from controlplane.cli.output import COLOURS, Format, FormatOption, instant, show
-from controlplane.client import WatchDocument
+from landlord_client import WatchEvent
 
 VERIFY = "verify"
 COLUMNS = ("id", "at", "tenant", "type", "status", "trigger", "by", "execution", "message")
@@ -44,21 +44,21 @@ def events(
         _verify(head, format)
         return
     with connect() as client:
-        found = client.list_events(tenant, limit=limit)["items"]
+        found = client.list_events(tenant, limit=limit).items
     if format is Format.TABLE and not found:
         output.print("no events")
         return
     rows = [
         (
-            event["id"],
-            instant(event["at"]),
-            event["tenant"],
-            event["type"],
-            event["status"],
-            event["trigger_source"],
-            event["actor"],
-            event["execution_id"],
-            event["message"],
+            event.id,
+            instant(event.at),
+            event.tenant,
+            event.type,
+            event.status,
+            event.trigger_source,
+            event.actor,
+            event.execution_id,
+            event.message,
         )
         for event in found
     ]
@@ -68,20 +68,20 @@ def events(
 def _verify(head: str | None, format: Format) -> None:
     with connect() as client:
         found = client.verify_trail(head)
-    sound = not found["broken"] and found["noted"] != "changed"
+    sound = not found.broken and found.noted != "changed"
     if format is not Format.TABLE:
         show(found, format, (), ())
     elif sound:
-        newest = found["head"]
-        output.print(f"[green]The trail is as it was written[/green]: {found['checked']} events after {found['after']}")
+        newest = found.head
+        output.print(f"[green]The trail is as it was written[/green]: {found.checked} events after {found.after}")
         if newest is not None:
-            output.print(f"head {newest['id']}:{newest['hash']}", markup=False)
-        if found["noted"] == "pruned":
+            output.print(f"head {newest.id}:{newest.hash}", markup=False)
+        if found.noted == "pruned":
             output.print("the noted head is older than what is kept")
     else:
-        for id in found["broken"]:
+        for id in found.broken:
             errors.print(f"event {id}, or the one before it, is not as it was written", style="red")
-        if found["noted"] == "changed":
+        if found.noted == "changed":
             errors.print("the noted head is not there as it was: the trail was made anew", style="red")
     if not sound:
         raise typer.Exit(Exit.FAILED)
@@ -109,8 +109,8 @@ def watch(
         if name is not None:
             # By id: during the watch the name may become free and go to another tenant.
             tenant = client.get_tenant(name)
-            identity = tenant["id"]
-            errors.print(f"{tenant['name']}: {tenant['status']}; watching, Ctrl-C ends", markup=False)
+            identity = tenant.id
+            errors.print(f"{tenant.name}: {tenant.status}; watching, Ctrl-C ends", markup=False)
         else:
             errors.print(f"watching {'the tenants that match' if selector else 'all tenants'}, Ctrl-C ends")
         try:
@@ -121,18 +121,18 @@ def watch(
             return
 
 
-def _tell(event: WatchDocument, format: Format) -> None:
+def _tell(event: WatchEvent, format: Format) -> None:
     match format:
         case Format.JSON:
-            output.print(json.dumps(event), markup=False)
+            output.print(json.dumps(event.document), markup=False)
         case Format.YAML:
-            output.print(f"---\n{yaml.safe_dump(event, sort_keys=False).rstrip()}", markup=False)
+            output.print(f"---\n{yaml.safe_dump(event.document, sort_keys=False).rstrip()}", markup=False)
         case Format.TABLE:
-            status = event["status"] or ""
+            status = event.status or ""
             parts = (
-                f"{instant(event['at'])}  {event['tenant'] or '':<20}  ",
+                f"{instant(event.at)}  {event.tenant or '':<20}  ",
                 (f"{status:<12}", COLOURS.get(status, "")),
-                f"  {event['type']:<26}  {event['execution_id'] or ''}",
+                f"  {event.type:<26}  {event.execution_id or ''}",
             )
             output.print(Text.assemble(*parts))
     # A reader in a pipe gets each line at once.

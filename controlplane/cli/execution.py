@@ -8,7 +8,7 @@ from controlplane.cli.completion import tenants
 from controlplane.cli.connection import connect
 from controlplane.cli.console import output
 from controlplane.cli.output import Format, FormatOption, instant, show, table
-from controlplane.client import ExecutionDocument, StepDocument
+from landlord_client import Execution, Step
 
 app = typer.Typer(help="Show, cancel and retry executions.", no_args_is_help=True)
 
@@ -29,7 +29,7 @@ def list_executions(
     Example: landlord execution list acme
     """
     with connect() as client:
-        found = client.list_executions(tenant, limit=limit)["items"]
+        found = client.list_executions(tenant, limit=limit).items
     show(found, format, COLUMNS, [_row(execution) for execution in found])
 
 
@@ -44,10 +44,10 @@ def get(execution_id: Id, format: FormatOption = Format.TABLE) -> None:
     show(execution, format, COLUMNS, [_row(execution)])
     if format is Format.TABLE:
         output.print()
-        steps = execution.get("steps", [])
+        steps = execution.steps
         table(
             ("step", "state", "attempts", "error"),
-            [(step["name"], step["state"], step["attempts"], said_of(step)) for step in steps],
+            [(step.name, step.state, step.attempts, said_of(step)) for step in steps],
         )
 
 
@@ -59,24 +59,23 @@ def cancel(execution_id: Id) -> None:
     """
     with connect() as client:
         tenant = client.cancel_execution(execution_id)
-    output.print(f"{execution_id}: asked to cancel, {tenant['name']} is {tenant['status']}", markup=False)
+    output.print(f"{execution_id}: asked to cancel, {tenant.name} is {tenant.status}", markup=False)
 
 
-def said_of(step: StepDocument) -> str:
+def said_of(step: Step) -> str:
     """The call that the present attempt waits for, if it takes long, and the error of the last attempt."""
-    in_call_to = step.get("in_call_to")
-    call = f"in a call to {in_call_to} since {instant(step.get('in_call_since'))}" if in_call_to else ""
-    return "; before: ".join(part for part in (call, step["error"] or "") if part)
+    call = f"in a call to {step.in_call_to} since {instant(step.in_call_since)}" if step.in_call_to else ""
+    return "; before: ".join(part for part in (call, step.error or "") if part)
 
 
-def _row(execution: ExecutionDocument) -> tuple[object, ...]:
+def _row(execution: Execution) -> tuple[object, ...]:
     return (
-        execution["id"],
-        execution["state"],
-        execution["run"],
-        execution["retry_count"],
-        execution["trigger_source"],
-        instant(execution["started_at"]),
-        instant(execution["ended_at"]),
-        execution["error"],
+        execution.id,
+        execution.state,
+        execution.run,
+        execution.retry_count,
+        execution.trigger_source,
+        instant(execution.started_at),
+        instant(execution.ended_at),
+        execution.error,
     )

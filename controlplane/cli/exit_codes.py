@@ -5,9 +5,11 @@ from typing import Any
 
 from typer.core import TyperGroup
 
+from controlplane.cli.cluster import NotRunning
 from controlplane.cli.console import errors
-from controlplane.client import Unreachable
-from controlplane.errors import DeadlineExceeded, LandlordError, Refused, SettingsError
+from controlplane.errors import DeadlineExceeded, LandlordError, SettingsError
+from controlplane.text import clean
+from landlord_client import LandlordClientError, Problem, Unreachable, WaitedTooLong
 
 
 class Exit(IntEnum):
@@ -28,33 +30,33 @@ MEANINGS = {
 HELP = f"Exit codes: {' · '.join(f'{code.value} {meaning}' for code, meaning in MEANINGS.items())}"
 
 
-def exit_of(error: LandlordError) -> Exit:
+def exit_of(error: LandlordError | LandlordClientError) -> Exit:
     match error:
         case SettingsError():
             return Exit.USAGE
-        case Unreachable():
+        case Unreachable() | NotRunning():
             return Exit.DOWN
-        case DeadlineExceeded():
+        case DeadlineExceeded() | WaitedTooLong():
             return Exit.TIMEOUT
         case _:
             return Exit.FAILED
 
 
-def describe(error: LandlordError) -> str:
+def describe(error: LandlordError | LandlordClientError) -> str:
     """One line for a person, and one more for each wrong field."""
-    lines = [error.message]
-    if isinstance(error, Refused):
+    lines = [clean(error.message)]
+    if isinstance(error, Problem):
         lines[0] += f" ({error.code})"
-        lines += [f"  {wrong['loc']}: {wrong['message']}" for wrong in error.fields.get("errors", [])]
+        lines += ["  " + clean(f"{wrong['loc']}: {wrong['message']}") for wrong in error.errors]
     return "\n".join(lines)
 
 
 class Commands(TyperGroup):
-    """The root group. A LandlordError ends the command with a line on stderr and its exit code, never a traceback."""
+    """The root group. An error of ours ends the command with a line on stderr and its exit code, never a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except LandlordError as error:
+        except (LandlordError, LandlordClientError) as error:
             errors.print(f"error: {describe(error)}", style="red", markup=False, highlight=False)
             raise SystemExit(exit_of(error)) from None

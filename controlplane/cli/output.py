@@ -1,8 +1,8 @@
 """Shows documents: a table for people, JSON or YAML as the API gave them."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from controlplane.cli.console import output
+from landlord_client.models import Document
 
 
 class Format(StrEnum):
@@ -42,7 +43,8 @@ COLOURS = {
 
 
 def show(document: Any, format: Format, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """`document` as JSON or YAML, or `rows` under `columns`."""
+    """`document`, or a list of them, as JSON or YAML as the API gave them; or `rows` under `columns`."""
+    document = plain(document)
     match format:
         case Format.JSON:
             output.print(json.dumps(document, indent=2), markup=False)
@@ -50,6 +52,13 @@ def show(document: Any, format: Format, columns: Sequence[str], rows: Sequence[S
             output.print(yaml.safe_dump(document, sort_keys=False, allow_unicode=True).rstrip(), markup=False)
         case Format.TABLE:
             table(columns, rows)
+
+
+def plain(document: Any) -> Any:
+    """What JSON and YAML know: the documents of answers as they came."""
+    if isinstance(document, list):
+        return [plain(one) for one in document]
+    return document.document if isinstance(document, Document) else document
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -77,9 +86,9 @@ def coloured(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     return shown
 
 
-def instant(text: str | None) -> str | None:
+def instant(at: datetime | None) -> str | None:
     """A time of the API for a table: to the second."""
-    return None if text is None else re.sub(r"\.\d+", "", text)
+    return None if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def fields(values: Mapping[str, object]) -> None:

@@ -1,7 +1,6 @@
 """`landlord pause` and `resume`: for one tenant, for all tenants on a provider, or for all."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -9,15 +8,16 @@ from controlplane.cli.completion import tenants
 from controlplane.cli.connection import connect
 from controlplane.cli.console import output
 from controlplane.cli.output import Format, FormatOption, show
-from controlplane.client import Client, PausesDocument, TenantDocument
+from landlord_client import Client, Pauses, Tenant
+from landlord_client.models import Document
 
-Tenant = Annotated[str | None, typer.Argument(help="The tenant's name, or its id.", autocompletion=tenants)]
+Named = Annotated[str | None, typer.Argument(help="The tenant's name, or its id.", autocompletion=tenants)]
 Provider = Annotated[str | None, typer.Option(help="All tenants on this compute or workflow provider (admin).")]
 All = Annotated[bool, typer.Option("--all", help="All tenants (admin).")]
 
 
 def pause(
-    tenant: Tenant = None, provider: Provider = None, everything: All = False, format: FormatOption = Format.TABLE
+    tenant: Named = None, provider: Provider = None, everything: All = False, format: FormatOption = Format.TABLE
 ) -> None:
     """Begin nothing new until `landlord resume` with the same argument. Without an argument, list what is paused.
 
@@ -31,14 +31,14 @@ def pause(
             return
         _only_one(tenant, provider, everything)
         if tenant is not None:
-            found: Mapping[str, Any] = client.pause_tenant(tenant)
+            found: Document = client.pause_tenant(tenant)
         else:
             found = client.pause(provider)
     _say(found, f"{_named(tenant, provider)}: paused", format)
 
 
 def resume(
-    tenant: Tenant = None, provider: Provider = None, everything: All = False, format: FormatOption = Format.TABLE
+    tenant: Named = None, provider: Provider = None, everything: All = False, format: FormatOption = Format.TABLE
 ) -> None:
     """End a pause. Changes stored during the pause are carried out now. A wider pause still holds its tenants.
 
@@ -50,7 +50,7 @@ def resume(
             client.resume_tenant(tenant)
             # Read the tenant again: the answer to the change does not name its other pauses.
             document = client.get_tenant(tenant)
-            still = "; it is still paused, with its provider or with all" if document["paused"] else ""
+            still = "; it is still paused, with its provider or with all" if document.paused else ""
             _say(document, f"{tenant}: resumed{still}", format)
         else:
             pauses = client.resume(provider)
@@ -70,18 +70,18 @@ def _list(client: Client, format: Format) -> None:
         show(pauses, format, (), ())
         return
     scopes = _scopes(pauses)
-    alone = [f"tenant {one['name']}" for one in client.iterate_tenants() if one["paused"] and not _covered(one, pauses)]
+    alone = [f"tenant {one.name}" for one in client.iterate_tenants() if one.paused and not _covered(one, pauses)]
     output.print("\n".join([*scopes, *alone]) or "nothing is paused", markup=False)
 
 
-def _scopes(pauses: PausesDocument) -> list[str]:
-    return [*(["all"] if pauses["all"] else []), *(f"provider {name}" for name in pauses["providers"])]
+def _scopes(pauses: Pauses) -> list[str]:
+    return [*(["all"] if pauses.all else []), *(f"provider {name}" for name in pauses.providers)]
 
 
-def _covered(tenant: TenantDocument, pauses: PausesDocument) -> bool:
+def _covered(tenant: Tenant, pauses: Pauses) -> bool:
     """True if a wider pause holds the tenant, even if it is also paused by itself."""
-    used = {tenant["spec"]["compute"]["provider"], tenant["workflow"]["provider"]}
-    return pauses["all"] or not used.isdisjoint(pauses["providers"])
+    used = {tenant.provider, tenant.workflow.provider}
+    return pauses.all or not used.isdisjoint(pauses.providers)
 
 
 def _named(tenant: str | None, provider: str | None) -> str:
@@ -90,7 +90,7 @@ def _named(tenant: str | None, provider: str | None) -> str:
     return "all" if provider is None else f"provider {provider}"
 
 
-def _say(document: Mapping[str, Any], sentence: str, format: Format) -> None:
+def _say(document: Document, sentence: str, format: Format) -> None:
     if format is Format.TABLE:
         output.print(sentence, markup=False)
     else:

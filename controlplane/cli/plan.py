@@ -12,8 +12,7 @@ from controlplane.cli.console import output
 from controlplane.cli.input import read_document
 from controlplane.cli.options import Assignments, File
 from controlplane.cli.output import Format, FormatOption, show
-from controlplane.client import ChangeDocument, Client, PlanDocument, TenantDocument
-from controlplane.errors import Refused
+from landlord_client import Change, Client, Plan, Problem, Tenant
 
 COLOURS = {"+": "green", "-": "red", "~": "yellow"}
 
@@ -46,39 +45,39 @@ def plan(
     show_plan(named, found, output)
 
 
-def show_plan(name: str, found: PlanDocument, console: Console) -> None:
+def show_plan(name: str, found: Plan, console: Console) -> None:
     """A line that sums up, and one for each value that would change."""
     console.print(f"{name}: {_summary(found)}", markup=False)
-    for change in found["changes"]:
+    for change in found.changes:
         sign, line = _line(change)
         console.print(f"  {sign} {line}", style=COLOURS[sign], markup=False)
 
 
-def _plan(client: Client, document: dict[str, Any]) -> PlanDocument:
+def _plan(client: Client, document: dict[str, Any]) -> Plan:
     name = document["name"]
     if existing(client, name) is None:
         return client.plan_create(document)
     return client.plan_update(name, {key: value for key, value in document.items() if key != "name"})
 
 
-def existing(client: Client, name: str) -> TenantDocument | None:
+def existing(client: Client, name: str) -> Tenant | None:
     """The tenant of this name, if there is one to update; else it is to be created."""
     try:
         return client.get_tenant(name)
-    except Refused as error:
+    except Problem as error:
         if error.code in ("tenant_not_found", "tenant_deleted"):
             return None
         raise
 
 
-def _summary(found: PlanDocument) -> str:
-    if found["action"] != "none":
-        return f"{found['action']}, generation {found['generation']}, as {found['workflow_execution_id']}"
-    return "no execution, only stored values change" if found["changes"] else "nothing would change"
+def _summary(found: Plan) -> str:
+    if found.action != "none":
+        return f"{found.action}, generation {found.generation}, as {found.workflow_execution_id}"
+    return "no execution, only stored values change" if found.changes else "nothing would change"
 
 
-def _line(change: ChangeDocument) -> tuple[str, str]:
-    path, before, after = change["path"], change["before"], change["after"]
+def _line(change: Change) -> tuple[str, str]:
+    path, before, after = change.path, change.before, change.after
     if before is None:
         return "+", f"{path}: {_value(after)}"
     if after is None:

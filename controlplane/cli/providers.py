@@ -6,7 +6,7 @@ import typer
 
 from controlplane.cli.connection import connect
 from controlplane.cli.output import Format, FormatOption, show
-from controlplane.client import ProvidersDocument
+from landlord_client import Providers
 
 COLUMNS = ("kind", "name", "state", "capabilities", "detail")
 
@@ -31,19 +31,18 @@ def providers(
     show(found, format, COLUMNS, _rows(found))
 
 
-def _rows(found: ProvidersDocument) -> list[tuple[object, ...]]:
+def _rows(found: Providers) -> list[tuple[object, ...]]:
     compute = [
         (
             "compute",
-            provider["name"],
-            "healthy" if provider["healthy"] else "unhealthy",
-            ",".join([*provider["capabilities"], *(["one-node"] if provider["one_node"] else [])]),
-            provider["detail"],
+            provider.name,
+            "healthy" if provider.healthy else "unhealthy",
+            ",".join([*provider.capabilities, *(["one-node"] if provider.one_node else [])]),
+            provider.detail,
         )
-        for provider in found["compute"]
+        for provider in found.compute
     ]
     workflow = [
-        ("workflow", provider["name"], "default" if provider["default"] else "", "", "")
-        for provider in found["workflow"]
+        ("workflow", provider.name, "default" if provider.default else "", "", "") for provider in found.workflow
     ]
     return [*compute, *workflow]

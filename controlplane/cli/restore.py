@@ -12,10 +12,10 @@ from controlplane.cli.console import progress
 from controlplane.cli.doctor import report
 from controlplane.cli.output import Format, FormatOption
 from controlplane.cli.server import bring_up
-from controlplane.client import Client, ConsistencyDocument, settled
-from controlplane.errors import Refused
+from controlplane.client import connection
 from controlplane.local.paths import Home
 from controlplane.settings import load_settings
+from landlord_client import Client, Consistency, Problem
 
 POLL_SECONDS = 1.0
 GONE = ("tenant_not_found", "tenant_deleted")
@@ -45,7 +45,7 @@ def restore(
         with progress("loading the backup"):
             load(file.absolute(), settings)
     bring_up(settings)
-    with Client.of(settings) as client, progress("comparing every tenant with reality") as shown:
+    with connection.client_of(settings) as client, progress("comparing every tenant with reality") as shown:
         wake_all(client)
         found = mend(client, shown.say, timeout, patience=settings.sweep_seconds + settings.rest_probe_seconds)
     report(found, format)
@@ -55,8 +55,8 @@ def wake_all(client: Client) -> None:
     """Ask every tenant to check its compute now. Without this it would happen within `rest_probe_seconds`."""
     for tenant in client.iterate_tenants():
         try:
-            client.reconcile_tenant(tenant["id"])
-        except Refused as error:
+            client.reconcile_tenant(tenant.id)
+        except Problem as error:
             # It was deleted since we listed it.
             if error.code not in GONE:
                 raise
@@ -70,7 +70,7 @@ def mend(
     patience: float,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> ConsistencyDocument:
+) -> Consistency:
     """Wait, then return the differences that remain.
 
     Returns when there is no difference, when nothing is under way and the differences stayed the same for `patience`
@@ -79,11 +79,11 @@ def mend(
     deadline, steady, seen = clock() + timeout, clock(), None
     while True:
         found = client.consistency()
-        working = sum(1 for tenant in client.iterate_tenants() if not settled(tenant))
+        working = sum(1 for tenant in client.iterate_tenants() if not tenant.settled)
         now = clock()
         if (found, working) != seen or working:
             seen, steady = (found, working), now
-        if now > deadline or (not working and (not found["differences"] or now - steady > patience)):
+        if now > deadline or (not working and (not found.differences or now - steady > patience)):
             return found
-        say(f"{len(found['differences'])} differences, {working} tenants at work")
+        say(f"{len(found.differences)} differences, {working} tenants at work")
         sleep(POLL_SECONDS)

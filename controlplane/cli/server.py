@@ -12,14 +12,15 @@ from controlplane.cli.cluster import Cluster
 from controlplane.cli.console import errors, output, progress
 from controlplane.cli.exit_codes import Exit
 from controlplane.cli.output import Format, FormatOption, fields, show
-from controlplane.client import Client
-from controlplane.errors import Refused, Unavailable
+from controlplane.client import connection
+from controlplane.errors import Unavailable
 from controlplane.local.foreground import Foreground, notify, until_signalled
 from controlplane.local.head import HOST
 from controlplane.local.installation import Installation, UpResult
 from controlplane.local.paths import Home
 from controlplane.persistence.retention import DAY
 from controlplane.settings import Settings, load_settings
+from landlord_client import Client, Problem
 
 PURGE_SECONDS = 600.0
 
@@ -129,24 +130,24 @@ def _addresses(home: Home, settings: Settings, started: UpResult) -> dict[str, o
 
 
 def _purge(settings: Settings) -> None:
-    with Client.of(settings) as client:
+    with connection.client_of(settings) as client:
         tenants = list(client.iterate_tenants())
         if tenants and sys.stdin.isatty():
             typer.confirm(f"Delete {len(tenants)} tenants and their compute?", abort=True, err=True)
         with progress(f"deleting {len(tenants)} tenants") as shown:
             # First ask for every delete, then wait for each: the deletes run in parallel.
             for tenant in tenants:
-                _delete(client, tenant["id"])
+                _delete(client, tenant.id)
             for number, tenant in enumerate(tenants, start=1):
-                shown.say(f"waiting for {tenant['name']} ({number} of {len(tenants)})")
-                client.wait_tenant(tenant["id"], timeout=PURGE_SECONDS)
+                shown.say(f"waiting for {tenant.name} ({number} of {len(tenants)})")
+                client.wait_tenant(tenant.id, timeout=PURGE_SECONDS)
     errors.print(f"{len(tenants)} tenants deleted")
 
 
 def _delete(client: Client, identity: str) -> None:
     try:
         client.delete_tenant(identity)
-    except Refused as error:
+    except Problem as error:
         # It was deleted since we listed it.
         if error.code != "tenant_deleted":
             raise

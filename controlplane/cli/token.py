@@ -10,7 +10,7 @@ import typer
 from controlplane.cli.connection import connect
 from controlplane.cli.console import errors, output
 from controlplane.cli.output import Format, FormatOption, instant, show
-from controlplane.client import TokenDocument
+from landlord_client import Token
 
 app = typer.Typer(help="Create, list and revoke bearer tokens (admin).", no_args_is_help=True)
 
@@ -75,11 +75,9 @@ def create(
     if format is not Format.TABLE:
         show(made, format, (), ())
         return
-    until = f"until {instant(made['expires_at'])}" if made["expires_at"] else "until it is revoked"
-    errors.print(
-        f"{name}: {made['role']} of {_reach(made)} {until}; keep the secret, it is not shown again", markup=False
-    )
-    output.print(made["token"], markup=False)
+    until = f"until {instant(made.expires_at)}" if made.expires_at else "until it is revoked"
+    errors.print(f"{name}: {made.role} of {_reach(made)} {until}; keep the secret, it is not shown again", markup=False)
+    output.print(made.token, markup=False)
 
 
 @app.command("list")
@@ -92,14 +90,14 @@ def list_tokens(format: FormatOption = Format.TABLE) -> None:
         found = list(client.iterate_tokens())
     rows = [
         (
-            token["name"],
-            token["role"],
+            token.name,
+            token.role,
             _state(token, datetime.now(UTC)),
             _reach(token),
-            instant(token["created_at"]),
-            instant(token["expires_at"]),
-            instant(token.get("last_used_at")),
-            instant(token["revoked_at"]),
+            instant(token.created_at),
+            instant(token.expires_at),
+            instant(token.last_used_at),
+            instant(token.revoked_at),
         )
         for token in found
     ]
@@ -114,17 +112,17 @@ def revoke(name: Annotated[str, typer.Argument(help="The token's name, as in `la
     """
     with connect() as client:
         revoked = client.revoke_token(name)
-    output.print(f"{name}: revoked {instant(revoked['revoked_at'])}", markup=False)
+    output.print(f"{name}: revoked {instant(revoked.revoked_at)}", markup=False)
 
 
-def _reach(token: TokenDocument) -> str:
+def _reach(token: Token) -> str:
     """In one word for a table, as the options were written. An older server says nothing, since there is nothing."""
-    prefix, selector = token.get("name_prefix", ""), token.get("selector", "")
+    prefix, selector = token.name_prefix, token.selector
     return ",".join([*([f"{prefix}*"] if prefix else []), *([selector] if selector else [])]) or "all"
 
 
-def _state(token: TokenDocument, now: datetime) -> str:
-    if token["revoked_at"] is not None:
+def _state(token: Token, now: datetime) -> str:
+    if token.revoked_at is not None:
         return "revoked"
-    expires = token["expires_at"]
-    return "expired" if expires is not None and datetime.fromisoformat(expires) <= now else "active"
+    expires = token.expires_at
+    return "expired" if expires is not None and expires <= now else "active"

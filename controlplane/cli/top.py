@@ -14,10 +14,9 @@ from controlplane.cli.connection import connect
 from controlplane.cli.console import Visible, output
 from controlplane.cli.execution import said_of
 from controlplane.cli.output import COLOURS, Format, FormatOption, coloured, show, table
-from controlplane.cli.show_tenant import current_step, message_of
-from controlplane.client import Client, ExecutionDocument, TenantDocument, Unreachable
+from controlplane.cli.show_tenant import message_of
 from controlplane.client.fleet import Fleet, glance, seconds_since
-from controlplane.errors import LandlordError, Refused
+from landlord_client import Client, Execution, Problem, Tenant, Unreachable
 
 EVERY_SECONDS = 2.0
 SHARE = 4
@@ -67,9 +66,8 @@ def follow(
         start, trouble = clock(), ""
         try:
             found = look()
-        except LandlordError as error:
-            refused = isinstance(error, Refused) and error.status < 500
-            if found is None or refused or not isinstance(error, (Refused, Unreachable)):
+        except (Problem, Unreachable) as error:
+            if found is None or (isinstance(error, Problem) and error.status < 500):
                 raise
             trouble = error.message
         draw(Visible(drawn(found, trouble)))
@@ -155,34 +153,34 @@ def _queue(found: dict[str, Any]) -> str:
     return f"Queued: {found['queued_count']}, the oldest is {oldest['tenant']}, for {elapsed(oldest['seconds'])}"
 
 
-def _execution(client: Client, tenant: TenantDocument) -> ExecutionDocument | None:
+def _execution(client: Client, tenant: Tenant) -> Execution | None:
     """None: its record is gone meanwhile."""
     try:
-        return client.get_execution(tenant["workflow_execution_id"])
-    except Refused as error:
+        return client.get_execution(tenant.workflow_execution_id)
+    except Problem as error:
         if error.status == 404:
             return None
         raise
 
 
-def _under_way(tenant: TenantDocument, execution: ExecutionDocument | None, now: datetime) -> dict[str, Any]:
-    step = None if execution is None else current_step(execution)
-    began = tenant["updated_at"] if execution is None else execution["started_at"] or execution["created_at"]
+def _under_way(tenant: Tenant, execution: Execution | None, now: datetime) -> dict[str, Any]:
+    step = None if execution is None else execution.current_step
+    began = tenant.updated_at if execution is None else execution.started_at or execution.created_at
     return {
-        "tenant": tenant["name"],
-        "status": tenant["status"],
-        "execution_id": tenant["workflow_execution_id"],
-        "step": None if step is None else step["name"],
+        "tenant": tenant.name,
+        "status": tenant.status,
+        "execution_id": tenant.workflow_execution_id,
+        "step": None if step is None else step.name,
         "seconds": seconds_since(began, now),
         "detail": message_of(tenant) or ("" if step is None else said_of(step)),
     }
 
 
-def _queued(tenant: TenantDocument, execution: ExecutionDocument | None, now: datetime) -> dict[str, Any]:
-    since = tenant["updated_at"] if execution is None else execution["created_at"]
+def _queued(tenant: Tenant, execution: Execution | None, now: datetime) -> dict[str, Any]:
+    since = tenant.updated_at if execution is None else execution.created_at
     return {
-        "tenant": tenant["name"],
-        "execution_id": tenant["workflow_execution_id"],
+        "tenant": tenant.name,
+        "execution_id": tenant.workflow_execution_id,
         "seconds": seconds_since(since, now),
     }
 
@@ -190,9 +188,9 @@ def _queued(tenant: TenantDocument, execution: ExecutionDocument | None, now: da
 def _unwell(fleet: Fleet, now: datetime) -> list[dict[str, Any]]:
     return [
         {
-            "tenant": tenant["name"],
-            "status": tenant["status"],
-            "seconds": seconds_since(tenant["updated_at"], now),
+            "tenant": tenant.name,
+            "status": tenant.status,
+            "seconds": seconds_since(tenant.updated_at, now),
             "reason": message_of(tenant),
         }
         for tenant in fleet.unwell

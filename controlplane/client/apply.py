@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from controlplane.client.documents import TenantDocument
+from landlord_client import Tenant
 
 WRITABLE = ("spec", "labels", "annotations")
 
@@ -15,7 +15,7 @@ def wanted(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key in kept or not shown}
 
 
-def patch_to(tenant: TenantDocument, document: Mapping[str, Any]) -> dict[str, Any]:
+def patch_to(tenant: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON Merge Patch after which the tenant is as `document` says. What the document leaves out of a part that it
     has is removed, so that a default comes back; a part that it does not have stays. Empty: nothing is to change."""
     patch: dict[str, Any] = {}
@@ -28,10 +28,10 @@ def patch_to(tenant: TenantDocument, document: Mapping[str, Any]) -> dict[str, A
     return patch
 
 
-def surplus(there: Collection[TenantDocument], documents: Collection[Mapping[str, Any]]) -> list[TenantDocument]:
+def surplus(there: Collection[Tenant], documents: Collection[Mapping[str, Any]]) -> list[Tenant]:
     """The tenants that no document names, and that are not being deleted."""
     names = {document["name"] for document in documents}
-    return [tenant for tenant in there if tenant["name"] not in names and tenant["status"] != "deleting"]
+    return [tenant for tenant in there if tenant.name not in names and tenant.status != "deleting"]
 
 
 _SAME = object()

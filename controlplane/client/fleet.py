@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
-from controlplane.client.documents import TenantDocument
-from controlplane.client.tenants import settled
 from controlplane.model import ConditionType
+from landlord_client import Tenant
 
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 UNWELL = frozenset({"degraded", "failed"})
 
 
@@ -20,27 +20,27 @@ class Fleet:
     tenants: int = 0
     paused: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
-    under_way: list[TenantDocument] = field(default_factory=list)
+    under_way: list[Tenant] = field(default_factory=list)
     under_way_count: int = 0
-    oldest_queued: TenantDocument | None = None
+    oldest_queued: Tenant | None = None
     queued_count: int = 0
-    unwell: list[TenantDocument] = field(default_factory=list)
+    unwell: list[Tenant] = field(default_factory=list)
     unwell_count: int = 0
 
 
-def glance(tenants: Iterable[TenantDocument], most: int) -> Fleet:
+def glance(tenants: Iterable[Tenant], most: int) -> Fleet:
     """Reads the tenants once, and keeps only what it shows."""
     fleet = Fleet()
     for tenant in tenants:
         fleet.tenants += 1
-        fleet.paused += tenant["paused"]
-        fleet.statuses[tenant["status"]] += 1
-        if tenant["status"] in UNWELL or _waits(tenant):
+        fleet.paused += tenant.paused
+        fleet.statuses[tenant.status] += 1
+        if tenant.status in UNWELL or _waits(tenant):
             fleet.unwell_count += 1
             _keep(fleet.unwell, tenant, most)
-        if settled(tenant):
+        if tenant.settled:
             continue
-        if tenant["workflow"]["state"] == "pending":
+        if tenant.workflow.state == "pending":
             fleet.queued_count += 1
             fleet.oldest_queued = min(fleet.oldest_queued or tenant, tenant, key=_changed)
         else:
@@ -49,20 +49,20 @@ def glance(tenants: Iterable[TenantDocument], most: int) -> Fleet:
     return fleet
 
 
-def seconds_since(at: str | None, now: datetime) -> float | None:
+def seconds_since(at: datetime | None, now: datetime) -> float | None:
     """Of a time of the API. The clocks of two machines may differ, so never less than 0."""
-    return None if at is None else max(0.0, (now - datetime.fromisoformat(at)).total_seconds())
+    return None if at is None else max(0.0, (now - at).total_seconds())
 
 
-def _keep(kept: list[TenantDocument], tenant: TenantDocument, most: int) -> None:
+def _keep(kept: list[Tenant], tenant: Tenant, most: int) -> None:
     kept.append(tenant)
     kept.sort(key=_changed)
     del kept[most:]
 
 
-def _changed(tenant: TenantDocument) -> tuple[datetime, str]:
-    return datetime.fromisoformat(tenant["updated_at"]), tenant["name"]
+def _changed(tenant: Tenant) -> tuple[datetime, str]:
+    return tenant.updated_at or LONG_AGO, tenant.name
 
 
-def _waits(tenant: TenantDocument) -> bool:
-    return any(condition["type"] == ConditionType.WAITING for condition in tenant["conditions"])
+def _waits(tenant: Tenant) -> bool:
+    return any(condition.type == ConditionType.WAITING for condition in tenant.conditions)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import controlplane
 
-PARTS = ("controlplane", "actors", "providers", "serve_app.py")
+PARTS = ("controlplane", "actors", "providers", "landlord_client", "serve_app.py")
 
 
 @cache

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.client import Client
-from controlplane.errors import Refused
+from landlord_client import Client, Problem
 from tests.e2e.installation import LANDLORD, Installation
 from tests.processes import processes_with
 
@@ -49,7 +48,7 @@ def test_a_plan_changes_nothing(installation: Installation, client: Client, tena
     planned = installation.run("tenant", "plan", tenant, "--set", "spec.compute.config.env.COLOR=blue").stdout
     assert planned.startswith(f"{tenant}: update, generation 2")
     assert '+ spec.compute.config.env.COLOR: "blue"' in planned
-    assert client.get_tenant(tenant)["generation"] == 1
+    assert client.get_tenant(tenant).generation == 1
 
 
 def test_files_are_applied_and_what_they_do_not_name_is_pruned(
@@ -60,14 +59,14 @@ def test_files_are_applied_and_what_they_do_not_name_is_pruned(
     (tmp_path / "tenants.json").write_text(json.dumps(documents))
     select = ("--prune", "-l", "suite=applied", "--yes", "--wait")
     installation.run("tenant", "apply", "-f", str(tmp_path), *select)
-    assert {client.get_tenant(document["name"])["status"] for document in documents} == {"ready"}
+    assert {client.get_tenant(document["name"]).status for document in documents} == {"ready"}
     assert installation.run("tenant", "apply", "-f", str(tmp_path), *select).stdout == "nothing to change\n"
     # What was shown can be applied again; the other tenant goes.
     shown = installation.run("tenant", "get", "applied-one", "-o", "yaml").stdout
     (tmp_path / "tenants.json").unlink()
     (tmp_path / "one.yaml").write_text(shown)
     installation.run("tenant", "apply", "-f", str(tmp_path), *select)
-    assert [one["name"] for one in client.iterate_tenants(selector="suite=applied")] == ["applied-one"]
+    assert [one.name for one in client.iterate_tenants(selector="suite=applied")] == ["applied-one"]
     installation.run("tenant", "delete", "-l", "suite=applied", "--yes", "--wait")
     assert list(client.iterate_tenants(selector="suite=applied")) == []
 
@@ -99,11 +98,11 @@ def test_a_token_opens_what_its_role_may_until_it_is_revoked(
 ) -> None:
     secret = installation.run("token", "create", "commands", "--role", "viewer", "--expires-in", "1h").stdout.strip()
     with Client(client.url, secret) as viewer:
-        assert viewer.get_tenant(tenant)["name"] == tenant
-        with pytest.raises(Refused, match="viewer"):
+        assert viewer.get_tenant(tenant).name == tenant
+        with pytest.raises(Problem, match="viewer"):
             viewer.pause_tenant(tenant)
         installation.run("token", "revoke", "commands")
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(Problem) as caught:
             viewer.get_tenant(tenant)
     assert caught.value.code == "unauthorized"
     assert "revoked" in installation.run("token", "list").stdout
@@ -113,9 +112,9 @@ def test_what_is_paused_waits_and_is_done_when_resumed(installation: Installatio
     installation.run("pause", tenant)
     assert f"tenant {tenant}" in installation.run("pause").stdout
     client.update_tenant(tenant, color("operated-red"))
-    assert client.get_tenant(tenant)["workflow"]["state"] == "pending"
+    assert client.get_tenant(tenant).workflow.state == "pending"
     installation.run("resume", tenant)
-    assert client.wait_tenant(tenant, timeout=60)["observed_generation"] == 2
+    assert client.wait_tenant(tenant, timeout=60).observed_generation == 2
 
 
 def test_a_drained_cluster_begins_nothing_until_up(installation: Installation, client: Client, tenant: str) -> None:
@@ -128,15 +127,15 @@ def test_a_drained_cluster_begins_nothing_until_up(installation: Installation, c
         assert differences(installation, tenant) == ["stopped_resource"]
         assert installation.run("doctor", check=False).returncode == 1
         client.update_tenant(tenant, color("operated-green"))
-        assert client.get_tenant(tenant)["workflow"]["state"] == "pending"
+        assert client.get_tenant(tenant).workflow.state == "pending"
     finally:
         assert "the drain is over" in installation.run("up").stderr
-    assert client.wait_tenant(tenant, timeout=60)["observed_generation"] == 3
+    assert client.wait_tenant(tenant, timeout=60).observed_generation == 3
     assert differences(installation, tenant) == []
 
 
 def test_a_watch_ends_with_its_tenant(installation: Installation, client: Client, tenant: str) -> None:
-    newest = client.list_events(tenant, limit=1)["items"][0]["id"]
+    newest = client.list_events(tenant, limit=1).items[0].id
     watch = subprocess.Popen(
         [LANDLORD, "tenant", "watch", tenant, "--after", str(newest), "-o", "json"],
         env=installation.environ,

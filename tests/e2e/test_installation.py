@@ -20,12 +20,12 @@ import httpx
 import psutil
 import pytest
 
-from controlplane.client import Client
 from controlplane.local.paths import Home
 from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.local.processes import find_processes
 from controlplane.local.programs import FORK_SERVER
 from controlplane.local.state import RunState
+from landlord_client import Client
 from tests.processes import kill, named, such, titled
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
@@ -120,7 +120,7 @@ def test_up_starts_everything_and_says_where(machine: Machine) -> None:
     token = machine.home.token.read_text().strip()
     assert token not in done.stdout + done.stderr
     with machine.client() as client:
-        assert client.list_tenants()["items"] == []
+        assert client.list_tenants().items == []
 
 
 def test_what_is_made_is_private_and_what_was_there_keeps_its_mode(machine: Machine) -> None:
@@ -198,7 +198,7 @@ def test_up_after_kill_9_of(machine: Machine, victims: tuple[str, ...]) -> None:
     machine.up()
 
     with machine.client() as client:
-        assert client.get_tenant("demo")["status"] == "ready"
+        assert client.get_tenant("demo").status == "ready"
 
 
 def test_workers_are_forks_and_a_killed_fork_server_is_started_again(machine: Machine) -> None:
@@ -233,7 +233,7 @@ def test_another_home_on_the_same_machine_is_left_alone(machine: Machine) -> Non
         other.up()
         assert not set(vars(other.state.ports).values()) & set(vars(machine.state.ports).values())
         with other.client() as client:
-            assert client.list_tenants()["items"] == []
+            assert client.list_tenants().items == []
         assert other.run("down").returncode == 0
         assert other.processes() == []
         other.home.state.unlink(missing_ok=True)
@@ -249,7 +249,7 @@ def test_changed_settings_take_effect(machine: Machine) -> None:
 
 def test_down_leaves_tenants_and_nothing_else(machine: Machine) -> None:
     with machine.client() as client:
-        endpoint = client.get_tenant("demo")["observed"]["endpoints"][0]["url"]
+        endpoint = client.get_tenant("demo").observed.endpoints[0].url
 
     assert machine.run("down").returncode == 0
 
@@ -272,7 +272,7 @@ def test_a_port_that_is_taken_is_one_line(machine: Machine) -> None:
 def test_purge_takes_the_tenants_too(machine: Machine) -> None:
     machine.up()
     with machine.client() as client:
-        endpoint = client.get_tenant("demo")["observed"]["endpoints"][0]["url"]
+        endpoint = client.get_tenant("demo").observed.endpoints[0].url
     done = machine.run("down", "--purge")
     assert done.returncode == 0, done.stderr
     with pytest.raises(httpx.ConnectError):

@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from controlplane.cli.main import app
-from controlplane.client import Client
+from controlplane.client import connection
 from controlplane.settings import Settings
+from landlord_client import Client
 from tests.pages import ROOT, anchors
 
 Run = Callable[..., Result]
@@ -57,7 +58,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     def of(settings: Settings) -> Client:
         return Client(settings.base_url, "secret", transport=httpx.MockTransport(server), sleep=lambda _: None)
 
-    monkeypatch.setattr(Client, "of", of)
+    monkeypatch.setattr(connection, "client_of", of)
     return server
 
 
@@ -169,7 +170,7 @@ def test_an_execution_shows_its_steps(server: Server, run: Run) -> None:
         "run": 1,
         "retry_count": 1,
         "trigger_source": "api",
-        "started_at": "now",
+        "started_at": "2026-12-01T01:02:00Z",
         "ended_at": None,
         "error": None,
         "steps": [

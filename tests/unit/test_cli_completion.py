@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from controlplane.cli import completion
 from controlplane.cli.main import app
-from controlplane.client import Client
+from controlplane.client import connection
 from controlplane.client.contexts import Context, Contexts, contexts_path
+from landlord_client import Client
 from tests.unit.test_cli_commands import Server, server, tenant  # noqa: F401
 
 
@@ -44,7 +45,7 @@ def test_a_server_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPat
 
         return Client("https://landlord.test", "secret", transport=httpx.MockTransport(silent))
 
-    monkeypatch.setattr(Client, "of", of)
+    monkeypatch.setattr(connection, "client_of", of)
     start = time.monotonic()
     assert completed("landlord tenant get ac", tmp_path) == ([], "")
     passed = time.monotonic() - start

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from controlplane.cli import console as consoles
 from controlplane.cli.main import app
 from controlplane.cli.output import coloured
-from controlplane.client import Client
 from controlplane.text import visible
+from landlord_client import Client
 
 HOSTILE = "a\x1b]0;owned\x07b\x1b[2J\x1b[1;1Hc\x9b31md\re\x08\u202ef"
 

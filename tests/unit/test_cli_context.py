@@ -8,10 +8,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from controlplane.cli.main import app
-from controlplane.client import Client
+from controlplane.client import connection
 from controlplane.client.contexts import Context, Contexts, command_settings, contexts_path
 from controlplane.errors import SettingsError
 from controlplane.settings import Settings
+from landlord_client import Client
 from tests.unit.test_cli_commands import Run
 
 SECRET = "llt_" + "s" * 40
@@ -44,7 +45,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
         made.append((settings.base_url, None if settings.token is None else settings.token.get_secret_value()))
         raise SettingsError("that is all")
 
-    monkeypatch.setattr(Client, "of", of)
+    monkeypatch.setattr(connection, "client_of", of)
     return made
 
 

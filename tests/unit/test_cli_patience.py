@@ -8,8 +8,8 @@ import pytest
 
 from controlplane.cli.drain import await_rest
 from controlplane.cli.restore import mend, wake_all
-from controlplane.client import Client
 from controlplane.errors import DeadlineExceeded
+from landlord_client import Client
 
 LOST: dict[str, Any] = {"kind": "missing_resource", "tenant": "acme", "resource": None, "detail": "gone"}
 
@@ -31,6 +31,10 @@ def client(handle: Callable[[httpx.Request], httpx.Response]) -> Client:
     return Client("https://landlord.test", "secret", transport=httpx.MockTransport(handle))
 
 
+def named(name: str, status: str = "ready") -> dict[str, Any]:
+    return {"id": name, "name": name, "status": status, "workflow": {"state": "succeeded"}}
+
+
 def world(*moments: tuple[list[dict[str, Any]], str]) -> Client:
     """Differences and the tenant's status, at one look after another; the last stays."""
     looks = list(moments)
@@ -41,7 +45,7 @@ def world(*moments: tuple[list[dict[str, Any]], str]) -> Client:
             return httpx.Response(200, json={"differences": differences})
         if len(looks) > 1:
             looks.pop(0)
-        tenant = {"status": status, "workflow": {"state": "succeeded"}}
+        tenant = named("acme", status)
         return httpx.Response(200, json={"items": [tenant], "next_cursor": None})
 
     return client(handle)
@@ -63,7 +67,7 @@ def test_mending_ends_at_once_where_nothing_differs_and_nothing_works() -> None:
     time = Time()
     there = world(([LOST], "ready"), ([], "updating"), ([], "ready"))
     found = mend(there, lambda _: None, 600, patience=40, sleep=time.sleep, clock=time.clock)
-    assert found == {"differences": []}
+    assert found.document == {"differences": []}
     assert time.now == 2
 
 
@@ -72,7 +76,7 @@ def test_mending_gives_up_on_what_stays(status: str, timeout: float, took: float
     time = Time()
     there = world(([LOST], status))
     found = mend(there, lambda _: None, timeout, patience=40, sleep=time.sleep, clock=time.clock)
-    assert (found, time.now) == ({"differences": [LOST]}, took)
+    assert (found.document, time.now) == ({"differences": [LOST]}, took)
 
 
 def test_every_tenant_is_woken_and_one_that_went_meanwhile_is_no_matter() -> None:
@@ -80,7 +84,7 @@ def test_every_tenant_is_woken_and_one_that_went_meanwhile_is_no_matter() -> Non
 
     def handle(request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
-            return httpx.Response(200, json={"items": [{"id": "a"}, {"id": "b"}], "next_cursor": None})
+            return httpx.Response(200, json={"items": [named("a"), named("b")], "next_cursor": None})
         woken.append(request.url.path)
         return httpx.Response(410, json={"code": "tenant_deleted"})
 

@@ -133,7 +133,14 @@ def test_a_watch_shows_who_matches_from_and_to_the_change(
         ("tenant.created", "c"),
     ]
     events = [
-        {"id": 10 + number, "type": type, "tenant": name, "status": "ready", "execution_id": None, "at": "t"}
+        {
+            "id": 10 + number,
+            "type": type,
+            "tenant": name,
+            "status": "ready",
+            "execution_id": None,
+            "at": "2026-12-01T00:00:00Z",
+        }
         for number, (type, name) in enumerate(told)
     ]
     # A tenant called ca begins like c, and is not c.

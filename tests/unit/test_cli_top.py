@@ -10,9 +10,8 @@ import pytest
 
 from controlplane.cli import console as consoles
 from controlplane.cli.top import drawn, elapsed, follow, top
-from controlplane.client import Unreachable
 from controlplane.client.fleet import glance
-from controlplane.errors import Refused
+from landlord_client import Overloaded, Problem, Tenant, Unauthorized, Unreachable
 from tests.unit.test_cli_commands import Run, Server, run, server, tenant  # noqa: F401
 
 EMPTY = {"tenants": 0, "paused": 0, "statuses": {}, "under_way_count": 0, "under_way": [], "queued_count": 0}
@@ -22,6 +21,10 @@ EMPTY |= {"oldest_queued": None, "unwell_count": 0, "unwell": []}
 def named(name: str, status: str, state: str, ago: float, error: str | None = None, **values: Any) -> dict[str, Any]:
     at = (datetime.now(UTC) - timedelta(seconds=ago)).isoformat()
     return {**tenant(status, state, error), "name": name, "workflow_execution_id": name, "updated_at": at, **values}
+
+
+def seen(*arguments: Any, **values: Any) -> Tenant:
+    return Tenant.model_validate(named(*arguments, **values))
 
 
 @pytest.fixture
@@ -72,15 +75,15 @@ def test_a_fleet_without_tenants(server: Server, run: Run) -> None:  # noqa: F81
 
 
 def test_the_lists_are_short_and_the_counts_are_of_all() -> None:
-    tenants: Any = [named(f"t{number:02}", "failed", "failed", 100 - number) for number in range(30)]
+    tenants = [seen(f"t{number:02}", "failed", "failed", 100 - number) for number in range(30)]
     found = glance(tenants, 3)
-    assert (found.unwell_count, [one["name"] for one in found.unwell]) == (30, ["t00", "t01", "t02"])
+    assert (found.unwell_count, [one.name for one in found.unwell]) == (30, ["t00", "t01", "t02"])
 
 
 def test_what_waits_for_something_outside_is_unwell() -> None:
     waits = {"type": "Waiting", "status": "true", "reason": "ImageNotFound", "message": "not there"}
-    tenants: Any = [named("a", "provisioning", "running", 1, conditions=[waits]), named("b", "ready", "succeeded", 1)]
-    assert [one["name"] for one in glance(tenants, 9).unwell] == ["a"]
+    tenants = [seen("a", "provisioning", "running", 1, conditions=[waits]), seen("b", "ready", "succeeded", 1)]
+    assert [one.name for one in glance(tenants, 9).unwell] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ def test_it_is_drawn_every_two_seconds_and_less_often_where_a_look_is_dear() -> 
 
 
 def test_while_nobody_answers_the_last_picture_stays_and_says_so() -> None:
-    busy = Refused("overloaded", code="overloaded", status=503)
+    busy = Overloaded("overloaded", {"code": "overloaded"}, 503, None)
     loop = Loop((0, 1), (0, Unreachable("no control plane answers")), (0, busy), (0, 2))
     with pytest.raises(Stop):
         loop.run()
@@ -144,10 +147,10 @@ def test_while_nobody_answers_the_last_picture_stays_and_says_so() -> None:
 
 @pytest.mark.parametrize(
     "looks",
-    [[(0, Unreachable("none"))], [(0, 1), (0, Refused("no", code="unauthorized", status=401))]],
+    [[(0, Unreachable("none"))], [(0, 1), (0, Unauthorized("no", {"code": "unauthorized"}, 401, None))]],
 )
 def test_what_does_not_pass_ends_it(looks: list[tuple[float, Any]]) -> None:
-    with pytest.raises((Unreachable, Refused)):
+    with pytest.raises((Unreachable, Problem)):
         Loop(*looks).run()
 
 

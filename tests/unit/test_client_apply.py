@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from controlplane.api.merge_patch import merge
 from controlplane.client.apply import patch_to, surplus, wanted
+from landlord_client import Tenant
 
 SPEC = {"compute": {"provider": "docker", "config": {"image": "web:1", "env": {"A": "1", "B": "2"}}}, "heal": "restart"}
 TENANT: Any = {"id": "i", "name": "acme", "version": 3, "status": "ready", "spec": SPEC, "labels": {"a": "1", "b": "2"}}
@@ -63,5 +64,6 @@ def test_a_tenant_as_it_was_shown_can_be_applied() -> None:
 
 
 def test_surplus_is_what_no_document_names() -> None:
-    others: Any = [{**TENANT, "name": name, "status": status} for name, status in (("b", "ready"), ("c", "deleting"))]
-    assert [tenant["name"] for tenant in surplus([TENANT, *others], [{"name": "acme"}])] == ["b"]
+    named = {"acme": "ready", "b": "ready", "c": "deleting"}
+    there = [Tenant.model_validate({**TENANT, "name": name, "status": status}) for name, status in named.items()]
+    assert [tenant.name for tenant in surplus(there, [{"name": "acme"}])] == ["b"]

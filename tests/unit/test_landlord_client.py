@@ -192,6 +192,12 @@ async def test_a_proxy_without_an_application_is_nobody_there(make: Make) -> Non
         await make(handle).call("get_tenant", "acme")
 
 
+async def test_an_answer_of_another_kind_is_nobody_there(make: Make) -> None:
+    handle, _ = answering(httpx.Response(200, json={"hello": "world"}))
+    with pytest.raises(Unreachable, match="not as a control plane"):
+        await make(handle).call("get_tenant", "acme")
+
+
 async def test_pages_are_followed_when_they_are_needed_and_empty_filters_left_out(make: Make) -> None:
     handle, seen = answering(
         httpx.Response(200, json={"items": [tenant(name="a")], "next_cursor": "c"}),

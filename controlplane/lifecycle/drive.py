@@ -14,6 +14,7 @@ from controlplane.lifecycle.decisions import (
     Stop,
     TellWait,
 )
+from controlplane.lifecycle.drains import drain_left
 from controlplane.lifecycle.due import is_due, sooner, until
 from controlplane.lifecycle.owner_state import OwnerState, Policy, Silence
 from controlplane.lifecycle.waits import patience, says_so, waiting_step
@@ -177,8 +178,11 @@ def _after_switch(
         if decision.act is not None:
             return decision
         return _waiting(rows, active, reported, state, policy, sooner(decision.look_again, patience))
-    if not left:
+    drain = drain_left(rows)
+    if not left and drain is None:
         return Decision(Finish(active, ExecutionState.SUCCEEDED, ""))
+    if not left:
+        return Decision(None, drain, durable=True)
     if is_due(state.clean_due, rows.now):
         return Decision(Clean(left))
     return Decision(None, until(state.clean_due, rows.now), durable=True)

@@ -4,6 +4,8 @@ look. The tenant actor's runner calls it for every wake-up, whatever caused the 
 No I/O and no clock of its own: `now` is the database's, read with the rows.
 """
 
+from dataclasses import replace
+
 from controlplane.lifecycle.decisions import (
     Clean,
     Decision,
@@ -20,6 +22,7 @@ from controlplane.lifecycle.decisions import (
     Promote,
     RestoreServing,
 )
+from controlplane.lifecycle.drains import drain_left, drains
 from controlplane.lifecycle.drive import drive
 from controlplane.lifecycle.due import is_due, sooner, until
 from controlplane.lifecycle.newer import newer
@@ -85,17 +88,22 @@ def _decide(rows: TenantRows, state: OwnerState, policy: Policy) -> Decision:
         decision = _rest(rows, state, policy)
     if left and (decision.act is None or (isinstance(decision.act, Passivate) and not state.draining)):
         return Decision(None, sooner(decision.look_again, until(state.clean_due, rows.now)), durable=True)
+    drain = drain_left(rows)
+    if drain is not None and isinstance(decision.act, Passivate) and not state.draining:
+        return Decision(None, drain, durable=True)
+    if drain is not None and decision.act is None:
+        return replace(decision, look_again=sooner(decision.look_again, drain))
     return decision
 
 
 def _left_behind(rows: TenantRows) -> tuple[Placement, ...]:
-    """Placements of executions that have ended and do not serve. These facts are stable, so a late removal is
-    harmless."""
+    """Placements of executions that have ended and do not serve, once they have drained. These facts are stable, so a
+    late removal is harmless."""
     found = []
     for placement in rows.placements:
         execution = rows.find(placement.execution_id)
         over = execution is not None and execution.state in RELEASED
-        if over and placement.execution_id != rows.tenant.serving_execution:
+        if over and placement.execution_id != rows.tenant.serving_execution and not drains(rows, placement):
             found.append(placement)
     return tuple(found)
 

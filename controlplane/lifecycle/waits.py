@@ -20,6 +20,7 @@ REASONS: Mapping[str, Reason] = {
     WaitsFor.NETWORK_POOL_EXHAUSTED: Reason.NETWORK_POOL_EXHAUSTED,
     WaitsFor.PORT_TAKEN: Reason.PORT_TAKEN,
     WaitsFor.ACCESS_REFUSED: Reason.ACCESS_REFUSED,
+    WaitsFor.DRAINING: Reason.DRAINING,
     WaitsFor.NEWER_RELEASE: Reason.NEWER_RELEASE,
 }
 UNFINISHED = (StepState.RUNNING, StepState.BACKING_OFF)

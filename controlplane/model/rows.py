@@ -142,6 +142,8 @@ class Execution:
     ended_at: datetime | None = None
     fresh: bool = False
     """It takes its image from the registry again, even if the platform has one of that name."""
+    drains_until: datetime | None = None
+    """It has switched, and what it replaced runs on until then."""
 
     @property
     def order(self) -> tuple[int, int]:

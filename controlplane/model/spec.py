@@ -114,6 +114,12 @@ class TenantSpec(Strict):
     health: HealthSpec = HealthSpec()
     workflow: WorkflowSpec | None = None
     heal: Literal["restart", "none"] = "restart"
+    drain_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        le=3600,
+        description="after the switch the replaced resource runs on for so long, at its own address; 0 if left out",
+    )
 
     _more: dict[str, Any] = PrivateAttr(default_factory=dict)
     """What the stored document says besides: fields, and values, of a newer release."""

@@ -112,3 +112,4 @@ class Reason(StrEnum):
     NETWORK_POOL_EXHAUSTED = "NetworkPoolExhausted"
     PORT_TAKEN = "PortTaken"
     ACCESS_REFUSED = "AccessRefused"
+    DRAINING = "Draining"

@@ -28,10 +28,12 @@ from controlplane.model import (
     StepName,
     StepState,
     Tenant,
+    TriggerSource,
 )
 from controlplane.model.tolerance import word
 from controlplane.persistence import bootstrap, executions, rows, snapshot, tables, tenants
 from controlplane.persistence.database import single
+from controlplane.persistence.expressions import from_now
 from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import RunContext
 
@@ -147,6 +149,10 @@ class PostgresExecutionStore:
                 return True
             if execution.state not in CURRENT:
                 return False
+            if execution.spec.drain_seconds and execution.trigger_source is not TriggerSource.SUPERVISOR:
+                # A heal replaces what is unwell: nobody is served by that.
+                until = from_now(execution.spec.drain_seconds)
+                execution = await executions.save(tx.connection, execution, drains_until=until)
             tenant = await tenants.save(tx.connection, tenant, serving_execution=execution_id, observed=observed)
             tx.event(EventType.TENANT_SWITCHED, tenant, execution=execution)
         return True

@@ -205,6 +205,8 @@ class ExecutionFact:
     """Its tenant has a queued or active execution, which may be about to remove the resource."""
     paused: bool
     """Its tenant is paused, or everything is: nothing acts."""
+    drains: bool = False
+    """It served before the execution that serves now, and runs on for a while."""
 
     @property
     def leftover(self) -> bool:
@@ -214,7 +216,7 @@ class ExecutionFact:
         it, and this rule if they could not."""
         if self.tenant_deleted:
             return True
-        return not self.serving and self.state in RELEASED
+        return not self.serving and self.state in RELEASED and not self.drains
 
     @property
     def sweepable(self) -> bool:
@@ -224,10 +226,12 @@ class ExecutionFact:
 
 async def facts(database: AsyncEngine, execution_ids: Collection[str]) -> Mapping[str, ExecutionFact]:
     """The facts by execution id. An execution that no row knows is absent."""
+    serving = tables.executions.alias("serving")
     query = (
         select(
             tables.executions.c.id,
             tables.executions.c.state,
+            func.coalesce(serving.c.drains_until > func.clock_timestamp(), false()).label("drains"),
             tables.tenants.c.id.label("tenant_id"),
             tables.tenants.c.name,
             tables.tenants.c.serving_execution,
@@ -236,6 +240,7 @@ async def facts(database: AsyncEngine, execution_ids: Collection[str]) -> Mappin
             is_paused().label("is_paused"),
         )
         .join(tables.tenants, tables.tenants.c.id == tables.executions.c.tenant_id)
+        .outerjoin(serving, serving.c.id == tables.tenants.c.serving_execution)
         .where(tables.executions.c.id == any_(bindparam("ids", list(execution_ids), type_=ARRAY(Text))))
     )
     async with single(database) as connection:
@@ -247,6 +252,7 @@ async def facts(database: AsyncEngine, execution_ids: Collection[str]) -> Mappin
                 tenant_deleted=row.deleted_at is not None,
                 busy=row.busy,
                 paused=row.is_paused,
+                drains=row.drains and word(ExecutionState, row.state) is ExecutionState.SUCCEEDED,
             )
             for row in await connection.execute(query)
         }

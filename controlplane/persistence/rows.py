@@ -99,6 +99,7 @@ def execution(row: Row) -> Execution:
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         fresh=row["fresh"],
+        drains_until=row["drains_until"],
     )
 
 

@@ -140,6 +140,7 @@ executions = Table(
     _timestamp("stop_requested_at"),
     Column("activations", Integer, nullable=False, server_default="0"),
     Column("fresh", Boolean, nullable=False, server_default="false"),
+    _timestamp("drains_until"),
     _timestamp("created_at", default=True),
     _timestamp("started_at"),
     _timestamp("ended_at"),

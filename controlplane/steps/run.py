@@ -7,7 +7,7 @@ observe before they act, so a crash between an effect and its record heals by ad
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ from controlplane.errors import (
     WaitsFor,
 )
 from controlplane.failpoints import Failpoints
-from controlplane.model import HealthSpec, Observed, Status, StepName
+from controlplane.model import HealthSpec, Observed, Placement, Status, StepName
 from controlplane.ports import (
     Clock,
     ComputeProvider,
@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 THINNING = 0.02
 """An engine that keeps every probe in a history probes again after this share of the time waited so far, at least. A
 start of 24 hours is some hundreds of probes, and a tenant that comes up is seen late by at most this share."""
+
+
+_AT_WORK = (ResourceState.RUNNING, ResourceState.STARTING)
 
 
 class Steps:
@@ -233,7 +236,21 @@ class Steps:
         if not context.serving:
             raise self._not_current(execution_id)
         lower = [p for p in context.placements if (p.generation, p.run) < context.execution.order]
+        await self._drain(context, lower)
         await self._platforms.remove(context, lower)
+
+    async def _drain(self, context: RunContext, lower: Sequence[Placement]) -> None:
+        """Raises Retryable while one of these still runs, and has time left to serve those who have its address."""
+        until = context.execution.drains_until
+        left = (until - self._clock.now()).total_seconds() if until is not None else 0.0
+        if until is None or left <= 0:
+            return
+        executions = {placement.execution_id for placement in lower}
+        found = [resource for resource, _ in await self._platforms.resources(context, lower)]
+        if any(r.state in _AT_WORK and r.origin.execution_id in executions for r in found):
+            raise Retryable(
+                f"what was replaced runs on until {until:%Y-%m-%dT%H:%M:%SZ}", delay=left, waits_for=WaitsFor.DRAINING
+            )
 
     # --- delete ---
 

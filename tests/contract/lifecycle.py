@@ -244,6 +244,19 @@ class WorkflowLifecycle:
             assert (step.ended_at - step.started_at).total_seconds() >= 0.5
         assert await world.instances() == [(3, 1, "running")]
 
+    async def test_what_was_replaced_drains_before_it_goes(self, world: EngineWorld) -> None:
+        tenant = await world.create(world.spec("1"))
+        async with world.owned(tenant) as owner:
+            await world.settled(tenant, Status.READY, 1)
+            await world.patch(world.spec("2").model_copy(update={"drain_seconds": 2}))
+            owner.mailbox.mark_dirty()
+            view = await world.until(tenant, lambda v: waiting(v) is not None)
+            assert (waiting(view) or ("",) * 3)[1] == "Draining"
+            assert await world.instances() == [(1, 1, "running"), (2, 1, "running")]
+            view = await world.settled(tenant, Status.READY, 2)
+            assert (waiting(view), view.execution.error) == (None, None)
+        assert await world.instances() == [(2, 1, "running")]
+
     async def test_the_death_of_the_owner_disturbs_nothing(self, world: EngineWorld) -> None:
         tenant = await world.create(world.spec("1", probe={"start_period_seconds": 60}, **SICK))
         async with world.owned(tenant) as first:

@@ -34,7 +34,7 @@ ENGINE_IDENTITY = "cloud"
 Op = tuple[Any, ...]
 """A call of the store or the platform: its name, then plain arguments."""
 
-HEALTH = HealthSpec(healthy_threshold=1, unhealthy_threshold=1)
+HEALTH = HealthSpec(healthy_threshold=1, unhealthy_threshold=1, min_healthy_seconds=0)
 """What clients ask for."""
 
 READABLE, UNREADABLE, MISREAD = "readable", "unreadable", "misread"

@@ -114,6 +114,8 @@ class Settings(BaseModel):
     """The number of tenants that are not deleted."""
     max_tenants_per_token: int = Field(default=100_000, ge=1)
     """Of these, the number that one token may have created."""
+    max_keys_per_token: int = Field(default=1_000_000, ge=1)
+    """The number of Idempotency-Keys that one token may have within 24 hours."""
     process_role: Literal["admin", "operator"] = "admin"
     """The smallest role that may create tenants on the `process` provider: their commands run on this machine."""
     process_uids: str = Field(default="auto", pattern=r"^(auto|[0-9]{1,10}-[0-9]{1,10})$")

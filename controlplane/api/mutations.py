@@ -166,6 +166,7 @@ class Mutation:
                     stored = await idempotency.claim(tx.connection, scope, body_hash)
                     if stored is not None:
                         return stored, None
+                    await self.here.key_room.require(tx.connection, self.token.id)
                 accepted = await operation(tx)
                 if self.dry_run:
                     raise _DryRun(await self._beside(accepted, self._plan))
@@ -174,6 +175,8 @@ class Mutation:
                     await idempotency.store(tx.connection, scope, body_hash, answer)
         except _DryRun as dry_run:
             return dry_run.answer, None
+        if scope is not None:
+            self.here.key_room.added(self.token.id)
         return answer, accepted
 
     @contextmanager

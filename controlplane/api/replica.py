@@ -16,6 +16,7 @@ from controlplane.api.connections import CONNECTIONS
 from controlplane.api.fair_slots import FairSlots
 from controlplane.api.feed import EventFeed
 from controlplane.api.grants import Grants
+from controlplane.api.key_room import KeyRoom
 from controlplane.api.last_use import LastUse
 from controlplane.api.rate_limit import RateLimit
 from controlplane.api.strangers import Strangers
@@ -79,6 +80,7 @@ class Replica:
     """Slots for changes, shared fairly by the tokens."""
     turns: Turns
     """Slots for changes of one tenant."""
+    key_room: KeyRoom
     open_keys: set[KeyScope] = field(default_factory=set)
     """Idempotency keys of the requests that have not been answered."""
     background: Background = field(default_factory=Background)
@@ -137,7 +139,8 @@ async def replica(parts: Parts) -> AsyncIterator[Replica]:
     # One tenant may have as many in all as all tenants together.
     turns = Turns(OF_ONE_TENANT, queue=MUTATION_QUEUE + MUTATIONS - OF_ONE_TENANT, patience=patience)
     rates = RateLimit(parts.settings.rate_limit_per_minute)
-    made = Replica(parts, database, tokens, grants, feed, LastUse(database), rates, mutations, turns)
+    room = KeyRoom(parts.settings.max_keys_per_token)
+    made = Replica(parts, database, tokens, grants, feed, LastUse(database), rates, mutations, turns, room)
     try:
         await compatibility.require(database)
         async with feed.running():

@@ -88,6 +88,13 @@ async def store(connection: AsyncConnection, scope: KeyScope, body_hash: str, an
     )
 
 
+async def count(connection: AsyncConnection, token_id: UUID, *, at_most: int) -> int:
+    """The number of a token's keys, expired ones that still lie here too. Counts no further than `at_most`."""
+    some = select(tables.idempotency_keys.c.token_id).where(tables.idempotency_keys.c.token_id == token_id)
+    query = select(func.count()).select_from(some.limit(at_most).subquery())
+    return int((await connection.execute(query)).scalar_one())
+
+
 async def prune(database: AsyncEngine) -> int:
     """Remove keys older than 24 hours, the oldest first, at most BATCH; return their number. For the supervisor; any
     number may run at once."""

@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
+import pytest
 import pytest_asyncio
 from sqlalchemy import select, text
 
+from controlplane.api import key_room
 from controlplane.model import Status
-from controlplane.persistence import tables
+from controlplane.persistence import idempotency, tables
 from tests.integration.api_replica import Api, api_on, tenant
 
 LIMITS: dict[str, Any] = {"max_tenants": 5, "max_tenants_per_token": 3}
@@ -91,3 +94,39 @@ async def test_rows_that_come_and_go_in_masses_are_counted(api: Api) -> None:
     async with api.database.begin() as connection:
         await connection.execute(tables.tenants.delete().where(tables.tenants.c.name != "acme"))
     assert set((await counted(api)).values()) == {1}
+
+
+async def test_a_token_has_room_for_so_many_keys(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_room, "FULL_SECONDS", 0.0)
+    async with api_on(database_url, max_keys_per_token=3) as api:
+
+        async def keyed(number: int, **more: str) -> httpx.Response:
+            headers = {"Idempotency-Key": f"k{number}", **more}
+            return await api.client.post("/v1/tenants", json=tenant(f"t{number}"), headers=headers)
+
+        assert [(await keyed(number)).status_code for number in range(3)] == [202] * 3
+        refused = await keyed(3)
+        assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+        assert "LANDLORD_MAX_KEYS_PER_TOKEN" in refused.json()["detail"]
+        assert int(refused.headers["Retry-After"]) > 0
+        assert await api.count("tenants") == await api.count("idempotency_keys") == 3
+
+        again = await keyed(2)
+        assert (again.status_code, again.headers["Idempotency-Replayed"]) == (202, "true")
+        assert (await api.create("t3")).status_code == 202, "without a key"
+        assert (await keyed(4, **await api.bearer("operator"))).status_code == 202, "another token"
+
+        async with api.database.begin() as connection:
+            old = "UPDATE idempotency_keys SET created_at = created_at - interval '25 hours' WHERE key = 'k0'"
+            await connection.execute(text(old))
+        assert await idempotency.prune(api.database) == 1
+        assert [(await keyed(number)).status_code for number in (5, 6)] == [202, 429]
+
+
+async def test_a_replica_sees_the_keys_that_others_stored(database_url: str) -> None:
+    async with api_on(database_url, max_keys_per_token=1) as one, api_on(database_url, max_keys_per_token=1) as other:
+        answers = [
+            await api.client.post("/v1/tenants", json=tenant(name), headers={"Idempotency-Key": name})
+            for api, name in ((one, "a"), (other, "b"), (one, "c"))
+        ]
+    assert [answer.status_code for answer in answers] == [202, 429, 429]

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from controlplane.local.paths import Home
+from controlplane.local.postgres import RUNNING, EmbeddedPostgres
+from controlplane.persistence.database import open_database
 from tests.contract.process.bench import HOSTILE, PYTHON
 from tests.e2e.installation import Installation, gone, ready
 
@@ -84,3 +87,17 @@ async def test_rays_sessions_are_closed(installation: Installation) -> None:
     assert b"Permission denied" in (await looked.communicate())[1]
     around = [path for path in sessions.parents if path.is_relative_to(installation.home)]
     assert any(stat.S_IMODE(path.stat().st_mode) == 0o700 for path in around)
+
+
+async def test_what_runs_is_not_the_owner_of_the_trail(installation: Installation) -> None:
+    postgres = EmbeddedPostgres(Home(installation.home).postgres, Home(installation.home).sockets, Path(os.devnull))
+    owner = open_database(postgres.url, pool=1)
+    ours = "datname = current_database() AND pid <> pg_backend_pid()"
+    query = f"SELECT application_name, usename FROM pg_stat_activity WHERE {ours}"
+    async with owner.connect() as connection:
+        sessions = dict((await connection.execute(text(query))).all())
+    await owner.dispose()
+    assert {"landlord api", "landlord supervisor"} <= set(sessions)
+    assert set(sessions.values()) == {RUNNING}
+    found = json.loads(installation.run("doctor", "-o", "json", check=False).stdout)
+    assert found["notes"] == []

@@ -9,15 +9,18 @@ import typer
 import yaml
 
 from controlplane.cli import written_yaml
+from controlplane.cli.compose_file import read_compose
 from controlplane.cli.written_yaml import Unfit
 
 
-def read_document(file: Path | None, assignments: Sequence[str]) -> dict[str, Any]:
-    """The file's document (`-` is stdin; YAML or JSON) with the assignments on top.
+def read_document(file: Path | None, assignments: Sequence[str], compose: str | None = None) -> dict[str, Any]:
+    """The file's document (`-` is stdin; YAML or JSON), or the spec of a compose service, with the assignments on top.
 
     Raises typer.BadParameter, which names the option.
     """
-    document = _read(file) if file is not None else {}
+    if file is not None and compose is not None:
+        raise typer.BadParameter("give -f or --compose, not both", param_hint="--compose")
+    document = _read(file) if file is not None else {} if compose is None else {"spec": read_compose(compose)}
     for assignment in assignments:
         _assign(document, assignment)
     return document

@@ -12,6 +12,10 @@ File = Annotated[Path | None, typer.Option("-f", "--file", help="A YAML or JSON 
 Assignments = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Set one value, read as YAML. May be repeated.")
 ]
+ComposeFile = Annotated[
+    str | None,
+    typer.Option("--compose", metavar="FILE[:SERVICE]", help="A service of a compose file, instead of -f."),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is done; exit 1 if it ends badly.")]
 Timeout = Annotated[float, typer.Option(help="Longest time to wait, in seconds.")]
 IfMatch = Annotated[int | None, typer.Option(help="Change the tenant only if this is still its version.")]

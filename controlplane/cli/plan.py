@@ -10,7 +10,7 @@ from controlplane.cli.completion import tenants
 from controlplane.cli.connection import connect
 from controlplane.cli.console import output
 from controlplane.cli.input import read_document
-from controlplane.cli.options import Assignments, File
+from controlplane.cli.options import Assignments, ComposeFile, File
 from controlplane.cli.output import Format, FormatOption, show
 from landlord_client import Change, Client, Plan, Problem, Tenant
 
@@ -22,6 +22,7 @@ def plan(
         str | None, typer.Argument(help="The tenant's name, if the file does not name it.", autocompletion=tenants)
     ] = None,
     file: File = None,
+    compose: ComposeFile = None,
     assignments: Assignments = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
@@ -31,9 +32,9 @@ def plan(
 
     Example: landlord tenant plan acme --set spec.compute.config.image=web:2
     """
-    document = read_document(file, assignments or [])
+    document = read_document(file, assignments or [], compose)
     if not document:
-        raise typer.BadParameter("give -f or --set", param_hint="-f")
+        raise typer.BadParameter("give -f, --compose or --set", param_hint="-f")
     named = document.setdefault("name", name)
     if named is None or (name is not None and named != name):
         raise typer.BadParameter("give the tenant's name once, here or in the file", param_hint="NAME")

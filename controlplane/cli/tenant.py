@@ -10,6 +10,7 @@ from controlplane.cli.input import read_document
 from controlplane.cli.options import (
     DEFAULT_TIMEOUT,
     Assignments,
+    ComposeFile,
     File,
     IfMatch,
     Key,
@@ -30,17 +31,20 @@ app = typer.Typer(help="Create, show, change and delete tenants.", no_args_is_he
 def create(
     name: Annotated[str | None, typer.Argument(help="The tenant's name, if the file does not name it.")] = None,
     file: File = None,
+    compose: ComposeFile = None,
     assignments: Assignments = None,
     wait: Wait = False,
     timeout: Timeout = DEFAULT_TIMEOUT,
     idempotency_key: Key = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Create a tenant from a file, from values, or from both.
+    """Create a tenant from a file, from a service of a compose file, from values, or from both.
 
-    Example: landlord tenant create acme -f acme.yaml --set spec.compute.config.image=web:2 --wait
+    With --compose it names each key of the service that it could not carry over, and what to do instead.
+
+    Example: landlord tenant create acme -f acme.yaml --wait, or landlord tenant create acme --compose compose.yaml:web
     """
-    document = read_document(file, assignments or [])
+    document = read_document(file, assignments or [], compose)
     if name is not None:
         document["name"] = name
     with connect() as client:
@@ -79,6 +83,7 @@ def get(name: Name, format: FormatOption = Format.TABLE) -> None:
 def update(
     name: Name,
     file: File = None,
+    compose: ComposeFile = None,
     assignments: Assignments = None,
     wait: Wait = False,
     timeout: Timeout = DEFAULT_TIMEOUT,
@@ -90,9 +95,9 @@ def update(
 
     Example: landlord tenant update acme --set spec.compute.config.env.COLOR=blue --wait
     """
-    patch = read_document(file, assignments or [])
+    patch = read_document(file, assignments or [], compose)
     if not patch:
-        raise typer.BadParameter("give -f or --set", param_hint="-f")
+        raise typer.BadParameter("give -f, --compose or --set", param_hint="-f")
     if patch.pop("name", name) != name:
         raise typer.BadParameter("the file names another tenant, and a name cannot be changed", param_hint="-f")
     with connect() as client:

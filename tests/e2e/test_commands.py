@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from landlord_client import Client, Problem
@@ -69,6 +70,45 @@ def test_files_are_applied_and_what_they_do_not_name_is_pruned(
     assert [one.name for one in client.iterate_tenants(selector="suite=applied")] == ["applied-one"]
     installation.run("tenant", "delete", "-l", "suite=applied", "--yes", "--wait")
     assert list(client.iterate_tenants(selector="suite=applied")) == []
+
+
+COMPOSE = """
+x-common: &common
+  init: true
+  logging: {driver: local, options: {max-size: 1m}}
+services:
+  web:
+    <<: *common
+    image: ${IMAGE}
+    ports: ["8080"]
+    environment: {COLOR: "${COLOR:-blue}", DB_PASSWORD: hunter2-composed}
+    labels: ["traefik.enable=true"]
+    volumes: [data:/data]
+    deploy: {resources: {limits: {memory: 64M}}}
+    healthcheck: {test: ["CMD", "test", "-e", "/www/index.html"], interval: 500ms, timeout: 10s}
+    depends_on: [db]
+  db: {image: db:1}
+volumes: {data: }
+"""
+
+
+def test_a_service_of_a_compose_file_becomes_a_tenant(
+    installation: Installation, client: Client, web_image: str, tmp_path: Path
+) -> None:
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    service = ("--compose", f"{tmp_path / 'compose.yaml'}:web")
+    made = installation.run_with("tenant", "create", "composed", *service, "--wait", IMAGE=web_image)
+    assert "depends_on: make each of them a tenant" in made.stderr
+    assert "hunter2" not in made.stdout + made.stderr
+
+    def answers() -> str:
+        (endpoint,) = client.get_tenant("composed")["observed"]["endpoints"]
+        return httpx.get(endpoint["url"], trust_env=False).text
+
+    assert answers() == "blue\n"
+    installation.run_with("tenant", "update", "composed", *service, "--wait", IMAGE=web_image, COLOR="green")
+    assert answers() == "green\n"
+    installation.run("tenant", "delete", "composed", "--wait")
 
 
 def test_another_home_calls_it_by_its_context_and_sees_it_at_a_glance(

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from controlplane import tracing
 from controlplane.clock import RowClock
 from controlplane.errors import SettingsError
 from controlplane.failpoints import Failpoints
@@ -83,6 +84,8 @@ class Runtime:
         platforms = [self._closed(type(platform).__name__, platform.close()) for platform in self.compute.built]
         await asyncio.gather(*platforms, self._closed("prober", self.prober.close()))
         await self._closed("database", self.database.dispose())
+        if tracing.on():
+            await self._closed("traces", asyncio.to_thread(tracing.finish))
 
     @staticmethod
     async def _closed(part: str, closing: Coroutine[Any, Any, None]) -> None:
@@ -111,6 +114,7 @@ def build_runtime(
     if environ is None:
         # Otherwise several share one process, and its log belongs to none of them.
         logs.configure(settings, "actors", actor)
+        tracing.begin(settings.otlp_endpoint, actor)
     failpoints = Failpoints(settings.failpoints)
     clock = RowClock(failpoints.clock_step)
     database = open_database(database_url(settings), pool=pool, application=f"landlord {actor}")

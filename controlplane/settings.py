@@ -110,6 +110,8 @@ class Settings(BaseModel):
     """Requests of one token at one replica of the API in a minute, with bursts of a sixth of that; None: no limit."""
     metrics_open: bool = False
     """Answer /metrics to everybody who reaches the API, without a token."""
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
+    """A collector that takes OTLP over HTTP, for traces. None: nothing is traced."""
     max_tenants: int = Field(default=1_000_000, ge=1)
     """The number of tenants that are not deleted."""
     max_tenants_per_token: int = Field(default=100_000, ge=1)

@@ -15,6 +15,7 @@ from actors.runtime import Runtime
 from actors.tenant.follower import Follower
 from actors.tenant.health import HealthTracker, Observer
 from actors.tenant.mailbox import Mailbox
+from controlplane import tracing
 from controlplane.errors import LandlordError, LeaseLost, ProviderNotEnabled, told
 from controlplane.model import Execution, ExecutionState, Observed, Status, TenantRows
 from controlplane.persistence.owned_tenant import OwnedTenant
@@ -122,7 +123,10 @@ class Chores:
             provider = self._provider(execution)
             if isinstance(provider, RunsInOwner) and self._mailbox.started(execution.id):
                 await asyncio.sleep(ANSWER_SECONDS)
-            started = await provider.start(ExecutionInput.of(execution))
+            with tracing.span(
+                f"start at {execution.engine}", parent=execution.traceparent, root=True, execution=execution.id
+            ):
+                started = await provider.start(ExecutionInput.of(execution))
         except Exception as error:
             self._trigger_failures += 1
             message = told(error, "the engine failed")

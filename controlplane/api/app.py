@@ -1,5 +1,6 @@
 """The application of one replica: routes, the layers around them, and everything with the same lifetime."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -7,6 +8,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import Lifespan
 
+from controlplane import tracing
 from controlplane.api import failures, openapi
 from controlplane.api.metrics import Metrics
 from controlplane.api.middleware.body_limit import BodyLimit
@@ -70,11 +72,14 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        tracing.begin(settings.otlp_endpoint, "api")
         async with replica(parts) as made:
             app.state.replica = made
             app.state.looks = Looks(made)
             app.state.metrics = Metrics(made, app.state.requests)
             yield
+        if tracing.on():
+            await asyncio.to_thread(tracing.finish)
 
     return bare_app(lifespan, settings.request_timeout_seconds)
 

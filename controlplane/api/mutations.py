@@ -17,6 +17,7 @@ from uuid import uuid4
 from fastapi import Depends, Header, Query, Request
 from starlette.responses import Response
 
+from controlplane import tracing
 from controlplane.api import plans
 from controlplane.api.beside import beside, weight
 from controlplane.api.etags import etag
@@ -136,12 +137,14 @@ class Mutation:
     async def _commit_and_wake(self, operation: Operation, body_hash: str) -> _Outcome:
         with self._open_key():
             async with self.here.turns.take(self._about()), self.here.mutations.take(str(self.token.id)):
-                answer, accepted = await self._commit(operation, body_hash)
+                with tracing.span("commit"):
+                    answer, accepted = await self._commit(operation, body_hash)
         if accepted is None:
             return _Outcome(answer, replayed=not self.dry_run)
         if not accepted.wake:
             return _Outcome(answer)
-        woken = await self._wake(accepted)
+        with tracing.span("wake"):
+            woken = await self._wake(accepted)
         return _Outcome(answer, refusal=woken if accepted.started and woken.outcome == "refused" else None)
 
     async def _wake(self, accepted: Accepted) -> Wake:

@@ -20,10 +20,14 @@ class RequestCounts:
     def count(self, scope: Scope, status: int) -> None:
         """`scope`: after the application has run, so it has its route. `status`: 0 for a client that left before an
         answer began."""
-        template = getattr(scope.get("route"), "path", NO_ROUTE)
         method = scope["method"] if scope["method"] in METHODS else OTHER
-        self._counted[template, method, f"{status // 100}xx" if status else "aborted"] += 1
+        self._counted[template(scope), method, f"{status // 100}xx" if status else "aborted"] += 1
 
     def read(self) -> Mapping[tuple[str, str, str], int]:
         """By template of the route (`/v1/tenants/{name}`), method and class (`2xx`)."""
         return dict(self._counted)
+
+
+def template(scope: Scope) -> str:
+    """The route that was found, as it is written: `/v1/tenants/{name}`."""
+    return str(getattr(scope.get("route"), "path", NO_ROUTE))

@@ -144,6 +144,8 @@ class Execution:
     """It takes its image from the registry again, even if the platform has one of that name."""
     drains_until: datetime | None = None
     """It has switched, and what it replaced runs on until then."""
+    traceparent: str | None = field(default=None, compare=False)
+    """The trace of which it is a part, as W3C has it."""
 
     @property
     def order(self) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from controlplane import tracing
 from controlplane.model import ACTIVE, Action, Execution, ExecutionState, Step, Tenant, TriggerSource, execution_id
 from controlplane.persistence import pages, rows, tables
 from controlplane.persistence.database import single
@@ -85,6 +86,7 @@ async def add(
                     trigger_source=trigger_source,
                     next_attempt_at=None if delay is None else from_now(delay),
                     fresh=fresh,
+                    traceparent=tracing.traceparent(),
                 )
                 .returning(tables.executions)
             )

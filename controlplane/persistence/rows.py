@@ -100,6 +100,7 @@ def execution(row: Row) -> Execution:
         ended_at=row["ended_at"],
         fresh=row["fresh"],
         drains_until=row["drains_until"],
+        traceparent=row["traceparent"],
     )
 
 

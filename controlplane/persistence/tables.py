@@ -141,6 +141,7 @@ executions = Table(
     Column("activations", Integer, nullable=False, server_default="0"),
     Column("fresh", Boolean, nullable=False, server_default="false"),
     _timestamp("drains_until"),
+    Column("traceparent", Text),
     _timestamp("created_at", default=True),
     _timestamp("started_at"),
     _timestamp("ended_at"),

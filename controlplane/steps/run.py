@@ -7,10 +7,11 @@ observe before they act, so a crash between an effect and its record heals by ad
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 
+from controlplane import tracing
 from controlplane.errors import (
     DeadlineExceeded,
     HeldByOthers,
@@ -89,6 +90,7 @@ class Steps:
         watch = nullcontext() if step is StepName.WAIT_HEALTHY else self._watch(execution_id, step)
         async with (
             watch,
+            self._traced(execution_id, step),
             self._clock.bound(seconds, Retryable(f"{step} took longer than {self._timeout_seconds:g} s")),
         ):
             await self._verbs[step](execution_id, signals)
@@ -96,7 +98,19 @@ class Steps:
     async def probe_once(self, execution_id: str, before: Probes) -> Probes:
         """One round of wait_healthy, for engines that sleep durably between two probes. Begin with `Probes()`, pass in
         the last result, and end when `again` is None. The probes thin out. Raises NotCurrent, Retryable or Terminal."""
-        return await self._probe_round(await self._context_to_make(execution_id), before, thinning=THINNING)
+        async with self._traced(execution_id, StepName.WAIT_HEALTHY):
+            return await self._probe_round(await self._context_to_make(execution_id), before, thinning=THINNING)
+
+    @asynccontextmanager
+    async def _traced(self, execution_id: str, step: StepName) -> AsyncIterator[None]:
+        """In the trace that the execution's row names, whoever orders the step."""
+        if not tracing.on():
+            yield
+            return
+        execution = (await self._store.context(execution_id)).execution
+        named = {"execution": execution_id, "tenant": execution.tenant_name, "engine": execution.engine}
+        with tracing.span(f"step {step}", parent=execution.traceparent, root=True, **named):
+            yield
 
     # --- provision and update ---
 
@@ -120,7 +134,8 @@ class Steps:
         try:
             await self._failpoints.reach("apply_compute.before_effect")
             desired = DesiredResource(origin, compute.config, execution.spec.health, execution.fresh)
-            resource = await provider.apply(desired, gate)
+            with tracing.span(f"apply at {compute.provider}"):
+                resource = await provider.apply(desired, gate)
         except LandlordError as error:
             made = error.made if isinstance(error, NotCurrent) else None
             if made is not None and await self._store.removable(execution.id):

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from typing import ParamSpec, TypeVar
 
+from controlplane import tracing
 from controlplane.errors import Unavailable
 from providers.kit.places import Places
 
@@ -56,12 +57,13 @@ class Threads:
         self, call: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> Result:
         """Make an effect. Raises the call's errors, translated."""
-        future = asyncio.wrap_future(self._effects.begin(self._translated(lambda: call(*args, **kwargs))))
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            await asyncio.wait([future])
-            raise
+        with self._traced(call):
+            future = asyncio.wrap_future(self._effects.begin(self._translated(lambda: call(*args, **kwargs))))
+            try:
+                return await asyncio.shield(future)
+            except asyncio.CancelledError:
+                await asyncio.wait([future])
+                raise
 
     async def ask(
         self, call: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
@@ -71,8 +73,9 @@ class Threads:
         future: Future[Result] = self._looks.begin(self._translated(lambda: call(*args, **kwargs)))
         patience = asyncio.timeout(self._patience)
         try:
-            async with patience:
-                return await asyncio.wrap_future(future)
+            with self._traced(call):
+                async with patience:
+                    return await asyncio.wrap_future(future)
         except TimeoutError:
             if not patience.expired():  # the call's own
                 raise
@@ -80,6 +83,10 @@ class Threads:
         finally:
             if not future.done():
                 self._looks.give_up(future)
+
+    def _traced(self, call: Callable[..., object]) -> AbstractContextManager[tracing.Span]:
+        """A span by the call's own name, within a step."""
+        return tracing.span(f"{self._name}: {getattr(call, '__name__', 'call').strip('_')}")
 
     def close(self) -> None:
         """Accepts no new calls; threads at work end by themselves."""

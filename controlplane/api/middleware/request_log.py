@@ -6,20 +6,23 @@ holds a secret. Of the path it holds only the text of the request line, quoted u
 
 import logging
 import time
+from contextlib import AbstractContextManager
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from controlplane import tracing
 from controlplane.api import request_id
 from controlplane.api.access import noted
 from controlplane.api.problem import problem_response
-from controlplane.api.request_counts import RequestCounts
+from controlplane.api.request_counts import RequestCounts, template
 from controlplane.api.request_id import log
 from controlplane.api.strangers import client_of
 
 access_log = logging.getLogger("landlord.access")
 _LONGEST_PATH = 1024
+VERSIONED = "/v1/"
 
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -62,7 +65,9 @@ class Edge:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_dressed)
+            with _traced(scope) as span:
+                await self._app(scope, receive, send_dressed)
+                span.named(f"{scope['method']} {template(scope)}", **{"http.response.status_code": status})
         except Exception:
             log.exception("%s %s failed", scope["method"], _path(scope))
             if status == 0:
@@ -71,6 +76,13 @@ class Edge:
         finally:
             self._requests.count(scope, status)
             _write(scope, id, status, time.perf_counter() - started)
+
+
+def _traced(scope: Scope) -> AbstractContextManager[tracing.Span]:
+    """A span for each call of the API; none for those who only ask whether it is well."""
+    if not tracing.on() or not scope["path"].startswith(VERSIONED):
+        return tracing.NOTHING
+    return tracing.span(scope["method"], parent=Headers(scope=scope).get("traceparent"), root=True)
 
 
 def _write(scope: Scope, id: str, status: int, seconds: float) -> None:

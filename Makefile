@@ -85,7 +85,7 @@ PIP := $(BIN)/pip install --quiet --require-hashes --no-deps --only-binary :all:
 	@touch $@
 
 # What the suite runs against, for real: Docker Engine, a static busybox to build its image from, an image registry, and npm,
-# from which the suite takes restate-server (tests/restate.py). The suite starts the registry, PgBouncer, Debian's Postgres
+# from which the suite takes restate-server (tests/restate.py). The suite starts the registry, PgBouncer, Debian's Postgres, sshd
 # and Prometheus itself: the services of their packages, which would listen for everybody, are masked or not made before they come.
 suite-tools:
 	@missing=""; \
@@ -99,6 +99,8 @@ suite-tools:
 	command -v pgbouncer >/dev/null || missing="$$missing pgbouncer"; \
 	command -v podman >/dev/null || missing="$$missing podman"; \
 	command -v promtool >/dev/null || missing="$$missing prometheus"; \
+	command -v ip >/dev/null || missing="$$missing iproute2"; \
+	command -v sshd >/dev/null || missing="$$missing openssh-server openssh-client"; \
 	if [ "$$(id -u)" = 0 ]; then \
 		mkdir -p /etc/systemd/system /etc/postgresql-common; \
 		for package in docker-registry pgbouncer prometheus; do \
@@ -107,6 +109,10 @@ suite-tools:
 		case "$$missing" in *postgresql*) \
 			test -e /etc/postgresql-common/createcluster.conf || \
 				echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf;; \
+		esac; \
+		case "$$missing" in *openssh-server*) \
+			ln -sf /dev/null /etc/systemd/system/ssh.service; \
+			ln -sf /dev/null /etc/systemd/system/ssh.socket;; \
 		esac; \
 	fi; \
 	if [ -n "$$missing" ]; then $(call install,$$missing) fi

@@ -132,6 +132,9 @@ class Settings(BaseModel):
     """Names of existing networks that docker tenants may join."""
     docker_publish: tuple[str, ...] = ("127.0.0.1",)
     """Addresses of this machine that docker tenants may publish ports on."""
+    docker_address: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.:-]{1,253}$")
+    """Name or address at which ports that docker tenants publish are reached from here. None: the host of the Docker
+    Engine's own address."""
     docker_registries: tuple[str, ...] | None = None
     """Registries (`ghcr.io`, `ghcr.io/acme`) that images of docker tenants may come from. None: all."""
     docker_subnets: tuple[str, ...] = DEFAULT_SUBNETS

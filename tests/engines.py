@@ -62,17 +62,18 @@ class _Started:
 
 class Engine:
     """A Docker Engine of one test's own, with an identity, a state and a socket of its own, and no network. It runs
-    between `start` and `stop`, and keeps what it has."""
+    between `start` and `stop`, and keeps what it has. `options`: more of dockerd's."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str) -> None:
         self._directory = directory
+        self._options = options
         self._path = str(directory / "s")
         self._running: _Started | None = None
         self.address = f"unix://{self._path}"
 
     def start(self) -> None:
-        options = ["--host", self.address, *_isolated(self._directory)]
-        process, client = _start(self._directory, *options, path=self._path, within=["unshare", "--net"])
+        options = ["--host", self.address, *_isolated(self._directory), *self._options]
+        process, client = start_engine(self._directory, *options, path=self._path, within=["unshare", "--net"])
         client.close()
         self._running = _Started(self._directory, process)
 
@@ -98,7 +99,7 @@ def running_docker(directory: Path) -> Iterator[docker.DockerClient]:
     `directory`: for the pid file and the output of one that is started."""
     client = connect()
     if client is None:
-        process, client = _start(directory)
+        process, client = start_engine(directory)
         _ours.append(_Started(directory, process))
     try:
         yield client
@@ -116,7 +117,7 @@ def bounce_docker(away: float) -> bool:
     engine = _ours[-1]
     engine.stop()
     time.sleep(away)
-    engine.process, client = _start(engine.directory)
+    engine.process, client = start_engine(engine.directory)
     client.close()
     return True
 
@@ -177,7 +178,7 @@ def connect(path: str = SOCKET) -> docker.DockerClient | None:
         return None
 
 
-def _start(
+def start_engine(
     directory: Path, *options: str, path: str = SOCKET, within: Sequence[str] = ()
 ) -> tuple["subprocess.Popen[bytes]", docker.DockerClient]:
     """`within`: a command that runs another one."""
@@ -207,14 +208,19 @@ def _start(
 
 
 def _isolated(directory: Path) -> list[str]:
-    """Options of an engine that shares nothing with the machine's own."""
+    """Options of an engine that shares nothing with the machine's own, and has no network."""
+    return [*isolated(directory), "--bridge", "none", "--iptables=false"]
+
+
+def isolated(directory: Path) -> list[str]:
+    """Options of an engine that shares no state with the machine's own."""
     options = ["--data-root", str(directory / "data"), "--exec-root", str(directory / "run")]
     if ENGINE_KEY.exists():
         # Engines as old as Debian 12's take their identity from this file, newer ones from their data.
         config = directory / "daemon.json"
         config.write_text(json.dumps({"deprecated-key-path": str(directory / "key.json")}))
         options += ["--config-file", str(config)]
-    return [*options, "--bridge", "none", "--iptables=false"]
+    return options
 
 
 def _build(client: docker.DockerClient, tag: str, dockerfile: str) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from controlplane.model import Bound, HealthSpec, Strict
 from providers.compute.docker import output
 from providers.compute.docker.output import LogDriver
+from providers.compute.docker.reach import Reach
 from providers.compute.docker.reference import ImageReference
 from providers.compute.docker.surroundings import (
     OF_THE_MACHINE,
@@ -243,6 +244,21 @@ class DockerConfig(ProviderConfig):
             found.append({"loc": "tmpfs", "message": "a target is given twice, here or in volumes"})
         found += output.problems(self.log_driver, self.log_options)
         return found + self._probe_problems(health)
+
+    def out_of_reach(self, health: HealthSpec, reach: Reach) -> Problems:
+        """The port to probe, if it is published where no probe from here gets to."""
+        probe = health.http or health.tcp
+        if probe is None or self.network == "host":
+            return []
+        message = (
+            f"the Docker Engine is on {reach.host}, where a port on {{}} cannot be probed from here; publish it on "
+            "0.0.0.0, or on an address of that machine, that LANDLORD_DOCKER_PUBLISH allows"
+        )
+        return [
+            {"loc": f"ports.{index}.host_ip", "message": message.format(port.host_ip)}
+            for index, port in enumerate(self.ports)
+            if port.protocol == "tcp" and probe.port in (None, port.container_port) and reach.at(port.host_ip) is None
+        ]
 
     def _probe_problems(self, health: HealthSpec) -> list[dict[str, str]]:
         kind, probe = ("http", health.http) if health.http is not None else ("tcp", health.tcp)

@@ -6,6 +6,7 @@ Pure functions over Docker Engine's JSON (API 1.41); `provider` calls them.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from controlplane.model import Endpoint, HealthSpec, id8
@@ -21,6 +22,7 @@ from controlplane.ports import (
 )
 from providers.compute.docker.config import DockerConfig, Volume
 from providers.compute.docker.output import engine_options
+from providers.compute.docker.reach import HERE, Reach
 from providers.compute.docker.surroundings import Gpus, Tmpfs
 from providers.kit.redaction import redact
 
@@ -156,8 +158,9 @@ def _mount(volume: Volume, origin: Origin) -> dict[str, Any]:
     }
 
 
-def from_inspection(details: Mapping[str, Any], last_line: str = "") -> Resource | None:
-    """`GET /containers/{id}/json` as a Resource. None if it is not ours."""
+def from_inspection(details: Mapping[str, Any], last_line: str = "", reach: Reach = HERE) -> Resource | None:
+    """`GET /containers/{id}/json` as a Resource. None if it is not ours. `reach`: where the engine's ports are
+    reached."""
     labels: Mapping[str, str] = details["Config"]["Labels"] or {}
     origin = Origin.from_labels(labels)
     if origin is None:
@@ -172,7 +175,7 @@ def from_inspection(details: Mapping[str, Any], last_line: str = "") -> Resource
         name=details["Name"].removeprefix("/"),
         origin=origin,
         state=STATES.get(state["Status"], ResourceState.STOPPED),
-        endpoints=_endpoints(labels, ports, details["HostConfig"]["NetworkMode"], state["Status"]),
+        endpoints=_endpoints(labels, ports, details["HostConfig"]["NetworkMode"], state["Status"], reach),
         platform_health=(verdict := _verdict((state.get("Health") or {}).get("Status", ""))),
         checked=verdict is not None,
         launch=_launch(details),
@@ -180,7 +183,7 @@ def from_inspection(details: Mapping[str, Any], last_line: str = "") -> Resource
     )
 
 
-def from_summary(row: Mapping[str, Any]) -> Resource | None:
+def from_summary(row: Mapping[str, Any], reach: Reach = HERE) -> Resource | None:
     """One row of `GET /containers/json` as a Resource. None if it is not ours."""
     labels: Mapping[str, str] = row["Labels"] or {}
     origin = Origin.from_labels(labels)
@@ -198,7 +201,7 @@ def from_summary(row: Mapping[str, Any]) -> Resource | None:
         name=row["Names"][0].removeprefix("/") if row["Names"] else origin.name,
         origin=origin,
         state=STATES.get(row["State"], ResourceState.STOPPED),
-        endpoints=_endpoints(labels, ports, (row.get("HostConfig") or {}).get("NetworkMode", ""), row["State"]),
+        endpoints=_endpoints(labels, ports, (row.get("HostConfig") or {}).get("NetworkMode", ""), row["State"], reach),
         platform_health=_verdict(in_words[1]) if running and in_words else None,
         detail="" if running else f"the container is {row['State']}: {row['Status']}",
     )
@@ -222,26 +225,22 @@ def grace(details: Mapping[str, Any]) -> int | None:
     return int(found) if found is not None else None
 
 
-def _endpoints(labels: Mapping[str, str], ports: PortMap, network: str, status: str) -> tuple[Endpoint, ...]:
+def _endpoints(
+    labels: Mapping[str, str], ports: PortMap, network: str, status: str, reach: Reach
+) -> tuple[Endpoint, ...]:
+    """Those that are reached from here."""
     if status != "running":
         return ()
     found: list[Endpoint] = []
     for key in filter(None, labels.get(PORTS_LABEL, "").split(",")):
         port, _, protocol = key.partition("/")
-        bindings = [("127.0.0.1", int(port))] if network == "host" else ports.get(key, ())
-        if bindings:
-            host, host_port = bindings[0]
+        bindings = [("0.0.0.0", int(port))] if network == "host" else ports.get(key, ())
+        reached = ((host, number) for bound, number in bindings if (host := reach.at(bound)) is not None)
+        for host, host_port in islice(reached, 1):
             scheme = "http" if protocol == "tcp" else "udp"
             name = "http" if not found and protocol == "tcp" else f"port-{port}"
-            found.append(Endpoint(name, f"{scheme}://{_reachable(host)}:{host_port}", int(port)))
+            found.append(Endpoint(name, f"{scheme}://{host}:{host_port}", int(port)))
     return tuple(found)
-
-
-def _reachable(host: str) -> str:
-    """The address at which this machine reaches a port that is published on all addresses."""
-    if host in ("", "0.0.0.0", "::"):
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
 
 
 def _launch(details: Mapping[str, Any]) -> str:

@@ -1,41 +1,45 @@
-"""The Docker Engine, by blocking calls of the `docker` SDK; the only file that imports it.
+"""The Docker Engine, by blocking calls of the `docker` SDK (`client` and `address` import it too).
 
 Every call raises Unavailable if Docker Engine does not answer or fails itself, and Retryable for a refusal without a
 meaning of its own. Values of the tenant's environment are removed from its texts before they become errors.
 """
 
-import socket
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 import requests
 import urllib3
 from docker.errors import APIError, DockerException, NotFound
-from docker.utils import kwargs_from_env
 
 from controlplane.errors import Unavailable
 from controlplane.model.masking import hidden_values
 from controlplane.ports import DesiredResource
-from providers.compute.docker import belongings, dialect, images
+from providers.compute.docker import belongings, dialect, images, ssh
+from providers.compute.docker.address import EngineAddress
 from providers.compute.docker.belongings import explanation
+from providers.compute.docker.client import EngineClient, knock, reason
 from providers.compute.docker.config import OWN, DockerConfig
 from providers.compute.docker.container import creation_body, environment, grace, shared_name
 from providers.compute.docker.images import Logins
+from providers.compute.docker.reach import HERE, Reach
 from providers.compute.docker.refusals import refused, refused_creation, refused_start
 from providers.compute.docker.subnets import SubnetPool
 from providers.kit.tails import last_bytes
 
-DEFAULT_HOST = "unix:///var/run/docker.sock"
 GRACE_SECONDS = 10
 """Time between the stop signal and the kill, for a container without a time of its own."""
 LOG_BYTES = 4 * 1024 * 1024
 """The most of a container's output that is read at once, from its end."""
 LOG_SECONDS = 10.0
+OTHER_VERSION = re.compile(r"client version \S+ is too (?:old|new)")
+"""Docker Engine's words for a version of its API that it does not speak, or no longer."""
 UNREADABLE = "does not support reading"
 """Docker Engine's words for a log driver that keeps nothing here."""
 HEADER_BYTES = 8
@@ -49,12 +53,14 @@ SILENCE_SECONDS = 60.0
 
 
 class DockerEngine:
-    """Docker Engine, found as the docker command finds it (`DOCKER_HOST`, else the default socket), at the first call.
-    Thread-safe.
+    """Docker Engine, found as the docker command finds it (see `address`), at the first call. Thread-safe.
+
+    It may be replaced by another release at any time: if it speaks another version of its API, or after its
+    connections broke, the next call asks for the version again.
 
     `timeout`: seconds for one request. It bounds every call but `pull`, which has `pull_seconds` in all, and
     SILENCE_SECONDS of silence at most. If it does not answer, all callers share one attempt to connect. `subnets`: for
-    the networks of tenants."""
+    the networks of tenants. `ports_at`: where published ports are reached, if the engine's address does not say so."""
 
     def __init__(
         self,
@@ -63,7 +69,11 @@ class DockerEngine:
         connections: int,
         pull_seconds: float = PULL_SECONDS,
         subnets: SubnetPool | None = None,
+        ports_at: str | None = None,
     ) -> None:
+        self.reach = HERE if ports_at is None else Reach(ports_at)
+        """Where published ports are reached. Known after the first call."""
+        self._ports_at = ports_at
         self._subnets = subnets or SubnetPool(())
         self._timeout = timeout
         self._connections = connections
@@ -206,12 +216,28 @@ class DockerEngine:
 
     @contextmanager
     def _speaking(self) -> Iterator[docker.APIClient]:
+        api = None
         try:
-            yield self._connected()
+            api = self._connected()
+            yield api
         except APIError as error:
-            raise refused(_code(error), explanation(error)) from None
+            text = explanation(error)
+            if OTHER_VERSION.search(text):
+                self._let_go(api)
+                raise Unavailable(f"Docker Engine was replaced meanwhile: {text}", code=_code(error)) from None
+            raise refused(_code(error), text) from None
         except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise Unavailable(f"Docker Engine does not answer: {' '.join(str(error).split())}") from None
+            if isinstance(error, requests.ConnectionError):
+                self._let_go(api)
+            raise Unavailable(f"Docker Engine does not answer: {reason(error)}") from None
+
+    def _let_go(self, api: docker.APIClient | None) -> None:
+        """The next call connects anew. Calls that run keep their connections to their end."""
+        with self._lock:
+            if api is None or self._api is not api:
+                return
+            self._api = None
+        api.close()
 
     def _connected(self) -> docker.APIClient:
         """Whoever comes while another caller connects shares that attempt and its end."""
@@ -234,33 +260,12 @@ class DockerEngine:
         return api
 
     def _connect(self) -> docker.APIClient:
-        found = kwargs_from_env()
-        _knock(found.get("base_url", DEFAULT_HOST), self._timeout)
-        api = _Bounded(**found, version="auto", timeout=self._timeout, max_pool_size=self._connections)
-        api.silence = self._silence
-        return api
-
-
-class _Bounded(docker.APIClient):
-    """The SDK's client, whose pull has no time-out of its own: a registry that stalls would hold its thread for
-    ever."""
-
-    silence = SILENCE_SECONDS
-
-    @property
-    def _general_configs(self) -> dict[str, Any]:
-        return self._proxies
-
-    @_general_configs.setter
-    def _general_configs(self, found: dict[str, Any]) -> None:
-        """Of docker's configuration only the proxies are taken: logins are read at each pull (`login`), and one that
-        cannot be read must not end every other call."""
-        self._proxies = {"proxies": found.get("proxies", {})}
-
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        if options.get("timeout") is None:
-            options["timeout"] = self.silence
-        return super().send(request, **options)
+        address = EngineAddress.find()
+        if self._ports_at is None:
+            self.reach = Reach(ssh.host_of(address.url)) if address.scheme == "ssh" else address.reach
+        if address.scheme == "unix":
+            knock(urlsplit(address.url).path, self._timeout)
+        return EngineClient(address, self._timeout, self._connections, self._silence)
 
 
 def _output(api: Any, container: str, tail: int) -> Iterator[bytes]:
@@ -271,19 +276,6 @@ def _output(api: Any, container: str, tail: int) -> Iterator[bytes]:
         api._raise_for_status(answer)
         while len(header := answer.raw.read(HEADER_BYTES)) == HEADER_BYTES:
             yield answer.raw.read(int.from_bytes(header[4:], "big"))
-
-
-def _knock(host: str, timeout: float) -> None:
-    """Raises Unavailable if no process listens on a local socket. Without this check the SDK would leave its own socket
-    open."""
-    if host.startswith("unix://"):
-        with socket.socket(socket.AF_UNIX) as knocking:
-            knocking.settimeout(timeout)
-            try:
-                knocking.connect(host.removeprefix("unix://"))
-            except OSError as error:
-                reason = error.strerror or str(error)
-                raise Unavailable(f"Docker Engine does not answer on its local socket: {reason}") from None
 
 
 def _inspect(api: docker.APIClient, name_or_id: str) -> Mapping[str, Any] | None:

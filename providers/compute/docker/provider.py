@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 from uuid import UUID
 
-from controlplane.errors import Retryable
+from controlplane.errors import Retryable, Unavailable
 from controlplane.model import HealthSpec
 from controlplane.ports import OWNER_LABEL, TENANT_ID_LABEL, DesiredResource, Origin, Resource, tenant_id_of
 from controlplane.settings import DEFAULT_SUBNETS, Settings
+from providers.compute.docker.address import EngineAddress
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import from_inspection, from_summary
 from providers.compute.docker.engine import PULL_SECONDS, DockerEngine
 from providers.compute.docker.login import Login
 from providers.compute.docker.policy import DockerPolicy
+from providers.compute.docker.reach import Reach
 from providers.compute.docker.subnets import SubnetPool
 from providers.kit import configs
 from providers.kit.gated import GatedCompute, adoptable
@@ -52,8 +54,10 @@ class DockerCompute(GatedCompute[DockerConfig]):
         subnets: Sequence[str] = DEFAULT_SUBNETS,
         secrets: Secrets | None = None,
         pull_seconds: float = PULL_SECONDS,
+        ports_at: str | None = None,
     ) -> None:
-        """`pull_seconds`: time for one pull; after it the next attempt pulls again."""
+        """`pull_seconds`: time for one pull; after it the next attempt pulls again. `ports_at`: where published ports
+        are reached, if not at the address of the engine."""
         self._policy = policy or DockerPolicy()
         self._secrets = secrets or Secrets(Path("/nonexistent"))
         self._engine = DockerEngine(
@@ -61,7 +65,9 @@ class DockerCompute(GatedCompute[DockerConfig]):
             connections=3 * THREADS,
             pull_seconds=pull_seconds,
             subnets=SubnetPool(subnets),
+            ports_at=ports_at,
         )
+        self._ports_at = ports_at
         self._threads = Threads("docker", THREADS)
         # A container may take minutes to end, and no other tenant's effect waits for that.
         self._stops = Threads("docker-stop", STOPS)
@@ -76,6 +82,7 @@ class DockerCompute(GatedCompute[DockerConfig]):
             subnets=settings.docker_subnets,
             secrets=Secrets.build(settings),
             pull_seconds=min(PULL_SECONDS, settings.step_timeout_seconds),
+            ports_at=settings.docker_address,
         )
 
     @classmethod
@@ -95,7 +102,7 @@ class DockerCompute(GatedCompute[DockerConfig]):
         return await self._threads.ask(self._engine.identity)
 
     def problems(self, config: DockerConfig, health: HealthSpec) -> configs.Problems:
-        return [*self._policy.problems(config), *config.problems(health)]
+        return [*self._policy.problems(config), *config.problems(health), *self._out_of_reach(config, health)]
 
     def host_access(self, config: Mapping[str, Any]) -> Sequence[str]:
         return self.parse(config).host_access()
@@ -128,7 +135,7 @@ class DockerCompute(GatedCompute[DockerConfig]):
 
     async def list_owned(self, installation_id: str, tenant_id: UUID | None = None) -> list[Resource]:
         rows = await self._threads.ask(self._engine.containers, _labels(installation_id, tenant_id))
-        return [resource for row in rows if (resource := from_summary(row)) is not None]
+        return [resource for row in rows if (resource := from_summary(row, self._engine.reach)) is not None]
 
     async def start(self, resource_id: str) -> None:
         """A missing resource is no error here: the next observation shows it."""
@@ -163,11 +170,21 @@ class DockerCompute(GatedCompute[DockerConfig]):
         self._stops.close()
         self._engine.close()
 
+    def _out_of_reach(self, config: DockerConfig, health: HealthSpec) -> configs.Problems:
+        """A port to probe that is published on the loopback of another machine."""
+        if health.http is None and health.tcp is None:
+            return []
+        try:
+            reach = EngineAddress.find().reach if self._ports_at is None else Reach(self._ports_at)
+        except Unavailable:
+            return []  # `providers` says what is wrong with the address; the tenant waits for it
+        return config.out_of_reach(health, reach)
+
     async def _seen(self, details: Mapping[str, Any]) -> Resource | None:
         """An inspection as a Resource. If the container has ended, with the last line of its output."""
         ended = details["State"]["Status"] in ("exited", "dead", "restarting")
         last_line = await self._threads.ask(self._engine.last_line, details["Id"]) if ended else ""
-        return from_inspection(details, last_line)
+        return from_inspection(details, last_line, self._engine.reach)
 
 
 def _labels(installation_id: str, tenant_id: UUID | None) -> list[str]:

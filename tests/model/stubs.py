@@ -142,7 +142,8 @@ def read_by_older(execution: Execution, how: str) -> Execution:
     """With the default in the place of the probe that only the newer release knows, unless it is readable."""
     if how == READABLE:
         return execution
-    spec = execution.spec.model_copy(update={"health": HealthSpec()})
+    # No time passes here, so nothing lasts.
+    spec = execution.spec.model_copy(update={"health": HealthSpec(min_healthy_seconds=0)})
     spec._more = {"health": execution.spec.health.model_dump(mode="json")}
     spec._unreadable = ("health",) if how == UNREADABLE else ()
     return replace(execution, spec=spec)

@@ -84,6 +84,7 @@ class Client:
     delete_tenant = _call(tenants.delete_tenant)
     retry_tenant = _call(tenants.retry_tenant)
     redeploy_tenant = _call(tenants.redeploy_tenant)
+    restart_tenant = _call(tenants.restart_tenant)
     reconcile_tenant = _call(tenants.reconcile_tenant)
     pause_tenant = _call(tenants.pause_tenant)
     resume_tenant = _call(tenants.resume_tenant)

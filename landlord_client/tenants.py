@@ -152,6 +152,11 @@ def redeploy_tenant(name: str, *, idempotency_key: str | None = None) -> Operati
     return _act(name, "redeploy", idempotency_key)
 
 
+def restart_tenant(name: str, *, idempotency_key: str | None = None) -> Operation[Tenant]:
+    """Restart what serves, in place. While another execution is under way, that one is the answer."""
+    return _act(name, "restart", idempotency_key)
+
+
 def reconcile_tenant(name: str, *, idempotency_key: str | None = None) -> Operation[Tenant]:
     """Wake the tenant's actor to compare the tenant with reality now."""
     return _act(name, "reconcile", idempotency_key)

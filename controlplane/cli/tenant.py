@@ -169,6 +169,23 @@ def redeploy(
         answer(client, tenant, wait, timeout, format)
 
 
+@app.command()
+def restart(
+    name: Name,
+    wait: Wait = False,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    idempotency_key: Key = None,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """Restart what serves, in place. Its image stays as it is; see redeploy.
+
+    Example: landlord tenant restart acme --wait
+    """
+    with connect() as client:
+        tenant = client.restart_tenant(name, idempotency_key=idempotency_key)
+        answer(client, tenant, wait, timeout, format)
+
+
 @app.command("wait")
 def wait_for(name: Name, timeout: Timeout = DEFAULT_TIMEOUT, format: FormatOption = Format.TABLE) -> None:
     """Wait until nothing is under way for a tenant; exit 1 if it ended badly.

@@ -133,7 +133,7 @@ def _followed(rows: TenantRows, active: Execution, reported: ExecutionStatus | N
         return Decision(None, until(state.start_due, rows.now))
     if reported.sub_state is SubState.ERROR:
         return Decision(Stop(active, StopCause.DEADLINE, reported.error or "the engine gave up"))  # 10
-    if rows.tenant.status is Status.PLANNING and _planned(rows):
+    if rows.tenant.status is Status.PLANNING and _succeeded(rows, StepName.PLAN):
         return Decision(AdvancePlanned(active))  # 11
     waiting = waiting_step(rows)
     if not says_so(rows.tenant.conditions, waiting):
@@ -232,6 +232,8 @@ def _ending(rows: TenantRows, active: Execution, reported: ExecutionStatus) -> F
         return Finish(active, ExecutionState.SUCCEEDED, "")
     if active.state is ExecutionState.STOPPING:
         return _stopped(active)
+    if reported.sub_state is SubState.SUCCEEDED and active.in_place and _succeeded(rows, StepName.WAIT_HEALTHY):
+        return Finish(active, ExecutionState.SUCCEEDED, "")
     if reported.sub_state is SubState.SUCCEEDED:
         return Finish(active, ExecutionState.FAILED, NO_SWITCH)
     if reported.sub_state is SubState.CANCELLED:
@@ -251,8 +253,8 @@ def _stopped(active: Execution) -> Finish:
     return Finish(active, outcome, reason)
 
 
-def _planned(rows: TenantRows) -> bool:
-    return any(step.name is StepName.PLAN and step.state is StepState.SUCCEEDED for step in rows.steps)
+def _succeeded(rows: TenantRows, name: StepName) -> bool:
+    return any(step.name is name and step.state is StepState.SUCCEEDED for step in rows.steps)
 
 
 def _left_of_deadline(rows: TenantRows, active: Execution, policy: Policy) -> float:

@@ -16,6 +16,7 @@ class Cause(StrEnum):
 
     SPEC_ACCEPTED = "spec accepted"
     REDEPLOY_ACCEPTED = "redeploy accepted"
+    """Or a restart."""
     RETRY_ACCEPTED = "retry accepted"
     DELETE_ACCEPTED = "delete accepted"
     PROVISION_STARTED = "provision started"

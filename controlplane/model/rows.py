@@ -146,6 +146,8 @@ class Execution:
     """It has switched, and what it replaced runs on until then."""
     traceparent: str | None = field(default=None, compare=False)
     """The trace of which it is a part, as W3C has it."""
+    in_place: bool = False
+    """It makes no resource: it restarts the one that serves."""
 
     @property
     def order(self) -> tuple[int, int]:

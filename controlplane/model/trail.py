@@ -24,6 +24,7 @@ class EventType(StrEnum):
     TENANT_FORCE_DELETED = "tenant.force_deleted"
     TENANT_RETRIED = "tenant.retried"
     TENANT_REDEPLOYED = "tenant.redeployed"
+    TENANT_RESTARTED = "tenant.restarted"
     TENANT_RECONCILE_REQUESTED = "tenant.reconcile_requested"
     TENANT_PAUSED = "tenant.paused"
     TENANT_RESUMED = "tenant.resumed"

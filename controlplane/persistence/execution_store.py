@@ -149,6 +149,9 @@ class PostgresExecutionStore:
                 return True
             if execution.state not in CURRENT:
                 return False
+            if execution.in_place:  # what serves is well again
+                await tenants.save(tx.connection, tenant, observed=observed)
+                return True
             if execution.spec.drain_seconds and execution.trigger_source is not TriggerSource.SUPERVISOR:
                 # A heal replaces what is unwell: nobody is served by that.
                 until = from_now(execution.spec.drain_seconds)

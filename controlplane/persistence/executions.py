@@ -52,11 +52,12 @@ async def add(
     delay: float | None = None,
     again: Execution | None = None,
     fresh: bool = False,
+    in_place: bool = False,
 ) -> Execution:
     """Insert a queued execution of the tenant's generation, with its spec snapshot and its canonical input.
 
     `delay`: seconds before it may be promoted. `again`: an execution whose generation and snapshot are used
-    instead. `fresh`: its image is pulled, even if the platform has one."""
+    instead. `fresh`: its image is pulled, even if the platform has one. `in_place`: it restarts what serves."""
     generation, spec = (tenant.generation, tenant.spec) if again is None else (again.generation, again.spec)
     request = ExecutionInput(
         execution_id=execution_id(tenant.name, action, generation, tenant.id, run),
@@ -87,6 +88,7 @@ async def add(
                     next_attempt_at=None if delay is None else from_now(delay),
                     fresh=fresh,
                     traceparent=tracing.traceparent(),
+                    in_place=in_place,
                 )
                 .returning(tables.executions)
             )

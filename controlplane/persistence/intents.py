@@ -193,6 +193,44 @@ async def redeploy(tx: Transaction, tenant: Tenant, *, default_workflow: str) ->
     )
 
 
+async def restart(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> Intent:
+    """Queue a restart of what serves a locked tenant, in place: a run of the generation that serves. While another
+    execution is queued or under way, that one starts the tenant anew, and is the answer.
+
+    Raises Refused invalid_transition once deletion was asked for, or if nothing serves."""
+    refuse_if_deleting(tenant)
+    for find in (executions.find_queued, executions.find_active):
+        unfinished = await find(tx.connection, tenant.id)
+        if unfinished is not None and unfinished.id != tenant.serving_execution:
+            return Intent(tenant, unfinished, created=False)
+    if tenant.serving_execution is None:
+        raise Refused.invalid_transition(
+            f"tenant {tenant.name!r} is {tenant.status}, and nothing of it runs that could be restarted; retry it"
+        )
+    serving = await executions.lock(tx.connection, tenant.serving_execution)
+    assert serving is not None, "tenants.serving_execution always names a row"
+    execution = await executions.add(
+        tx.connection,
+        tenant,
+        Action.UPDATE,
+        run=await executions.next_run(tx.connection, tenant.id, serving.generation),
+        trigger_source=TriggerSource.API,
+        engine=workflow_of(serving.spec, default_workflow),
+        again=serving,
+        in_place=True,
+    )
+    epoch = tenant.epoch + 1
+    if serving.generation == tenant.generation:
+        tenant = await tenants.change_status(
+            tx, tenant, Cause.REDEPLOY_ACCEPTED, execution=execution, newest_execution=execution.id, epoch=epoch
+        )
+    else:  # the newest generation failed, and stays so
+        tenant = await tenants.save(tx.connection, tenant, epoch=epoch)
+    tx.event(EventType.TENANT_RESTARTED, tenant, execution=execution)
+    tx.wake(tenant.id, tenant.name)
+    return Intent(tenant, execution, created=True)
+
+
 async def cancel(tx: Transaction, tenant: Tenant, execution: Execution) -> Execution:
     """Ask for the end of an unfinished execution of a locked tenant; its owner stops it.
 

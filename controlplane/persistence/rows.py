@@ -101,6 +101,7 @@ def execution(row: Row) -> Execution:
         fresh=row["fresh"],
         drains_until=row["drains_until"],
         traceparent=row["traceparent"],
+        in_place=row["in_place"],
     )
 
 

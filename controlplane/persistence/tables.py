@@ -142,6 +142,7 @@ executions = Table(
     Column("fresh", Boolean, nullable=False, server_default="false"),
     _timestamp("drains_until"),
     Column("traceparent", Text),
+    Column("in_place", Boolean, nullable=False, server_default="false"),
     _timestamp("created_at", default=True),
     _timestamp("started_at"),
     _timestamp("ended_at"),

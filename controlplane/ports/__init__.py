@@ -23,6 +23,7 @@ from controlplane.ports.compute import (
     ReachesHost,
     Resource,
     ResourceState,
+    Restarts,
     RunsExecProbes,
     tenant_id_of,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "ReachesHost",
     "Resource",
     "ResourceState",
+    "Restarts",
     "RunContext",
     "RunsExecProbes",
     "RunsInOwner",

@@ -252,6 +252,19 @@ class ProvidesLogs(Protocol):
 
 
 @runtime_checkable
+class Restarts(Protocol):
+    """Capability: the platform restarts a resource by itself, better than by a stop and a start (one task after the
+    other, say)."""
+
+    async def restart(self, resource_id: str) -> None:
+        """Have what runs in the resource start anew. The resource, its id and its labels stay. Returns once that is
+        under way; `platform_health` says when it is done. If the resource is stopped, it is started.
+
+        Raises Retryable, Terminal."""
+        ...
+
+
+@runtime_checkable
 class RunsExecProbes(Protocol):
     """Capability: `health.exec`. The platform runs the command itself, next to the tenant, as often as `health` says;
     `platform_health` is the result. If a provider lacks this capability, its `validate` refuses `health.exec`."""

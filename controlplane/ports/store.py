@@ -41,16 +41,21 @@ class RunContext:
         return self.tenant.serving_execution == self.execution.id
 
     @property
+    def maker(self) -> Execution:
+        """The execution whose resource this one is about: its own, or the one that it restarts."""
+        return self.previous if self.execution.in_place and self.previous is not None else self.execution
+
+    @property
     def origin(self) -> Origin:
-        """The labels of a resource made by this execution."""
+        """The labels of the resource that this execution is about."""
         return Origin(
             installation_id=self.installation_id,
             tenant_name=self.tenant.name,
             tenant_id=self.tenant.id,
-            generation=self.execution.generation,
-            run=self.execution.run,
-            execution_id=self.execution.id,
-            spec_hash=self.execution.spec.hash,
+            generation=self.maker.generation,
+            run=self.maker.run,
+            execution_id=self.maker.id,
+            spec_hash=self.maker.spec.hash,
         )
 
 
@@ -87,7 +92,8 @@ class ExecutionStore(Protocol):
         ...
 
     async def switch(self, execution_id: str, observed: Observed) -> bool:
-        """Move `serving_execution` to this execution, with its `observed`. False: no longer current. Idempotent."""
+        """Move `serving_execution` to this execution, with its `observed`; one that restarts in place only writes
+        `observed`. False: no longer current. Idempotent."""
         ...
 
     async def step_started(self, execution_id: str, step: StepName) -> Step | None:

@@ -49,7 +49,7 @@ class Platforms:
         provider = self.enabled(name)
         for placement in context.placements:
             lost = placement.platform_identity in self._lost
-            if placement.execution_id == context.execution.id and not lost:
+            if placement.execution_id == context.maker.id and not lost:
                 await self._same_platform(name, provider, placement.platform_identity)
         return provider
 

@@ -19,6 +19,7 @@ from controlplane.errors import (
     NotAvailableYet,
     NotCurrent,
     Retryable,
+    Terminal,
     WaitsFor,
 )
 from controlplane.failpoints import Failpoints
@@ -33,6 +34,7 @@ from controlplane.ports import (
     ProbeResult,
     Resource,
     ResourceState,
+    Restarts,
     RunContext,
     StepSignals,
 )
@@ -121,7 +123,30 @@ class Steps:
 
     async def _apply_compute(self, execution_id: str, signals: StepSignals) -> None:
         context = await self._context_to_make(execution_id)
-        await self._apply(context)
+        if context.execution.in_place:
+            await self._restart(context)
+        else:
+            await self._apply(context)
+
+    async def _restart(self, context: RunContext) -> None:
+        """Restart the resource that serves. If the runner dies in between, the next one restarts it once more."""
+        provider = await self._platforms.of(context)
+        resource = await provider.observe(context.origin)
+        if resource is None:
+            raise self._gone(context)
+        await self._check_gate(context.execution.id)
+        if isinstance(provider, Restarts):
+            await provider.restart(resource.id)
+        else:
+            await provider.stop(resource.id)
+            await self._failpoints.reach("restart.stopped")
+            await self._check_gate(context.execution.id)
+            await provider.start(resource.id)
+        await self._check_gate(context.execution.id)
+
+    @staticmethod
+    def _gone(context: RunContext) -> Terminal:
+        return Terminal(f"{context.origin.name} is gone, so it cannot be restarted in place")
 
     async def _apply(self, context: RunContext) -> Resource:
         execution = context.execution
@@ -225,6 +250,8 @@ class Steps:
         provider = self._platforms.enabled(context.execution.spec.compute.provider)
         async with self._watch(context.execution.id, StepName.WAIT_HEALTHY):
             resource = await provider.observe(context.origin)
+            if resource is None and context.execution.in_place:
+                raise self._gone(context)
             if resource is None:
                 resource = await self._apply(context)
         return resource, await self._prober.probe(resource, context.execution.spec.health)
@@ -248,6 +275,8 @@ class Steps:
     async def _retire_previous(self, execution_id: str, signals: StepSignals) -> None:
         """Remove resources lower in (generation, run) than the serving one. Since the switch, this execution serves."""
         context = await self._store.context(execution_id)
+        if context.execution.in_place:
+            return  # it has replaced nothing
         if not context.serving:
             raise self._not_current(execution_id)
         lower = [p for p in context.placements if (p.generation, p.run) < context.execution.order]

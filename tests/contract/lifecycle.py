@@ -257,6 +257,19 @@ class WorkflowLifecycle:
             assert (waiting(view), view.execution.error) == (None, None)
         assert await world.instances() == [(2, 1, "running")]
 
+    async def test_a_restart_in_place(self, world: EngineWorld) -> None:
+        tenant = await world.create(world.spec("1"))
+        async with world.owned(tenant) as owner:
+            await world.settled(tenant, Status.READY, 1)
+            (before,) = world.cloud.instances()
+            asked = await world.restart()
+            owner.mailbox.mark_dirty()
+            view = await world.until(tenant, lambda v: v.execution.id == asked.id and v.execution.state.terminal)
+            assert (view.execution.state, view.execution.error) == (ExecutionState.SUCCEEDED, None)
+            view = await world.settled(tenant, Status.READY, 1)
+            (after,) = world.cloud.instances()
+        assert (after.id, after.starts) == (before.id, before.starts + 1)
+
     async def test_the_death_of_the_owner_disturbs_nothing(self, world: EngineWorld) -> None:
         tenant = await world.create(world.spec("1", probe={"start_period_seconds": 60}, **SICK))
         async with world.owned(tenant) as first:

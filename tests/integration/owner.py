@@ -197,6 +197,10 @@ class World:
         async with self._locked() as (tx, tenant):
             await intents.retry(tx, tenant, default_workflow="embedded")
 
+    async def restart(self) -> Execution:
+        async with self._locked() as (tx, tenant):
+            return (await intents.restart(tx, tenant, default_workflow="embedded")).execution
+
     async def cancel(self, execution: Execution) -> None:
         async with self._locked() as (tx, tenant):
             await intents.cancel(tx, tenant, execution)

@@ -358,6 +358,28 @@ async def test_a_redeploy_is_the_next_run_of_the_same_generation(api: Api) -> No
     assert (await api.client.post("/v1/tenants/acme/redeploy")).status_code == 409
 
 
+async def test_a_restart_is_a_run_of_what_serves(api: Api) -> None:
+    created = (await api.create()).json()
+    await api.end("acme")
+    async with api.database.begin() as connection:
+        await connection.execute(text("UPDATE tenants SET serving_execution = current_execution"))
+    key = {"Idempotency-Key": "once"}
+    answer = await api.client.post("/v1/tenants/acme/restart", headers=key)
+    body = answer.json()
+    assert answer.status_code == 202, body
+    assert body["workflow_execution_id"] == f"{created['workflow_execution_id'].replace('provision', 'update')}-r2"
+    assert (body["status"], body["generation"], body["version"]) == ("updating", 1, 1)
+    replayed = await api.client.post("/v1/tenants/acme/restart", headers=key)
+    assert (replayed.status_code, replayed.headers["idempotency-replayed"], replayed.json()) == (202, "true", body)
+    again = await api.client.post("/v1/tenants/acme/restart")
+    assert (again.status_code, again.json()["workflow_execution_id"]) == (202, body["workflow_execution_id"])
+    events = (await api.client.get("/v1/tenants/acme/events")).json()["items"]
+    assert [event["type"] for event in events].count("tenant.restarted") == 1
+    await api.client.delete("/v1/tenants/acme")
+    refused = await api.client.post("/v1/tenants/acme/restart")
+    assert (refused.status_code, refused.json()["code"]) == (409, "invalid_transition")
+
+
 async def test_a_plan_of_a_redeploy_stores_nothing(api: Api) -> None:
     await api.create()
     await api.end("acme")

@@ -246,6 +246,25 @@ async def redeploy_tenant(name: str, change: Mutating) -> Response:
 
 
 @router.post(
+    "/{name}/restart",
+    operation_id="restart_tenant",
+    status_code=202,
+    response_model=TenantOut,
+    responses=answers(
+        TenantOut,
+        "tenant_not_found",
+        "invalid_transition",
+        "tenant_deleted",
+        mutation=True,
+    ),
+)
+async def restart_tenant(name: str, change: Mutating) -> Response:
+    """Restart what serves, in place: the same resource stops and starts. While another execution is under way, that one
+    starts the tenant anew, and is the answer."""
+    return await _run_again(name, change, intents.restart)
+
+
+@router.post(
     "/{name}/reconcile",
     operation_id="reconcile_tenant",
     status_code=202,
@@ -271,7 +290,7 @@ async def reconcile_tenant(name: str, change: Mutating) -> Response:
 
 
 async def _run_again(name: str, change: Mutation, queue: Callable[..., Awaitable[Intent]]) -> Response:
-    """Queue the next run of the newest generation. `queue`: the intent for it."""
+    """Queue a run that changes no spec. `queue`: the intent for it."""
 
     async def operation(tx: Transaction) -> Accepted:
         before = await tenant_rows.lock(tx, change.token, name)

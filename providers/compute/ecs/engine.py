@@ -142,6 +142,16 @@ class EcsEngine:
             raise Unavailable(f"service {service_id.name} is still being deleted ({_draining(service)})")
         self._update(service_id, desiredCount=wanted_count(service), forceNewDeployment=True)
 
+    def restart(self, service_id: ServiceId) -> None:
+        """Replace its tasks one after the other, as its deployment configuration says, watched by the circuit breaker.
+        Missing is no error. Raises Unavailable while the service drains."""
+        service = self.describe(service_id)
+        if service is None:
+            return
+        if service["status"] != "ACTIVE":
+            raise Unavailable(f"service {service_id.name} is still being deleted ({_draining(service)})")
+        self._update(service_id, desiredCount=wanted_count(service), forceNewDeployment=True)
+
     def scale_to_none(self, service_id: ServiceId) -> Service | None:
         """Scale the service to no tasks. Returns the service as ECS then sees it: its tasks have their stop signal.
         None: there is none."""

@@ -37,7 +37,8 @@ LONGEST_LOOK_SECONDS = 5.0
 
 
 class EcsCompute(GatedCompute[EcsConfig]):
-    """A ComputeProvider, also `KeepsBelongings`: `forget` removes a tenant's leftovers. Also `ReachesHost`.
+    """A ComputeProvider, also `Restarts` and `KeepsBelongings`: `forget` removes a tenant's leftovers. Also
+    `ReachesHost`.
 
     Its platform is an account and a region. The tenants choose clusters, and roles that lead to other accounts. It
     connects at its first call. `drain_seconds`: stop and destroy wait this long for tasks to end; then they are tried
@@ -131,6 +132,10 @@ class EcsCompute(GatedCompute[EcsConfig]):
     async def start(self, resource_id: str) -> None:
         """A missing resource is no error here: the next observation shows it."""
         await self._threads.run(self._engine.start, ServiceId.parse(resource_id))
+
+    async def restart(self, resource_id: str) -> None:
+        """A new rollout of the same task definition."""
+        await self._threads.run(self._engine.restart, ServiceId.parse(resource_id))
 
     async def stop(self, resource_id: str) -> None:
         """Scales the service to no tasks. Raises Retryable if they take too long to end."""

@@ -4,7 +4,7 @@ nothing, whatever its restart policy."""
 import docker
 import pytest
 
-from controlplane.model import ComputeSpec, HealthSpec, Status, TenantSpec
+from controlplane.model import ComputeSpec, ExecutionState, HealthSpec, Status, TenantSpec
 from tests.contract.docker.test_docker_waits import SECONDS, DockerWorld, closed_sockets, world
 
 pytestmark = pytest.mark.docker
@@ -49,6 +49,27 @@ async def test_a_version_that_is_restarted_for_ever(
         world, docker_engine, web_image, "always", min_healthy_seconds=1.5, deadline_seconds=4
     )
     assert "not healthy after 4 s" in error
+
+
+async def test_a_restart_keeps_the_container_and_what_is_in_it(
+    world: DockerWorld, docker_engine: docker.DockerClient, web_image: str
+) -> None:
+    shell = "echo start >> /starts; exec sleep 1d"
+    tenant = await world.create(version(web_image, shell, "no", min_healthy_seconds=0))
+    async with world.owned(tenant) as owner:
+        await world.settled(tenant, Status.READY, 1)
+        (before,) = docker_engine.containers.list(filters={"label": [f"landlord.tenant-id={tenant.id}"]})
+        asked = await world.restart()
+        owner.mailbox.mark_dirty()
+        view = await world.until(tenant, lambda v: v.execution.id == asked.id and v.execution.state.terminal, SECONDS)
+        assert (view.tenant.status, view.execution.state) == (Status.READY, ExecutionState.SUCCEEDED)
+        (after,) = docker_engine.containers.list(filters={"label": [f"landlord.tenant-id={tenant.id}"]})
+        assert after.id == before.id
+        assert after.attrs["State"]["StartedAt"] > before.attrs["State"]["StartedAt"]
+        assert after.exec_run(["cat", "/starts"]).output == b"start\nstart\n"
+        await world.delete()
+        owner.mailbox.mark_dirty()
+        await world.settled(tenant, Status.DELETED)
 
 
 @pytest.mark.long

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from controlplane.errors import Retryable
-from controlplane.ports import ResourceState
+from controlplane.ports import ResourceState, Restarts
 from providers.compute.ecs.provider import EcsCompute
 from providers.conformance.compute_bench import SECRET, desire
 from tests.aws import AwsFront
@@ -159,3 +159,19 @@ async def test_destroy_waits_for_tasks_and_for_the_service(
     await provider.destroy(resource.id)
     assert ecs.calls["DescribeServices"] - looked == 3
     assert await provider.inspect(resource.id) is None
+
+
+async def test_a_restart_is_a_new_rollout_that_stops_nothing_first(
+    provider: EcsCompute, installation_id: str, client: Any
+) -> None:
+    assert isinstance(provider, Restarts)
+    before = await inspected(provider, await provider.apply(desire(installation_id, web()), OPEN))
+    await provider.restart(before.id)
+    after = await inspected(provider, before)
+    assert (after.id, after.state) == (before.id, ResourceState.RUNNING)
+    assert after.launch != before.launch
+    (service,) = client.describe_services(cluster=CLUSTER, services=[before.name])["services"]
+    assert service["desiredCount"] == 2
+    await provider.destroy(before.id)
+    await provider.restart(before.id)
+    assert await provider.inspect(before.id) is None, "the missing is no error"

@@ -62,6 +62,7 @@ def test_what_is_accepted(config: dict[str, Any]) -> None:
     ("config", "loc", "message"),
     [
         ({}, "task_definition", "Field required"),
+        ({"task_definition": {"secret": "file:x"}}, "task_definition", "secrets may stand inside it"),
         ({"task_definition": 7}, "task_definition", "must be the ARN of a task definition, or a definition"),
         ({"task_definition": {}}, "task_definition.containerDefinitions", "Field required"),
         (

@@ -9,7 +9,7 @@ from controlplane.model import HealthSpec
 from providers.aws.clients import input_shape
 from providers.compute.ecs.shapes import misfits
 from providers.kit.configs import Problems, ProviderConfig
-from providers.kit.secrets import SecretNames, placeheld
+from providers.kit.secrets import SecretNames, is_reference, placeheld
 
 ARN = r"arn:aws[a-z-]*"
 Cluster = Annotated[
@@ -51,8 +51,8 @@ class EcsConfig(ProviderConfig):
     @field_validator("task_definition", mode="before")
     @classmethod
     def _one_or_the_other(cls, value: Any) -> Any:
-        if not isinstance(value, str | Mapping):
-            raise ValueError("must be the ARN of a task definition, or a definition")
+        if not isinstance(value, str | Mapping) or is_reference(value):
+            raise ValueError("must be the ARN of a task definition, or a definition (secrets may stand inside it)")
         return value
 
     @property

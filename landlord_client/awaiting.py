@@ -113,6 +113,7 @@ class AsyncClient:
     pause = _call(installation.pause)
     resume = _call(installation.resume)
     consistency = _call(installation.consistency)
+    metrics = _call(installation.metrics)
     verify_trail = _call(installation.verify_trail)
 
     async def _run(self, operation: Operation[T]) -> T:

@@ -109,6 +109,7 @@ class Client:
     pause = _call(installation.pause)
     resume = _call(installation.resume)
     consistency = _call(installation.consistency)
+    metrics = _call(installation.metrics)
     verify_trail = _call(installation.verify_trail)
 
     def _run(self, operation: Operation[T]) -> T:

@@ -71,6 +71,12 @@ def consistency() -> Operation[Consistency]:
     return get("/v1/admin/consistency", Consistency, patience=CONSISTENCY_SECONDS)
 
 
+def metrics() -> Operation[str]:
+    """The control plane in numbers, as Prometheus reads them."""
+    answer = yield from send(Request("GET", "/metrics", {}, {"Accept": "text/plain"}))
+    return answer.text if answer.success else str(read(answer))
+
+
 def verify_trail(noted: str | None = None) -> Operation[Trail]:
     """Check that the audit trail is unchanged. `noted`: `ID:HASH` of an earlier head."""
     return get("/v1/admin/trail", Trail, patience=TRAIL_SECONDS, noted=noted)

@@ -23,6 +23,7 @@ from controlplane.cli import (
     providers,
     restore,
     server,
+    support_bundle,
     tenant,
     token,
     top,
@@ -31,7 +32,7 @@ from controlplane.cli.completion import contexts
 from controlplane.cli.console import errors
 from controlplane.cli.exit_codes import HELP, Commands
 
-HERE = frozenset({"up", "down", "status", "install", "drain", "backup", "restore", "config", "demo"})
+HERE = frozenset({"up", "down", "status", "install", "drain", "backup", "restore", "support-bundle", "config", "demo"})
 """Commands about this machine: no context changes what they act on."""
 
 app = typer.Typer(
@@ -78,6 +79,7 @@ app.command(rich_help_panel="This machine")(install.install)
 app.command(rich_help_panel="This machine")(drain.drain)
 app.command(rich_help_panel="This machine")(backup.backup)
 app.command(rich_help_panel="This machine")(restore.restore)
+app.command("support-bundle", rich_help_panel="This machine")(support_bundle.support_bundle)
 app.add_typer(config.app, name="config", rich_help_panel="This machine")
 
 app.add_typer(tenant.app, name="tenant", rich_help_panel="Tenants")

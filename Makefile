@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test coverage suite-tools lint format docs lock sbom bench chaos
+.PHONY: help run down test coverage suite-tools lint format docs lock audit sbom bench chaos
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,11 @@ lock: .venv/installed-dev ## both locks from pyproject.toml, with hashes and wit
 
 sbom: .venv/installed-dev ## what an installation is made of, as CycloneDX: dist/landlord.cdx.json
 	$(BIN)/python docs/supply_chain.py dist/landlord.cdx.json
+
+# --strict: a package that could not be looked up is a failure, and not "nothing known".
+audit: .venv/installed-dev ## known vulnerabilities of both locks; needs the network, and fails without it
+	$(BIN)/uv tool run pip-audit==2.10.1 --strict --disable-pip --require-hashes --progress-spinner off \
+		-r requirements.lock -r requirements-dev.lock
 
 # What runs needs requirements.lock alone; tests and tools come on top. requirements-dev.lock names all of both, at the
 # same versions. A stamp is made last, so that an installation that was cut off is done again.

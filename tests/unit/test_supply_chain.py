@@ -53,6 +53,12 @@ def test_each_package_is_pinned_by_hash_and_no_address_is_in_a_lock() -> None:
         assert "://" not in lock.read_text()
 
 
+def test_the_audit_asks_for_both_locks_and_takes_no_silence_for_an_answer() -> None:
+    """What it finds depends on an index that is not here."""
+    rule = (ROOT / "Makefile").read_text().partition("\naudit:")[2].partition("\n\n")[0]
+    assert {"--strict", "--require-hashes", "requirements.lock", "requirements-dev.lock"} <= set(rule.split())
+
+
 def test_what_runs_imports_shipped_packages_only() -> None:
     shipped = {name for name, _ in names(supply_chain.LOCK)}
     homes = packages_distributions()

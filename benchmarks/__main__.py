@@ -2,6 +2,6 @@
 
 import sys
 
-from benchmarks import path, reads
+from benchmarks import path, reads, statements
 
-sys.exit(path.main() or reads.main())
+sys.exit(statements.main() or path.main() or reads.main())

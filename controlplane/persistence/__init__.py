@@ -26,7 +26,8 @@ Each reader has its module, too:
     listen              waits for notifications
 
 Below them all: `tables` (imported as a module: `tables.tenants.c.id`), `rows` (from a row to a value of the model, and
-back), `expressions` (SQL that several share), `reached` (what a token reaches), `database` (the pool), `connector`
+back), `expressions` (SQL that several share), `guarded` (a
+transaction in one statement), `reached` (what a token reaches), `database` (the pool), `connector`
 (connections), `address` (the URL), `discretion` (what errors may say), `outage` (errors that pass), `columns` (how text
 is written), `pages` (bounded by bytes), `event_data` (bounded), `transaction` (the unit of work).
 

@@ -22,7 +22,7 @@ from controlplane.errors import SettingsError
 from controlplane.model import TriggerSource
 from controlplane.persistence import clusters, compatibility, running_role, tables, tokens
 from controlplane.persistence.address import OWNER_SETTING, SETTING, address
-from controlplane.persistence.database import connector, open_database
+from controlplane.persistence.database import connector, open_database, single
 from controlplane.persistence.transaction import Transaction, transaction
 
 MIGRATION_LOCK = 0x1A4D10D6
@@ -136,7 +136,7 @@ async def _beside(connection: AsyncConnection, home: str, cluster_id: str | None
 
 async def installation_id(database: AsyncEngine) -> str:
     """The installation id: the owner label of every resource."""
-    async with database.connect() as connection:
+    async with single(database) as connection:
         return str((await connection.execute(select(tables.installation.c.id))).scalar_one())
 
 

@@ -9,8 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import RowMapping, Select, case, func, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import Terminal, WaitsFor
@@ -19,6 +18,7 @@ from controlplane.model import (
     LIVE,
     RELEASED,
     STEPS,
+    Action,
     EventType,
     Execution,
     ExecutionState,
@@ -31,11 +31,49 @@ from controlplane.model import (
     TriggerSource,
 )
 from controlplane.model.tolerance import word
-from controlplane.persistence import bootstrap, executions, rows, snapshot, tables, tenants
+from controlplane.persistence import bootstrap, executions, guarded, rows, snapshot, tables, tenants
 from controlplane.persistence.database import single
-from controlplane.persistence.expressions import from_now
+from controlplane.persistence.expressions import from_now, is_one_of
 from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import RunContext
+
+
+def _begin(step: StepName) -> Select[Any]:
+    """Begins an attempt at a step, if its execution is current and has such a step."""
+    known = {action: steps.index(step) for action, steps in STEPS.items() if step in steps}
+    values = {
+        "execution_id": guarded.LOCKED.c.id,
+        "name": step,
+        "position": case({action.value: position for action, position in known.items()}, value=guarded.LOCKED.c.action),
+        "state": StepState.RUNNING,
+        "attempts": 1,
+        "started_at": func.clock_timestamp(),
+    }
+    of_step = tables.steps.c
+    # Still `running`: the owner died during the last attempt, so that attempt does not count. Nor does one that found
+    # something missing outside.
+    again = or_(of_step.state == StepState.RUNNING, of_step.waits_for.is_not(None))
+    written = (
+        guarded.insert(tables.steps, values, is_one_of(guarded.LOCKED.c.action, known))
+        .on_conflict_do_update(
+            index_elements=[of_step.execution_id, of_step.name],
+            set_={
+                "attempts": case((again, of_step.attempts), else_=of_step.attempts + 1),
+                "state": StepState.RUNNING,
+                "next_attempt_at": None,
+                "in_call_to": None,
+                "in_call_since": None,
+            },
+        )
+        .returning(tables.steps)
+        .cte("written")
+    )
+    locked = [guarded.LOCKED.c.state.label("locked_state"), guarded.LOCKED.c.action.label("locked_action")]
+    return select(*locked, guarded.LOCKED.c.now, written).select_from(guarded.LOCKED.outerjoin(written, true()))
+
+
+# Built once: assembling a statement costs about as much as running it.
+_BEGIN_STEP = {step: _begin(step) for step in StepName}
 
 
 class PostgresExecutionStore:
@@ -57,7 +95,6 @@ class PostgresExecutionStore:
             found = await snapshot.of_execution(connection, execution_id)
             if found is None:
                 raise Terminal(f"there is no execution {execution_id!r}", execution_id=execution_id)
-            steps_so_far = await executions.steps_of(connection, execution_id)
         self._heard(found.now)
         execution = found.find(execution_id)
         assert execution is not None, "it was asked for by its id"
@@ -67,7 +104,7 @@ class PostgresExecutionStore:
             tenant=found.tenant,
             execution=execution,
             previous=found.find(serving) if serving != execution_id else None,
-            steps=steps_so_far,
+            steps=found.steps,
             placements=found.placements,
         )
 
@@ -104,28 +141,24 @@ class PostgresExecutionStore:
         return row.state in RELEASED and row.serving_execution != execution_id
 
     async def intend(self, context: RunContext, provider: str, platform_identity: str, name: str) -> bool:
-        async with self._guarded(context.execution.id) as (tx, _, execution):
-            if execution.state not in CURRENT:
-                return False
-            await tx.connection.execute(
-                upsert(tables.placements)
-                .values(
-                    execution_id=execution.id,
-                    tenant_id=execution.tenant_id,
-                    platform=provider,
-                    platform_identity=platform_identity,
-                    generation=execution.generation,
-                    run=execution.run,
-                    name=name,
-                    state=PlacementState.INTENDED,
-                )
-                .on_conflict_do_update(
-                    index_elements=[tables.placements.c.execution_id],
-                    set_={"state": PlacementState.INTENDED, "removed_at": None},
-                    where=tables.placements.c.state == PlacementState.REMOVED,
-                )
-            )
-        return True
+        execution = context.execution
+        values = {
+            "execution_id": execution.id,
+            "tenant_id": execution.tenant_id,
+            "platform": provider,
+            "platform_identity": platform_identity,
+            "generation": execution.generation,
+            "run": execution.run,
+            "name": name,
+            "state": PlacementState.INTENDED,
+        }
+        written = guarded.insert(tables.placements, values).on_conflict_do_update(
+            index_elements=[tables.placements.c.execution_id],
+            set_={"state": PlacementState.INTENDED, "removed_at": None},
+            where=tables.placements.c.state == PlacementState.REMOVED,
+        )
+        query = select(guarded.LOCKED).add_cte(written.cte("written"))
+        return word(ExecutionState, (await self._guarded_write(query, execution.id))["state"]) in CURRENT
 
     async def placed(self, execution_id: str, resource_id: str) -> None:
         async with single(self._database) as connection:
@@ -161,51 +194,12 @@ class PostgresExecutionStore:
         return True
 
     async def step_started(self, execution_id: str, step: StepName) -> Step | None:
-        async with self._guarded(execution_id) as (tx, _, execution):
-            if execution.state not in CURRENT:
-                return None
-            if step not in STEPS[execution.action]:
-                raise Terminal(f"{step} is no step of {execution_id}", execution_id=execution_id)
-            row = (
-                (
-                    await tx.connection.execute(
-                        upsert(tables.steps)
-                        .values(
-                            execution_id=execution_id,
-                            name=step,
-                            position=STEPS[execution.action].index(step),
-                            state=StepState.RUNNING,
-                            attempts=1,
-                            started_at=func.clock_timestamp(),
-                        )
-                        .on_conflict_do_update(
-                            index_elements=[tables.steps.c.execution_id, tables.steps.c.name],
-                            set_={
-                                # Still `running`: the owner died during the last attempt, so that attempt does not
-                                # count. Nor does one that found something missing outside.
-                                "attempts": case(
-                                    (
-                                        or_(
-                                            tables.steps.c.state == StepState.RUNNING,
-                                            tables.steps.c.waits_for.is_not(None),
-                                        ),
-                                        tables.steps.c.attempts,
-                                    ),
-                                    else_=tables.steps.c.attempts + 1,
-                                ),
-                                "state": StepState.RUNNING,
-                                "next_attempt_at": None,
-                                "in_call_to": None,
-                                "in_call_since": None,
-                            },
-                        )
-                        .returning(tables.steps)
-                    )
-                )
-                .mappings()
-                .one()
-            )
-        return rows.step(row)
+        row = await self._guarded_write(_BEGIN_STEP[step], execution_id)
+        if row["execution_id"] is not None:
+            return rows.step(row)
+        if row["locked_state"] in CURRENT and step not in STEPS[word(Action, row["locked_action"])]:
+            raise Terminal(f"{step} is no step of {execution_id}", execution_id=execution_id)
+        return None
 
     async def step_in_call(
         self, execution_id: str, step: StepName, in_call_to: str | None, since: datetime | None
@@ -311,6 +305,13 @@ class PostgresExecutionStore:
                     )
                 ).scalar_one()
             )
+
+    async def _guarded_write(self, query: Select[Any], execution_id: str) -> RowMapping:
+        """One statement of `guarded` instead of a transaction, where there is no event to write."""
+        async with single(self._database) as connection:
+            row: RowMapping = (await connection.execute(query, {"key": execution_id})).mappings().one()
+        self._heard(row["now"])
+        return row
 
     @asynccontextmanager
     async def _guarded(self, execution_id: str) -> AsyncIterator[tuple[Transaction, Tenant, Execution]]:

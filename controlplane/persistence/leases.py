@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from controlplane.lifecycle.poison import pause
 from controlplane.model import ACTIVE, ClusterState
 from controlplane.persistence import clusters, compatibility, tables
+from controlplane.persistence.database import single
 from controlplane.persistence.expressions import from_now, owned_elsewhere
 
 LEASE_SECONDS = 15
@@ -22,7 +23,7 @@ HEARTBEAT_SECONDS = 5
 async def acquire(database: AsyncEngine, tenant_id: UUID, *, cluster_id: str, actor_id: str) -> int | None:
     """Take the lease of a tenant; return the new fence. None: no such tenant, another live cluster owns it, or a newer
     release has written rows that this one cannot read."""
-    async with database.begin() as connection:
+    async with single(database) as connection:
         row = (
             await connection.execute(
                 update(tables.tenants)
@@ -41,7 +42,7 @@ async def acquire(database: AsyncEngine, tenant_id: UUID, *, cluster_id: str, ac
 
 async def renew(database: AsyncEngine, tenant_id: UUID, fence: int) -> bool:
     """Extend the lease, even an expired one if no other owner took it. False: another owner took it."""
-    async with database.begin() as connection:
+    async with single(database) as connection:
         result = await connection.execute(
             update(tables.tenants)
             .where(tables.tenants.c.id == tenant_id, tables.tenants.c.fence == fence)
@@ -55,14 +56,18 @@ async def release(database: AsyncEngine, tenant_id: UUID, fence: int, *, wake_in
     """Give the lease back on passivation. If another owner took it, do nothing. `wake_in`: seconds until the tenant is
     due again. An owner that leaves while it waits has not died, so its activation does not count."""
     wake_at = None if wake_in is None else from_now(wake_in)
+    statement = (
+        update(tables.tenants)
+        .where(tables.tenants.c.id == tenant_id, tables.tenants.c.fence == fence)
+        .values(lease_owner=None, lease_expires_at=None, wake_at=wake_at)
+        .returning(tables.tenants.c.id)
+    )
+    if wake_in is None:
+        async with single(database) as connection:
+            await connection.execute(statement)
+        return
     async with database.begin() as connection:
-        released = await connection.execute(
-            update(tables.tenants)
-            .where(tables.tenants.c.id == tenant_id, tables.tenants.c.fence == fence)
-            .values(lease_owner=None, lease_expires_at=None, wake_at=wake_at)
-            .returning(tables.tenants.c.id)
-        )
-        if wake_in is not None and released.first() is not None:
+        if (await connection.execute(statement)).first() is not None:
             await _not_died(connection, tenant_id)
 
 

@@ -1,7 +1,7 @@
 """Rows of the tables as the model's values, and back. A row is read whatever release wrote it: unknown words and fields
 are kept, and nothing here raises because of them. What this release writes itself is exact."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -120,6 +120,14 @@ def step(row: Row) -> Step:
         in_call_to=row["in_call_to"],
         in_call_since=row["in_call_since"],
     )
+
+
+def steps(value: Sequence[Row] | None) -> tuple[Step, ...]:
+    """Rows of `steps` that came as JSON."""
+    return tuple(step({**row, **{name: _time(row[name]) for name in _TIMES_OF_STEP}}) for row in value or ())
+
+
+_TIMES_OF_STEP = ("next_attempt_at", "started_at", "ended_at", "in_call_since")
 
 
 def placement(row: Row) -> Placement:

@@ -1,27 +1,26 @@
 """The rows of one tenant for decisions, read in one statement: from one moment, in one round trip."""
 
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, func, select, true, union
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controlplane.model import ACTIVE, LIVE, ExecutionState, TenantRows
 from controlplane.persistence import rows, tables
-from controlplane.persistence.executions import steps_of
 from controlplane.persistence.expressions import is_one_of
 from controlplane.persistence.tenants import is_paused
 
 _queued, _active, _placed = tables.executions.alias(), tables.executions.alias(), tables.placements.alias()
-_asked_for = tables.executions.alias("asked_for")
+_asked_for, _worked_on = tables.executions.alias("asked_for"), tables.executions.alias("worked_on")
 _KEY: BindParameter[Any] = bindparam("key")
 _OF_ASKED_FOR = select(_asked_for.c.tenant_id).where(_asked_for.c.id == _KEY).scalar_subquery()
 
 
-def _related_to(tenant: ColumnElement[Any], *others: Select[Any]) -> Select[Any]:
-    """The rows of the tenant with that id. Each execution that matters is found by an index of its own: a tenant has
-    few of them, however many it had before."""
+def _related_to(tenant: ColumnElement[Any], worked_on: ColumnElement[Any], *others: Select[Any]) -> Select[Any]:
+    """The rows of the tenant with that id, and in each the steps of the execution `worked_on`. Each execution that
+    matters is found by an index of its own: a tenant has few of them, however many it had before."""
     ours = tables.tenants.c.id == tenant
     matters = union(
         select(tables.tenants.c.newest_execution.label("id")).where(ours),
@@ -37,6 +36,7 @@ def _related_to(tenant: ColumnElement[Any], *others: Select[Any]) -> Select[Any]
             tables.tenants,
             is_paused(),
             func.clock_timestamp().label("db_now"),
+            _steps_of(worked_on),
             *tables.prefixed(tables.executions, "x_"),
             *tables.prefixed(tables.placements, "p_"),
         )
@@ -50,14 +50,27 @@ def _related_to(tenant: ColumnElement[Any], *others: Select[Any]) -> Select[Any]
     )
 
 
+def _steps_of(execution: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Its steps in order, for `rows.steps`. The same for all rows, so it is asked once."""
+    of_step = tables.steps.c
+    in_order = aggregate_order_by(func.to_jsonb(tables.steps.table_valued()), of_step.position)
+    found = select(func.jsonb_agg(in_order, type_=JSONB)).where(of_step.execution_id == execution)
+    return found.scalar_subquery().label("steps")
+
+
 # Built once: assembling the statement costs more than running it.
-_OF_TENANT = _related_to(_KEY)
-_OF_EXECUTION = _related_to(_OF_ASKED_FOR, select(_asked_for.c.id).where(_asked_for.c.id == _KEY))
+_OF_TENANT = _related_to(
+    _KEY,
+    select(_worked_on.c.id)
+    .where(_worked_on.c.tenant_id == _KEY, is_one_of(_worked_on.c.state, ACTIVE))
+    .scalar_subquery(),
+)
+_OF_EXECUTION = _related_to(_OF_ASKED_FOR, _KEY, select(_asked_for.c.id).where(_asked_for.c.id == _KEY))
 
 
 async def of_execution(connection: AsyncConnection, id: str) -> TenantRows | None:
-    """The tenant of that execution. The execution is included, whether it still matters or not. None: there is no such
-    execution."""
+    """The tenant of that execution. The execution is included, whether it still matters or not, and the
+    steps are its own. None: there is no such execution."""
     return await _related(connection, _OF_EXECUTION, id)
 
 
@@ -70,14 +83,10 @@ async def _related(connection: AsyncConnection, query: Select[Any], key: UUID | 
         executions=tuple(rows.execution(rows.part(row, "x_")) for row in found),
         placements=tuple(rows.placement(rows.part(row, "p_")) for row in found if row["p_execution_id"] is not None),
         now=found[0]["db_now"],
+        steps=rows.steps(found[0]["steps"]),
     )
 
 
 async def load(connection: AsyncConnection, tenant_id: UUID) -> TenantRows | None:
     """The rows for `reconcile`. None: no such tenant."""
-    found = await _related(connection, _OF_TENANT, tenant_id)
-    if found is None:
-        return None
-    if found.active is None:
-        return found
-    return replace(found, steps=await steps_of(connection, found.active.id))
+    return await _related(connection, _OF_TENANT, tenant_id)

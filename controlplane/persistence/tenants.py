@@ -201,6 +201,7 @@ class ExecutionLine:
     error: str | None
     next_attempt_at: datetime | None
     stop_reason: str | None
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,7 @@ _VIEWS = select(
     _LINE.error.label("x_error"),
     _LINE.next_attempt_at.label("x_next_attempt_at"),
     _LINE.stop_reason.label("x_stop_reason"),
+    _LINE.created_at.label("x_created_at"),
 ).join(tables.executions, tables.executions.c.id == tables.tenants.c.newest_execution)
 _VIEW_BY_ID = Lookup(_VIEWS.where(tables.tenants.c.id == bindparam("key")))
 _VIEW_BY_NAME = Lookup(
@@ -246,6 +248,7 @@ def _view(found: rows.Row) -> TenantView:
         error=found["x_error"],
         next_attempt_at=found["x_next_attempt_at"],
         stop_reason=found["x_stop_reason"],
+        created_at=found["x_created_at"],
     )
     return TenantView(rows.tenant(found), line)
 

@@ -15,9 +15,9 @@ from actors.tenant.mailbox import Mailbox
 from actors.tenant.runner import Runner
 from controlplane.failpoints import Failpoints
 from controlplane.model import ComputeSpec, Execution, HealthSpec, PlacementState, StepName, Tenant, TenantSpec
-from controlplane.persistence import intents, leases, placements, tenants
+from controlplane.persistence import executions, intents, leases, placements, tenants
 from controlplane.persistence.owned_tenant import OwnedTenant
-from controlplane.persistence.tenants import TenantView
+from controlplane.persistence.tenants import ExecutionLine, TenantView
 from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import ComputeProvider, ExecutionInput, StepRunner, StepSignals, WorkflowProvider
 from controlplane.steps.backoff import Backoff
@@ -99,6 +99,10 @@ class Owner:
     async def __aexit__(self, *_: object) -> None:
         await self.die()
         await self._runtime.close()
+
+    @property
+    def database(self) -> AsyncEngine:
+        return self._runtime.database
 
     async def die(self) -> None:
         """As by SIGKILL: nothing is given back, and what was under way is cut off where it stood."""
@@ -201,9 +205,11 @@ class World:
         async with self._locked() as (tx, tenant):
             return (await intents.restart(tx, tenant, default_workflow="embedded")).execution
 
-    async def cancel(self, execution: Execution) -> None:
+    async def cancel(self, execution: Execution | ExecutionLine) -> None:
         async with self._locked() as (tx, tenant):
-            await intents.cancel(tx, tenant, execution)
+            row = await executions.lock(tx.connection, execution.id)
+            assert row is not None
+            await intents.cancel(tx, tenant, row)
 
     async def force_delete(self) -> None:
         async with self._locked() as (tx, tenant):

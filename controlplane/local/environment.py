@@ -76,6 +76,9 @@ def ray_environment(home: Home, ports: Ports, haproxy: Path) -> dict[str, str]:
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports.proxy_fallback_grpc),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.ingress_first),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.ingress_last),
+        # The controller compares what it wants with what is there, ten times a second by default: half of what all of
+        # Serve costs at rest. Our replicas change only while `up` deploys, and their own checks come every 5 s.
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
         # A killed HAProxy is noticed after three of these periods. Ray's 10 s would mean half a minute without an
         # answer.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",

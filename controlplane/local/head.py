@@ -66,6 +66,8 @@ class RayHead:
             "min-worker-port": 0,
             "max-worker-port": 0,
             "object-store-memory": OBJECT_STORE_BYTES,
+            # It sends what workers print to drivers that are connected. Ours do not listen, and our logs are files.
+            "include-log-monitor": "false",
         }
         arguments = [f"--{name}={value}" for name, value in options.items()]
         starter = [sys.executable, "-m", programs.RAY, str(self.worker)]

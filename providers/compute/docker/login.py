@@ -8,6 +8,7 @@ import binascii
 import json
 import logging
 import shutil
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 HELPER = "docker-credential-"
 """Beginning of the names of the programs that keep logins for docker."""
+HELPER_SECONDS = 20.0
+NOT_KEPT = b"credentials not found"
 FORMS = "it must be USER:PASSWORD, or the JSON of docker's config.json with `auths`"
 
 
@@ -52,16 +55,13 @@ class Login:
         try:
             config = auth.load_config()
             keeper = config.get_credential_store(registry)
-            missing = f"{HELPER}{keeper}" if keeper and shutil.which(f"{HELPER}{keeper}") is None else None
-            if missing is not None:
-                config = auth.AuthConfig({"auths": config.auths})
-            found = config.resolve_authconfig(registry)
+            found, told = _kept(f"{HELPER}{keeper}", registry) if keeper else ({}, "")
+            if not found:
+                found = auth.AuthConfig({"auths": config.auths}).resolve_authconfig(registry) or {}
         except (DockerException, ValueError, KeyError, AttributeError, TypeError) as error:
             logger.warning("docker's configuration has no usable login: %s", type(error).__name__)
             return cls({}, "none: docker's configuration on the control plane's machine cannot be read")
-        if found:
-            return cls(found, "the login that docker's configuration has on the control plane's machine")
-        return cls({}, f"none: {missing}, which docker's configuration names, is not installed" if missing else "")
+        return cls(found, "the login that docker's configuration has on the control plane's machine" if found else told)
 
     @property
     def hidden(self) -> list[str]:
@@ -71,6 +71,30 @@ class Login:
 
 
 _SHOWN = frozenset({"username", "serveraddress", "email"})
+
+
+def _kept(helper: str, registry: str) -> tuple[Mapping[str, str], str]:
+    """The login that a credential helper has, and if there is none, why not; empty if it simply has none. By its
+    protocol (https://github.com/docker/docker-credential-helpers), and not by the SDK, which would wait for ever."""
+    program = shutil.which(helper)
+    if program is None:
+        return {}, f"none: {helper}, which docker's configuration names, is not installed"
+    asked = auth.INDEX_URL if registry == auth.INDEX_NAME else registry
+    try:
+        done = subprocess.run(
+            [program, "get"], input=asked.encode(), capture_output=True, timeout=HELPER_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        logger.warning("%s gives no login: %s", helper, type(error).__name__)
+        return {}, f"none: {helper} does not answer"
+    if done.returncode != 0:
+        return {}, "" if NOT_KEPT in done.stdout.lower() else f"none: {helper} ended with {done.returncode}"
+    entry = json.loads(done.stdout)
+    user, secret = str(entry["Username"]), str(entry["Secret"])
+    if not secret:
+        return {}, ""
+    login = {"identitytoken": secret} if user == auth.TOKEN_USERNAME else {"username": user, "password": secret}
+    return {**login, "serveraddress": asked}, ""
 
 
 def _listed(text: str, registry: str) -> Mapping[str, str]:

@@ -24,7 +24,7 @@ from controlplane.lifecycle.decisions import (
 )
 from controlplane.lifecycle.drains import drain_left, drains
 from controlplane.lifecycle.drive import drive
-from controlplane.lifecycle.due import is_due, sooner, until
+from controlplane.lifecycle.due import LONGEST_INTERVAL, is_due, sooner, until
 from controlplane.lifecycle.newer import newer
 from controlplane.lifecycle.owner_state import Finding, OwnerState, Policy
 from controlplane.model import (
@@ -132,12 +132,12 @@ def _keep(rows: TenantRows, serving: Execution, state: OwnerState, policy: Polic
             return Decision(Heal(serving, _with_newest(rows, serving, finding.detail)))
         if not _says(rows, ConditionType.HEALTHY, Reason.HEAL_BUDGET):
             return Decision(MarkBudgetSpent(f"{policy.heal_budget} heals did not last: {finding.detail}"))
-    if stopped and is_due(state.restore_due, rows.now):
+    if stopped and is_due(state.restore_due, rows.now, LONGEST_INTERVAL):
         return Decision(RestoreServing(serving))
     recovered = _recovered(rows, serving, finding, state)
     if recovered is not None:
         return Decision(recovered)
-    if is_due(state.finding_due, rows.now):
+    if is_due(state.finding_due, rows.now, LONGEST_INTERVAL):
         return Decision(Look(serving))
     again = until(state.finding_due, rows.now)
     in_doubt = (status is Status.READY and finding.bad > 0) or (status is Status.DEGRADED and finding.healthy)

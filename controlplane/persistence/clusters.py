@@ -15,7 +15,7 @@ from controlplane.model import ClusterState, EventType, Status
 from controlplane.model.tolerance import word
 from controlplane.persistence import tables
 from controlplane.persistence.database import single
-from controlplane.persistence.expressions import ago, owned_by
+from controlplane.persistence.expressions import ago, is_leased, owned_by
 from controlplane.persistence.transaction import transaction
 
 CLUSTER_SECONDS = 120.0
@@ -110,7 +110,7 @@ async def left(database: AsyncEngine, cluster_id: str, *, since: datetime) -> in
     still admit tenants."""
     owned = select(func.count()).where(
         owned_by(cluster_id),
-        tables.tenants.c.lease_expires_at >= func.clock_timestamp(),
+        is_leased(),
         tables.tenants.c.status != Status.DELETED,
     )
     seen = select(tables.clusters.c.heartbeat_at > since).where(tables.clusters.c.id == cluster_id)

@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import UUID as SqlUuid
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from controlplane.lifecycle.due import LONGEST_WAIT
 from controlplane.model import (
     ACTIVE,
     LIVE,
@@ -89,16 +90,14 @@ async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
     failing = select(tables.tenants.c.newest_execution).where(tables.tenants.c.departures > 0)
     candidates = union(open_ones, _unserved(), failing).subquery()
     goes_on = or_(~is_paused(), tables.executions.c.cancel_requested_at.is_not(None))
-    waiting = and_(
-        tables.executions.c.next_attempt_at.is_not(None), tables.executions.c.next_attempt_at > func.clock_timestamp()
-    )
+    waiting = expressions.is_ahead(tables.executions.c.next_attempt_at, LONGEST_WAIT)
     query = (
         select(tables.tenants.c.id, tables.tenants.c.name, func.max(tables.executions.c.run).label("run"))
         .join(tables.executions, tables.executions.c.tenant_id == tables.tenants.c.id)
         .join(candidates, candidates.c.id == tables.executions.c.id)
         .where(
             tables.tenants.c.deleted_at.is_(None),
-            or_(tables.tenants.c.wake_at.is_(None), tables.tenants.c.wake_at <= func.clock_timestamp()),
+            ~expressions.is_away(),
             or_(
                 and_(tables.executions.c.state == ExecutionState.QUEUED, ~waiting, goes_on),
                 tables.executions.c.state.in_(ACTIVE),
@@ -165,11 +164,16 @@ async def deleted_among(database: AsyncEngine, tenant_ids: Collection[UUID]) -> 
 
 
 async def silent_owners(database: AsyncEngine, cluster_id: str, seconds: float) -> list[str]:
-    """Names of this cluster's tenants whose lease expired more than that many seconds ago."""
+    """Names of this cluster's tenants whose lease expired more than that many seconds ago, or cannot be read off the
+    clock, which has stepped back since: an owner that lives renews it within seconds."""
     query = select(tables.tenants.c.name).where(
         tables.tenants.c.deleted_at.is_(None),
         expressions.owned_by(cluster_id),
-        tables.tenants.c.lease_expires_at < expressions.ago(seconds),
+        ~expressions.is_leased(),
+        or_(
+            tables.tenants.c.lease_expires_at < expressions.ago(seconds),
+            tables.tenants.c.lease_expires_at > func.clock_timestamp(),
+        ),
     )
     async with single(database) as connection:
         return list((await connection.execute(query)).scalars())
@@ -278,17 +282,15 @@ async def tenant_facts(database: AsyncEngine) -> list[TenantFact]:
     waiting = exists().where(
         later.c.tenant_id == tables.tenants.c.id,
         later.c.state == ExecutionState.QUEUED,
-        later.c.next_attempt_at > func.clock_timestamp(),
+        expressions.is_ahead(later.c.next_attempt_at, LONGEST_WAIT),
     )
     query = select(
         tables.tenants.c.id,
         tables.tenants.c.name,
         tables.tenants.c.status,
         unfinished().label("unfinished"),
-        or_(waiting, is_paused(), func.coalesce(tables.tenants.c.wake_at > func.clock_timestamp(), false())).label(
-            "waiting"
-        ),
-        func.coalesce(tables.tenants.c.lease_expires_at >= func.clock_timestamp(), false()).label("leased"),
+        or_(waiting, is_paused(), expressions.is_away()).label("waiting"),
+        expressions.is_leased().label("leased"),
         tables.tenants.c.serving_execution.is_not(None).label("serving"),
         tables.tenants.c.failing_at,
     ).where(tables.tenants.c.deleted_at.is_(None))

@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.lifecycle.poison import pause
 from controlplane.model import ACTIVE, ClusterState
-from controlplane.persistence import clusters, compatibility, tables
+from controlplane.persistence import clusters, compatibility, expressions, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import from_now, owned_elsewhere
 
-LEASE_SECONDS = 15
+LEASE_SECONDS = expressions.LEASE_SECONDS
 HEARTBEAT_SECONDS = 5
 
 

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, and_, false, func, select, true
+from sqlalchemy import ColumnElement, and_, select, true
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import LIVE, Endpoint, HealthSpec, Status, TenantSpec
 from controlplane.persistence import rows, tables
 from controlplane.persistence.database import single
+from controlplane.persistence.expressions import is_away
 from controlplane.persistence.fleet import TenantKey, unfinished
 from controlplane.persistence.tenants import is_paused
 from controlplane.ports import Resource, ResourceState
@@ -68,10 +69,7 @@ def by_execution(listed: Iterable[Resource]) -> Mapping[str, Sequence[Resource]]
 
 def _away() -> ColumnElement[bool]:
     """Its owner left because its turns fail, and comes back by the clock: no finding brings it back earlier."""
-    return and_(
-        tables.tenants.c.departures > 0,
-        func.coalesce(tables.tenants.c.wake_at > func.clock_timestamp(), false()),
-    )
+    return and_(tables.tenants.c.departures > 0, is_away())
 
 
 async def resting(database: AsyncEngine, *providers: str) -> list[Serving]:

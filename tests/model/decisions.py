@@ -31,7 +31,7 @@ from tests.model.world import LIVES, NAME, World
 from tests.model.world import Execution as Row
 
 LONG_AGO = NOW - timedelta(days=1)
-FAR_AHEAD = NOW + timedelta(days=1)
+AHEAD = NOW + timedelta(seconds=60)
 
 
 class Seen(NamedTuple):
@@ -94,8 +94,8 @@ class Decisions:
             silence=Silence(LONG_AGO, "it does not answer") if seen.silent else None,
             reported=_status(seen),
             finding=_finding(seen.finding),
-            finding_due=FAR_AHEAD,
-            look_due=FAR_AHEAD if seen.blind else None,
+            finding_due=AHEAD,
+            look_due=AHEAD if seen.blind else None,
             hurried=self._crowded,
             heals=sum(e.heal for e in world.executions if e.life == world.tenant.life),
             worked_at=NOW,
@@ -199,7 +199,7 @@ class Decisions:
             stop_cause=row.cause,
             stop_requested_at=(LONG_AGO if seen.stop_waited else NOW) if row.cause else None,
             cancel_requested_at=NOW if row.cancel else None,
-            next_attempt_at=FAR_AHEAD if seen.waits else None,
+            next_attempt_at=AHEAD if seen.waits else None,
             started_at=LONG_AGO if seen.deadline_over else NOW,
         )
 
@@ -208,7 +208,7 @@ def _status(seen: Seen) -> ExecutionStatus | None:
     if seen.engine is None:
         return None
     waits = seen.waits and seen.engine is SubState.BACKING_OFF
-    return ExecutionStatus(seen.engine, next_attempt_at=FAR_AHEAD if waits else None)
+    return ExecutionStatus(seen.engine, next_attempt_at=AHEAD if waits else None)
 
 
 def _finding(seen: tuple[bool, bool, bool, bool] | None) -> Finding | None:

@@ -224,7 +224,7 @@ class TestLeaving:
 
     def test_never_means_never(self) -> None:
         owner, first = served()
-        view = OwnerState(finding=FINE, finding_due=NOW + seconds(10**6), worked_at=NOW)
+        view = OwnerState(finding=FINE, finding_due=NOW + seconds(10**5 + 10), worked_at=NOW)
         decision = reconcile(rows(owner, first, now=NOW + seconds(10**5)), view, Policy(idle=None, deadline=600))
         assert decision.act is None
 

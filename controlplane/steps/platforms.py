@@ -53,6 +53,17 @@ class Platforms:
                 await self._same_platform(name, provider, placement.platform_identity)
         return provider
 
+    def stays(self, context: RunContext, identity: str) -> None:
+        """The execution may make its resource on that platform. Raises Unavailable if the one that it replaces is on
+        another platform of the same provider: that could not be removed from here, and would serve beside it."""
+        name, before = context.execution.spec.compute.provider, context.previous
+        if before is None:
+            return
+        for placement in context.placements:
+            lost = placement.platform_identity in self._lost
+            if placement.execution_id == before.id and placement.platform == name and not lost:
+                self._same(name, identity, placement.platform_identity)
+
     async def remove(self, context: RunContext, placements: Iterable[Placement]) -> None:
         """Destroy the resources of these placements by immutable id, and record that they are gone. Raises as
         `resources`."""
@@ -85,5 +96,9 @@ class Platforms:
 
     @staticmethod
     async def _same_platform(name: str, provider: ComputeProvider, placed_on: str) -> None:
-        if (now := await provider.identity()) != placed_on:
+        Platforms._same(name, await provider.identity(), placed_on)
+
+    @staticmethod
+    def _same(name: str, now: str, placed_on: str) -> None:
+        if now != placed_on:
             raise Unavailable(f"{name} is another platform ({now}) than the one that holds resources ({placed_on})")

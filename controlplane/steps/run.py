@@ -153,7 +153,9 @@ class Steps:
         compute = execution.spec.compute
         provider = self._platforms.enabled(compute.provider)
         origin = context.origin
-        if not await self._store.intend(context, compute.provider, await provider.identity(), origin.name):
+        identity = await provider.identity()
+        self._platforms.stays(context, identity)
+        if not await self._store.intend(context, compute.provider, identity, origin.name):
             raise self._not_current(execution.id)
         gate = _RowGate(self._store, self._failpoints, execution.id, lambda: self._step_aside(context))
         try:

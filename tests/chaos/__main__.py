@@ -7,6 +7,7 @@ import random
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tests.chaos.faults import LARGE, SMALL
@@ -20,7 +21,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description="The long fault suite.")
     arguments.add_argument("--runs", type=int, default=200)
     arguments.add_argument("--seed", type=int, default=1000, help="of the first run; the others follow")
-    arguments.add_argument("--load-seconds", type=float, default=6)
+    arguments.add_argument("--load-seconds", type=float, default=4)
     given = arguments.parse_args()
     home = Path(tempfile.mkdtemp(prefix="ll-chaos-"))
     installation = Installation(home, free_port())
@@ -28,13 +29,17 @@ def main() -> int:
     with running_docker(home) as engine:
         image = build_web_image(engine)
         installation.up()
+        began = time.monotonic()
         try:
             for seed in range(given.seed, given.seed + given.runs):
                 rng = random.Random(seed)
-                faults = rng.sample(SMALL, rng.randint(1, 3)) + (rng.sample(LARGE, 1) if rng.random() < 0.25 else [])
-                faults += rng.sample(OUTAGES, 1) if rng.random() < 0.5 else []
+                faults = rng.sample(SMALL, rng.randint(1, 3))
+                after = rng.sample(LARGE, 1) if rng.random() < 0.25 else []
+                outage = rng.choice(OUTAGES) if rng.random() < 0.5 else None
+                load = given.load_seconds
+                ordered = run(installation, seed, faults, image=image, load_seconds=load, outage=outage, after=after)
                 try:
-                    report = asyncio.run(run(installation, seed, faults, image=image, load_seconds=given.load_seconds))
+                    report = asyncio.run(ordered)
                 except AssertionError as error:
                     failed += 1
                     print(f"FAILED {error}", flush=True)
@@ -44,7 +49,9 @@ def main() -> int:
         finally:
             installation.run("down", "--purge", check=False, timeout=600)
     shutil.rmtree(home, ignore_errors=True)
+    each = (time.monotonic() - began) / given.runs
     print(f"{given.runs} runs, {failed} failed, {acknowledged} requests acknowledged, {during} of them during faults")
+    print(f"{each:.1f} s a run")
     return 1 if failed or not during else 0
 
 

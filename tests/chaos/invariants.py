@@ -44,15 +44,19 @@ async def _seen(client: Client) -> dict[str, Any]:
 async def check(installation: Installation, clients: list[Client], http: httpx.AsyncClient) -> None:
     """Every invariant. The message of a failure names the tenant."""
     tenants = await asyncio.gather(*(settle(client) for client in clients))
-    for client, tenant in zip(clients, tenants, strict=True):
-        if tenant is not None:
-            await _serves_its_newest_spec(client, tenant)
-        await _one_resource(client)
-        await _each_ended(http, client)
-        for id in client.ids:
-            await _ended_once(http, id, client.name)
-            await _statuses_follow(http, id, client.name)
+    each = [_of_tenant(client, tenant, http) for client, tenant in zip(clients, tenants, strict=True)]
+    await asyncio.gather(*each, _one_resource_each(clients))
     await _doctor_is_clean(http)
+
+
+async def _of_tenant(client: Client, tenant: dict[str, Any] | None, http: httpx.AsyncClient) -> None:
+    if tenant is not None:
+        await _serves_its_newest_spec(client, tenant)
+    await asyncio.gather(*(_ended(http, client, id) for id in client.executions))
+    for id in client.ids:
+        trail = await _events(http, id)
+        _ended_once(trail, client.name)
+        _statuses_follow(trail, client.name)
 
 
 async def _serves_its_newest_spec(client: Client, tenant: dict[str, Any]) -> None:
@@ -77,41 +81,49 @@ async def _served(direct: httpx.AsyncClient, tenant: dict[str, Any]) -> str:
         return repr(error)
 
 
-async def _each_ended(http: httpx.AsyncClient, client: Client) -> None:
+async def _ended(http: httpx.AsyncClient, client: Client, id: str) -> None:
     """What was acknowledged with an execution id has run, or says what overtook it."""
-    for id in client.executions:
-        execution = (await http.get(f"/executions/{id}")).json()
-        assert f"execution.{execution['state']}" in ENDINGS, f"{client.name}: {execution}"
-        if execution["state"] == "superseded":
-            assert execution["superseded_by"], f"{client.name}: {execution}"
+    execution = (await http.get(f"/executions/{id}")).json()
+    assert f"execution.{execution['state']}" in ENDINGS, f"{client.name}: {execution}"
+    if execution["state"] == "superseded":
+        assert execution["superseded_by"], f"{client.name}: {execution}"
 
 
-async def _one_resource(client: Client) -> None:
+async def _one_resource_each(clients: list[Client]) -> None:
     """Exactly one for a ready tenant and none for a deleted one, whatever ids the name ever had."""
-    found = [color for color in _colors_running(client) if color.startswith(f"{client.name}-")]
-    expected = [] if client.color is None else [client.color]
+    expected = {client.name: [] if client.color is None else [client.color] for client in clients}
     give_up = asyncio.get_running_loop().time() + SETTLE_SECONDS
-    while found != expected:
+    while (found := await asyncio.to_thread(_colors_running, clients)) != expected:
         # A leftover of a killed owner is the sweep's to remove.
-        assert asyncio.get_running_loop().time() < give_up, f"{client.name} should run {expected}, runs {found}"
-        await asyncio.sleep(0.5)
-        found = [color for color in _colors_running(client) if color.startswith(f"{client.name}-")]
+        assert asyncio.get_running_loop().time() < give_up, f"there should run {expected}, there runs {found}"
+        await asyncio.sleep(0.3)
 
 
-def _colors_running(client: Client) -> list[str]:
-    """COLOR of every process (of one a tenant, its command itself) or container that exists for the client."""
-    if client.provider == "docker":
-        engine = docker.from_env()
-        try:
-            listed = (
-                engine.containers.list(all=True, ignore_removed=True, filters={"label": f"landlord.tenant-id={id}"})
-                for id in client.ids
-            )
-            containers = [container for found in listed for container in found]
-            env = [entry for one in containers for entry in one.attrs["Config"]["Env"]]
-        finally:
-            engine.close()
-        return sorted(entry.removeprefix("COLOR=") for entry in env if entry.startswith("COLOR="))
+def _colors_running(clients: list[Client]) -> dict[str, list[str]]:
+    """By client's name: COLOR of every process (of one a tenant, its command itself) or container that exists for
+    it."""
+    of_processes = _colors_of_processes()
+    running = {}
+    for client in clients:
+        found = _colors_of_containers(client) if client.provider == "docker" else of_processes
+        running[client.name] = sorted(color for color in found if color.startswith(f"{client.name}-"))
+    return running
+
+
+def _colors_of_containers(client: Client) -> list[str]:
+    engine = docker.from_env()
+    try:
+        listed = (
+            engine.containers.list(all=True, ignore_removed=True, filters={"label": f"landlord.tenant-id={id}"})
+            for id in client.ids
+        )
+        env = [entry for found in listed for one in found for entry in one.attrs["Config"]["Env"]]
+    finally:
+        engine.close()
+    return [entry.removeprefix("COLOR=") for entry in env if entry.startswith("COLOR=")]
+
+
+def _colors_of_processes() -> list[str]:
     found = []
     for process in psutil.process_iter():
         try:
@@ -120,7 +132,7 @@ def _colors_running(client: Client) -> list[str]:
             continue
         if color:
             found.append(color)
-    return sorted(found)
+    return found
 
 
 async def _events(http: httpx.AsyncClient, tenant_id: str) -> list[dict[str, Any]]:
@@ -136,8 +148,7 @@ async def _events(http: httpx.AsyncClient, tenant_id: str) -> list[dict[str, Any
             return items[::-1]
 
 
-async def _ended_once(http: httpx.AsyncClient, tenant_id: str, name: str) -> None:
-    trail = await _events(http, tenant_id)
+def _ended_once(trail: list[dict[str, Any]], name: str) -> None:
     endings = Counter(event["execution_id"] for event in trail if event["type"] in ENDINGS)
     twice = [id for id, count in endings.items() if count > 1]
     assert not twice, f"{name}: ended twice: {twice}"
@@ -146,10 +157,10 @@ async def _ended_once(http: httpx.AsyncClient, tenant_id: str, name: str) -> Non
     assert not again, f"{name}: promoted twice: {again}"
 
 
-async def _statuses_follow(http: httpx.AsyncClient, tenant_id: str, name: str) -> None:
+def _statuses_follow(trail: list[dict[str, Any]], name: str) -> None:
     """Each change of status begins where the last one ended: the trail has no gap and no contradiction."""
     last = "requested"
-    for event in await _events(http, tenant_id):
+    for event in trail:
         if event["type"] == EventType.TENANT_STATUS:
             assert event["data"]["from"] == last, f"{name}: {last} is followed by a change from {event['data']}"
             last = event["status"]

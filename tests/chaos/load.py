@@ -162,9 +162,7 @@ async def _drive(client: Client, goes_on: Callable[[], bool]) -> None:
 
 async def delete_all(clients: Sequence[Client]) -> None:
     """After any prefix of requests and faults a DELETE ends `deleted`."""
-    for client in clients:
-        if client.color is not None:
-            await client.delete()
+    await asyncio.gather(*(client.delete() for client in clients if client.color is not None))
 
 
 def acknowledged(clients: Sequence[Client]) -> int:

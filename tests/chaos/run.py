@@ -1,10 +1,11 @@
-"""One seeded run: clients under load, faults meanwhile, then the invariants. The seed gives the same run again, as far
-as timing allows."""
+"""One seeded run: clients under load, meanwhile faults and maybe an outage, then the invariants. The seed gives the
+same run again, as far as timing allows."""
 
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from secrets import token_hex
 
@@ -29,9 +30,18 @@ class Report:
 
 
 async def run(
-    installation: Installation, seed: int, faults: Sequence[Fault], *, image: str, load_seconds: float, tenants: int = 4
+    installation: Installation,
+    seed: int,
+    faults: Sequence[Fault],
+    *,
+    image: str,
+    load_seconds: float,
+    tenants: int = 4,
+    outage: Fault | None = None,
+    after: Sequence[Fault] = (),
 ) -> Report:
-    """Raises AssertionError with the seed where an invariant does not hold, or nothing happened during the faults."""
+    """`outage`: lasts while the faults come, one by one; `after`: faults that come once it is over. Raises
+    AssertionError with the seed where an invariant does not hold, or nothing happened during the faults."""
     rng = random.Random(seed)
     report = Report(seed)
     began = time.monotonic()
@@ -42,21 +52,48 @@ async def run(
             for number in range(tenants)
         ]
         try:
-            before = None
             async with load_on(clients, load_seconds):
-                for fault in faults:
-                    await asyncio.sleep(rng.uniform(0.3, load_seconds / (len(faults) + 1)))
-                    before = acknowledged(clients) if before is None else before
-                    report.faults.append(f"{fault.__name__}: {await fault(installation, rng)}")
+                between = load_seconds / (len(faults) + len(after) + 1)
+                await asyncio.sleep(rng.uniform(0.3, between))
+                before = acknowledged(clients)
+                async with _lasting(outage, installation, random.Random(rng.random()), report):
+                    for fault in faults:
+                        await _suffer(fault, installation, rng, report)
+                        await asyncio.sleep(rng.uniform(0.1, between))
+                for fault in after:
+                    await _suffer(fault, installation, rng, report)
                 await asyncio.sleep(FELT_SECONDS)
-                report.during = acknowledged(clients) - (before or 0)
+                report.during = acknowledged(clients) - before
             report.acknowledged = acknowledged(clients)
             assert report.during > 0, "nothing was acknowledged during the faults"
             await check(installation, clients, http)
             await delete_all(clients)
             await check(installation, clients, http)
         except Exception as error:
-            why = str(error) if isinstance(error, AssertionError) else repr(error)
+            why = _told(error)
             raise AssertionError(f"seed {seed}, after {report.faults}: {why}") from error
     report.seconds = time.monotonic() - began
     return report
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, ExceptionGroup):
+        return "; ".join(map(_told, error.exceptions))
+    return str(error) if isinstance(error, AssertionError) else repr(error)
+
+
+async def _suffer(fault: Fault, installation: Installation, rng: random.Random, report: Report) -> None:
+    report.faults.append(f"{fault.__name__}: {await fault(installation, rng)}")
+
+
+@asynccontextmanager
+async def _lasting(
+    outage: Fault | None, installation: Installation, rng: random.Random, report: Report
+) -> AsyncIterator[None]:
+    """The block runs while the outage does, and ends with it."""
+    if outage is None:
+        yield
+        return
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_suffer(outage, installation, rng, report), name=outage.__name__)
+        yield

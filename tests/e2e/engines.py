@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.aws import ACCOUNT, AwsEmulator, AwsFront, let_no_heartbeat_repeat_a_failure
+from tests.collector import Collector, collecting
 from tests.e2e.installation import Installation, free_port
 from tests.restate import RestateServer
 
@@ -30,8 +31,20 @@ def aws(aws_emulator: AwsEmulator) -> Iterator[AwsFront]:
 
 
 @pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    """Takes the traces of the three engines."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
 def three_engines(
-    restate: RestateServer, aws: AwsFront, aws_emulator: AwsEmulator, docker_engine: object, short_dir: Path
+    restate: RestateServer,
+    aws: AwsFront,
+    aws_emulator: AwsEmulator,
+    docker_engine: object,
+    short_dir: Path,
+    collector: Collector,
 ) -> Iterator[Installation]:
     sqs = aws_emulator.client("sqs")
     queue = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
@@ -49,6 +62,7 @@ def three_engines(
         LANDLORD_STEPFUNCTIONS_ROLE_ARN=f"arn:aws:iam::{ACCOUNT}:role/landlord-machines",
         LANDLORD_STEPFUNCTIONS_PREFIX="e2e",
         LANDLORD_STEP_MAX_ATTEMPTS="20",
+        LANDLORD_OTLP_ENDPOINT=collector.url,
         # A cold actor on a busy machine: the answer is to be the engine's refusal, not that nobody was there in time.
         LANDLORD_TRIGGER_TIMEOUT_SECONDS="60",
     )

@@ -5,6 +5,7 @@ in which they break more of it.
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from tests.aws import Answer, AwsEmulator, AwsFront, Forward, refusal
+from tests.collector import Collector
 from tests.e2e.engines import ENGINES
 from tests.e2e.installation import Installation, gone, ready, until
 from tests.e2e.test_path import containers_of, docker_spec
@@ -102,6 +104,33 @@ async def held(installation: Installation) -> AsyncIterator[None]:
 
 def step_workers(installation: Installation) -> list[psutil.Process]:
     return such(lambda process: "StepWorker" in title(process), installation.processes())
+
+
+async def test_a_change_is_one_trace_through_each_engine(
+    installation: Installation, web_image: str, collector: Collector
+) -> None:
+    """The client began it. The steps are in it whoever runs them: an actor, Restate's handler, a worker from SQS."""
+    names = {engine: f"traced-{engine}" for engine in ENGINES}
+    traces = {engine: secrets.token_hex(16) for engine in ENGINES}
+    async with installation.http() as client:
+        for engine, name in names.items():
+            header = {"traceparent": f"00-{traces[engine]}-{secrets.token_hex(8)}-01"}
+            answer = await client.post("/tenants", json=tenant(name, engine, web_image), headers=header)
+            assert answer.status_code == 202, answer.text
+        for name in names.values():
+            await ready(client, name, 120)
+        steps = {f"step {name}" for name in ("plan", "apply_compute", "wait_healthy", "retire_previous")}
+        for engine, trace in traces.items():
+            wanted = {"POST /v1/tenants", "commit", "wake", f"start at {engine}", "apply at docker", *steps}
+            found = await asyncio.to_thread(collector.until, trace, wanted.issubset)
+            parts = {span.name: span.part for span in found}
+            assert parts["POST /v1/tenants"] == "api"
+            assert parts[f"start at {engine}"] == f"tenant:{names[engine]}"
+            by = {"embedded": "tenant:traced-embedded", "restate": "restate-endpoint", "stepfunctions": "step-worker"}
+            assert parts["step apply_compute"].startswith(by[engine])
+            applied = next(span for span in found if span.name == "apply at docker")
+            assert [span for span in found if span.parent == applied.id and span.name.startswith("docker: ")]
+        await removed(client, *names.values())
 
 
 async def test_a_tenant_on_ecs_from_its_post_to_its_delete(

@@ -72,5 +72,25 @@ def test_each_command_that_a_page_names_exists(page: Path) -> None:
     assert unknown == []
 
 
+def options(words: tuple[str, ...]) -> set[str]:
+    """Of a command and of the groups that it is in."""
+    command, found = ROOT_COMMAND, {"--help"}
+    for word in ("", *words):
+        command = subcommands(command)[word] if word else command
+        found |= {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    return found | {"--install-completion"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_each_option_that_a_page_names_is_one_of_its_command(page: Path) -> None:
+    unknown = []
+    for line in lines_of(page):
+        mine = re.split(r"&&|\||#", line.replace("\\|", " "))[0]
+        for words in told(mine):
+            there = options(resolved(words) or ())
+            unknown += [(line, word) for word in re.findall(r"(?<![\w-])--[a-z][\w-]*", mine) if word not in there]
+    assert unknown == []
+
+
 def test_the_readme_tells_the_exit_codes_as_the_command_does() -> None:
     assert HELP in " ".join((ROOT / "README.md").read_text().split())

@@ -56,3 +56,18 @@ def test_the_reference_shows_the_document_that_is_committed(site: Path) -> None:
 def test_search_knows_the_pages_of_the_root(site: Path) -> None:
     index = (site / "search" / "search_index.json").read_text()
     assert all(text in index for text in ("Quick start", "Your first hour", "Unreleased", "Where a POST goes"))
+
+
+PICTURES = sorted([*(ROOT / "docs" / "img").glob("screen-*.svg"), *(ROOT / "docs" / "img").glob("dashboard-*.png")])
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.stem)
+def test_a_picture_of_what_runs_is_shown(picture: Path) -> None:
+    """`make screens` takes them."""
+    assert f"(img/{picture.name})" in (ROOT / "docs" / "operations.md").read_text()
+
+
+@pytest.mark.parametrize("picture", sorted((ROOT / "docs" / "img").glob("*.svg")), ids=lambda path: path.stem)
+def test_a_picture_asks_no_other_server(picture: Path) -> None:
+    drawn = picture.read_text().replace("http://www.w3.org/2000/svg", "")
+    assert not re.findall(r"@import|url\((?!#)|href=|<script", drawn)

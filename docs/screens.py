@@ -1,0 +1,136 @@
+"""The terminal as people see it: `landlord tenant create --wait`, `top` and `tenant watch`, for docs/operations.md.
+
+`python docs/screens.py` starts a control plane of its own, runs each command in a terminal of tmux, and writes what
+stands there as docs/img/screen-*.svg. `make screens` calls it.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from socket import socket
+
+from rich.console import Console
+from rich.text import Text
+
+IMAGES = Path(__file__).parent / "img"
+LANDLORD = Path(sys.executable).with_name("landlord")
+COLUMNS, LINES = 130, 18
+SECONDS = 120.0
+SPEC = "spec.compute.provider=fake"
+
+# Rich's own form, without its fonts, which come from another server.
+SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<style>
+.{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, monospace; font-size: {char_height}px;
+line-height: {line_height}px; font-variant-east-asian: full-width; }}
+{styles}
+</style>
+<defs><clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
+</clipPath>{lines}</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">
+{matrix}
+</g></g></svg>
+"""
+
+
+class Terminal:
+    """A terminal in which one command runs. `text` is what stands there now."""
+
+    def __init__(self, server: str, session: str) -> None:
+        self._tmux = ["tmux", "-L", server]
+        self._session = session
+
+    @property
+    def text(self) -> str:
+        """With its colours, as escape sequences."""
+        shown = [*self._tmux, "capture-pane", "-e", "-p", "-t", self._session]
+        return subprocess.run(shown, capture_output=True, text=True, check=True).stdout.rstrip()
+
+    def until(self, pattern: str) -> str:
+        give_up = time.monotonic() + SECONDS
+        while not re.search(pattern, Text.from_ansi(text := self.text).plain):
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"{pattern} does not come:\n{text}")
+            time.sleep(0.02)
+        return text
+
+
+@contextmanager
+def terminal(environ: Mapping[str, str], *words: str) -> Iterator[Terminal]:
+    """The command runs in it, and the terminal stays once it has ended."""
+    if shutil.which("tmux") is None:
+        raise FileNotFoundError("this needs tmux: apt-get install tmux")
+    server = f"landlord-docs-{os.getpid()}"
+    script = f"{shlex.join([str(LANDLORD), *words])}; sleep 600"
+    size = ["-x", str(COLUMNS), "-y", str(LINES)]
+    own = {name: value for name, value in environ.items() if name not in ("TMUX", "TMUX_PANE", "NO_COLOR")}
+    begin = ["tmux", "-L", server, "-f", "/dev/null", "new-session", "-d", "-s", "one", *size, "bash", "-c", script]
+    subprocess.run(begin, env={**own, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}, check=True)
+    try:
+        yield Terminal(server, "one")
+    finally:
+        subprocess.run(["tmux", "-L", server, "kill-server"], capture_output=True, check=False)
+
+
+def screens(environ: Mapping[str, str], name: str) -> Iterator[tuple[str, str, str]]:
+    """Name, command line and text of each, on a control plane that runs. Makes the tenant `name`, which stays."""
+
+    def run(*words: str) -> None:
+        subprocess.run([str(LANDLORD), *words], env=dict(environ), capture_output=True, check=True)
+
+    create = ["tenant", "create", name, "--set", SPEC, "--wait"]
+    with terminal(environ, *create) as shown:
+        said = shlex.join(["landlord", *create])
+        yield "waiting", said, shown.until(r"apply_compute|wait_healthy|ready after")
+        yield "created", said, shown.until(r"tenant-[\w-]+provision")
+    with terminal(environ, "top") as shown:
+        yield "top", "landlord top", shown.until(r"\d+ ready|ready +\d+")
+    with terminal(environ, "tenant", "watch", name) as shown:
+        time.sleep(1)  # it begins with now
+        run("tenant", "update", name, "--set", "spec.compute.config.env.COLOR=blue", "--wait")
+        yield "watch", f"landlord tenant watch {name}", shown.until(r"execution\.succeeded")
+
+
+def svg(title: str, command: str, text: str) -> str:
+    console = Console(record=True, width=COLUMNS, file=StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(f"$ {command}", markup=False, highlight=False, style="bold")
+    console.print(Text.from_ansi(text))
+    return console.export_svg(title=title, code_format=SVG, unique_id=f"screen-{title}")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="ll-sc-") as home, socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("LANDLORD_")}
+        environ = kept | {
+            "LANDLORD_HOME": f"{home}/h",
+            "LANDLORD_PORT": str(port),
+            "LANDLORD_COMPUTE_PROVIDERS": "fake",
+            "LANDLORD_FAKE_LATENCY_SECONDS": "0.5",
+            "XDG_CONFIG_HOME": f"{home}/c",
+        }
+        subprocess.run([LANDLORD, "up"], env=environ, check=True)
+        try:
+            for name, command, text in screens(environ, "acme"):
+                (IMAGES / f"screen-{name}.svg").write_text(svg(name, command, text))
+                print(text)
+        finally:
+            subprocess.run([LANDLORD, "down"], env=environ, check=True)
+
+
+if __name__ == "__main__":
+    main()

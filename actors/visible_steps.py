@@ -1,11 +1,12 @@
 """Runs steps visibly: as tasks of the tenant's actor in the Ray dashboard."""
 
+from collections.abc import Callable
 from typing import Any
 
 import ray
 from ray.exceptions import RayTaskError
 
-from controlplane.errors import NotCurrent
+from controlplane.errors import NotCurrent, told
 from controlplane.model import StepName
 from controlplane.ports import ExecutionInput, StepSignals
 
@@ -14,7 +15,9 @@ class VisibleStepRunner:
     """`ports.StepRunner`: the actor calls itself, under the name `acme/provision/apply_compute`. So each step is a task
     in the Ray dashboard with its state and its error. Costs about 6 ms."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[..., None]) -> None:
+        """`tell`: called with execution, step, state and maybe error, at its begin and at its end."""
+        self._tell = tell
         self._myself: Any = None
         self._signals: dict[str, StepSignals] = {}
 
@@ -31,9 +34,13 @@ class VisibleStepRunner:
             self._myself = ray.get_runtime_context().current_actor
         name = f"{request.tenant}/{request.action}/{step}"
         self._signals[request.execution_id] = signals
+        self._tell(request.execution_id, step.value, "running")
         try:
             await self._myself.run_step.options(name=name).remote(request.execution_id, step.value)
         except RayTaskError as error:
+            self._tell(request.execution_id, step.value, "failed", told(error.cause, "an unexpected error"))
             raise error.cause from None
+        else:
+            self._tell(request.execution_id, step.value, "succeeded")
         finally:
             self._signals.pop(request.execution_id, None)

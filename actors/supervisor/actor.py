@@ -29,8 +29,10 @@ from actors.supervisor.silent import SilentOwners
 from actors.supervisor.sweep import Sweep
 from actors.supervisor.tasks import Tasks
 from actors.supervisor.waker import Waker
+from controlplane.model import Action
 from controlplane.persistence import compatibility, fleet, leases
 from controlplane.persistence.listen import listen
+from controlplane.persistence.slowest import slowest
 from controlplane.persistence.transaction import WAKE_CHANNEL
 
 logger = logging.getLogger(__name__)
@@ -126,6 +128,10 @@ class Supervisor:
             "effects": self._sweep.effects,
             "sweep": self._clockwork.report,
         }
+
+    async def slowest(self, action: str = "provision", within: float = 3600.0, most: int = 10) -> list[dict[str, Any]]:
+        """For operators: the executions that took longest, see `persistence.slowest`. Times in seconds."""
+        return await slowest(self._runtime.database, Action(action), within=within, most=most)
 
     @property
     def _cluster_id(self) -> str:

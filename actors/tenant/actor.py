@@ -8,7 +8,9 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +20,7 @@ from actors.options import CONNECTIONS_PER_ACTOR
 from actors.runtime import Runtime, build_runtime
 from actors.shared import SharedState
 from actors.tenant.mailbox import Mailbox
+from actors.tenant.replay import Replay
 from actors.tenant.runner import Runner
 from actors.visible_steps import VisibleStepRunner
 from controlplane.model import StepName
@@ -52,7 +55,9 @@ class TenantOwner:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._run_step = VisibleStepRunner()
+        self._replay = Replay()
+        self._run_step = VisibleStepRunner(self._replay.step)
+        self._begun = time.monotonic()
         self._mailbox: Mailbox | None = None
         self._runtime: Runtime | None = None
         self._runner: Runner | None = None
@@ -115,14 +120,29 @@ class TenantOwner:
         return "pong"
 
     async def describe(self) -> dict[str, Any]:
-        """For operators: its identity and its present work."""
+        """For operators: its identity, what its rows said last (`replay.Replay`), and its present work. `age` in
+        seconds, `memory` in bytes: resident, in part shared with other actors."""
         return {
             "name": self._name,
             "tenant_id": str(self._tenant_id) if self._tenant_id else None,
             "pid": os.getpid(),
+            "node": ray.get_runtime_context().get_node_id(),
             "build": self._runtime.identity.build if self._runtime else None,
+            "age": round(time.monotonic() - self._begun, 3),
+            "memory": _resident_bytes(),
+            "rows": dict(self._replay.rows),
             "doing": self._runner.doing if self._runner else [],
         }
+
+    async def decisions(self, after: int = 0, seconds: float = 0.0) -> list[dict[str, Any]]:
+        """For operators: its last decisions with a higher number than `after`, see `replay.Replay`. If there is none
+        yet, waits so long for one, but not beyond its own leaving."""
+        news = asyncio.ensure_future(self._replay.news(after, seconds))
+        leaving = asyncio.ensure_future(self._leaving().wait())
+        await asyncio.wait({news, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (news, leaving):
+            task.cancel()
+        return self._replay.read(after)
 
     async def leave(self) -> None:
         """This actor calls it itself at its end. Running calls may finish first."""
@@ -192,7 +212,7 @@ class TenantOwner:
         if fence is None:
             return await compatibility.trouble(runtime.database) or "owned elsewhere"
         owned = OwnedTenant(runtime.database, tenant_id, fence, owner=repr(self))
-        self._runner = Runner(owned, runtime, mailbox)
+        self._runner = Runner(owned, runtime, mailbox, self._replay)
         if self._hurried:
             self._runner.hurry()
         running = asyncio.create_task(self._runner.run(), name=f"runner of {self!r}")
@@ -218,6 +238,15 @@ class TenantOwner:
                     runner.drain()
             except Exception:
                 logger.warning("%r could not renew its lease", self, exc_info=True)
+
+
+def _resident_bytes() -> int:
+    """0 where there is no /proc."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 TenantActor = ray.remote(TenantOwner)

@@ -14,6 +14,7 @@ from actors.runtime import Runtime
 from actors.tenant.chores import Chores
 from actors.tenant.follower import Follower
 from actors.tenant.mailbox import Mailbox
+from actors.tenant.replay import Replay
 from controlplane.errors import LeaseLost, told
 from controlplane.lifecycle import decisions
 from controlplane.lifecycle.owner_state import OwnerState, Silence
@@ -44,10 +45,11 @@ class Runner:
     Only the end of its process breaks it; then the next owner continues from the rows.
     """
 
-    def __init__(self, owned: OwnedTenant, runtime: Runtime, mailbox: Mailbox) -> None:
+    def __init__(self, owned: OwnedTenant, runtime: Runtime, mailbox: Mailbox, replay: Replay) -> None:
         self._owned = owned
         self._runtime = runtime
         self._mailbox = mailbox
+        self._replay = replay
         self._state = OwnerState()
         self._policy = runtime.policy
         self.wake_in: float | None = None
@@ -121,6 +123,7 @@ class Runner:
             worked_at=self._state.worked_at or rows.now,
         )
         decision = reconcile(rows, self._state, self._policy)
+        self._replay.decided(rows, decision)
         self._mailbox.publish(rows)
         if not isinstance(decision.act, decisions.LeaveAlone):
             nothing_left = well(rows, self._state, decision, busy=bool(self._chores.doing))

@@ -110,14 +110,19 @@ class Installation:
             "RAY_AUTH_TOKEN_PATH": str(self.home / "ray-token"),
         }
 
+    @property
+    def ports(self) -> dict[str, int]:
+        found: dict[str, int] = json.loads((self.home / "state.json").read_text())["ports"]
+        return found
+
     async def operator_script(self, script: str, *arguments: str) -> Any:
         """Run it with Ray's client address and these arguments; the JSON of its last line. Ray's own words are in the
         failure."""
-        ports = json.loads((self.home / "state.json").read_text())["ports"]
+        address = f"ray://127.0.0.1:{self.ports['client']}"
         for _ in range(3):
             done = await asyncio.to_thread(
                 subprocess.run,
-                [sys.executable, "-c", script, f"ray://127.0.0.1:{ports['client']}", *arguments],
+                [sys.executable, "-c", script, address, *arguments],
                 env=self.ray_environment() | {"RAY_ADDRESS": ""},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.runtime import Runtime, build_runtime
 from actors.tenant.mailbox import Mailbox
+from actors.tenant.replay import Replay
 from actors.tenant.runner import Runner
 from controlplane.failpoints import Failpoints
 from controlplane.model import ComputeSpec, Execution, HealthSpec, PlacementState, StepName, Tenant, TenantSpec
@@ -81,6 +82,7 @@ class Owner:
         self.tenant = tenant
         self._failpoints = failpoints
         self.mailbox = Mailbox()
+        self.replay = Replay()
         self._embedded: EmbeddedWorkflow | None = None
         self._runtime = self._build(database_url, home, cloud, max_attempts)
         self._runner: Runner | None = None
@@ -92,7 +94,7 @@ class Owner:
         )
         assert fence is not None
         owned = OwnedTenant(self._runtime.database, self.tenant.id, fence, owner="test")
-        self._runner = Runner(owned, self._runtime, self.mailbox)
+        self._runner = Runner(owned, self._runtime, self.mailbox, self.replay)
         self._life = asyncio.create_task(self._runner.run())
         return self
 

@@ -20,6 +20,9 @@ class Runner:
     def hurry(self) -> None:
         self.hurried.set()
 
+    async def give_back(self, _: str) -> None:
+        return None
+
     async def run(self) -> str:
         await self.hurried.wait()
         return "passivated"

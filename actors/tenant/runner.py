@@ -6,6 +6,7 @@ DELETE is seen at once, and reads never wait behind work.
 """
 
 import logging
+import platform
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -144,6 +145,7 @@ class Runner:
             case act:
                 if not isinstance(act, decisions.Look):
                     self._note(worked_at=rows.now)
+                    _say(act, rows)
                 self._at = type(act).__name__
                 await self._do(act, rows)
                 await self._passed(self._at)
@@ -264,3 +266,19 @@ class Runner:
             provider.forget(execution.id)
         elif provider is not None and not told_by_engine:
             await self._chores.begin("kill", self._chores.cancel(execution, message, kill=True))
+
+
+def _say(act: decisions.Act, rows: TenantRows) -> None:
+    """A line for each change in a tenant's life, which a person can follow and a machine can sort."""
+    tenant = rows.tenant
+    execution = getattr(act, "execution", None)
+    about = f" {execution.id}" if execution is not None else ""
+    fields = {
+        "tenant": tenant.name,
+        "execution": None if execution is None else execution.id,
+        "status": tenant.status.value,
+        "generation": tenant.generation,
+        "fence": tenant.fence,
+        "node": platform.node(),
+    }
+    logger.info("%s: %s%s", tenant.name, type(act).__name__, about, extra=fields)

@@ -1,5 +1,7 @@
 """A tenant's whole life under the real runner, engine and rows: overlap, failure, death of owners, healing."""
 
+import logging
+import platform
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -49,6 +51,22 @@ async def test_it_provisions_once_its_plan_step_is_through(world: World) -> None
     async with world.owner(tenant):
         view = await world.until(tenant, lambda v: v.tenant.status is Status.PROVISIONING)
         assert view.execution.sub_state is SubState.RUNNING
+
+
+async def test_each_change_is_a_line_with_tenant_execution_fence_and_node(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    tenant = await world.create(spec("1"))
+    with caplog.at_level(logging.INFO, logger="actors.tenant.runner"):
+        async with world.owner(tenant):
+            view = await world.settled(tenant, Status.READY, 1)
+    lines = [record for record in caplog.records if hasattr(record, "fence")]
+    said = [line.getMessage() for line in lines]
+    assert said[0] == f"{tenant.name}: Promote {view.execution.id}"
+    assert f"{tenant.name}: Finish {view.execution.id}" in said
+    kept = {(line.tenant, line.execution, line.fence, line.node) for line in lines}  # type: ignore[attr-defined]
+    assert kept == {(tenant.name, view.execution.id, 1, platform.node())}
+    assert not any("Look" in line for line in said), "a look each second is no change"
 
 
 class TestOverlap:

@@ -1,8 +1,9 @@
-"""Times of reads with 100,000 tenants, and of a bare Serve application: `python -m benchmarks.reads`.
+"""Times of reads with many tenants, and of a bare Serve application: `python -m benchmarks.reads [--tenants N]`.
 
 Milliseconds of one request after the other, and requests per second of 16 at once, through the same HAProxy and from
 the same client. `hello`: two replicas of a Serve deployment that answer a word. `get_one`: any tenant by its name.
-`list_50`: the page after any tenant. The client is as plain as possible, because it shares the machine with the server.
+`list_50`: the page after any tenant. `cpu_ms`: processor time of all replicas in one request. The client is as plain as
+possible, because it shares the machine with the server.
 """
 
 import argparse
@@ -76,42 +77,54 @@ async def measure(port: int, token: str, target: Target, rounds: int) -> tuple[l
     return samples, (rounds // 4) * AT_ONCE / (time.perf_counter() - began)
 
 
-async def run(installation: Installation, rounds: int) -> list[dict[str, Any]]:
-    names = [f"t-{number:06}" for number in range(TENANTS)]
+def spent(installation: Installation) -> float:
+    """Seconds of processor time of all replicas so far."""
+    replicas = (one for one in installation.processes() if "ServeReplica" in " ".join(one.cmdline()))
+    return sum(sum(one.cpu_times()[:2]) for one in replicas)
+
+
+async def run(installation: Installation, tenants: int, rounds: int) -> list[dict[str, Any]]:
+    names = [f"t-{number:06}" for number in range(tenants)]
     targets: dict[str, Target] = {
         "hello": lambda: "/hello",
+        "healthz": lambda: "/healthz",
         "get_one": lambda: f"/v1/tenants/{random.choice(names)}",
         "list_50": lambda: f"/v1/tenants?limit=50&cursor={cursors.encode('tenants', random.choice(names[:-50]))}",
     }
     lines: list[dict[str, Any]] = []
     floor: float | None = None
     for metric, target in targets.items():
+        before = spent(installation)
         samples, per_second = await measure(installation.port, installation.token, target, rounds)
-        lines.append(line(metric, samples, floor, per_second=round(per_second), at_once=AT_ONCE, tenants=TENANTS))
+        requests = 50 + rounds + rounds // 4 * AT_ONCE
+        cpu = (spent(installation) - before) / requests * 1000
+        more = {"per_second": round(per_second), "at_once": AT_ONCE, "cpu_ms": round(cpu, 2), "tenants": tenants}
+        lines.append(line(metric, samples, floor, **more))
         floor = floor or lines[0]["p50"]
     return lines
 
 
-async def fill(installation: Installation) -> None:
+async def fill(installation: Installation, tenants: int) -> None:
     home = Home(installation.home)
     server = EmbeddedPostgres(home.postgres, home.sockets, home.logs / "postgres.log")
     database = open_database(server.url, pool=1)
-    await insert_fleet(database, TENANTS, TenantSpec.model_validate(process_spec()))
+    await insert_fleet(database, tenants, TenantSpec.model_validate(process_spec()))
     await database.dispose()
 
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     arguments.add_argument("--rounds", type=int, default=1000)
-    rounds = arguments.parse_known_args()[0].rounds
+    arguments.add_argument("--tenants", type=int, default=TENANTS)
+    options = arguments.parse_known_args()[0]
     home = Path(tempfile.mkdtemp(prefix="ll-bench-"))
     installation = Installation(home, free_port(), LANDLORD_COMPUTE_PROVIDERS="process")
     try:
         installation.up()
-        asyncio.run(fill(installation))
+        asyncio.run(fill(installation, options.tenants))
         cluster = next(one.environ() for one in installation.processes() if one.name() == "gcs_server")
         subprocess.run([sys.executable, HELLO], env=cluster, check=True)
-        lines = asyncio.run(run(installation, rounds))
+        lines = asyncio.run(run(installation, options.tenants, options.rounds))
     finally:
         # Without --purge: these tenants have no compute.
         installation.run("down", check=False)

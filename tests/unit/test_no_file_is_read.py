@@ -199,4 +199,5 @@ async def test_ecs(home: Path) -> None:
 def test_a_process_is_for_admins_whatever_its_config_says() -> None:
     """So the walk is for the two providers that operators may use (tests/integration/test_api_host_access.py)."""
     assert Settings().process_role == "admin"
-    assert ProcessConfig.model_fields.keys() == {"command", "env", "secret_env", "workdir", "resources"}
+    stops = {"stop_grace_seconds", "stop_signal"}
+    assert ProcessConfig.model_fields.keys() == {"command", "env", "secret_env", "workdir", "resources"} | stops

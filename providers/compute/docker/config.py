@@ -19,13 +19,13 @@ from providers.compute.docker.surroundings import (
     Gpus,
     Hostname,
     Labels,
-    StopSignal,
     Tmpfs,
     Ulimits,
     User,
 )
 from providers.kit.configs import Problems, ProviderConfig
 from providers.kit.secrets import SecretNames, SecretText, Variable
+from providers.kit.signals import MOST_GRACE, StopSignal
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 EngineName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", max_length=128)]
@@ -33,8 +33,6 @@ EngineName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.
 EnvName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$"), Bound(characters=256)]
 
 DEFAULT_PIDS = 512
-MOST_GRACE = 300
-"""Seconds. A stop is one effect of a step, which is waited for."""
 OWN = (None, "tenant")
 """Values of `network` that mean a network of the tenant's own."""
 HOST_ACCESS = "gives access to the host, which LANDLORD_DOCKER_ALLOW_HOST_ACCESS does not allow here"

@@ -2,7 +2,6 @@
 
 import ipaddress
 import re
-import signal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -37,15 +36,6 @@ HOST_GATEWAY = "host-gateway"
 
 _LABEL_NAME = re.compile(r"[!-<>-~]{1,256}")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?", re.A)
-_NUMBERED = re.compile(r"RT(?:MIN(?:\+(?:[1-9]|1[0-5]))?|MAX(?:-(?:[1-9]|1[0-4]))?)")
-
-
-def _signal(value: str) -> str:
-    name = value.removeprefix("SIG")
-    numbered = name.isascii() and name.isdecimal() and 1 <= int(name) <= 64
-    if numbered or _NUMBERED.fullmatch(name) or f"SIG{name}" in signal.Signals.__members__:
-        return value
-    raise ValueError("is no signal; write it as `SIGTERM`, `TERM` or `15`")
 
 
 def _labels(labels: dict[str, str]) -> dict[str, str]:
@@ -76,9 +66,6 @@ def _address(value: str) -> str:
         raise ValueError("must be an IP address") from None
 
 
-_Text = StringConstraints(max_length=64)
-
-StopSignal = Annotated[str, _Text, AfterValidator(_signal)]
 User = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$", max_length=128)
 ]
@@ -95,7 +82,7 @@ Labels = Annotated[
     AfterValidator(_labels),
 ]
 ExtraHost = Annotated[str, StringConstraints(max_length=300), AfterValidator(_host_line)]
-Address = Annotated[str, _Text, AfterValidator(_address)]
+Address = Annotated[str, StringConstraints(max_length=64), AfterValidator(_address)]
 
 
 _Device = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._/-]*$", max_length=128)]

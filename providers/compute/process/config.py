@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, field_validator
 from controlplane.model import Bound, HealthSpec, Strict
 from providers.kit.configs import Problems, ProviderConfig
 from providers.kit.secrets import SecretNames, Variable, Word
+from providers.kit.signals import MOST_GRACE, StopSignal
 
 DEFAULT_PIDS = 512
 
@@ -37,6 +38,10 @@ class ProcessConfig(ProviderConfig):
         description="an absolute path; one version runs in it at a time. Left out: an empty directory of its own",
     )
     resources: Resources = Resources()
+    stop_grace_seconds: int | None = Field(
+        default=None, ge=0, le=MOST_GRACE, description="between the stop signal and the kill; 10 if left out"
+    )
+    stop_signal: StopSignal | None = Field(default=None, description="SIGTERM if left out")
 
     @field_validator("command")
     @classmethod

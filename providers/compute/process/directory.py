@@ -27,6 +27,7 @@ from providers.compute.process.ports import choose_port
 from providers.compute.process.uids import Uids, remove_tree
 from providers.kit.redaction import redact
 from providers.kit.secrets import Secrets, is_reference
+from providers.kit.signals import number_of
 
 TAIL_BYTES = 4096
 LONGEST_LOG = 1 << 21
@@ -94,8 +95,14 @@ class ProcessRecord:
             return True
 
     def terminate(self) -> bool:
-        """Send SIGTERM to the command's session. False if no process of it runs."""
-        return ending.terminate(self._state, self.run)
+        """Send its stop signal to the command's session. False if no process of it runs."""
+        return ending.terminate(self._state, self.run, number_of(str(self.state.get("stop_signal") or "SIGTERM")))
+
+    @property
+    def grace(self) -> float | None:
+        """Seconds between the stop signal and the kill, if the command has a time of its own."""
+        found = self.state.get("stop_grace_seconds")
+        return float(found) if isinstance(found, int) else None
 
     def end(self) -> bool:
         """Send SIGKILL to the command, its children and strays. False if something is left; then it took seconds."""

@@ -33,12 +33,12 @@ END_SECONDS = 5.0
 POLL_SECONDS = 0.02
 
 
-def terminate(state: Json, run: Json | None) -> bool:
-    """Send SIGTERM to the command's session. False if no process of it runs."""
+def terminate(state: Json, run: Json | None, number: int = signal.SIGTERM) -> bool:
+    """Send this signal to the command's session. False if no process of it runs."""
     if not _somebody(state):
         return False
     heard = session_of(run, _reach(run))
-    _signal_session(heard, run, signal.SIGTERM)
+    _signal_session(heard, run, number)
     return bool(heard)
 
 

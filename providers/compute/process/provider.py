@@ -35,7 +35,7 @@ from providers.kit.threads import Threads
 THREADS = 8
 LAUNCH_SECONDS = 15.0
 GRACE_SECONDS = 10.0
-"""Time between SIGTERM and SIGKILL."""
+"""Time between the stop signal and SIGKILL, for a command without a time of its own."""
 KILL_SECONDS = 5.0
 POLL_SECONDS = 0.05
 RAREST_SECONDS = 1.0
@@ -133,11 +133,13 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
             raise InvalidConfig(after.error, resource=after.path.name, code=after.code)
 
     async def stop(self, resource_id: str) -> None:
-        """Send SIGTERM to the command's session, and after a grace of 10 s SIGKILL to all processes of the command."""
+        """Send its stop signal to the command's session, and after its grace SIGKILL to all processes of the
+        command."""
         record = await self._threads.ask(self._directory.find, resource_id)
         if record is None:
             return
-        if await self._threads.run(record.terminate) and await self._ended(record, GRACE_SECONDS):
+        grace = GRACE_SECONDS if record.grace is None else record.grace
+        if await self._threads.run(record.terminate) and await self._ended(record, grace):
             return
         if not await self._threads.run(record.end) or not await self._ended(record, KILL_SECONDS):
             raise Unavailable(f"{record.path.name} does not end, even after SIGKILL")

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pydantic import TypeAdapter
 
 from controlplane.ports import Resource
 from providers.compute.process import keeper
 from providers.compute.process.provider import ProcessCompute
 from providers.conformance.compute_bench import SECRET, desire
+from providers.kit.signals import StopSignal, number_of
 from tests.contract.process.bench import OPEN, OWNER, main_process, shell, stopped, until, written
 
 
@@ -58,6 +60,29 @@ async def test_stop_gives_time_to_end_well(provider: ProcessCompute) -> None:
     await written(provider, resource, "up")
     await provider.stop(resource.id)
     assert (await stopped(provider, resource)).detail == "the process exited with code 0: bye"
+
+
+async def test_a_command_may_have_a_signal_and_a_time_of_its_own(
+    provider: ProcessCompute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("providers.compute.process.provider.GRACE_SECONDS", 0.0)
+    script = (
+        "trap 'echo no; exit 1' TERM; trap 'sleep 0.5; echo bye; exit 0' USR1; echo up; while :; do sleep 0.05; done"
+    )
+    own = {"stop_signal": "SIGUSR1", "stop_grace_seconds": 60}
+    resource = await provider.apply(desire(OWNER, {**shell(script), **own}), OPEN)
+    await written(provider, resource, "up")
+    await provider.stop(resource.id)
+    assert (await stopped(provider, resource)).detail == "the process exited with code 0: bye"
+
+
+@pytest.mark.parametrize(
+    ("given", "number"),
+    [("SIGTERM", 15), ("TERM", 15), ("15", 15), ("SIGINT", 2), ("RTMIN+3", 37), ("SIGRTMAX-1", 63), ("RTMIN", 34)],
+)
+def test_signals_have_the_numbers_of_this_machine(given: str, number: int) -> None:
+    assert TypeAdapter(StopSignal).validate_python(given) == given
+    assert number_of(given) == number
 
 
 async def test_the_log_is_bounded(provider: ProcessCompute, root: Path) -> None:

@@ -72,7 +72,7 @@ async def states(client: httpx.AsyncClient, name: str) -> list[str]:
 def on_ecs(name: str, engine: str, image: str) -> dict[str, Any]:
     containers = [{"name": "web", "image": image, "memory": 64}]
     config = {"cluster": CLUSTER, "task_definition": {"containerDefinitions": containers}, "desired_count": 2}
-    health = {"interval_seconds": 1}  # ECS's own: its service has no address
+    health = {"interval_seconds": 1, "min_healthy_seconds": 0}  # ECS's own: its service has no address
     spec = {"compute": {"provider": "ecs", "config": config}, "health": health, "workflow": {"provider": engine}}
     return {"name": name, "spec": spec}
 

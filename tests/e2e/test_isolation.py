@@ -26,7 +26,8 @@ pytestmark = [
 
 
 def tenant(name: str, command: list[str], **env: str) -> dict[str, Any]:
-    return {"name": name, "spec": {"compute": {"provider": "process", "config": {"command": command, "env": env}}}}
+    compute = {"provider": "process", "config": {"command": command, "env": env}}
+    return {"name": name, "spec": {"compute": compute, "health": {"min_healthy_seconds": 0}}}
 
 
 def tree(*roots: Path) -> list[Path]:

@@ -42,10 +42,11 @@ async def prepare(url: str) -> None:
 
 async def asked(url: str, statement: str) -> str:
     database = open_database(url, pool=1)
-    async with database.connect() as connection:
-        value = str((await connection.execute(text(statement))).scalar_one())
-    await database.dispose()
-    return value
+    try:
+        async with database.connect() as connection:
+            return str((await connection.execute(text(statement))).scalar_one())
+    finally:
+        await database.dispose()
 
 
 def verified(server: DebianServer, **more: str) -> str:

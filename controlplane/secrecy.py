@@ -40,6 +40,12 @@ _HEADER = re.compile(
     re.I,
 )
 
+_NAMED = r"(?P<name>[A-Za-z][\w .-]{0,63}?)\s{0,2}=\s{0,2})(?P<value>\"[^\"]*\"?|'[^']*'?|"
+_OF_CONNECTION = re.compile(rf"(?P<head>(?:(?<=;)\s{{0,2}}|\A(?=[^;]{{1,4096}};)){_NAMED}[^;\s\"']+)", re.A)
+"""A pair of a connection string (`Server=db;Password=…`), as .NET, ODBC and Azure write them."""
+_OF_QUERY = re.compile(rf"(?P<head>(?<=[?&]){_NAMED}[^&;#\s\"']+)", re.A)
+"""A pair of a URL's query (`jdbc:postgresql://db/x?user=u&password=…`)."""
+
 _VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"?|'[^']*'?|[^\s'\"])+"
 _ASSIGNED = re.compile(
     rf"(?<![\w.-])(?P<head>-*(?P<name>[A-Za-z_][\w.-]*)[\"']?\s{{0,2}}(?:=|:(?=[\s\"']))\s{{0,4}})(?P<value>{_VALUE})",
@@ -73,11 +79,13 @@ def _looks_secret(name: str) -> bool:
 
 def hide(text: str) -> str:
     """A text from anywhere with stars for what its form gives away: passwords in URLs, PEM blocks, JSON Web Tokens,
-    `Authorization` headers, tokens with an issuer's mark."""
+    `Authorization` headers, tokens with an issuer's mark, secret names in connection strings and queries of URLs."""
     if "-----BEGIN" in text:
         text = _PEM.sub(MASK, text)
     if "@" in text and "://" in text:
         text = _ONLY_USER.sub(MASK, _USERINFO.sub(rf"\g<user>{MASK}", text))
+    if "=" in text:
+        text = _OF_QUERY.sub(_starred, _OF_CONNECTION.sub(_starred, text))
     text = _ISSUED.sub(MASK, _JWT.sub(MASK, text))
     return _HEADER.sub(rf"\g<head>{MASK}", text)
 

@@ -63,6 +63,11 @@ def test_names_that_do_not(name: str) -> None:
         ('{"authorization": "Basic czNjcjN0"}', f'{{"authorization": "Basic {MASK}"}}'),
         ("sent bearer abcdefghijklmnop1234", f"sent bearer {MASK}"),
         ("ghp_abcdefghijklmnopqrstuvwxyz0123456789", MASK),
+        ("Server=db;User Id=sa;Password=s3&cr3t;App=x", f"Server=db;User Id=sa;Password={MASK};App=x"),
+        ("Driver=x; Uid=sa; Pwd='s3;cr3t'; Port=1", f"Driver=x; Uid=sa; Pwd={MASK}; Port=1"),
+        ("A=https;AccountKey=czNjcjN0==;E=windows.net", f"A=https;AccountKey={MASK};E=windows.net"),
+        ("jdbc:postgresql://db/x?user=u&password=s3cr3t&ssl=1", f"jdbc:postgresql://db/x?user=u&password={MASK}&ssl=1"),
+        ("GET /x?access_token=s3cr3t#a failed", f"GET /x?access_token={MASK}#a failed"),
     ],
 )
 def test_a_form_gives_a_secret_away(text: str, shown: str) -> None:
@@ -76,6 +81,7 @@ def test_a_form_gives_a_secret_away(text: str, shown: str) -> None:
     [
         *("http://db:5432/x", "http://127.0.0.1:80/a@b", "http://h:80?to=a@b.example", "ssh://git@github.com/x.git"),
         *("mail me@example.com", "basic configuration of it", "the bearer of news", "eyJust a word", "sk-1", "10:20"),
+        *("http://h/x?page=2&limit=5", "Server=db;Port=5432;Encrypt=true", "a;b=c", "monkey=1;turkey=2", "x?&=&"),
     ],
 )
 def test_what_gives_nothing_away_is_left_alone(text: str) -> None:
@@ -113,6 +119,7 @@ def test_a_line_that_is_split_by_the_platform() -> None:
         *("a://b:" * 40_000, "http://" * 30_000 + "@", "eyJ" * 80_000, "eyJ-" * 60_000, "-----BEGIN A-----" * 14_000),
         *("a" * 240_000, "-" * 240_000, "--a " * 60_000, 'password="' * 24_000, "authorization:" * 17_000),
         *("bearer " * 34_000, "a.b-c_" * 40_000, "://x:y@" * 34_000, "key=" * 60_000, "A" * 240_000),
+        *("?a" * 120_000, ";a b " * 48_000, "&key =" * 40_000, "a=b;" * 60_000),
     ],
     ids=lambda text: text[:12],
 )

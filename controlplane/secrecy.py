@@ -40,11 +40,11 @@ _HEADER = re.compile(
     re.I,
 )
 
-_NAMED = r"(?P<name>[A-Za-z][\w .-]{0,63}?)\s{0,2}=\s{0,2})(?P<value>\"[^\"]*\"?|'[^']*'?|"
-_OF_CONNECTION = re.compile(rf"(?P<head>(?:(?<=;)\s{{0,2}}|\A(?=[^;]{{1,4096}};)){_NAMED}[^;\s\"']+)", re.A)
-"""A pair of a connection string (`Server=db;Password=…`), as .NET, ODBC and Azure write them."""
-_OF_QUERY = re.compile(rf"(?P<head>(?<=[?&]){_NAMED}[^&;#\s\"']+)", re.A)
-"""A pair of a URL's query (`jdbc:postgresql://db/x?user=u&password=…`)."""
+_PAIR = re.compile(r"(?:(?<=[;?&])\s{0,2}|\A(?=[^;]{1,4096};))(?P<name>[A-Za-z][\w .-]{0,63}?)\s{0,2}=\s{0,2}", re.A)
+"""Begins a pair of a connection string (`Server=db;Password=…`), as .NET, ODBC and Azure write them, or of the query of
+a URL (`jdbc:postgresql://db/x?user=u&password=…`)."""
+_TO_ITS_END = re.compile(r"\"[^\"]*\"?|'[^']*'?|[^\s\"']+")
+"""The value of such a pair. It may hold what parts pairs, so it ends with the word."""
 
 _VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"?|'[^']*'?|[^\s'\"])+"
 _ASSIGNED = re.compile(
@@ -80,12 +80,14 @@ def _looks_secret(name: str) -> bool:
 def hide(text: str) -> str:
     """A text from anywhere with stars for what its form gives away: passwords in URLs, PEM blocks, JSON Web Tokens,
     `Authorization` headers, tokens with an issuer's mark, secret names in connection strings and queries of URLs."""
+    return _hide_pairs(_hide_marked(text))
+
+
+def _hide_marked(text: str) -> str:
     if "-----BEGIN" in text:
         text = _PEM.sub(MASK, text)
     if "@" in text and "://" in text:
         text = _ONLY_USER.sub(MASK, _USERINFO.sub(rf"\g<user>{MASK}", text))
-    if "=" in text:
-        text = _OF_QUERY.sub(_starred, _OF_CONNECTION.sub(_starred, text))
     text = _ISSUED.sub(MASK, _JWT.sub(MASK, text))
     return _HEADER.sub(rf"\g<head>{MASK}", text)
 
@@ -95,7 +97,8 @@ def hide_line(text: str) -> str:
     `DB_PASSWORD=…`, `"password": "…"`)."""
     if _PLAIN.fullmatch(text) is not None:
         return text
-    return _FLAGGED.sub(_starred, _ASSIGNED.sub(_starred, hide(text)))
+    # Pairs come last: a secret that holds one is hidden as a whole before.
+    return _hide_pairs(_FLAGGED.sub(_starred, _ASSIGNED.sub(_starred, _hide_marked(text))))
 
 
 def hide_words(words: Sequence[str]) -> list[str]:
@@ -112,6 +115,19 @@ def hide_words(words: Sequence[str]) -> list[str]:
         flag = _FLAG.fullmatch(word)
         expected = flag is not None and looks_secret(flag["name"])
     return shown
+
+
+def _hide_pairs(text: str) -> str:
+    if "=" not in text:
+        return text
+    shown, at = [], 0
+    for pair in _PAIR.finditer(text):
+        if pair.start() < at or not looks_secret(pair["name"]):
+            continue
+        if (value := _TO_ITS_END.match(text, pair.end())) is not None:
+            shown += [text[at : pair.end()], value[0] if MASK in value[0] else MASK]
+            at = value.end()
+    return "".join([*shown, text[at:]])
 
 
 def _starred(found: re.Match[str]) -> str:

@@ -16,7 +16,11 @@ CLUSTER_VARIABLE = "LANDLORD_INTERNAL_CLUSTER_ID"
 NOT_FOR_PROCESSES = frozenset({"admin_token", "token", "url", "ca", "context", "database_owner_url"})
 """Settings for clients and for `landlord up` only: the server keeps only hashes of tokens, does not need its own
 address, and must not own its tables. So a change of these needs no restart."""
-ORDINARY = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+ORDINARY = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR")
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+DIRECT = ("localhost", "127.0.0.1", "::1", "169.254.169.254", "169.254.170.2", "fd00:ec2::254")
+"""Never asked through a proxy: this machine, and where a cloud hands out credentials."""
 PASSED_THROUGH = ("AWS_", "DOCKER_", "LANDLORD_SECRET_", "RAY_testing_")
 
 
@@ -33,7 +37,20 @@ def settings_environment(settings: Settings, database_url: str, environ: Mapping
             continue
         effective[name] = ",".join(value) if isinstance(value, tuple) else str(value)
     passed = {name: value for name, value in environ.items() if name.startswith(PASSED_THROUGH)}
+    passed |= proxy_environment(environ)
     return passed | {f"{PREFIX}{name.upper()}": value for name, value in effective.items()}
+
+
+def proxy_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The proxies for calls that leave this machine's network, for the SDKs that honour them. Empty if there is none.
+
+    Programs read them in either spelling and some in one alone, so both are set, from the lower one if they differ."""
+    found = {name: value for name in PROXIES if (value := environ.get(name.lower()) or environ.get(name))}
+    if not found:
+        return {}
+    given = (environ.get("no_proxy") or environ.get("NO_PROXY") or "").split(",")
+    found["NO_PROXY"] = ",".join(dict.fromkeys([*filter(None, map(str.strip, given)), *DIRECT]))
+    return found | {name.lower(): value for name, value in found.items()}
 
 
 def fingerprint(variables: Mapping[str, str], *others: str) -> str:
@@ -99,6 +116,6 @@ def server_environment(
     environ: Mapping[str, str],
 ) -> dict[str, str]:
     """The whole environment of the Ray head, and so of every actor and replica."""
-    ordinary = {name: environ[name] for name in ORDINARY if name in environ}
+    ordinary = {name: environ[name] for name in (*ORDINARY, *CERTIFICATES) if name in environ}
     internal = {HOME_ID_VARIABLE: home_id, CLUSTER_VARIABLE: cluster_id}
     return {"LANG": "C.UTF-8", **ordinary, **ray, **settings, **internal}

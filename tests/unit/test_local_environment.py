@@ -52,6 +52,18 @@ def test_credentials_and_tenants_secrets_are_passed_through_and_nothing_else(tmp
     assert not {"SSH_AUTH_SOCK", "PYTHONPATH"} & set(variables)
 
 
+def test_proxies_are_passed_in_both_spellings_and_never_for_this_machine(tmp_path: Path) -> None:
+    variables = settings_environment(
+        Settings(home=tmp_path), URL, {"https_proxy": "http://proxy:3128", "NO_PROXY": "internal, 127.0.0.1"}
+    )
+    assert (variables["HTTPS_PROXY"], variables["https_proxy"]) == ("http://proxy:3128", "http://proxy:3128")
+    assert variables["NO_PROXY"] == "internal,127.0.0.1,localhost,::1,169.254.169.254,169.254.170.2,fd00:ec2::254"
+    assert variables["no_proxy"] == variables["NO_PROXY"]
+    assert "HTTP_PROXY" not in variables
+    without = settings_environment(Settings(home=tmp_path), URL, {"NO_PROXY": "internal"})
+    assert not {"NO_PROXY", "no_proxy"} & set(without)
+
+
 def test_the_fingerprint_is_that_of_the_values_not_of_their_order() -> None:
     assert fingerprint({"a": "1", "b": "2"}) == fingerprint({"b": "2", "a": "1"})
     assert fingerprint({"a": "1"}) != fingerprint({"a": "2"})

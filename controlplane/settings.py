@@ -148,6 +148,8 @@ class Settings(BaseModel):
     """Task and execution roles that definitions of ecs tenants may name, likewise."""
     ecs_task_definitions: tuple[str, ...] = ()
     """Existing task definitions that ecs tenants may run, likewise."""
+    ecs_targets: tuple[str, ...] = ()
+    """Target groups, Cloud Map services and Service Connect namespaces that ecs tenants may name, likewise."""
     fake_latency_seconds: float = Field(default=0.0, ge=0)
     """Seconds of each call of the `fake` cloud."""
     fake_failure_rate: float = Field(default=0.0, ge=0, le=1)
@@ -167,6 +169,7 @@ class Settings(BaseModel):
         "ecs_roles",
         "ecs_task_roles",
         "ecs_task_definitions",
+        "ecs_targets",
         mode="before",
     )
     @classmethod

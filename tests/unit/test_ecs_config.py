@@ -7,6 +7,7 @@ import pytest
 
 from controlplane.errors import InvalidConfig, Terminal, Unsupported
 from controlplane.model import HealthSpec
+from providers.compute.ecs import surroundings
 from providers.compute.ecs.config import EcsConfig, environment
 from providers.compute.ecs.policy import EcsPolicy
 from providers.compute.ecs.provider import EcsCompute
@@ -14,13 +15,13 @@ from providers.compute.ecs.service import DESIRED_TAG, Acting, Place, ServiceId,
 from tests.unit.builders import OWNERSHIP as FIRST_RUN
 
 SECRET = "hunter2-unit"
-WEB = {"containerDefinitions": [{"name": "web", "image": "web:1", "memory": 64}]}
+WEB: dict[str, Any] = {"containerDefinitions": [{"name": "web", "image": "web:1", "memory": 64}]}
 ARN = "arn:aws:ecs:eu-central-1:123456789012"
 ROLE = "arn:aws:iam::210987654321:role/tenants/landlord"
 OWNERSHIP = replace(FIRST_RUN, run=2)
 
 
-LISTED = EcsPolicy(roles=("*",), task_roles=("*",), task_definitions=("*",))
+LISTED = EcsPolicy(roles=("*",), task_roles=("*",), task_definitions=("*",), targets=("*",))
 
 
 def refusals(
@@ -32,6 +33,80 @@ def refusals(
     except (InvalidConfig, Unsupported) as error:
         return {item["loc"]: item["message"] for item in error.errors}
     return {}
+
+
+GROUP = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/acme/0123456789abcdef"
+REGISTRY = "arn:aws:servicediscovery:eu-central-1:123456789012:service/srv-acme"
+OPEN_WEB = {"containerDefinitions": [{**WEB["containerDefinitions"][0], "portMappings": [{"containerPort": 80}]}]}
+SURROUNDED: dict[str, Any] = {
+    "task_definition": OPEN_WEB,
+    "capacity_provider_strategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1, "base": 1}],
+    "load_balancers": [{"targetGroupArn": GROUP, "containerName": "web", "containerPort": 80}],
+    "service_registries": [{"registryArn": REGISTRY}],
+    "service_connect": {"enabled": True, "namespace": "tenants"},
+    "health_check_grace_period_seconds": 30,
+}
+
+
+def test_what_stands_around_a_service_goes_to_ecs_in_its_own_words() -> None:
+    assert refusals(SURROUNDED) == {}
+    request = service_request(EcsConfig.model_validate(SURROUNDED), OWNERSHIP, "web:1", "t")
+    assert request["capacityProviderStrategy"] == SURROUNDED["capacity_provider_strategy"]
+    assert request["loadBalancers"] == SURROUNDED["load_balancers"]
+    assert request["serviceRegistries"] == SURROUNDED["service_registries"]
+    assert request["serviceConnectConfiguration"] == SURROUNDED["service_connect"]
+    assert request["healthCheckGracePeriodSeconds"] == 30
+    plain = service_request(EcsConfig.model_validate({"task_definition": WEB}), OWNERSHIP, "web:1", "t")
+    assert plain.keys() == request.keys() - set(surroundings.MEMBERS.values())
+
+
+@pytest.mark.parametrize(
+    ("changed", "loc", "message"),
+    [
+        (
+            {"load_balancers": [{"loadBalancerName": "classic", "containerName": "web", "containerPort": 80}]},
+            "load_balancers.0.loadBalancerName",
+            "a classic load balancer cannot serve two versions",
+        ),
+        (
+            {"load_balancers": [{**SURROUNDED["load_balancers"][0], "advancedConfiguration": {}}]},
+            "load_balancers.0.advancedConfiguration",
+            "blue/green rollouts are not available",
+        ),
+        (
+            {"load_balancers": [{**SURROUNDED["load_balancers"][0], "containerPort": 81}]},
+            "load_balancers.0.containerPort",
+            "no portMappings of a container 'web' have the port 81",
+        ),
+        ({"load_balancers": [{"containerName": "web"}]}, "load_balancers.0.targetGroupArn", "Field required"),
+        (
+            {"service_registries": [{"registryArn": REGISTRY, "containerName": "db", "containerPort": 80}]},
+            "service_registries.0.containerPort",
+            "no portMappings of a container 'db'",
+        ),
+        (
+            {"service_connect": {"enabled": True, "services": [{"portName": "web"}]}},
+            "service_connect.services",
+            "a namespace has each name once; use service_registries",
+        ),
+        ({"service_connect": {"namespace": "tenants"}}, "service_connect.enabled", "Field required"),
+        ({"launch_type": "FARGATE"}, "launch_type", "leave this out with capacity_provider_strategy"),
+        ({"load_balancers": []}, "health_check_grace_period_seconds", "is for load_balancers, which has none"),
+        ({"capacity_provider_strategy": [{"weight": 1}]}, "capacity_provider_strategy.0.capacityProvider", "required"),
+        ({"service_registries": [{"registryArn": 7}]}, "service_registries.0.registryArn", "must be a string"),
+    ],
+)
+def test_what_cannot_stand_around_one_says_why(changed: dict[str, Any], loc: str, message: str) -> None:
+    found = refusals(SURROUNDED | changed)
+    assert message in found.get(loc, ""), found
+
+
+def test_what_others_may_share_takes_a_setting() -> None:
+    found = refusals(SURROUNDED, policy=replace(LISTED, targets=("arn:*:targetgroup/acme/*",)))
+    assert found.keys() == {"service_registries.0.registryArn", "service_connect.namespace"}
+    assert {message.partition("; ")[2] for message in found.values()} == {
+        "LANDLORD_ECS_TARGETS lists what they may name"
+    }
 
 
 @pytest.mark.parametrize(

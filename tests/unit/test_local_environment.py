@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from controlplane.local.environment import (
+    DIRECT,
     fingerprint,
     ray_environment,
     server_environment,
@@ -57,7 +58,8 @@ def test_proxies_are_passed_in_both_spellings_and_never_for_this_machine(tmp_pat
         Settings(home=tmp_path), URL, {"https_proxy": "http://proxy:3128", "NO_PROXY": "internal, 127.0.0.1"}
     )
     assert (variables["HTTPS_PROXY"], variables["https_proxy"]) == ("http://proxy:3128", "http://proxy:3128")
-    assert variables["NO_PROXY"] == "internal,127.0.0.1,localhost,::1,169.254.169.254,169.254.170.2,fd00:ec2::254"
+    given = ("internal", "127.0.0.1")
+    assert variables["NO_PROXY"].split(",") == [*given, *(host for host in DIRECT if host not in given)]
     assert variables["no_proxy"] == variables["NO_PROXY"]
     assert "HTTP_PROXY" not in variables
     without = settings_environment(Settings(home=tmp_path), URL, {"NO_PROXY": "internal"})

@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints, field_validator
 
 from controlplane.model import HealthSpec
 from providers.aws.clients import input_shape
+from providers.compute.ecs import surroundings
 from providers.compute.ecs.shapes import misfits
 from providers.kit.configs import Problems, ProviderConfig
 from providers.kit.secrets import SecretNames, is_reference, placeheld
@@ -28,8 +29,9 @@ NO_ADDRESS = "an ECS service has no address to probe from here; leave this out, 
 
 
 class EcsConfig(ProviderConfig):
-    """`task_definition` and `network_configuration` are in AWS's own words (`RegisterTaskDefinition`,
-    `networkConfiguration` of `CreateService`), so that knowledge of ECS applies here."""
+    """`task_definition` is in AWS's own words (`RegisterTaskDefinition`), and so are `network_configuration`,
+    `capacity_provider_strategy`, `load_balancers`, `service_registries` and `service_connect` (those members of
+    `CreateService`), so that knowledge of ECS applies here."""
 
     cluster: Cluster = Field(default="default", description="name or ARN of an existing cluster")
     task_definition: Annotated[str, StringConstraints(pattern=TASK_DEFINITION)] | dict[str, Any] = Field(
@@ -43,6 +45,23 @@ class EcsConfig(ProviderConfig):
     )
     network_configuration: dict[str, Any] | None = Field(
         default=None, description='{"awsvpcConfiguration": {"subnets": ["subnet-…"], …}}; Fargate needs one'
+    )
+    capacity_provider_strategy: list[dict[str, Any]] = Field(
+        default_factory=list, max_length=20, description='[{"capacityProvider": "FARGATE_SPOT", "weight": 1}]'
+    )
+    load_balancers: list[dict[str, Any]] = Field(
+        default_factory=list,
+        max_length=5,
+        description='[{"targetGroupArn": …, "containerName": "web", "containerPort": 80}]',
+    )
+    service_registries: list[dict[str, Any]] = Field(
+        default_factory=list, max_length=1, description='[{"registryArn": …}]: a service of Cloud Map'
+    )
+    service_connect: dict[str, Any] | None = Field(
+        default=None, description='{"enabled": true, "namespace": …}: its tasks are clients of that namespace'
+    )
+    health_check_grace_period_seconds: int | None = Field(
+        default=None, ge=0, le=2**31 - 1, description="time in which a load balancer's verdict on a new task is ignored"
     )
     assume_role_arn: Role | None = Field(
         default=None, description="the role to act as, in this account or another; left out: the control plane's own"
@@ -75,7 +94,8 @@ class EcsConfig(ProviderConfig):
         if self.network_configuration is not None:
             shape = input_shape("CreateService").members["networkConfiguration"]
             found += misfits(shape, self.network_configuration, "network_configuration")
-        return found
+        found += surroundings.problems(self)
+        return found or surroundings.missing_ports(self)
 
     def unsupported(self, health: HealthSpec) -> Problems:
         """Refuses probes of an address."""

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Self
 
 from controlplane.settings import Settings
+from providers.compute.ecs import surroundings
 from providers.compute.ecs.config import EcsConfig
 from providers.kit.configs import Problems
 
@@ -19,12 +20,14 @@ HOST_ACCESS = "gives access to the container instance, which LANDLORD_ECS_ALLOW_
 @dataclass(frozen=True, slots=True)
 class EcsPolicy:
     """Each list has patterns, in which `*` stands for any text. `roles`: to assume. `task_roles`: task and execution
-    roles. `task_definitions`: existing ones, as specs name them."""
+    roles. `task_definitions`: existing ones, as specs name them. `targets`: target groups, registries of Cloud Map and
+    namespaces of Service Connect."""
 
     allow_host_access: bool = False
     roles: Sequence[str] = ()
     task_roles: Sequence[str] = ()
     task_definitions: Sequence[str] = ()
+    targets: Sequence[str] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -33,6 +36,7 @@ class EcsPolicy:
             roles=settings.ecs_roles,
             task_roles=settings.ecs_task_roles,
             task_definitions=settings.ecs_task_definitions,
+            targets=settings.ecs_targets,
         )
 
     def problems(self, config: EcsConfig) -> Problems:
@@ -41,6 +45,7 @@ class EcsPolicy:
             (f"task_definition.{name}", value, self.task_roles, "LANDLORD_ECS_TASK_ROLES")
             for name, value in config.task_roles()
         ]
+        named += [(loc, value, self.targets, "LANDLORD_ECS_TARGETS") for loc, value in surroundings.named(config)]
         if config.definition is None:
             named.append(
                 ("task_definition", config.task_definition, self.task_definitions, "LANDLORD_ECS_TASK_DEFINITIONS")

@@ -12,6 +12,7 @@ from uuid import UUID
 from controlplane.errors import Terminal
 from controlplane.ports import OWNER_LABEL, TENANT_ID_LABEL, Origin, PlatformHealth, Resource, ResourceState
 from providers.aws.clients import AssumedRole
+from providers.compute.ecs import surroundings
 from providers.compute.ecs.config import EcsConfig
 
 DESIRED_TAG = "landlord.desired-count"
@@ -124,7 +125,7 @@ def service_request(config: EcsConfig, origin: Origin, task_definition: str, tok
         request["launchType"] = config.launch_type
     if config.network_configuration is not None:
         request["networkConfiguration"] = config.network_configuration
-    return request
+    return request | surroundings.request(config)
 
 
 def tags(labels: Mapping[str, str]) -> list[dict[str, str]]:

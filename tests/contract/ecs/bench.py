@@ -13,7 +13,9 @@ from tests.aws import REGION, AwsEmulator
 OPEN = Gate(True)
 CLUSTER = "landlord-tests"
 ELSEWHERE = "210987654321"
-LISTED = EcsPolicy(roles=("arn:aws:iam::*:role/tenants/landlord",), task_roles=("*",), task_definitions=("*",))
+LISTED = EcsPolicy(
+    roles=("arn:aws:iam::*:role/tenants/landlord",), task_roles=("*",), task_definitions=("*",), targets=("*",)
+)
 """What the tests' installation lets tenants name."""
 ROLE = f"arn:aws:iam::{ELSEWHERE}:role/tenants/landlord"
 

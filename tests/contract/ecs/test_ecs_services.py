@@ -35,6 +35,38 @@ async def test_a_service_bears_our_tags_and_runs_what_was_asked_for(
     assert (resource.endpoints, result.healthy) == ((), True)
 
 
+async def test_what_stands_around_a_service_is_made_with_it(
+    provider: EcsCompute, installation_id: str, client: Any, ecs: AwsFront
+) -> None:
+    """As the emulator keeps it; it keeps no Service Connect, so the request is looked at."""
+    asked: list[dict[str, Any]] = []
+    create = ecs.rules["CreateService"]
+
+    def look(request: dict[str, Any], forward: Forward) -> Answer:
+        asked.append(request)
+        return create(request, forward)
+
+    ecs.rules["CreateService"] = look
+    opened = definition()
+    opened["containerDefinitions"][0]["portMappings"] = [{"containerPort": 80}]
+    group = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/acme/0123456789abcdef"
+    around = {
+        "capacity_provider_strategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1, "base": 1}],
+        "load_balancers": [{"targetGroupArn": group, "containerName": "web", "containerPort": 80}],
+        "service_registries": [{"registryArn": f"arn:aws:servicediscovery:{REGION}:{ACCOUNT}:service/srv-acme"}],
+        "service_connect": {"enabled": True, "namespace": "tenants"},
+        "health_check_grace_period_seconds": 30,
+    }
+    resource = await provider.apply(desire(installation_id, web(task_definition=opened, **around)), OPEN)
+    (service,) = client.describe_services(cluster=CLUSTER, services=[resource.name])["services"]
+    assert service["loadBalancers"] == around["load_balancers"]
+    assert service["serviceRegistries"] == around["service_registries"]
+    (request,) = asked
+    assert request["capacityProviderStrategy"] == around["capacity_provider_strategy"]
+    assert request["serviceConnectConfiguration"] == around["service_connect"]
+    assert (request["healthCheckGracePeriodSeconds"], request["desiredCount"]) == (30, 0)
+
+
 async def test_no_task_runs_before_the_gate_was_asked_again(
     provider: EcsCompute, installation_id: str, client: Any, ecs: AwsFront
 ) -> None:

@@ -78,10 +78,13 @@ ECS: dict[str, Any] = {
     },
     "secret_env": ["A"],
     "desired_count": 1,
-    "launch_type": "FARGATE",
+    "launch_type": None,
+    "capacity_provider_strategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1}],
+    "service_connect": {"enabled": True},
+    "health_check_grace_period_seconds": None,
     "network_configuration": {"awsvpcConfiguration": {"subnets": ["subnet-1"]}},
 }
-NAMES_A_ROLE = {"assume_role_arn"}
+NAMES_A_ROLE = {"assume_role_arn", "load_balancers", "service_registries"}
 """Fields whose every value takes a setting."""
 
 

@@ -37,6 +37,9 @@ def document(app: FastAPI, routers: Iterable[APIRouter]) -> dict[str, Any]:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
+    for schema in schemas.values():
+        for member in schema.get("properties", {}).values():
+            _simplify_default(member)
     made["components"]["schemas"] = dict(sorted(schemas.items()))
     made["components"]["examples"] = examples()
     made["components"]["headers"] = HEADERS
@@ -60,6 +63,13 @@ def _dress(responses: dict[str, Any], *, counted: bool) -> None:
     for status, response in responses.items():
         headers = response.setdefault("headers", {})
         headers.update(named("X-Request-ID", *(ALLOWANCE if counted and status != "401" else ())))
+
+
+def _simplify_default(schema: dict[str, Any]) -> None:
+    """A default object without its nulls, which say nothing. From a null, openapi-generator makes a number in Java that
+    cannot be read."""
+    if isinstance(given := schema.get("default"), dict):
+        schema["default"] = {name: value for name, value in given.items() if value is not None}
 
 
 def _sent(schema: dict[str, Any]) -> dict[str, Any]:

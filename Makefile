@@ -108,6 +108,8 @@ suite-tools:
 	command -v pgbouncer >/dev/null || missing="$$missing pgbouncer"; \
 	command -v podman >/dev/null || missing="$$missing podman"; \
 	command -v promtool >/dev/null || missing="$$missing prometheus"; \
+	command -v jq >/dev/null || missing="$$missing jq"; \
+	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v ip >/dev/null || missing="$$missing iproute2"; \
 	command -v sshd >/dev/null || missing="$$missing openssh-server openssh-client"; \
 	if [ "$$(id -u)" = 0 ]; then \

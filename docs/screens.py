@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
 from socket import socket
@@ -25,6 +25,7 @@ IMAGES = Path(__file__).parent / "img"
 LANDLORD = Path(sys.executable).with_name("landlord")
 COLUMNS, LINES = 130, 18
 SECONDS = 120.0
+CHANGES = 5
 SPEC = "spec.compute.provider=fake"
 
 # Rich's own form, without its fonts, which come from another server.
@@ -48,18 +49,17 @@ line-height: {line_height}px; font-variant-east-asian: full-width; }}
 class Terminal:
     """A terminal in which one command runs. `text` is what stands there now."""
 
-    def __init__(self, server: str, session: str) -> None:
-        self._tmux = ["tmux", "-L", server]
-        self._session = session
+    def __init__(self, tmux: Sequence[str]) -> None:
+        self._tmux = tmux
 
     @property
     def text(self) -> str:
         """With its colours, as escape sequences."""
-        shown = [*self._tmux, "capture-pane", "-e", "-p", "-t", self._session]
+        shown = [*self._tmux, "capture-pane", "-e", "-p", "-t", "one"]
         return subprocess.run(shown, capture_output=True, text=True, check=True).stdout.rstrip()
 
-    def until(self, pattern: str) -> str:
-        give_up = time.monotonic() + SECONDS
+    def until(self, pattern: str, seconds: float = SECONDS) -> str:
+        give_up = time.monotonic() + seconds
         while not re.search(pattern, Text.from_ansi(text := self.text).plain):
             if time.monotonic() > give_up:
                 raise TimeoutError(f"{pattern} does not come:\n{text}")
@@ -72,16 +72,18 @@ def terminal(environ: Mapping[str, str], *words: str) -> Iterator[Terminal]:
     """The command runs in it, and the terminal stays once it has ended."""
     if shutil.which("tmux") is None:
         raise FileNotFoundError("this needs tmux: apt-get install tmux")
-    server = f"landlord-docs-{os.getpid()}"
     script = f"{shlex.join([str(LANDLORD), *words])}; sleep 600"
     size = ["-x", str(COLUMNS), "-y", str(LINES)]
     own = {name: value for name, value in environ.items() if name not in ("TMUX", "TMUX_PANE", "NO_COLOR")}
-    begin = ["tmux", "-L", server, "-f", "/dev/null", "new-session", "-d", "-s", "one", *size, "bash", "-c", script]
-    subprocess.run(begin, env={**own, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}, check=True)
-    try:
-        yield Terminal(server, "one")
-    finally:
-        subprocess.run(["tmux", "-L", server, "kill-server"], capture_output=True, check=False)
+    # A server of its own: one that was told to end takes no session, and is there for a while.
+    with tempfile.TemporaryDirectory(prefix="ll-tmux-", ignore_cleanup_errors=True) as directory:
+        tmux = ["tmux", "-S", f"{directory}/s"]
+        begin = [*tmux, "-f", "/dev/null", "new-session", "-d", "-s", "one", *size, "bash", "-c", script]
+        subprocess.run(begin, env={**own, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}, check=True)
+        try:
+            yield Terminal(tmux)
+        finally:
+            subprocess.run([*tmux, "kill-server"], capture_output=True, check=False)
 
 
 def screens(environ: Mapping[str, str], name: str) -> Iterator[tuple[str, str, str]]:
@@ -98,9 +100,17 @@ def screens(environ: Mapping[str, str], name: str) -> Iterator[tuple[str, str, s
     with terminal(environ, "top") as shown:
         yield "top", "landlord top", shown.until(r"\d+ ready|ready +\d+")
     with terminal(environ, "tenant", "watch", name) as shown:
-        time.sleep(1)  # it begins with now
-        run("tenant", "update", name, "--set", "spec.compute.config.env.COLOR=blue", "--wait")
-        yield "watch", f"landlord tenant watch {name}", shown.until(r"execution\.succeeded")
+        shown.until("watching")
+        yield "watch", f"landlord tenant watch {name}", changed_until_seen(shown, name, run)
+
+
+def changed_until_seen(shown: Terminal, name: str, run: Callable[..., None]) -> str:
+    """A watch begins with now, which comes some time after its first words: what was changed before is not shown."""
+    for number in range(CHANGES):
+        run("tenant", "update", name, "--set", f"spec.compute.config.env.COLOR=colour-{number}", "--wait")
+        with suppress(TimeoutError):
+            return shown.until(r"tenant\.switched(?s:.*)execution\.succeeded", 10)
+    raise TimeoutError(f"no change is shown:\n{shown.text}")
 
 
 def svg(title: str, command: str, text: str) -> str:

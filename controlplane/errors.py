@@ -73,7 +73,7 @@ class WaitsFor(StrEnum):
     """The platform does not accept the control plane's credentials, or does not allow it this; or a registry does not
     accept a login."""
     DRAINING = "Draining"
-    """What was replaced runs on for as long as the spec says (`drain_seconds`)."""
+    """What was replaced runs on for as long as the spec says (`health.drain_seconds`)."""
     NEWER_RELEASE = "NewerRelease"
     """After a roll-back: only the newer release can read the spec."""
 

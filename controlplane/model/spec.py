@@ -81,6 +81,12 @@ class HealthSpec(Strict):
         description="a new resource must stay healthy for so long, without a break, before it replaces the old one; "
         "left out: 0 with a probe, 10 without",
     )
+    drain_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        le=3600,
+        description="after the switch the replaced resource runs on for so long, at its own address; 0 if left out",
+    )
 
     def lasting(self, *, checked: bool) -> float:
         """`min_healthy_seconds`, or its default. `checked`: the platform probes the tenant by itself. A deadline that
@@ -114,12 +120,6 @@ class TenantSpec(Strict):
     health: HealthSpec = HealthSpec()
     workflow: WorkflowSpec | None = None
     heal: Literal["restart", "none"] = "restart"
-    drain_seconds: float | None = Field(
-        default=None,
-        ge=0,
-        le=3600,
-        description="after the switch the replaced resource runs on for so long, at its own address; 0 if left out",
-    )
 
     _more: dict[str, Any] = PrivateAttr(default_factory=dict)
     """What the stored document says besides: fields, and values, of a newer release."""

@@ -185,9 +185,10 @@ class PostgresExecutionStore:
             if execution.in_place:  # what serves is well again
                 await tenants.save(tx.connection, tenant, observed=observed)
                 return True
-            if execution.spec.drain_seconds and execution.trigger_source is not TriggerSource.SUPERVISOR:
+            drain_seconds = execution.spec.health.drain_seconds
+            if drain_seconds and execution.trigger_source is not TriggerSource.SUPERVISOR:
                 # A heal replaces what is unwell: nobody is served by that.
-                until = from_now(execution.spec.drain_seconds)
+                until = from_now(drain_seconds)
                 execution = await executions.save(tx.connection, execution, drains_until=until)
             tenant = await tenants.save(tx.connection, tenant, serving_execution=execution_id, observed=observed)
             tx.event(EventType.TENANT_SWITCHED, tenant, execution=execution)

@@ -248,7 +248,7 @@ class WorkflowLifecycle:
         tenant = await world.create(world.spec("1"))
         async with world.owned(tenant) as owner:
             await world.settled(tenant, Status.READY, 1)
-            await world.patch(world.spec("2").model_copy(update={"drain_seconds": 2}))
+            await world.patch(world.spec("2", probe={"drain_seconds": 2}))
             owner.mailbox.mark_dirty()
             view = await world.until(tenant, lambda v: waiting(v) is not None)
             assert (waiting(view) or ("",) * 3)[1] == "Draining"

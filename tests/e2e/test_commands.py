@@ -102,8 +102,8 @@ def test_a_service_of_a_compose_file_becomes_a_tenant(
     assert "hunter2" not in made.stdout + made.stderr
 
     def answers() -> str:
-        (endpoint,) = client.get_tenant("composed")["observed"]["endpoints"]
-        return httpx.get(endpoint["url"], trust_env=False).text
+        (endpoint,) = client.get_tenant("composed").observed.endpoints
+        return httpx.get(endpoint.url, trust_env=False).text
 
     assert answers() == "blue\n"
     installation.run_with("tenant", "update", "composed", *service, "--wait", IMAGE=web_image, COLOR="green")

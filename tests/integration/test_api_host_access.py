@@ -24,9 +24,10 @@ OPENING: Mapping[str, object] = {
     "ecs_roles": (),
     "ecs_task_roles": (),
     "ecs_task_definitions": (),
+    "ecs_targets": (),
 }
 """Settings by which a tenant may come to see more of this machine, with the default that shuts it."""
-HARMLESS = {"docker_registries", "docker_subnets", "process_uids"}
+HARMLESS = {"docker_address", "docker_registries", "docker_subnets", "process_uids"}
 """Settings of these providers that open nothing, whatever their value."""
 ATTEMPTS: list[tuple[str, dict[str, Any]]] = [
     ("docker", {"image": "web:1", "volumes": ["/:/host"]}),

@@ -1,4 +1,4 @@
-"""`drain_seconds`: after the switch what was replaced runs on for its time, whoever owns the tenant by then, and is
+"""`health.drain_seconds`: after the switch what was replaced runs on for its time, whoever owns the tenant by then, and is
 removed after it. On real rows under the real owner and the embedded engine."""
 
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ BOTH = [(1, 1, "running"), (2, 1, "running")]
 
 
 def drained(version: str, seconds: float = HOUR, **given: Any) -> TenantSpec:
-    return spec(version, **given).model_copy(update={"drain_seconds": seconds})
+    return spec(version, probe={"drain_seconds": seconds}, **given)
 
 
 @pytest_asyncio.fixture

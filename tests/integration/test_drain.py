@@ -1,5 +1,5 @@
-"""`health.drain_seconds`: after the switch what was replaced runs on for its time, whoever owns the tenant by then, and is
-removed after it. On real rows under the real owner and the embedded engine."""
+"""`health.drain_seconds`: after the switch what was replaced runs on for its time, whoever owns the tenant by then, and
+is removed after it. On real rows under the real owner and the embedded engine."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

@@ -181,9 +181,13 @@ async def test_a_session_of_its_own_is_no_way_out(guarded: ProcessCompute, root:
 
 
 async def awayed(provider: ProcessCompute, resource: Resource, count: int) -> None:
-    async with asyncio.timeout(20):
-        while (await provider.logs(resource.id, 100)).count("away ") < count:  # noqa: ASYNC110, its log is a file
-            await asyncio.sleep(0.02)
+    log = ""
+    try:
+        async with asyncio.timeout(60):
+            while (log := await provider.logs(resource.id, 100)).count("away ") < count:  # noqa: ASYNC110, its log is a file
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        pytest.fail(f"not {count} have left; its log: {log!r}")
 
 
 async def gone(uid: int) -> None:

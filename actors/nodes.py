@@ -4,7 +4,8 @@
 every process of ours that touches compute or rows is pinned there, so that nothing changes if a second node joins.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -19,6 +20,21 @@ HEAD = "node:__internal_head__"
 SHARE = 0.0001
 """The share of it that one process takes: Ray's smallest."""
 AT_HEAD: dict[str, Any] = {"resources": {HEAD: SHARE}}
+RAYS_OWN = "ray.io/"
+"""Labels that Ray gives by itself begin so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine of the cluster, as Ray knows it. `id`: Ray's own, another one each time that the machine joins.
+    `labels`: those that an operator gave."""
+
+    id: str
+    name: str
+    address: str
+    alive: bool
+    head: bool
+    labels: Mapping[str, str]
 
 
 def where(settings: Settings) -> dict[str, Any]:
@@ -42,6 +58,41 @@ def alive() -> Mapping[str, int]:
         return {}
     states = [bool(node["Alive"]) for node in ray.nodes()]  # type: ignore[no-untyped-call]
     return {"alive": states.count(True), "dead": states.count(False)}
+
+
+def known() -> list[Node]:
+    """The nodes of the cluster, see `of_ray`. Blocks for some milliseconds. Outside of a cluster there are none."""
+    return of_ray(ray.nodes()) if ray.is_initialized() else []  # type: ignore[no-untyped-call]
+
+
+def of_ray(table: Iterable[Mapping[str, Any]]) -> list[Node]:
+    """The head first, then by name. A dead node is listed once, and only until one with its name and address is
+    alive."""
+    living: list[Node] = []
+    dead: dict[tuple[str, str], Node] = {}
+    for row in table:
+        node = _node(row)
+        if node.alive:
+            living.append(node)
+        else:
+            dead[node.name, node.address] = node
+    for node in living:
+        dead.pop((node.name, node.address), None)
+    return sorted([*living, *dead.values()], key=lambda node: (not node.head, node.name, node.address, node.id))
+
+
+def _node(row: Mapping[str, Any]) -> Node:
+    """A node that was given no name bears its address as its name: the machine's own name says more."""
+    address = str(row["NodeManagerAddress"])
+    given = str(row.get("NodeName") or address)
+    return Node(
+        id=str(row["NodeID"]),
+        name=given if given != address else str(row.get("NodeManagerHostname") or address),
+        address=address,
+        alive=bool(row["Alive"]),
+        head=HEAD in row.get("Resources", {}),
+        labels={key: text for key, text in row.get("Labels", {}).items() if not key.startswith(RAYS_OWN)},
+    )
 
 
 def _one_machine(settings: Settings) -> bool:

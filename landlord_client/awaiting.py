@@ -105,6 +105,7 @@ class AsyncClient:
     watch_matching = _each(history.watch_matching)
 
     list_providers = _call(installation.list_providers)
+    list_nodes = _call(installation.list_nodes)
     provider_schema = _call(installation.provider_schema)
     create_token = _call(installation.create_token)
     iterate_tokens = _each(installation.iterate_tokens)

@@ -101,6 +101,7 @@ class Client:
     watch_matching = _each(history.watch_matching)
 
     list_providers = _call(installation.list_providers)
+    list_nodes = _call(installation.list_nodes)
     provider_schema = _call(installation.provider_schema)
     create_token = _call(installation.create_token)
     iterate_tokens = _each(installation.iterate_tokens)

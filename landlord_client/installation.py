@@ -1,9 +1,9 @@
-"""Providers, tokens, pauses and the consistency check. See `exchange` for why these are generators."""
+"""Providers, nodes, tokens, pauses and the consistency check. See `exchange` for why these are generators."""
 
 from typing import Any, Literal
 
 from landlord_client.exchange import Operation, Request, Stream, get, order, paged, quoted, read, send
-from landlord_client.models import Consistency, NewToken, Pauses, Providers, Token, TokenPage, Trail
+from landlord_client.models import Consistency, NewToken, Nodes, Pauses, Providers, Token, TokenPage, Trail
 from landlord_client.tenants import LARGEST_PAGE
 
 TRAIL_SECONDS = 300.0
@@ -15,6 +15,11 @@ CONSISTENCY_SECONDS = 120.0
 def list_providers() -> Operation[Providers]:
     """The enabled providers and their health."""
     return get("/v1/providers", Providers)
+
+
+def list_nodes() -> Operation[Nodes]:
+    """The machines of the cluster, as its supervisor saw them last."""
+    return get("/v1/nodes", Nodes)
 
 
 def provider_schema(name: str) -> Operation[dict[str, Any]]:

@@ -233,6 +233,33 @@ class Providers(Document):
     workflow: list[WorkflowProvider] = Field(default_factory=list)
 
 
+class NodePlatform(Document):
+    """`engine`: the platform's identity."""
+
+    engine: str = ""
+    tenants: int = 0
+
+
+class Node(Document):
+    """A machine of the cluster."""
+
+    name: str
+    address: str = ""
+    alive: bool = True
+    draining: bool = False
+    labels: dict[str, str] = Field(default_factory=dict)
+    providers: dict[str, NodePlatform] = Field(default_factory=dict)
+    live_actors: int = 0
+    ceiling: int = 0
+
+
+class Nodes(Document):
+    """The nodes of the cluster. `checked_at` None: the supervisor has not looked yet."""
+
+    items: list[Node] = Field(default_factory=list)
+    checked_at: datetime | None = None
+
+
 class Token(Document):
     """A bearer token, without its secret. `name_prefix`, `selector`: the only tenants that it reaches; empty: all."""
 

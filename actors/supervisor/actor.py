@@ -21,6 +21,7 @@ from actors.supervisor.admission import Admission
 from actors.supervisor.clockwork import Clockwork, Stages
 from actors.supervisor.engines import Engines
 from actors.supervisor.figures import Figures, of_sweeps
+from actors.supervisor.node_list import live_actors, node_list
 from actors.supervisor.nominations import Nominations
 from actors.supervisor.probes import RestingProbes
 from actors.supervisor.reserve import reserved
@@ -30,7 +31,7 @@ from actors.supervisor.sweep import Sweep
 from actors.supervisor.tasks import Tasks
 from actors.supervisor.waker import Waker
 from controlplane.model import Action
-from controlplane.persistence import compatibility, fleet, leases
+from controlplane.persistence import compatibility, fleet, gauges, leases
 from controlplane.persistence.listen import listen
 from controlplane.persistence.slowest import slowest
 from controlplane.persistence.transaction import WAKE_CHANNEL
@@ -53,11 +54,13 @@ class Supervisor:
         await compatibility.require(database)
         self._tasks = Tasks()
         self._directory = RayDirectory()
+        where = nodes.where(runtime.settings)
+        self._pinned = bool(where)
         self._admission = Admission(
             database,
             self._directory,
             self._tasks,
-            nodes.where(runtime.settings),
+            where,
             cluster_id=runtime.identity.cluster_id,
             platforms=list(runtime.compute),
             reserve=reserved(list(runtime.workflow)),
@@ -84,7 +87,7 @@ class Supervisor:
             "owners": SilentOwners(database, self._cluster_id, self._admission.live, self._admission.end).look,
             "due": self._sweep.due,
             "retention": Retention(database, runtime.settings).run,
-            "figures": Figures(runtime, self._figures).run,
+            "figures": Figures(runtime, self._figures, self._nodes).run,
         }
         of_platforms: Stages = {
             "resources": self._sweep.resources,
@@ -156,6 +159,19 @@ class Supervisor:
             "nodes": nodes.alive(),
             **of_sweeps(self._clockwork, self._sweep.breakers),
         }
+
+    async def _nodes(self) -> list[dict[str, Any]]:
+        found = nodes.known()
+        identities = self._sweep.identities
+        platforms = {name: identities[name] for name in identities if self._runtime.compute[name].one_node}
+        return node_list(
+            found,
+            pinned=self._pinned,
+            actors=await live_actors(found, self._pinned, len(self._admission.live)),
+            ceiling=self._admission.ceiling,
+            platforms=platforms,
+            tenants=await gauges.tenants_on(self._runtime.database, platforms),
+        )
 
     # --- stages ---
 

@@ -1,7 +1,7 @@
 """The stage of the sweep that counts, for /metrics: what has ended, and what is now."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from actors.runtime import Runtime
@@ -11,11 +11,18 @@ from controlplane.persistence import gauges, totals
 
 
 class Figures:
-    """`own`: what the supervisor knows of itself (`of_sweeps`, live actors)."""
+    """`own`: what the supervisor knows of itself (`of_sweeps`, live actors). `nodes`: what it says of its nodes
+    (`node_list`); left out: nothing."""
 
-    def __init__(self, runtime: Runtime, own: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        own: Callable[[], Mapping[str, Any]],
+        nodes: Callable[[], Awaitable[list[dict[str, Any]]]] | None = None,
+    ) -> None:
         self._runtime = runtime
         self._own = own
+        self._nodes = nodes
 
     async def run(self) -> int:
         """How many executions were counted."""
@@ -28,6 +35,8 @@ class Figures:
             "tenants": await gauges.tenants_by_status(database),
             "heal_budgets_spent": await gauges.heal_budgets_spent(database),
         }
+        if self._nodes is not None:
+            figures["node_list"] = await self._nodes()
         await gauges.leave(database, self._runtime.identity.cluster_id, figures)
         return counted
 

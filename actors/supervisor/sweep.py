@@ -31,6 +31,8 @@ class Sweep:
 
     def __init__(self, runtime: Runtime, nominations: Nominations) -> None:
         self.breakers: dict[str, Breaker] = {}
+        self.identities: dict[str, str] = {}
+        """Provider → the identity that its platform said last; the platforms that have answered."""
         self._runtime = runtime
         self._nominations = nominations
         self._orphans = Orphans(runtime.settings.orphan_grace)
@@ -82,7 +84,7 @@ class Sweep:
         return removed
 
     async def _provider(self, name: str, provider: ComputeProvider) -> int:
-        identity = await provider.identity()
+        identity = self.identities[name] = await provider.identity()
         installation_id = await bootstrap.installation_id(self._runtime.database)
         # List first, then read rows: a resource created in between is then known, not an orphan.
         listed = await provider.list_owned(installation_id)

@@ -19,15 +19,16 @@ _DESCRIPTION = "`Authorization: Bearer …`, from `$LANDLORD_HOME/token` or POST
 
 class Requires(HTTPBearer):
     """A dependency: the caller's token, with at least `role`. What only admins may do is about all tenants, so it
-    takes a token that reaches them all. It has no dependencies of its own, since each costs every request as much as
-    the look-up of the token.
+    takes a token that reaches them all; so does what is about the `whole` installation. It has no dependencies of its
+    own, since each costs every request as much as the look-up of the token.
 
     Raises Refused unauthorized (401), forbidden (403), validation_failed (400) for a query parameter that the route
     does not have, and rate_limited (429) if a limit is set, and for an address that sends many unknown tokens."""
 
-    def __init__(self, role: Role) -> None:
+    def __init__(self, role: Role, *, whole: bool = False) -> None:
         super().__init__(scheme_name="bearer", description=_DESCRIPTION, auto_error=False)
         self.role = role
+        self.whole = whole or role == "admin"
 
     async def __call__(self, request: Request) -> Token:  # type: ignore[override]  # the scheme gives what was sent
         here = await of(request)
@@ -39,7 +40,7 @@ class Requires(HTTPBearer):
         note(request.scope, token=token.name, token_id=str(token.id), role=token.role)
         self._count(request, here, token)
         require_role(token, self.role)
-        if self.role == "admin" and not token.reach.everything:
+        if self.whole and not token.reach.everything:
             raise Refused("this request is about the whole installation", code="forbidden", status=403)
         here.last_use.note(token.id)
         refuse_unknown_parameters(request)
@@ -117,6 +118,8 @@ def require_role(token: Token, role: Role, why: str = "this request") -> None:
 
 
 Viewer = Annotated[Token, Depends(Requires("viewer"))]
+Overseer = Annotated[Token, Depends(Requires("viewer", whole=True))]
+"""A viewer of the whole installation."""
 Operator = Annotated[Token, Depends(Requires("operator"))]
 Admin = Annotated[Token, Depends(Requires("admin"))]
 Anybody = Annotated[Token | None, Depends(token_if_any)]

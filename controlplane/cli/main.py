@@ -18,6 +18,7 @@ from controlplane.cli import (
     execution,
     install,
     logs,
+    node,
     pause,
     plan,
     providers,
@@ -89,6 +90,7 @@ app.command(rich_help_panel="Tenants")(demo.demo)
 app.command(rich_help_panel="Operations")(top.top)
 app.command(rich_help_panel="Operations")(events.events)
 app.command(rich_help_panel="Operations")(providers.providers)
+app.add_typer(node.app, name="node", rich_help_panel="Operations")
 app.command(rich_help_panel="Operations")(pause.pause)
 app.command(rich_help_panel="Operations")(pause.resume)
 app.command(rich_help_panel="Operations")(doctor.doctor)

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, literal, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from controlplane.model import UNFINISHED, ClusterState, ConditionType, ExecutionState, Reason, Status
+from controlplane.model import LIVE, UNFINISHED, ClusterState, ConditionType, ExecutionState, Reason, Status
 from controlplane.persistence import tables
 from controlplane.persistence.clusters import CLUSTER_SECONDS
 from controlplane.persistence.database import single
@@ -36,6 +37,20 @@ async def tenants_by_status(database: AsyncEngine) -> dict[str, int]:
         return {row.status: row.number for row in await connection.execute(query.group_by(tenants.status))}
 
 
+async def tenants_on(database: AsyncEngine, platforms: Mapping[str, str]) -> dict[str, int]:
+    """Tenants with a live placement on the platform of this identity, by compute provider. During a move a tenant
+    counts on both. Reads all live placements, unless no platform is asked for."""
+    if not platforms:
+        return {}
+    placements = tables.placements.c
+    number = func.count(placements.tenant_id.distinct()).label("number")
+    among = tuple_(placements.platform, placements.platform_identity).in_(list(platforms.items()))
+    query = select(placements.platform, number).where(is_one_of(placements.state, LIVE), among)
+    async with single(database) as connection:
+        found = await connection.execute(query.group_by(placements.platform))
+        return dict.fromkeys(platforms, 0) | {row.platform: row.number for row in found}
+
+
 async def heal_budgets_spent(database: AsyncEngine) -> int:
     """Tenants that are not healed any more, because their last heals did not last. Reads those that are degraded."""
     tenants = tables.tenants.c
@@ -48,11 +63,10 @@ async def heal_budgets_spent(database: AsyncEngine) -> int:
 
 
 async def leave(database: AsyncEngine, cluster_id: str, figures: Mapping[str, Any]) -> None:
-    """Called by the supervisor, once a sweep."""
+    """Called by the supervisor, once a sweep. `at` is added: the time of it."""
+    left = literal(dict(figures), JSONB).concat(func.jsonb_build_object("at", func.clock_timestamp()))
     async with single(database) as connection:
-        await connection.execute(
-            update(tables.clusters).where(tables.clusters.c.id == cluster_id).values(figures=dict(figures))
-        )
+        await connection.execute(update(tables.clusters).where(tables.clusters.c.id == cluster_id).values(figures=left))
 
 
 async def gauges(connection: AsyncConnection, cluster_id: str) -> Gauges:

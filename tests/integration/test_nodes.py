@@ -13,19 +13,28 @@ from controlplane.settings import Settings
 TWO_NODES = """
 import ray
 from ray.cluster_utils import Cluster
+import ray.util.scheduling_strategies
+from actors import nodes
 from actors.nodes import AT_HEAD
 from actors.options import for_tenant
+from actors.supervisor.node_list import tenants_actors
 
 class Node:
     def id(self):
         return ray.get_runtime_context().get_node_id()
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-other = cluster.add_node(num_cpus=4)
+other = cluster.add_node(num_cpus=4, labels={"disk": "ssd"})
 ray.init(address=cluster.address, namespace="landlord")
 actor = ray.remote(Node)
 pinned = [actor.options(**for_tenant(f"t{n}", AT_HEAD)).remote() for n in range(4)]
 seen = set(ray.get([one.id.remote() for one in pinned]))
+found = nodes.known()
+spread = [ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(other.node_id, soft=False) for _ in range(2)]
+away = [actor.options(**for_tenant(f"a{n}", {"scheduling_strategy": where})).remote() for n, where in enumerate(spread)]
+ray.get([one.id.remote() for one in away])
+print("known", [node.head for node in found], [node.labels for node in found], {node.alive for node in found})
+print("actors", [tenants_actors()[node.id] for node in found])
 print("nodes", len(ray.nodes()), "pinned to the head", seen == {cluster.head_node.node_id})
 ray.shutdown()
 cluster.shutdown()
@@ -34,10 +43,14 @@ cluster.shutdown()
 
 @pytest.mark.cluster
 @pytest.mark.timeout(120)
-def test_a_pinned_tenant_stays_on_the_head_when_a_node_joins() -> None:
+def test_a_pinned_tenant_stays_on_the_head_when_a_node_joins_and_actors_are_counted_where_they_are() -> None:
     done = subprocess.run([sys.executable, "-c", TWO_NODES], capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "nodes 2 pinned to the head True"
+    assert done.stdout.splitlines()[-3:] == [
+        "known [True, False] [{}, {'disk': 'ssd'}] {True}",
+        "actors [4, 2]",
+        "nodes 2 pinned to the head True",
+    ]
 
 
 @pytest.mark.parametrize(

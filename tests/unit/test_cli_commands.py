@@ -310,6 +310,25 @@ def test_providers_and_the_schema_of_one(server: Server, run: Run) -> None:
     assert json.loads(run("providers", "--schema", "docker").stdout) == {"type": "object"}
 
 
+def test_nodes_with_what_they_hold(server: Server, run: Run) -> None:
+    alpha = {"name": "alpha", "address": "10.0.0.1", "alive": True, "draining": False, "labels": {"disk": "ssd"}}
+    alpha |= {"providers": {"docker": {"engine": "id", "tenants": 12}}, "live_actors": 3, "ceiling": 90}
+    beta = {**alpha, "name": "beta", "draining": True, "labels": {}, "providers": {}}
+    gone = {**beta, "name": "gone", "alive": False, "draining": False, "live_actors": 0, "ceiling": 0}
+    found = {"items": [alpha, beta, gone], "checked_at": "2026-01-01T00:00:00.5Z"}
+    server.answers["GET", "/v1/nodes"] = httpx.Response(200, json=found)
+    done = run("node", "list")
+    assert [line.split() for line in done.stdout.splitlines()[1:]] == [
+        ["alpha", "10.0.0.1", "up", "3", "90", "docker=12", "disk=ssd"],
+        ["beta", "10.0.0.1", "draining", "3", "90"],
+        ["gone", "10.0.0.1", "down", "0", "0"],
+    ]
+    assert done.stderr == "as of 2026-01-01T00:00:00Z\n"
+    assert json.loads(run("node", "list", "-o", "json").stdout) == found
+    server.answers["GET", "/v1/nodes"] = httpx.Response(200, json={"items": [], "checked_at": None})
+    assert run("node", "list").stderr == "the supervisor has not looked yet\n"
+
+
 def token(name: str = "ci", **times: str) -> dict[str, Any]:
     none = {"created_at": "2026-01-01T00:00:00Z", "expires_at": None, "revoked_at": None, "last_used_at": None}
     return {"id": "i", "name": name, "role": "viewer", "name_prefix": "", "selector": "", **none, **times}

@@ -1,5 +1,6 @@
 """The installation: its providers, its pauses, its health, and its differences from the rows."""
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -25,6 +26,36 @@ class WorkflowProviderOut(BaseModel):
 class ProvidersOut(BaseModel):
     compute: list[ComputeProviderOut]
     workflow: list[WorkflowProviderOut]
+
+
+class NodePlatformOut(BaseModel):
+    engine: str = Field(description="The identity of the platform: of a Docker Engine, its own id.")
+    tenants: int = Field(description="Tenants with a resource there.")
+
+
+class NodeOut(BaseModel):
+    """A machine of the cluster."""
+
+    name: str
+    address: str = Field(description="Its address in the cluster.")
+    alive: bool
+    draining: bool = Field(description="It gets no more actors, and those that it has leave.")
+    labels: dict[str, str]
+    providers: dict[str, NodePlatformOut] = Field(
+        description="Compute providers with `one_node` that this node reaches, once their platforms have answered."
+    )
+    live_actors: int = Field(description="Tenant actors that live on it.")
+    ceiling: int = Field(
+        description="The number of tenant actors that may live on it. On all nodes together there are no more than the "
+        "largest of these."
+    )
+
+
+class NodesOut(BaseModel):
+    """The nodes of the cluster, the head first."""
+
+    items: list[NodeOut]
+    checked_at: datetime | None = Field(description="Time of the supervisor's look. Null: it has not looked yet.")
 
 
 class Pauses(BaseModel):

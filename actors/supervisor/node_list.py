@@ -1,0 +1,59 @@
+"""What the supervisor says about each node of its cluster, for `GET /v1/nodes`."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ray._private import state as ray_state
+
+from actors.naming import name_of_tenant
+from actors.nodes import Node
+
+
+async def live_actors(found: Sequence[Node], pinned: bool, live: int) -> Mapping[str, int]:
+    """Live tenant actors by the id of their node. Ray is asked only if they may be on several. `pinned`: all of ours
+    run on the head, see `nodes.where`; `live`: as many there are."""
+    able = [node for node in found if _runs_actors(node, pinned)]
+    if len(able) > 1:
+        return await asyncio.to_thread(tenants_actors)
+    return {node.id: live for node in able}
+
+
+def node_list(
+    found: Sequence[Node],
+    *,
+    pinned: bool,
+    actors: Mapping[str, int],
+    ceiling: int,
+    platforms: Mapping[str, str],
+    tenants: Mapping[str, int],
+) -> list[dict[str, Any]]:
+    """One document for each node. `platforms`: identities by provider, of the providers of one machine: with any of
+    them all of ours is on the head, and it alone reaches them. `tenants`: on each of them."""
+    return [
+        {
+            "name": node.name,
+            "address": node.address,
+            "alive": node.alive,
+            "labels": dict(node.labels),
+            "providers": {
+                name: {"engine": identity, "tenants": tenants.get(name, 0)}
+                for name, identity in sorted(platforms.items())
+                if node.head
+            },
+            "live_actors": actors.get(node.id, 0),
+            "ceiling": ceiling if _runs_actors(node, pinned) else 0,
+        }
+        for node in found
+    ]
+
+
+def tenants_actors() -> Counter[str]:
+    """The number of live tenant actors by the id of their node. Blocks: Ray's head sends one entry for each."""
+    table = ray_state.actors(actor_state_name="ALIVE")
+    return Counter(one["Address"]["NodeID"] for one in table.values() if name_of_tenant(one["Name"]) is not None)
+
+
+def _runs_actors(node: Node, pinned: bool) -> bool:
+    return node.alive and (node.head or not pinned)

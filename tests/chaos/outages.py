@@ -7,13 +7,10 @@ Some bring tenants of their own and check these themselves; what they assert fai
 
 import asyncio
 import random
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -25,7 +22,6 @@ from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.persistence.transaction import STANDSTILL_MS
 from tests.chaos.faults import Fault
 from tests.chaos.load import spec_of
-from tests.e2e.checkout import Checkout
 from tests.e2e.installation import Installation
 from tests.engines import WEB_IMAGE, signal_docker
 from tests.stopped_writer import STOPPED
@@ -156,21 +152,27 @@ async def clock_steps(installation: Installation, rng: random.Random) -> str:
 
 
 async def upgrade_and_back(installation: Installation, rng: random.Random) -> str:
-    """`up` of another build in the middle, and `up` of this one again."""
-    root = Path(tempfile.mkdtemp(prefix="ll-co-"))
+    """`up` of another build in the middle, and `up` of this one again, in the place where the code is installed."""
+    if installation.checkout is None:
+        return "this code is not ours to change"
+    ours = installation.build
+    installation.checkout.change()
     try:
-        checkout = await asyncio.to_thread(Checkout, root)
-        checkout.change()
-        before, installation.command = installation.command, str(checkout.landlord)
-        try:
-            await asyncio.to_thread(installation.up)
-            await asyncio.sleep(rng.uniform(0, 3))
-        finally:
-            installation.command = before
-            await asyncio.to_thread(installation.up)
+        there = await _up(installation)
+        assert installation.build != ours, f"{ours} is still there"
+        await asyncio.sleep(rng.uniform(0, 3))
     finally:
-        shutil.rmtree(root, ignore_errors=True)
-    return "another build came up, and this one again"
+        installation.checkout.put_back()
+        back = await _up(installation)
+    assert installation.build == ours, f"{installation.build} is still there"
+    return f"another build came up in {there:.0f} s, and this one again in {back:.0f} s"
+
+
+async def _up(installation: Installation) -> float:
+    """Seconds that it took."""
+    began = time.monotonic()
+    await asyncio.to_thread(installation.up)
+    return time.monotonic() - began
 
 
 async def _asked(http: httpx.AsyncClient, method: str, path: str, body: Any = None) -> httpx.Response | None:

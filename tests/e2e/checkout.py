@@ -1,5 +1,6 @@
 """A copy of this checkout with a Python of its own: its code can change, which is another build, and ours does not."""
 
+import os
 import shutil
 import sys
 import venv
@@ -33,7 +34,19 @@ class Checkout:
         self.landlord.write_text(f"#!{self._venv / 'bin' / 'python'}\nfrom controlplane.cli.main import app\n\napp()\n")
         self.landlord.chmod(0o755)
 
+        self._module = self._code / "controlplane" / "__init__.py"
+        self._original = self._module.read_text()
+
     def change(self) -> None:
         """The code is another one now, and does the same."""
-        with (self._code / "controlplane" / "__init__.py").open("a") as module:
-            module.write("# another build\n")
+        self._write(self._module.read_text() + "# another build\n")
+
+    def put_back(self) -> None:
+        """The code is again what it was at first."""
+        self._write(self._original)
+
+    def _write(self, text: str) -> None:
+        """In one step: what runs from here may import it at any moment."""
+        new = self._module.with_suffix(".new")
+        new.write_text(text)
+        os.replace(new, self._module)

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psutil
 
+from tests.e2e.checkout import Checkout
 from tests.processes import such
 
 LANDLORD = str(Path(sys.executable).with_name("landlord"))
@@ -35,6 +36,7 @@ class Installation:
         self.home = home
         self.port = port
         self.command = LANDLORD
+        self.checkout: Checkout | None = None
         self.failpoints = home / "failpoints"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("LANDLORD_")}
         self.environ = {
@@ -48,6 +50,10 @@ class Installation:
             "LANDLORD_SWEEP_SECONDS": "2",
             **settings,
         }
+
+    def runs_from(self, checkout: Checkout) -> None:
+        """Its code is that one from the next `up` on; a test may change it, and nobody else does."""
+        self.checkout, self.command = checkout, str(checkout.landlord)
 
     def run(self, *words: str, timeout: float = UP_SECONDS, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """`landlord …`; its output is in the failure."""
@@ -114,6 +120,11 @@ class Installation:
     def ports(self) -> dict[str, int]:
         found: dict[str, int] = json.loads((self.home / "state.json").read_text())["ports"]
         return found
+
+    @property
+    def build(self) -> str:
+        """The code that the last `up` brought."""
+        return str(json.loads((self.home / "state.json").read_text())["build"])
 
     async def operator_script(self, script: str, *arguments: str) -> Any:
         """Run it with Ray's client address and these arguments; the JSON of its last line. Ray's own words are in the

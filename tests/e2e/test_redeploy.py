@@ -111,7 +111,7 @@ async def test_no_request_is_dropped_by_a_redeploy(checkout: Checkout) -> None:
         LANDLORD_ACTOR_IDLE_SECONDS="never",
         LANDLORD_SWEEP_SECONDS="1",
     )
-    installation.command = str(checkout.landlord)
+    installation.runs_from(checkout)
     names = [f"kept-{number}" for number in range(READERS)]
     try:
         await asyncio.to_thread(installation.up)

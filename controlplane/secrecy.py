@@ -6,6 +6,7 @@ form; a spec marks such a variable by `secret_env`, or refers to it.
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 MASK = "********"
@@ -30,7 +31,9 @@ _ONLY_USER = re.compile(r"(?<=http://)[^\s/?#@:\"'<>*]{1,256}(?=@)|(?<=https://)
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{1,64}-----.*?(?:-----END [A-Z0-9 ]{1,64}-----|\Z)", re.S)
 _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]+)*", re.A)
 _ISSUED = re.compile(
-    r"(?<![\w-])(?:gh[oprsu]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|sk_live_\w{10,}|sk-[\w-]{20,})",
+    r"(?<![\w-])(?:gh[oprsu]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|sk_live_\w{10,}|sk-[\w-]{20,}"
+    # AWS: the id of a key, and the key itself where it follows.
+    r"|A[KS]IA[A-Z0-9]{16}(?![\w])(?:[\s:,/]{1,4}[A-Za-z0-9+/]{40}(?![\w+/=]))?)",
     re.A,
 )
 """Tokens whose issuers have marked them."""
@@ -55,6 +58,55 @@ _FLAGGED = re.compile(
     rf"(?<![\w.-])(?P<head>--?(?P<name>[A-Za-z][\w.-]*)\s{{1,8}})(?!--|-[A-Za-z](?:\s|$))(?P<value>{_VALUE})",
     re.A | re.S,
 )
+
+_USER_OPTION = r"-[#0-9BGIJLMNORSZafgijklnpqsv]{0,8}[uU]"
+"""`-u` and `-U` of curl, also behind its other letters that take no value: `-su`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Taker:
+    """A program that takes a secret in an option whose name says nothing. `program`: its name; `separate`: the option
+    whose value is the next word; `attached`: the option whose value follows in the same word; `paired`: the value is
+    secret only if it is `user:password`."""
+
+    program: re.Pattern[str]
+    separate: re.Pattern[str]
+    attached: re.Pattern[str]
+    line: re.Pattern[str]
+    paired: bool
+
+    @classmethod
+    def of(cls, program: str, separate: str, attached: str, *, paired: bool = False) -> "_Taker":
+        pair = r"(?=[\"']?[^\s:\"']{0,64}:)" if paired else ""
+        head = rf"(?:(?:{separate})\s{{1,4}}|(?:{attached}))"
+        return cls(
+            re.compile(rf"(?<![\w.-]){program}(?![\w.-])", re.A),
+            re.compile(separate, re.A),
+            re.compile(attached, re.A),
+            re.compile(rf"(?<![\w.-])(?P<head>{head}){pair}{_VALUE}", re.A | re.S),
+            paired,
+        )
+
+    def hide(self, text: str) -> str:
+        """A line, with stars for what such an option is given after the program's name."""
+        called = self.program.search(text)
+        if called is None:
+            return text
+        return text[: called.end()] + self.line.sub(rf"\g<head>{MASK}", text[called.end() :])
+
+    def is_called(self, word: str) -> bool:
+        return self.program.fullmatch(word.rpartition("/")[2]) is not None
+
+    def is_secret(self, value: str) -> bool:
+        return value != "" and (":" in value or not self.paired)
+
+
+_TAKERS = (
+    _Taker.of("curl", rf"{_USER_OPTION}|--(?:proxy-)?user", rf"{_USER_OPTION}|--(?:proxy-)?user=", paired=True),
+    _Taker.of(r"(?:mysql|mariadb)(?:-?(?:admin|binlog|check|dump|import|show|slap))?", r"(?!)", "-p"),
+    _Taker.of("redis-cli", "-a", r"(?!)"),
+)
+
 _WORD = re.compile(r"(?P<head>-{0,2}(?P<name>[A-Za-z_][\w.-]*)=)(?P<value>.+)", re.A | re.S)
 _FLAG = re.compile(r"--?(?P<name>[A-Za-z][\w.-]*)", re.A)
 _PLAIN = re.compile(r"[^\s=@\"']{0,13}")
@@ -98,14 +150,20 @@ def hide_line(text: str) -> str:
     if _PLAIN.fullmatch(text) is not None:
         return text
     # Pairs come last: a secret that holds one is hidden as a whole before.
-    return _hide_pairs(_FLAGGED.sub(_starred, _ASSIGNED.sub(_starred, _hide_marked(text))))
+    return _hide_pairs(_FLAGGED.sub(_starred, _ASSIGNED.sub(_starred, _hide_taken(_hide_marked(text)))))
+
+
+def _hide_taken(text: str) -> str:
+    for taker in _TAKERS:
+        text = taker.hide(text)
+    return text
 
 
 def hide_words(words: Sequence[str]) -> list[str]:
     """The same for the arguments of a command."""
     shown: list[str] = []
     expected = False
-    for word in words:
+    for word in _without_taken(words):
         if expected and _NEXT_FLAG.match(word) is None:
             shown.append(MASK if word else word)
             expected = False
@@ -115,6 +173,19 @@ def hide_words(words: Sequence[str]) -> list[str]:
         flag = _FLAG.fullmatch(word)
         expected = flag is not None and looks_secret(flag["name"])
     return shown
+
+
+def _without_taken(words: Sequence[str]) -> list[str]:
+    """The words, with stars for what such programs are given."""
+    found = list(words)
+    for taker in _TAKERS:
+        calls = (index for index, word in enumerate(words) if taker.is_called(word))
+        for index in range(next(calls, len(words)) + 1, len(words)):
+            if taker.separate.fullmatch(words[index - 1]) is not None and taker.is_secret(words[index]):
+                found[index] = MASK
+            elif (option := taker.attached.match(words[index])) and taker.is_secret(words[index][option.end() :]):
+                found[index] = option[0] + MASK
+    return found
 
 
 def _hide_pairs(text: str) -> str:

@@ -63,6 +63,8 @@ def test_names_that_do_not(name: str) -> None:
         ('{"authorization": "Basic czNjcjN0"}', f'{{"authorization": "Basic {MASK}"}}'),
         ("sent bearer abcdefghijklmnop1234", f"sent bearer {MASK}"),
         ("ghp_abcdefghijklmnopqrstuvwxyz0123456789", MASK),
+        ("denied to ASIAIOSFODNN7EXAMPLE.", f"denied to {MASK}."),
+        ("AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY x", f"{MASK} x"),
         ("Server=db;User Id=sa;Password=s3&cr3t;App=x", f"Server=db;User Id=sa;Password={MASK}"),
         ("Driver=x; Uid=sa; Pwd='s3;cr3t'; Port=1", f"Driver=x; Uid=sa; Pwd={MASK}; Port=1"),
         ("A=https;AccountKey=czNjcjN0==;E=windows.net", f"A=https;AccountKey={MASK}"),
@@ -82,6 +84,7 @@ def test_a_form_gives_a_secret_away(text: str, shown: str) -> None:
         *("http://db:5432/x", "http://127.0.0.1:80/a@b", "http://h:80?to=a@b.example", "ssh://git@github.com/x.git"),
         *("mail me@example.com", "basic configuration of it", "the bearer of news", "eyJust a word", "sk-1", "10:20"),
         *("http://h/x?page=2&limit=5", "Server=db;Port=5432;Encrypt=true", "a;b=c", "monkey=1;turkey=2", "x?&=&"),
+        *("AKIA", "AKIAIOSFODNN7EXAMPLEANDMORE", "MYAKIAIOSFODNN7EXAMPLE"),
     ],
 )
 def test_what_gives_nothing_away_is_left_alone(text: str) -> None:
@@ -101,6 +104,16 @@ def test_what_gives_nothing_away_is_left_alone(text: str) -> None:
         (["app", "--use-token", "--port", "80"], ["app", "--use-token", "--port", "80"]),
         (["app", "https://h/x?token=abc"], ["app", f"https://h/x?token={MASK}"]),
         (["app", '{"password":"x"}'], ["app", f'{{"password":{MASK}']),
+        (["curl", "-u", "app:s3cr3t", "http://h"], ["curl", "-u", MASK, "http://h"]),
+        (["/usr/bin/curl", "-sSu", "app:s3cr3t"], ["/usr/bin/curl", "-sSu", MASK]),
+        (["curl", "-uapp:s3cr3t", "--proxy-user=p:x"], ["curl", f"-u{MASK}", f"--proxy-user={MASK}"]),
+        (["sh", "-c", "curl -fs http://h -u 'app:s3 r3t' ; x"], ["sh", "-c", f"curl -fs http://h -u {MASK} ; x"]),
+        (["mysqladmin", "ping", "-uroot", "-ps3cr3t"], ["mysqladmin", "ping", "-uroot", f"-p{MASK}"]),
+        (["sh", "-c", "exec mysql -ps3cr3t -e 1"], ["sh", "-c", f"exec mysql -p{MASK} -e 1"]),
+        (["redis-cli", "-a", "s3cr3t", "ping"], ["redis-cli", "-a", MASK, "ping"]),
+        (["docker", "run", "-p8080:80", "-u", "1:1"], ["docker", "run", "-p8080:80", "-u", "1:1"]),
+        (["curl", "-u", "app", "-o", "/x:y"], ["curl", "-u", "app", "-o", "/x:y"]),
+        (["mysql", "-p", "shop"], ["mysql", "-p", "shop"]),
     ],
 )
 def test_arguments(words: list[str], shown: list[str]) -> None:
@@ -120,6 +133,8 @@ def test_a_line_that_is_split_by_the_platform() -> None:
         *("a" * 240_000, "-" * 240_000, "--a " * 60_000, 'password="' * 24_000, "authorization:" * 17_000),
         *("bearer " * 34_000, "a.b-c_" * 40_000, "://x:y@" * 34_000, "key=" * 60_000, "A" * 240_000),
         *("?a" * 120_000, ";a b " * 48_000, "&key =" * 40_000, "a=b;" * 60_000),
+        *("curl " + "-u a" * 60_000, "curl -u " * 30_000, "curl " + "-u '" * 60_000, "mysql -p" * 30_000),
+        *("AKIA" * 60_000, "AKIAIOSFODNN7EXAMPLE:" * 11_000),
     ],
     ids=lambda text: text[:12],
 )

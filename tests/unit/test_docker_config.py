@@ -7,6 +7,7 @@ import pytest
 from controlplane.errors import InvalidConfig, LandlordError, NotAvailableYet, Retryable, Unavailable, WaitsFor
 from controlplane.model import HealthSpec
 from controlplane.ports import ResourceState
+from controlplane.settings import Settings
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import PORTS_LABEL, creation_body, from_inspection, from_summary
 from providers.compute.docker.policy import DockerPolicy
@@ -127,6 +128,20 @@ def test_what_is_not_the_tenants_own_takes_a_setting(
     assert setting in refusals(config)[loc]
     assert refusals(config, **policy) == {}
     assert DockerCompute().host_access(config) == []
+
+
+def test_no_tenant_holds_the_port_to_which_clients_send_their_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it could whenever the API is down. A port of another machine's engine is another port."""
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    ports = [{"container_port": 1, "host_port": 9000}, {"container_port": 2, "host_port": 8000}]
+    own: dict[str, Any] = {"own_port": DockerPolicy.of(Settings()).own_port}
+    assert refusals({"image": "web", "ports": ports}, **own) == {
+        "ports.1.host_port": "port 8000 is the control plane's own; leave it out, or take another"
+    }
+    assert refusals({"image": "web", "ports": [{**ports[1], "protocol": "udp"}]}, **own) == {}
+    monkeypatch.setenv("DOCKER_HOST", "tcp://10.0.0.5:2375")
+    assert refusals({"image": "web", "ports": ports}, **own) == {}
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,13 @@ from providers.kit.configs import Problems
 @dataclass(frozen=True, slots=True)
 class DockerPolicy:
     """`networks`: names of existing networks that tenants may join. `publish`: addresses that ports may be published
-    on. `registries`: where images may come from, None: anywhere."""
+    on. `registries`: where images may come from, None: anywhere. `own_port`: the API's, which no tenant may hold."""
 
     allow_host_access: bool = False
     networks: Sequence[str] = ()
     publish: Sequence[str] = ("127.0.0.1",)
     registries: Sequence[str] | None = None
+    own_port: int | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -27,11 +28,24 @@ class DockerPolicy:
             networks=settings.docker_networks,
             publish=settings.docker_publish,
             registries=settings.docker_registries,
+            own_port=settings.port,
         )
 
     def problems(self, config: DockerConfig) -> Problems:
         host = [] if self.allow_host_access else [{"loc": loc, "message": HOST_ACCESS} for loc in config.host_access()]
         return [*host, *self._network(config), *self._published(config), *self._image(config)]
+
+    def holds_own_port(self, config: DockerConfig) -> Problems:
+        """Ports that a tenant would hold whenever the API is down, and get its clients' tokens. For an engine on this
+        machine."""
+        return [
+            {
+                "loc": f"ports.{index}.host_port",
+                "message": f"port {self.own_port} is the control plane's own; leave it out, or take another",
+            }
+            for index, port in enumerate(config.ports)
+            if port.host_port is not None and port.host_port == self.own_port and port.protocol == "tcp"
+        ]
 
     def _network(self, config: DockerConfig) -> Problems:
         if config.network in OWN or config.network in ("none", "host", *self.networks):

@@ -19,7 +19,7 @@ from providers.compute.docker.container import from_inspection, from_summary
 from providers.compute.docker.engine import PULL_SECONDS, DockerEngine
 from providers.compute.docker.login import Login
 from providers.compute.docker.policy import DockerPolicy
-from providers.compute.docker.reach import Reach
+from providers.compute.docker.reach import HERE, Reach
 from providers.compute.docker.subnets import SubnetPool
 from providers.kit import configs
 from providers.kit.gated import GatedCompute, adoptable
@@ -102,7 +102,15 @@ class DockerCompute(GatedCompute[DockerConfig]):
         return await self._threads.ask(self._engine.identity)
 
     def problems(self, config: DockerConfig, health: HealthSpec) -> configs.Problems:
-        return [*self._policy.problems(config), *config.problems(health), *self._out_of_reach(config, health)]
+        own_port = self._policy.holds_own_port(config)
+        if own_port and not self._is_here():
+            own_port = []
+        return [
+            *self._policy.problems(config),
+            *own_port,
+            *config.problems(health),
+            *self._out_of_reach(config, health),
+        ]
 
     def host_access(self, config: Mapping[str, Any]) -> Sequence[str]:
         return self.parse(config).host_access()
@@ -169,6 +177,13 @@ class DockerCompute(GatedCompute[DockerConfig]):
         self._pulls.close()
         self._stops.close()
         self._engine.close()
+
+    def _is_here(self) -> bool:
+        """Whether the engine is on this machine; True too if its address cannot be used."""
+        try:
+            return EngineAddress.find().reach == HERE
+        except Unavailable:
+            return True
 
     def _out_of_reach(self, config: DockerConfig, health: HealthSpec) -> configs.Problems:
         """A port to probe that is published on the loopback of another machine."""

@@ -103,6 +103,9 @@ def test_all_of_it_is_accepted() -> None:
         ({"log_options": {"compress": "yes"}}, "log_options.compress", "`true` or `false`"),
         ({"log_options": {"compress": "true", "max-file": "1"}}, "log_options.compress", "max-file of 2"),
         ({"log_options": {"max-file": 2}}, "log_options.max-file", "valid string"),
+        ({"log_options": {"tag": "{{pad .Name 2000000000 0}}"}}, "log_options.tag", "may have {{.Name}}"),
+        ({"log_options": {"tag": "{{.Name | printf `%s`}}"}}, "log_options.tag", "no other braces"),
+        ({"log_options": {"tag": "{{.Config}}"}}, "log_options.tag", "no other braces"),
         ({"registry_auth": f"user:{SECRET}"}, "registry_auth", "must be a reference to a secret"),
         ({"registry_auth": {"username": "user", "password": SECRET}}, "registry_auth", "must be a reference"),
         ({"registry_auth": {"secret": "env:HOME"}}, "registry_auth", "env:LANDLORD_SECRET_"),
@@ -203,7 +206,8 @@ def test_output_stays_bounded_whatever_options_are_left_out() -> None:
     def options(config: dict[str, Any]) -> Any:
         return body(config)["HostConfig"]["LogConfig"]["Config"]
 
-    assert options({"log_options": {"tag": "acme"}}) == {"max-size": "1m", "max-file": "2", "tag": "acme"}
+    for tag in ("acme", "{{.Name}}/{{ .ID }}"):
+        assert options({"log_options": {"tag": tag}}) == {"max-size": "1m", "max-file": "2", "tag": tag}
     assert options({"log_driver": "local", "log_options": {"max-file": "5"}}) == {"max-size": "1m", "max-file": "5"}
     assert options({"log_driver": "none"}) == {}
     assert options({"log_driver": "syslog", "log_options": {"tag": "a"}}) == {"tag": "a"}

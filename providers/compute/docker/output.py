@@ -21,6 +21,10 @@ MOST_BYTES = 100 * 1024 * 1024
 MOST_FILES = 10
 
 _SIZE = re.compile(r"([0-9]{1,9})([kmg]?)b?", re.I)
+_FIELDS = ("ID", "FullID", "Name", "ImageID", "ImageFullID", "ImageName", "DaemonName")
+_TAG = re.compile(rf"(?:[^{{}}]|\{{\{{ ?\.(?:{'|'.join(_FIELDS)}) ?\}}\}})*")
+"""Docker Engine carries a tag out as a template. Its functions can make a text of gigabytes (`pad`) in the engine's own
+memory, so there is only what a tag is for."""
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
@@ -61,4 +65,7 @@ def _wrong(option: str, value: str, options: Mapping[str, str]) -> str | None:
                 return "must be `true` or `false`, as text"
             if value == "true" and options.get("max-file") == "1":
                 return "takes max-file of 2 at least"
+        case "tag":
+            if _TAG.fullmatch(value) is None:
+                return f"may have {{{{.Name}}}} and the like ({', '.join(_FIELDS)}), and no other braces"
     return None

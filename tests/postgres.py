@@ -190,9 +190,9 @@ def place() -> Path:
     return directory
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def debian() -> Iterator[DebianServer]:
-    """One server for the tests of a module; each test prepares its database anew or leaves it well."""
+    """One server for all tests; each test prepares its database anew or leaves it well."""
     server = DebianServer(place())
     try:
         server.make()

@@ -3,6 +3,7 @@ were, and nothing that is there is replaced."""
 
 import os
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from controlplane.persistence.running_role import may_change_events
 from controlplane.settings import load_settings
 from tests.integration.owner import create, spec
 from tests.integration.test_running_role import as_role
-from tests.postgres import DebianServer, debian  # noqa: F401
+from tests.postgres import DebianServer
 
 
 @pytest.fixture
@@ -182,10 +183,16 @@ async def test_a_name_in_the_archive_leads_nowhere_else(
 
 
 @pytest.fixture
-def prepared(debian: DebianServer) -> DebianServer:  # noqa: F811
-    for name in ("landlord", "elsewhere"):
-        debian.sql(f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}", database="postgres")
-    return debian
+def prepared(debian: DebianServer) -> Iterator[DebianServer]:
+    """With two empty databases; its own one is empty again at the end."""
+
+    def anew(name: str) -> None:
+        debian.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}", database="postgres")
+
+    anew("landlord")
+    anew("elsewhere")
+    yield debian
+    anew("landlord")
 
 
 async def test_a_database_with_tls_and_a_password(prepared: DebianServer, home: Home, tmp_path: Path) -> None:

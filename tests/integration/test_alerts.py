@@ -37,46 +37,46 @@ METRICS: dict[str, tuple[str, ...]] = {
 """By name, with the labels."""
 
 CALM = {
-    'up{job="landlord"}': "1x180",
-    'landlord_supervisor_heartbeat_age_seconds{job="landlord"}': "5x180",
-    'landlord_sweep_stage_failures_total{stage="due"}': "3x180",
-    "landlord_execution_queue_age_seconds": "20x180",
-    "landlord_tenants_waiting": "3x180",
-    "landlord_actors_live": "60x180",
-    "landlord_actors_ceiling": "90x180",
-    'landlord_breaker_open{provider="docker"}': "0x180",
-    'landlord_executions_total{provider="docker",outcome="failed"}': "0+1x180",
-    'landlord_executions_total{provider="docker",outcome="succeeded"}': "0+10x180",
-    'landlord_tenants{status="failed"}': "0x180",
-    'landlord_tenants{status="ready"}': "40x180",
-    "landlord_heal_budgets_spent": "0x180",
-    "landlord_heals_total": "0+1x180",
-    'landlord_departures_total{reason="lost"}': "4x180",
-    'landlord_departures_total{reason="passivated"}': "0+50x180",
-    'landlord_http_requests_total{replica="a",status="2xx"}': "0+100x180",
-    'landlord_http_requests_total{replica="a",status="5xx"}': "0+1x180",
-    'landlord_database_pool_in_use{replica="a"}': "3x180",
-    'landlord_database_pool_size{replica="a"}': "10x180",
-    'landlord_clusters{state="draining"}': "0x180",
+    'up{job="landlord"}': "1x90",
+    'landlord_supervisor_heartbeat_age_seconds{job="landlord"}': "5x90",
+    'landlord_sweep_stage_failures_total{stage="due"}': "3x90",
+    "landlord_execution_queue_age_seconds": "20x90",
+    "landlord_tenants_waiting": "3x90",
+    "landlord_actors_live": "60x90",
+    "landlord_actors_ceiling": "90x90",
+    'landlord_breaker_open{provider="docker"}': "0x90",
+    'landlord_executions_total{provider="docker",outcome="failed"}': "0+1x90",
+    'landlord_executions_total{provider="docker",outcome="succeeded"}': "0+10x90",
+    'landlord_tenants{status="failed"}': "0x90",
+    'landlord_tenants{status="ready"}': "40x90",
+    "landlord_heal_budgets_spent": "0x90",
+    "landlord_heals_total": "0+1x90",
+    'landlord_departures_total{reason="lost"}': "4x90",
+    'landlord_departures_total{reason="passivated"}': "0+50x90",
+    'landlord_http_requests_total{replica="a",status="2xx"}': "0+100x90",
+    'landlord_http_requests_total{replica="a",status="5xx"}': "0+1x90",
+    'landlord_database_pool_in_use{replica="a"}': "3x90",
+    'landlord_database_pool_size{replica="a"}': "10x90",
+    'landlord_clusters{state="draining"}': "0x90",
 }
-"""A sample a minute, for three hours of an ordinary day: no alert."""
+"""A sample a minute, for an hour and a half of an ordinary day: no alert."""
 SYMPTOMS: dict[str, dict[str, str]] = {
-    "LandlordDown": {'up{job="landlord"}': "0x180"},
-    "LandlordSupervisorLate": {'landlord_supervisor_heartbeat_age_seconds{job="landlord"}': "60+60x180"},
-    "LandlordSweepStageFails": {'landlord_sweep_stage_failures_total{stage="due"}': "0+1x180"},
-    "LandlordQueueOld": {"landlord_execution_queue_age_seconds": "0+60x180"},
-    "LandlordNoRoom": {"landlord_actors_live": "90x180"},
-    "LandlordPlatformAway": {'landlord_breaker_open{provider="docker"}': "1x180"},
-    "LandlordExecutionsFail": {'landlord_executions_total{provider="docker",outcome="failed"}': "0+5x180"},
-    "LandlordTenantsUnwell": {'landlord_tenants{status="failed"}': "1x180"},
-    "LandlordHealBudgetSpent": {"landlord_heal_budgets_spent": "1x180"},
-    "LandlordManyHeals": {"landlord_heals_total": "0+3x180"},
-    "LandlordOwnersLost": {'landlord_departures_total{reason="lost"}': "0+2x180"},
-    "LandlordErrors": {'landlord_http_requests_total{replica="a",status="5xx"}': "0+10x180"},
-    "LandlordPoolFull": {'landlord_database_pool_in_use{replica="a"}': "10x180"},
-    "LandlordDrained": {'landlord_clusters{state="draining"}': "1x180"},
+    "LandlordDown": {'up{job="landlord"}': "0x90"},
+    "LandlordSupervisorLate": {'landlord_supervisor_heartbeat_age_seconds{job="landlord"}': "60+60x90"},
+    "LandlordSweepStageFails": {'landlord_sweep_stage_failures_total{stage="due"}': "0+1x90"},
+    "LandlordQueueOld": {"landlord_execution_queue_age_seconds": "0+60x90"},
+    "LandlordNoRoom": {"landlord_actors_live": "90x90"},
+    "LandlordPlatformAway": {'landlord_breaker_open{provider="docker"}': "1x90"},
+    "LandlordExecutionsFail": {'landlord_executions_total{provider="docker",outcome="failed"}': "0+5x90"},
+    "LandlordTenantsUnwell": {'landlord_tenants{status="failed"}': "1x90"},
+    "LandlordHealBudgetSpent": {"landlord_heal_budgets_spent": "1x90"},
+    "LandlordManyHeals": {"landlord_heals_total": "0+3x90"},
+    "LandlordOwnersLost": {'landlord_departures_total{reason="lost"}': "0+2x90"},
+    "LandlordErrors": {'landlord_http_requests_total{replica="a",status="5xx"}': "0+10x90"},
+    "LandlordPoolFull": {'landlord_database_pool_in_use{replica="a"}': "10x90"},
+    "LandlordDrained": {'landlord_clusters{state="draining"}': "1x90"},
 }
-NEVER_SWEPT = {'landlord_supervisor_heartbeat_age_seconds{job="landlord"}': "_x180"}
+NEVER_SWEPT = {'landlord_supervisor_heartbeat_age_seconds{job="landlord"}': "_x90"}
 
 
 def promtool(*arguments: object) -> str:
@@ -89,13 +89,13 @@ def promtool(*arguments: object) -> str:
 
 
 def firing(case: dict[str, str], alerts: list[str]) -> dict[str, Any]:
-    """A test for promtool: after three hours exactly these fire. Every series has an instance, as scraped ones have."""
+    """A test for promtool: after 90 minutes exactly these fire. Every series has an instance, as scraped ones have."""
     series = [
         {"series": f'{name.rstrip("}")}{"," if "{" in name else "{"}instance="here"}}', "values": values}
         for name, values in (CALM | case).items()
     ]
     expected = [{"labels": f'{{alertname="{alert}"}}', "value": 1} for alert in sorted(alerts)]
-    query = {"expr": 'sum by (alertname) (ALERTS{alertstate="firing"})', "eval_time": "180m", "exp_samples": expected}
+    query = {"expr": 'sum by (alertname) (ALERTS{alertstate="firing"})', "eval_time": "90m", "exp_samples": expected}
     return {"interval": "1m", "input_series": series, "promql_expr_test": [query]}
 
 

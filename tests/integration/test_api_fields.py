@@ -13,6 +13,8 @@ from tests.integration.api_replica import api_on, tenant
 SECRET = "hunter2-fields"
 FIELDS: dict[str, tuple[Any, Any]] = {
     "user": ("1000:1000", "-u"),
+    "group_add": (["audio"], ["a:b"]),
+    "working_dir": ("/srv", "srv"),
     "entrypoint": (["/serve"], []),
     "hostname": ("acme-1", "a_b"),
     "stop_grace_seconds": (30, 301),

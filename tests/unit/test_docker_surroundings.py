@@ -18,6 +18,8 @@ from tests.unit.builders import OWNERSHIP
 SECRET = "hunter2-surroundings"
 ALL: dict[str, Any] = {
     "user": "1000:app",
+    "group_add": ["audio", "2000"],
+    "working_dir": "/srv/app",
     "entrypoint": ["/bin/serve", "--all"],
     "hostname": "acme-1.example.com",
     "stop_grace_seconds": 0,
@@ -59,6 +61,11 @@ def test_all_of_it_is_accepted() -> None:
     [
         ({"user": "-u 0"}, "user", "pattern"),
         ({"user": "a:b:c"}, "user", "pattern"),
+        ({"group_add": ["a:b"]}, "group_add.0", "pattern"),
+        ({"group_add": [2000]}, "group_add.0", "valid string"),
+        ({"group_add": ["a"] * 33}, "group_add", "at most 32"),
+        ({"working_dir": "app"}, "working_dir", "pattern"),
+        ({"working_dir": "/a\x00"}, "working_dir", "pattern"),
         ({"entrypoint": []}, "entrypoint", "leave it out"),
         ({"entrypoint": " "}, "entrypoint", "leave it out"),
         ({"entrypoint": "a 'b"}, "entrypoint", "cannot be split"),
@@ -146,16 +153,18 @@ def test_what_reaches_the_machine_takes_a_setting_and_an_admin(change: dict[str,
 
 def test_docker_engine_is_told_each_of_them() -> None:
     made = body(ALL)
-    told = {name: made[name] for name in ("User", "Entrypoint", "Hostname", "StopTimeout", "StopSignal")}
+    told = {name: made[name] for name in ("User", "WorkingDir", "Entrypoint", "Hostname", "StopTimeout", "StopSignal")}
     assert told == {
         "User": "1000:app",
+        "WorkingDir": "/srv/app",
         "Entrypoint": ["/bin/serve", "--all"],
         "Hostname": "acme-1.example.com",
         "StopTimeout": 0,
         "StopSignal": "SIGQUIT",
     }
     host = made["HostConfig"]
-    assert {name: host[name] for name in ("ExtraHosts", "Dns", "Init", "ReadonlyRootfs", "ShmSize")} == {
+    assert {name: host[name] for name in ("GroupAdd", "ExtraHosts", "Dns", "Init", "ReadonlyRootfs", "ShmSize")} == {
+        "GroupAdd": ["audio", "2000"],
         "ExtraHosts": ALL["extra_hosts"],
         "Dns": ["9.9.9.9", "::1"],
         "Init": True,
@@ -195,10 +204,17 @@ def test_a_plan_shows_each_of_them() -> None:
 
 def test_left_out_they_are_the_images_and_docker_engines() -> None:
     made = body({})
-    assert not {"User", "Entrypoint", "Hostname", "StopTimeout", "StopSignal"} & set(made)
-    assert not {"ExtraHosts", "Dns", "Init", "ReadonlyRootfs", "ShmSize", "Ulimits", "DeviceRequests"} & set(
-        made["HostConfig"]
-    )
+    assert not {"User", "WorkingDir", "Entrypoint", "Hostname", "StopTimeout", "StopSignal"} & set(made)
+    assert not {
+        "GroupAdd",
+        "ExtraHosts",
+        "Dns",
+        "Init",
+        "ReadonlyRootfs",
+        "ShmSize",
+        "Ulimits",
+        "DeviceRequests",
+    } & set(made["HostConfig"])
     assert made["HostConfig"]["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
 
 

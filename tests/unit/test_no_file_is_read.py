@@ -30,6 +30,8 @@ DOCKER: dict[str, Any] = {
     "command": ["serve", "x"],
     "entrypoint": ["/bin/tini"],
     "user": "1000:1000",
+    "group_add": ["audio"],
+    "working_dir": "/srv",
     "hostname": "web",
     "env": {"A": "b", "S": {"secret": "file:key"}},
     "secret_env": ["A"],

@@ -37,7 +37,6 @@ INSTEAD: Mapping[str, str] = {
     "domainname": "write it into `hostname`",
     "expose": "put it into `ports` if it is to be reached or probed",
     "external_links": _OTHERS,
-    "group_add": "has no counterpart; `user` takes one group: `1000:1000`",
     "ipc": _RIGHTS,
     "isolation": "has no counterpart",
     "label_file": "use `labels`",
@@ -69,7 +68,6 @@ INSTEAD: Mapping[str, str] = {
     "userns_mode": _RIGHTS,
     "uts": _RIGHTS,
     "volumes_from": "name the volumes in `volumes`; no tenant shares another's",
-    "working_dir": "set WORKDIR in the image, or begin the command with `cd`",
 }
 DEPLOY: Mapping[str, str] = {
     "endpoint_mode": "has no counterpart",

@@ -61,6 +61,7 @@ class _Service:
             "environment": self._environment,
             "extra_hosts": self._extra_hosts,
             "gpus": self._gpus,
+            "group_add": lambda value: self._set("group_add", texts(value, self._left.key("group_add"))),
             "healthcheck": self._healthcheck,
             "hostname": lambda value: self._set("hostname", text(value)),
             "image": lambda value: self._set("image", text(value)),
@@ -87,6 +88,7 @@ class _Service:
             "ulimits": self._ulimits,
             "user": lambda value: self._set("user", text(value)),
             "volumes": self._mounts.add_volumes,
+            "working_dir": self._working_dir,
         }
 
     def translated(self) -> Translation:
@@ -216,6 +218,14 @@ class _Service:
         if asked > MOST_GRACE:
             self._left.add("stop_grace_period", f"{MOST_GRACE} s, which is the most")
         self._config["stop_grace_seconds"] = min(asked, MOST_GRACE)
+
+    def _working_dir(self, value: Any) -> None:
+        if text(value).startswith("/"):
+            self._config["working_dir"] = text(value)
+        else:
+            self._left.add(
+                "working_dir", f"{text(value)} hangs on the image's own; write it in full, as /app/{text(value)}"
+            )
 
     def _pull_policy(self, value: Any) -> None:
         if value in PULLS:

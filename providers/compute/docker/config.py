@@ -17,11 +17,13 @@ from providers.compute.docker.surroundings import (
     Address,
     ExtraHost,
     Gpus,
+    Group,
     Hostname,
     Labels,
     Tmpfs,
     Ulimits,
     User,
+    WorkingDirectory,
 )
 from providers.kit.configs import Problems, ProviderConfig
 from providers.kit.secrets import SecretNames, SecretText, Variable
@@ -111,6 +113,12 @@ class DockerConfig(ProviderConfig):
         default=None, description="takes the place of the image's own, and of the image's command"
     )
     user: User | None = None
+    group_add: list[Group] = Field(
+        default_factory=list, max_length=32, description="groups that the user is in beside its own"
+    )
+    working_dir: WorkingDirectory | None = Field(
+        default=None, description="where the program starts, made if it is not there; the image's own if left out"
+    )
     hostname: Hostname | None = None
     env: Annotated[dict[EnvName, Variable], Bound(items=512)] = Field(default_factory=dict, repr=False)
     secret_env: SecretNames = Field(default_factory=list)

@@ -96,6 +96,7 @@ def creation_body(config: DockerConfig, origin: Origin, network: str | None, hea
         "Cmd": config.arguments,
         "Entrypoint": config.program,
         "User": config.user,
+        "WorkingDir": config.working_dir,
         "Hostname": config.hostname,
         "StopSignal": config.stop_signal,
         "StopTimeout": config.stop_grace_seconds,
@@ -120,6 +121,7 @@ def _nanoseconds(seconds: float) -> int:
 def _surroundings(config: DockerConfig) -> dict[str, Any]:
     """Members of `HostConfig` that only a config brings along."""
     given: dict[str, Any] = {
+        "GroupAdd": config.group_add,
         "Init": config.init,
         "ExtraHosts": config.extra_hosts,
         "Dns": config.dns,

@@ -70,6 +70,9 @@ User = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$", max_length=128)
 ]
 """A user of the image, or a number, and maybe a group: `app`, `1000:1000`."""
+Group = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=64)]
+"""A group of the image, or a number."""
+WorkingDirectory = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$", max_length=1024)]
 Hostname = Annotated[
     str,
     StringConstraints(

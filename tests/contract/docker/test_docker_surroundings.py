@@ -34,6 +34,8 @@ async def test_a_container_has_all_of_it(
     config: dict[str, Any] = {
         "image": web_image,
         "user": "1000:1001",
+        "group_add": ["2000"],
+        "working_dir": "/srv/app",
         "entrypoint": ["/bin/sh", "-c"],
         "command": ["while :; do sleep 0.1; done"],
         "hostname": "acme-1",
@@ -72,6 +74,8 @@ async def test_a_container_has_all_of_it(
         return str(output.decode().strip())
 
     assert inside("id -u; id -g; hostname").split() == ["1000", "1001", "acme-1"]
+    assert sorted(inside("id -G").split()) == ["1001", "2000"]
+    assert inside("pwd") == "/srv/app"
     assert inside("ulimit -Sn; ulimit -Hn").split() == ["512", "1024"]
     assert "10.0.0.5" in inside("grep db.internal /etc/hosts")
     assert "Read-only file system" in inside("echo x > /file")
@@ -111,8 +115,9 @@ async def test_output_that_is_kept_nowhere_hides_no_ended_container(
 async def test_a_user_that_the_image_does_not_have_is_named(
     provider: DockerCompute, installation_id: str, web_image: str
 ) -> None:
-    with pytest.raises(InvalidConfig, match="nobody-here"):
-        await provider.apply(desire(installation_id, {"image": web_image, "user": "nobody-here"}), OPEN)
+    for more in ({"user": "nobody-here"}, {"group_add": ["nobody-here"]}):
+        with pytest.raises(InvalidConfig, match="nobody-here"):
+            await provider.apply(desire(installation_id, {"image": web_image, **more}), OPEN)
 
 
 async def test_an_engine_without_gpus_says_so(

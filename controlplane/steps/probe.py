@@ -120,9 +120,10 @@ def _platform(resource: Resource) -> ProbeResult:
 
 def _endpoint(resource: Resource, port: int | None) -> Endpoint | None:
     """The endpoint of the tenant's own port. A single endpoint stands for any port (a provider may choose the tenant's
-    port)."""
-    matching = [endpoint for endpoint in resource.endpoints if port is None or endpoint.port == port]
-    found = matching or resource.endpoints
+    port). One for UDP may have the same number, and is never asked."""
+    reached = [endpoint for endpoint in resource.endpoints if urlsplit(endpoint.url).scheme != "udp"]
+    matching = [endpoint for endpoint in reached if port is None or endpoint.port == port]
+    found = matching or reached
     return found[0] if len(found) == 1 or matching else None
 
 

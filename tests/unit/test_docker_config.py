@@ -281,6 +281,25 @@ def test_endpoints_keep_the_configs_order() -> None:
 
 
 @pytest.mark.parametrize(
+    ("order", "names"),
+    [
+        ("80/udp,80/tcp", ["port-80", "port-80-tcp"]),
+        ("80/tcp,80/udp", ["http", "port-80"]),
+        ("53/udp,80/tcp", ["port-53", "port-80"]),
+        ("9/tcp,80/tcp,80/udp", ["http", "port-80", "port-80-udp"]),
+    ],
+)
+def test_no_two_endpoints_have_one_name(order: str, names: list[str]) -> None:
+    details = inspection()
+    details["Config"]["Labels"][PORTS_LABEL] = order
+    published = {key: [{"HostIp": "127.0.0.1", "HostPort": "1024"}] for key in order.split(",")}
+    details["NetworkSettings"]["Ports"] = published
+    seen = from_inspection(details)
+    assert seen is not None
+    assert [endpoint.name for endpoint in seen.endpoints] == names
+
+
+@pytest.mark.parametrize(
     ("state", "expected", "detail"),
     [
         ({"Status": "created"}, ResourceState.CREATED, "the container was never started"),

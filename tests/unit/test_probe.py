@@ -59,6 +59,15 @@ async def test_the_endpoint_is_that_of_the_port() -> None:
     assert result.detail == "GET http://127.0.0.1:32769/ answered 200"
 
 
+@pytest.mark.parametrize("number", [53, 8080], ids=["of another number", "of the same number"])
+@pytest.mark.parametrize("port", [None, 8080])
+async def test_an_endpoint_for_udp_is_never_asked(number: int, port: int | None) -> None:
+    udp = Endpoint("port-udp", "udp://127.0.0.1:32770", number)
+    for endpoints in ((udp, ENDPOINTS[0]), (ENDPOINTS[0], udp)):
+        result = await probe(lambda request: httpx.Response(200), resource(endpoints=endpoints), http={"port": port})
+        assert result == ProbeResult(True, f"GET {BASE}/ answered 200")
+
+
 async def test_a_single_endpoint_stands_for_any_port() -> None:
     """A process's port is chosen for it, whatever number the spec calls it by."""
     result = await probe(lambda request: httpx.Response(200), resource(), http={"port": 1234})

@@ -241,6 +241,8 @@ def _endpoints(
         for host, host_port in islice(reached, 1):
             scheme = "http" if protocol == "tcp" else "udp"
             name = "http" if not found and protocol == "tcp" else f"port-{port}"
+            if any(endpoint.name == name for endpoint in found):
+                name = f"{name}-{protocol}"  # one number may be published for tcp and for udp
             found.append(Endpoint(name, f"{scheme}://{host}:{host_port}", int(port)))
     return tuple(found)
 

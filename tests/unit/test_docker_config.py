@@ -389,6 +389,12 @@ def test_what_bears_our_owner_label_is_ours_whatever_else_it_bears() -> None:
             NotAvailableYet,
             "port 8082 on 0.0.0.0 is already in use",
         ),
+        (
+            "driver failed programming external connectivity on endpoint x (3f): Bind for :::8083 failed: "
+            "port is already allocated",
+            NotAvailableYet,
+            "port 8083 on :: is already in use",
+        ),
         ("network own not found", NotAvailableYet, "network own does not exist"),
         (
             'exec: "serve": executable file not found in $PATH',
@@ -402,6 +408,64 @@ def test_refused_starts_name_port_network_or_command(text: str, error: type[Land
     found = refused_start("web:1", ["serve"], 500, text)
     assert isinstance(found, error)
     assert message in str(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "driver failed programming external connectivity on endpoint x (3f): "
+            'exec: "docker-proxy": executable file not found in $PATH',
+            "docker-proxy",
+        ),
+        (
+            "driver failed programming external connectivity on endpoint x (3f): Error starting userland proxy: error "
+            "while calling PortManager.AddPort(): cannot expose privileged port 80, you can add "
+            "'net.ipv4.ip_unprivileged_port_start=80' to /etc/sysctl.conf: listen tcp4 0.0.0.0:80: bind: "
+            "permission denied",
+            "may not open port 80 of its machine",
+        ),
+        (
+            "failed to create shim task: OCI runtime create failed: mkdir /run/containerd/io.containerd.runtime.v2.task"
+            ": no such file or directory",
+            "web:1 could not be started",
+        ),
+        ('exec: "docker-init": executable file not found in $PATH', "docker-init"),
+        (
+            'failed to start shim: exec: "containerd-shim-runc-v2": executable file not found in $PATH',
+            "containerd-shim",
+        ),
+        (
+            "failed to create shim task: OCI runtime create failed: unable to retrieve OCI runtime error (open "
+            "/run/x/log.json: no such file or directory): fork/exec /usr/sbin/runc: permission denied",
+            "/usr/sbin/runc",
+        ),
+    ],
+)
+def test_what_the_engine_lacks_is_no_fault_of_the_command(text: str, message: str) -> None:
+    found = refused_start("web:1", ["serve"], 500, text)
+    assert isinstance(found, Unavailable)
+    assert message in found.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "OCI runtime create failed: container_linux.go:380: starting container process caused: "
+        'exec: "containerd": executable file not found in $PATH: unknown',
+        "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create "
+        'failed: unable to start container process: exec: "/srv": permission denied: unknown',
+        "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: "
+        'error during container init: exec: "/x": stat /x: no such file or directory: unknown',
+        'OCI runtime create failed: starting container process caused: chdir to cwd ("/x") set in config.json '
+        "failed: permission denied: unknown",
+        "crun: executable file `serve` not found in $PATH: No such file or directory: OCI runtime attempted to invoke "
+        "a command that was not found",
+        "Unable to find group audio",
+    ],
+)
+def test_what_the_image_lacks_never_works(text: str) -> None:
+    assert isinstance(refused_start("web:1", ["serve"], 400, text), InvalidConfig)
 
 
 def test_a_value_of_the_environment_hides_no_reason() -> None:

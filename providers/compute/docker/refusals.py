@@ -12,9 +12,15 @@ from providers.kit.redaction import redact
 
 PORT_TAKEN = re.compile(
     r"(?:Bind for|listen (?:tcp|udp)\d?|bind host port for|bind host port) "
-    r"(?P<host>[\d.]+|\[[^\]]*\]):(?P<port>\d+).*?(?:already allocated|already in use)",
+    r"(?P<host>[\d.]+|\[[^\]]*\]|[\da-fA-F:]+):(?P<port>\d+).*?(?:already allocated|already in use)",
     re.DOTALL,
 )
+PORT_FORBIDDEN = re.compile(
+    r"(?:privileged port|listen (?:tcp|udp)\d?|bind host port for|bind host port) "
+    r"(?:(?P<host>[\d.]+|\[[^\]]*\]|[\da-fA-F:]+):)?(?P<port>\d+).*?permission denied",
+    re.DOTALL,
+)
+"""A rootless engine opens no port below 1024, unless its machine lets it."""
 NETWORK_MISSING = re.compile(r"network (\S+) not found")
 POOL_EXHAUSTED = re.compile(
     r"non-overlapping IPv\d address pool|pools? (?:have|has) been fully subnetted"
@@ -44,14 +50,20 @@ AWAY = re.compile(
 )
 """Docker Engine, or the machine below it, cannot do this now, whatever the container."""
 NO_GPU = "could not select device driver"
-CANNOT_RUN = (
-    "executable file not found",
-    "no such file or directory",
-    "permission denied",
-    "exec format error",
-    "unable to find user",
-    "unable to find group",
+CANNOT_RUN = re.compile(
+    r'(?:^|container process(?: caused)?:? "?(?:error during container init: )?)(?:exec|chdir)\b(?!: .docker-).*'
+    r"(?:not found|no such file or directory|permission denied|exec format error|is a directory|not a directory)"
+    r"|unable to find (?:user|group)|attempted to invoke a command that was not found",
+    re.IGNORECASE | re.DOTALL,
 )
+"""The container's own program. The same words about a file of the engine's (`docker-proxy`, a shim) say nothing of
+the tenant."""
+OF_THE_ENGINE = re.compile(
+    r"failed programming external connectivity|userland proxy|docker-(?:proxy|init)|containerd|start shim|fork/exec"
+    r"|unable to retrieve OCI runtime error|unable to apply cgroup",
+    re.IGNORECASE,
+)
+"""Parts of the engine, or of the machine below it, which somebody mends there."""
 
 
 def refused_image(
@@ -140,8 +152,14 @@ def refused_start(
     network = NETWORK_MISSING.search(explanation)
     if network is not None:
         return NotAvailableYet(f"network {network[1]} does not exist", network=network[1], code=status)
-    if any(words in explanation for words in CANNOT_RUN):
+    if CANNOT_RUN.search(explanation):
         name = command[0] if command else "(none)"
         return InvalidConfig(f"the command {name!r} cannot run in image {image}: {shown}", code=status)
     text = f"a container of image {image} could not be started: {shown}"
+    forbidden = PORT_FORBIDDEN.search(explanation)
+    if forbidden is not None:
+        text = f"the Docker Engine may not open port {forbidden['port']} of its machine: {shown}"
+        return Unavailable(text, port=int(forbidden["port"]), code=status)
+    if OF_THE_ENGINE.search(explanation):
+        return Unavailable(text, code=status)
     return _outside(text, status, explanation) or Retryable(text, code=status)

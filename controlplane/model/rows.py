@@ -27,7 +27,8 @@ URL = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address at which a tenant answers. `port` is the tenant's own (container) port; clients call `url`."""
+    """An address at which a tenant answers. `port` is the tenant's own (container) port; clients call `url`.
+    No other endpoint of the tenant has this `name`."""
 
     name: str
     url: str

@@ -147,6 +147,7 @@ class ComputeConformance:
             resource.state,
             resource.endpoints,
         )
+        assert len({endpoint.name for endpoint in observed.endpoints}) == len(observed.endpoints), "one name, one port"
 
     async def test_the_missing_is_none(self, provider: ComputeProvider, desired: DesiredResource) -> None:
         assert await provider.observe(desired.origin) is None

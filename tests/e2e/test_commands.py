@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
-from landlord_client import Client, Problem
+from landlord_client import Client, Problem, Tenant
 from tests.e2e.installation import LANDLORD, Installation
 from tests.processes import processes_with
 
@@ -148,6 +149,21 @@ def test_a_token_opens_what_its_role_may_until_it_is_revoked(
     assert "revoked" in installation.run("token", "list").stdout
 
 
+def test_a_restart_in_place_is_another_process_of_the_same_resource(
+    installation: Installation, client: Client, tenant: str
+) -> None:
+    """Everything for real: command, API, the owner in Ray, the engine, the process."""
+    before = client.get_tenant(tenant)
+    (old,) = serving(before)
+    restarted = installation.run("tenant", "restart", tenant, "--wait", "-o", "json")
+    after = client.get_tenant(tenant)
+    (new,) = serving(after)
+    assert json.loads(restarted.stdout)["status"] == after.status == "ready"
+    assert (after.generation, after.observed.resources) == (before.generation, before.observed.resources)
+    assert old != new
+    assert httpx.get(after.observed.endpoints[0].url, trust_env=False).status_code == 200
+
+
 def test_what_is_paused_waits_and_is_done_when_resumed(installation: Installation, client: Client, tenant: str) -> None:
     installation.run("pause", tenant)
     assert f"tenant {tenant}" in installation.run("pause").stdout
@@ -191,6 +207,13 @@ def test_a_watch_ends_with_its_tenant(installation: Installation, client: Client
     events = [json.loads(line) for line in told.splitlines()]
     assert [event["id"] for event in events] == sorted(event["id"] for event in events)
     assert events[-1]["status"] == "deleted"
+
+
+def serving(tenant: Tenant) -> list[int]:
+    """The pids that listen where the tenant is reached."""
+    port = httpx.URL(tenant.observed.endpoints[0].url).port
+    listening = [one for one in psutil.net_connections("tcp4") if one.status == psutil.CONN_LISTEN]
+    return [one.pid for one in listening if one.laddr.port == port and one.pid is not None]
 
 
 def color(value: str) -> dict[str, Any]:

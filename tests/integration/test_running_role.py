@@ -143,9 +143,17 @@ async def test_doctor_notes_a_role_that_may_change_events(database_url: str) -> 
     assert "LANDLORD_DATABASE_OWNER_URL" in note["detail"]
 
 
-async def test_one_role_twice_is_refused(database_url: str) -> None:
+async def test_one_role_twice_is_refused(database: AsyncEngine, database_url: str) -> None:
+    before = await rights(database)
     with pytest.raises(SettingsError, match="its role landlord may change events all the same"):
         await up(database_url, owner_url=database_url)
+    assert await rights(database) == before, "the owner keeps its own"
+
+
+async def rights(database: AsyncEngine) -> list[str | None]:
+    query = "SELECT relacl::text FROM pg_class WHERE relname IN ('events', 'installation') ORDER BY relname"
+    async with database.connect() as connection:
+        return list((await connection.execute(text(query))).scalars())
 
 
 async def test_a_role_that_owns_nothing_needs_the_owner(running_url: str) -> None:

@@ -1,23 +1,17 @@
-"""Every command line that the pages show in a block is run: here, word for word but for addresses and names, or by the
-test or the target of make that `ELSEWHERE` names (tests/unit/test_docs_blocks.py holds the two together)."""
+"""The command lines that the pages show in blocks are run: here, word for word but for addresses and names, or by the
+test or the target of make that `ELSEWHERE` names. `NOT_RUN` says why the rest is not (unit/test_docs_blocks.py)."""
 
-import io
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import docker
 import pytest
-from docker.errors import ImageNotFound
 
 from tests.e2e.blocks import Block, blocks
-from tests.e2e.installation import Installation, free_port, until
-from tests.pages import DOCS, ROOT
+from tests.e2e.installation import Installation, until
+from tests.pages import DOCS
 
 pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -78,53 +72,3 @@ async def test_blocks_for_an_operator(installation: Installation, tmp_path: Path
 def head(installation: Installation) -> str:
     """The newest event and its hash, as one notes them."""
     return installation.run("events", "verify").stdout.split("head ")[1].strip() + "\n"
-
-
-IMAGE = "nginx:1"
-
-
-@pytest.fixture
-def image(docker_engine: docker.DockerClient, web_image: str) -> Iterator[None]:
-    """The page's image. Where the engine has none, ours in its place, which serves on the same port."""
-    try:
-        docker_engine.images.get(IMAGE)
-    except ImageNotFound:
-        dockerfile = io.BytesIO(f"FROM {web_image}\nENV PORT=80 COLOR=blue\n".encode())
-        docker_engine.images.build(fileobj=dockerfile, tag=IMAGE, rm=True)
-        yield
-        docker_engine.images.remove(IMAGE, force=True)
-    else:
-        yield
-
-
-@pytest.fixture
-def visitor(image: None) -> Iterator[dict[str, str]]:
-    """The environment of somebody who has set no more than a home and a port."""
-    home = Path(tempfile.mkdtemp(prefix="ll-qs-"))
-    # Of the make that runs the tests.
-    outer = ("LANDLORD_", "RAY_", "MAKE", "MFLAGS")
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(outer)}
-    environ |= {"LANDLORD_HOME": f"{home}/home", "LANDLORD_PORT": str(free_port()), "XDG_CONFIG_HOME": f"{home}/config"}
-    yield environ
-    shell("landlord down --purge || landlord down", environ, ROOT)
-    shutil.rmtree(home, ignore_errors=True)
-
-
-@pytest.mark.long
-def test_the_quick_start(visitor: dict[str, str]) -> None:
-    """Its packages are there already, and what the page says over HTTP comes before what stops everything."""
-
-    def run(begins: str, *instead: tuple[str, str]) -> str:
-        script = block(ROOT / "README.md", begins).text
-        for words, others in instead:
-            assert words in script
-            script = script.replace(words, others)
-        return shell(script, visitor, ROOT)
-
-    assert "Hello from the tenant demo" in run("make run", ("make", "make -o .venv/installed"))
-    answer = run("home=${LANDLORD_HOME", (":8000", f":{visitor['LANDLORD_PORT']}"))
-    assert '"tenant-acme-provision-1-' in answer
-    shell("landlord tenant wait acme && landlord tenant delete acme --wait", visitor, ROOT)
-    said = run(". .venv/bin/activate")
-    assert "tenant-demo-update-2-" in said
-    assert said.rstrip().endswith("Landlord is down")

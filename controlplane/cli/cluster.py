@@ -12,7 +12,8 @@ from controlplane.errors import Unavailable
 from controlplane.local.installation import Installation
 from controlplane.local.state import RunState
 from controlplane.model import ClusterState
-from controlplane.persistence import clusters
+from controlplane.persistence import clusters, nodes
+from controlplane.persistence.nodes import Nodes
 from controlplane.settings import Settings
 
 T = TypeVar("T")
@@ -54,6 +55,10 @@ class Cluster:
     @property
     def draining(self) -> bool:
         return self._ask(lambda database: clusters.state(database, self.id)) is ClusterState.DRAINING
+
+    def nodes(self) -> Nodes:
+        """Its machines, as its supervisor saw them last."""
+        return self._ask(lambda database: nodes.nodes(database, self.id))
 
     def left(self, since: datetime) -> int | None:
         """The number of tenants that it still owns. None: its supervisor has not seen the mark of `since` yet."""

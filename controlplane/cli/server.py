@@ -2,8 +2,9 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -97,22 +98,28 @@ def status(format: FormatOption = Format.TABLE) -> None:
     columns = ("component", "state", "address", "pid", "detail")
     rows = [(part.name, "up" if part.up else "down", part.address, part.pid, part.detail) for part in components]
     if components[0].up:
-        rows += _draining(settings)
+        rows += _of_cluster(settings)
     show([dict(zip(columns, row, strict=True)) for row in rows], format, columns, rows)
     if not components[0].up:
         raise typer.Exit(Exit.DOWN)
 
 
-def _draining(settings: Settings) -> list[tuple[str, str, str, int | None, str]]:
-    """One row while the cluster drains: it explains why nothing new begins. Otherwise none."""
+def _of_cluster(settings: Settings) -> list[tuple[str, str, str, int | None, str]]:
+    """A row for each of its machines, and one while it drains: that explains why nothing new begins."""
     try:
         cluster = Cluster.of(settings)
-        draining = cluster.draining
+        draining, found = cluster.draining, cluster.nodes().found
     except Unavailable:
         # The other rows show the failure.
         return []
     row = ("cluster", "draining", cluster.id, None, "begins nothing new; `landlord drain --undo` ends that")
-    return [row] if draining else []
+    return [*map(_node, found), *([row] if draining else [])]
+
+
+def _node(node: Mapping[str, Any]) -> tuple[str, str, str, int | None, str]:
+    held = "".join(f", tenants on {name}: {platform['tenants']}" for name, platform in node["providers"].items())
+    detail = f"{node['live_actors']} of {node['ceiling']} actors{held}" if node["alive"] else "lost"
+    return (f"node {node['name']}", "up" if node["alive"] else "down", node["address"], None, detail)
 
 
 def _addresses(home: Home, settings: Settings, started: UpResult) -> dict[str, object]:

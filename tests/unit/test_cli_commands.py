@@ -3,14 +3,18 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
+from controlplane.cli.cluster import Cluster
 from controlplane.cli.main import app
 from controlplane.client import connection
+from controlplane.local.installation import Component, Installation
+from controlplane.persistence.nodes import Nodes
 from controlplane.settings import Settings
 from landlord_client import Client
 from tests.pages import ROOT, anchors
@@ -432,6 +436,22 @@ def test_a_difference_names_its_runbook_beside_the_table(server: Server, run: Ru
 def test_a_retry_of_an_execution_is_its_tenants(server: Server, run: Run) -> None:
     server.answers["POST", "/v1/tenants/acme/retry"] = httpx.Response(202, json=tenant("updating", "pending"))
     assert "updating" in run("execution", "retry", "acme").stdout
+
+
+def test_the_status_has_a_row_for_each_machine(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    alpha = {"name": "alpha", "address": "10.0.0.1", "alive": True, "live_actors": 3, "ceiling": 90}
+    alpha |= {"providers": {"docker": {"engine": "id", "tenants": 12}}}
+    lost = {**alpha, "name": "beta", "alive": False, "providers": {}, "live_actors": 0, "ceiling": 0}
+    found = Nodes((alpha, lost), "2026-01-01T00:00:00Z", draining=False)
+    monkeypatch.setattr(Installation, "components", lambda _: [Component("api", True, "http://x.test")])
+    monkeypatch.setattr(Cluster, "of", lambda _: SimpleNamespace(id="c", draining=False, nodes=lambda: found))
+    done = run("status")
+    assert done.exit_code == 0, done.exception
+    lines = done.stdout.splitlines()
+    assert [line.split() for line in lines[2:]] == [
+        ["node", "alpha", "up", "10.0.0.1", "3", "of", "90", "actors,", "tenants", "on", "docker:", "12"],
+        ["node", "beta", "down", "10.0.0.1", "lost"],
+    ]
 
 
 def test_draining_where_nothing_runs_is_exit_3(run: Run) -> None:

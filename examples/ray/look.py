@@ -20,7 +20,7 @@ def main() -> None:
             try:
                 operator.look(name)
             except LookupError:
-                rows.append({"name": name, "said": f"no live actor; `landlord tenant reconcile {name}` wakes one"})
+                rows.append({"name": name, "said": f"no live actor; POST /v1/tenants/{name}/reconcile wakes one"})
             else:
                 rows.append({"name": name, "said": "looks"})
     show(rows, ("name", "said"), options.json)

@@ -122,7 +122,7 @@ async def test_each_program_sees_and_moves_live_actors(installation: Installatio
 
         assert looked.splitlines()[1:] == [
             f"{name:<{max(len(name), 6)}}  looks",
-            f"{'nobody':<{len(name)}}  no live actor; `landlord tenant reconcile nobody` wakes one",
+            f"{'nobody':<{len(name)}}  no live actor; POST /v1/tenants/nobody/reconcile wakes one",
         ]
         (slow,) = [one for one in json.loads(slowest) if one["tenant"] == name]
         assert 0 < slow["steps"]["apply_compute"] < slow["seconds"]

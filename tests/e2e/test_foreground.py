@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -41,12 +42,27 @@ def until_ready(installation: Installation) -> None:
         time.sleep(0.5)
 
 
-def test_a_dead_head_is_started_again_and_a_signal_stops_all(installation: Installation) -> None:
+@pytest.fixture
+def systemd(installation: Installation) -> Iterator[socket.socket]:
+    """Where systemd listens to a unit of `Type=notify`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        address = str(installation.home / "notify")
+        listening.bind(address)
+        listening.settimeout(240)
+        installation.environ["NOTIFY_SOCKET"] = address
+        yield listening
+
+
+def test_a_dead_head_is_started_again_and_a_signal_stops_all(
+    installation: Installation, systemd: socket.socket
+) -> None:
     with (installation.home / "out").open("w") as out:
         command = [LANDLORD, "up", "--foreground"]
         process = subprocess.Popen(command, env=installation.environ, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
     try:
-        until_ready(installation)
+        # Before that the command waits for its first answer: a head that dies then ends it, for systemd to see.
+        assert systemd.recv(100) == b"READY=1"
+        assert ready(installation)
         for one in installation.processes():
             if one.name() in ("raylet", "gcs_server"):
                 os.kill(one.pid, signal.SIGKILL)
@@ -56,6 +72,7 @@ def test_a_dead_head_is_started_again_and_a_signal_stops_all(installation: Insta
         assert "starting it again" in (installation.home / "out").read_text()
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=120) == 0
+        assert systemd.recv(100) == b"STOPPING=1"
         assert not ready(installation)
         assert "Landlord is down" in (installation.home / "out").read_text()
     finally:

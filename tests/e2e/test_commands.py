@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,29 @@ def test_another_home_calls_it_by_its_context_and_sees_it_at_a_glance(
     assert found["statuses"].get("ready", 0) >= 1
     assert found["tenants"] == sum(found["statuses"].values())
     assert installation.run_with("tenant", "get", tenant, **elsewhere).returncode == 3
+
+
+def test_the_machine_is_a_node_with_what_it_holds(installation: Installation, client: Client, tenant: str) -> None:
+    def seen() -> bool:
+        """By a sweep since the tenant is there. Each platform is shown once it has answered."""
+        held = [node.providers for node in client.list_nodes().items]
+        return bool(held) and set(held[0]) == {"process", "docker"} and held[0]["process"].tenants > 0
+
+    deadline = time.monotonic() + 60
+    while not seen() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    [node] = json.loads(installation.run("node", "list", "-o", "json").stdout)["items"]
+    assert (node["address"], node["alive"], node["draining"]) == ("127.0.0.1", True, False)
+    assert set(node["providers"]) == {"process", "docker"}
+    assert node["providers"]["process"]["tenants"] >= 1
+    assert node["ceiling"] > 1
+    row = installation.run("node", "list").stdout.splitlines()[1].split()
+    assert row[:3] == [node["name"], "127.0.0.1", "up"]
+    components = json.loads(installation.run("status", "-o", "json").stdout)
+    [shown] = [one for one in components if one["component"] == f"node {node['name']}"]
+    assert (shown["state"], shown["address"]) == ("up", "127.0.0.1")
+    assert f" of {node['ceiling']} actors, " in shown["detail"]
+    assert "tenants on process: " in shown["detail"]
 
 
 def test_what_it_wrote_and_what_was_done_for_it(installation: Installation, tenant: str) -> None:

@@ -1,8 +1,10 @@
 """The whole path over real HTTP: POST, ready, PATCH, DELETE; duplicates, races, kills and bad input."""
 
 import asyncio
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import docker
@@ -144,6 +146,11 @@ async def test_an_actor_killed_between_apply_and_its_record(installation: Instal
 class TestFailsWithAMessage:
     """What cannot work ends `failed`, says why, and leaves nothing behind."""
 
+    @pytest.fixture
+    def taken_port(self) -> Iterator[int]:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            yield server.getsockname()[1]
+
     @pytest.fixture(params=["exits", "no-image", "port-taken", "never-healthy"])
     def case(self, request: pytest.FixtureRequest, web_image: str) -> tuple[str, dict[str, Any], str]:
         spec = docker_spec(web_image, deadline_seconds=3)
@@ -155,7 +162,7 @@ class TestFailsWithAMessage:
             config["image"] = "no-such-image:1"
             return "no-image", spec, "no-such-image:1"
         if request.param == "port-taken":
-            port = request.getfixturevalue("installation").port
+            port = request.getfixturevalue("taken_port")
             config["ports"] = [{"container_port": 8080, "host_port": port}]
             return "port-taken", spec, str(port)
         spec["health"]["http"]["path"] = "/not-there"

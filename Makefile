@@ -111,6 +111,7 @@ suite-tools:
 	command -v jq >/dev/null || missing="$$missing jq"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v tmux >/dev/null || missing="$$missing tmux"; \
+	command -v rootlesskit >/dev/null || missing="$$missing rootlesskit slirp4netns uidmap"; \
 	command -v ip >/dev/null || missing="$$missing iproute2"; \
 	command -v sshd >/dev/null || missing="$$missing openssh-server openssh-client"; \
 	if [ "$$(id -u)" = 0 ]; then \

@@ -13,7 +13,7 @@ NOT_TRIED = """## What no test has tried
 
 - The systemd unit under a systemd that boots a machine: the suite's machines have none. `systemd-analyze verify` reads
   it, and the command that it runs is tested, with the messages that it sends to systemd.
-- A rootless Docker Engine, one with GPUs, and one of another release on the same data directory.
+- A Docker Engine with GPUs, and one of another release on the same data directory.
 - Postgres 14, 16 and 17, and hosted services: their URLs are tried, on Debian's 15 and the embedded 18.
 - AWS itself: an emulator answers instead.
 """

@@ -1,5 +1,6 @@
 """A Docker Engine that is replaced or restarted under the provider."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -36,6 +37,7 @@ def engine(short_dir: Path) -> Iterator[Engine]:
     engine.start()
     yield engine
     engine.stop()
+    subprocess.run(["umount", short_dir / "u" / "data"], check=True)  # `live-restore` keeps the mount that it makes
 
 
 async def test_containers_outlive_the_engine_and_are_found_again(

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import StringConstraints, ValidationError
@@ -209,55 +209,27 @@ async def delete_tenant(
     return await change.perform(operation, variant="force" if force else "")
 
 
-@router.post(
-    "/{name}/retry",
-    operation_id="retry_tenant",
-    status_code=202,
-    response_model=TenantOut,
-    responses=answers(
-        TenantOut,
-        "tenant_not_found",
-        "invalid_transition",
-        "tenant_deleted",
-        mutation=True,
-    ),
-)
+AGAIN: dict[str, Any] = {
+    "status_code": 202,
+    "response_model": TenantOut,
+    "responses": answers(TenantOut, "tenant_not_found", "invalid_transition", "tenant_deleted", mutation=True),
+}
+"""The routes that run what is there once more."""
+
+
+@router.post("/{name}/retry", operation_id="retry_tenant", **AGAIN)
 async def retry_tenant(name: str, change: Mutating) -> Response:
     """Run the newest generation of a failed tenant once more."""
     return await _run_again(name, change, intents.retry)
 
 
-@router.post(
-    "/{name}/redeploy",
-    operation_id="redeploy_tenant",
-    status_code=202,
-    response_model=TenantOut,
-    responses=answers(
-        TenantOut,
-        "tenant_not_found",
-        "invalid_transition",
-        "tenant_deleted",
-        mutation=True,
-    ),
-)
+@router.post("/{name}/redeploy", operation_id="redeploy_tenant", **AGAIN)
 async def redeploy_tenant(name: str, change: Mutating) -> Response:
     """Run the newest generation again: its image is pulled, and the old resource goes once the new one is healthy."""
     return await _run_again(name, change, intents.redeploy)
 
 
-@router.post(
-    "/{name}/restart",
-    operation_id="restart_tenant",
-    status_code=202,
-    response_model=TenantOut,
-    responses=answers(
-        TenantOut,
-        "tenant_not_found",
-        "invalid_transition",
-        "tenant_deleted",
-        mutation=True,
-    ),
-)
+@router.post("/{name}/restart", operation_id="restart_tenant", **AGAIN)
 async def restart_tenant(name: str, change: Mutating) -> Response:
     """Restart what serves, in place: the same resource stops and starts. While another execution is under way, that one
     starts the tenant anew, and is the answer."""

@@ -24,7 +24,8 @@ from rich.text import Text
 IMAGES = Path(__file__).parent / "img"
 LANDLORD = Path(sys.executable).with_name("landlord")
 COLUMNS, LINES = 130, 18
-SECONDS = 120.0
+SECONDS = 150.0
+"""More than the command takes to say that nobody answers."""
 CHANGES = 5
 SPEC = "spec.compute.provider=fake"
 

@@ -45,7 +45,7 @@ def top(
             else:
                 show(found, format, (), ())
             return
-        with Live(console=output, screen=True, auto_refresh=False) as live:
+        with Live(Text(f"asking {client.url} …"), console=output, screen=True, auto_refresh=False) as live:
             try:
                 follow(lambda: look(client, datetime.now(UTC)), lambda one: live.update(one, refresh=True))
             except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from rich.text import Text
 from tests.e2e.installation import Installation
 from tests.pages import DOCS
 
-pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(600)]
 
 SCREENS = runpy.run_path(str(DOCS / "screens.py"))
 

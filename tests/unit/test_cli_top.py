@@ -182,5 +182,6 @@ def test_on_a_terminal_it_takes_the_whole_screen_until_ctrl_c(
     shown = file.getvalue()
     assert shown.startswith("\x1b[?1049h")
     assert "\x1b[?1049l" in shown
+    assert "asking http" in shown, "while it waits for the first answer"
     assert "apply_compute" in shown
     assert top.__doc__ is not None

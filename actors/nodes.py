@@ -11,6 +11,7 @@ from typing import Any
 import ray
 
 from controlplane.errors import SettingsError
+from controlplane.local.node import resource_of
 from controlplane.persistence.address import address
 from controlplane.settings import Settings
 from providers import registry
@@ -40,6 +41,11 @@ class Node:
 def where(settings: Settings) -> dict[str, Any]:
     """Options of an actor or a replica. Raises SettingsError for an unknown provider."""
     return AT_HEAD if _one_machine(settings) else {}
+
+
+def on(name: str) -> dict[str, Any]:
+    """Options of an actor or a replica that runs on the node of this name, and waits while the cluster has none."""
+    return {"resources": {resource_of(name): SHARE}}
 
 
 def refuse_several(settings: Settings, nodes: int) -> None:

@@ -48,6 +48,8 @@ class Settings(BaseModel):
 
     home: Path = Field(default_factory=default_home)
     port: int = Field(default=8000, ge=1, le=65535)
+    node_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
+    """Name of this machine among the nodes of its cluster. None: the machine's own."""
     url: str | None = None
     ca: Path | None = None
     """For the client: certificates by which it trusts an https URL, instead of the usual authorities."""

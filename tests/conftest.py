@@ -57,7 +57,8 @@ def short_dir() -> Iterator[Path]:
 def installation(docker_engine: object) -> Iterator[Installation]:
     """Running, shared by the tests of the session; each test uses tenant names of its own."""
     home = Path(tempfile.mkdtemp(prefix="ll-e2e-"))
-    there = Installation(home, free_port(), LANDLORD_COMPUTE_PROVIDERS="process,docker,fake")
+    settings = {"LANDLORD_COMPUTE_PROVIDERS": "process,docker,fake", "LANDLORD_NODE_NAME": "first.of-the_suite"}
+    there = Installation(home, free_port(), **settings)
     there.up()
     yield there
     there.run("down", "--purge", timeout=300)

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import json
 import secrets
 import shutil
 import socket
@@ -17,6 +18,7 @@ import psutil
 from controlplane.errors import Unavailable
 from controlplane.local import programs, worker
 from controlplane.local.haproxy import launcher
+from controlplane.local.node import resource_of
 from controlplane.local.paths import Home, end_of, write_private
 from controlplane.local.ports import Ports
 from controlplane.local.processes import find_processes, name_of
@@ -34,6 +36,8 @@ class RayHead:
 
     home: Home
     ports: Ports
+    name: str
+    """Its name among the nodes of the cluster."""
 
     @property
     def haproxy(self) -> Path:
@@ -51,6 +55,8 @@ class RayHead:
         ports = self.ports
         options = {
             "node-ip-address": HOST,
+            "node-name": self.name,
+            "resources": json.dumps({resource_of(self.name): 1}),
             "port": ports.gcs,
             "temp-dir": self.home.ray_sessions,
             "dashboard-host": HOST,

@@ -17,6 +17,7 @@ from controlplane.local.environment import fingerprint, ray_environment, server_
 from controlplane.local.hardening import forbid_core_dumps
 from controlplane.local.head import HOST, RayHead, accepts
 from controlplane.local.lock import file_lock
+from controlplane.local.node import node_name
 from controlplane.local.paths import Home
 from controlplane.local.ports import Ports, derive_ports, is_free
 from controlplane.local.postgres import EmbeddedPostgres
@@ -133,7 +134,7 @@ class Installation:
         trouble = self._application.trouble()
         rows = [Component("api", trouble is None, self._application.url, pids.get("haproxy"), trouble or "")]
         if state is not None:
-            wrong = RayHead(self.home, state.ports).trouble()
+            wrong = self._head(state.ports).trouble()
             rows += [
                 Component("ray head", wrong is None, f"{HOST}:{state.ports.gcs}", pids.get("raylet"), wrong or ""),
                 _listening("dashboard", state.ports.dashboard, f"http://{HOST}:{state.ports.dashboard}"),
@@ -161,7 +162,7 @@ class Installation:
         if state.fingerprint != fingerprint or state.ports.http != self._settings.port:
             self._say("the settings have changed")
             return False
-        trouble = RayHead(self.home, state.ports).trouble()
+        trouble = self._head(state.ports).trouble()
         if trouble is not None:
             self._say(f"starting anew: {trouble}")
         return trouble is None
@@ -189,7 +190,7 @@ class Installation:
             except Unavailable as error:
                 self._say(str(error))
         else:
-            RayHead(self.home, state.ports).renew_workers()
+            self._head(state.ports).renew_workers()
         renewed = replace(state, build=build)
         self._deploy(renewed, settings_env, RENEWED_SECONDS)
         return UpResult(renewed, fresh=True)
@@ -221,8 +222,7 @@ class Installation:
         state = RunState(build, fingerprint, cluster_id, ports, compute)
         state.write(self.home.state)
         self._say("starting Ray")
-        head = RayHead(self.home, state.ports)
-        head.start(self._environment(state, settings_env), self.home.logs / "ray.log")
+        self._head(ports).start(self._environment(state, settings_env), self.home.logs / "ray.log")
         self._deploy(state, settings_env, READY_SECONDS)
         return UpResult(state, fresh=True)
 
@@ -267,8 +267,11 @@ class Installation:
             environ=self._environ,
         )
 
+    def _head(self, ports: Ports) -> RayHead:
+        return RayHead(self.home, ports, node_name(self._settings))
+
     def _ray(self, ports: Ports) -> dict[str, str]:
-        return ray_environment(self.home, ports, RayHead(self.home, ports).haproxy)
+        return ray_environment(self.home, ports, self._head(ports).haproxy)
 
     def _fingerprint(self, settings_env: Mapping[str, str], ports: Ports) -> str:
         """Hash of everything that running processes inherited at start; if it changes, the head must restart."""

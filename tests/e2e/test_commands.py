@@ -138,7 +138,8 @@ def test_the_machine_is_a_node_with_what_it_holds(installation: Installation, cl
     while not seen() and time.monotonic() < deadline:
         time.sleep(0.2)
     [node] = json.loads(installation.run("node", "list", "-o", "json").stdout)["items"]
-    assert (node["address"], node["alive"], node["draining"]) == ("127.0.0.1", True, False)
+    assert (node["name"], node["address"]) == ("first.of-the_suite", "127.0.0.1")
+    assert (node["alive"], node["draining"]) == (True, False)
     assert set(node["providers"]) == {"process", "docker"}
     assert node["providers"]["process"]["tenants"] >= 1
     assert node["ceiling"] > 1

@@ -31,6 +31,15 @@ def test_each_setting_that_a_page_names_exists(page: Path) -> None:
     assert {name for name in named - NAMES - old if f"{name}_" not in NOT_SETTINGS} == set()
 
 
+DEPLOYED = [ROOT / "cluster.yaml", *sorted(path for path in (ROOT / "deploy").rglob("*.*") if path.suffix != ".pyc")]
+
+
+@pytest.mark.parametrize("file", DEPLOYED, ids=[str(file.relative_to(ROOT)) for file in DEPLOYED])
+def test_each_setting_that_a_deployment_names_exists(file: Path) -> None:
+    named = {name for name in _VARIABLE.findall(file.read_text()) if not name.startswith(NOT_SETTINGS)}
+    assert {name for name in named - NAMES if f"{name}_" not in NOT_SETTINGS} == set()
+
+
 @pytest.mark.parametrize("engine", [RestateWorkflow, StepFunctionsWorkflow])
 def test_the_page_on_engines_lists_each_setting(engine: type[RestateWorkflow | StepFunctionsWorkflow]) -> None:
     page = (DOCS / "workflow-providers.md").read_text()

@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -27,6 +28,9 @@ def main() -> int:
     arguments.add_argument("--seed", type=int, default=1000, help="of the first run; the others follow")
     arguments.add_argument("--load-seconds", type=float, default=4)
     given = arguments.parse_args()
+    # A shell that starts it in the background has Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     home, code = (Path(tempfile.mkdtemp(prefix=prefix)) for prefix in ("ll-chaos-", "ll-co-"))
     installation = Installation(home, free_port())
     installation.runs_from(Checkout(code))

@@ -18,7 +18,8 @@ from tests.e2e.checkout import Checkout
 from tests.processes import such
 
 LANDLORD = str(Path(sys.executable).with_name("landlord"))
-UP_SECONDS = 180
+UP_SECONDS = 400
+"""Much more than it takes, for a machine that is busy with other things."""
 CLIENT_SERVER_LATE = "Starting Ray client server failed"
 """Ray gives a script's server 30 s to start, which a busy machine may take; who asks again is served."""
 

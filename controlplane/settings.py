@@ -89,6 +89,8 @@ class Settings(BaseModel):
     """A role that the control plane assumes for its calls. None: the standard credential chain alone."""
     aws_endpoint_url: str | None = None
     actor_idle_seconds: Seconds | Literal["never"] = 60.0
+    warm_workers: int = Field(default=2, ge=0, le=64)
+    """Processes kept ready on each node for the next tenants' actors, about 30 MB each; 0: none."""
     sweep_seconds: Seconds = 10.0
     rest_probe_seconds: Seconds = 30.0
     orphan_grace_seconds: Seconds | Literal["never"] = "never"

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray.util import list_named_actors
 
-from actors import nodes
+from actors import nodes, raylet
 from actors.directory import RayDirectory
 from actors.naming import NAMESPACE, SUPERVISOR, name_of_tenant
 from actors.options import SUPERVISOR_CONNECTIONS, for_supervisor
@@ -23,6 +23,7 @@ from actors.supervisor.engines import Engines
 from actors.supervisor.figures import Figures, of_sweeps
 from actors.supervisor.node_list import live_actors, node_list
 from actors.supervisor.nominations import Nominations
+from actors.supervisor.pool import Pool
 from actors.supervisor.probes import RestingProbes
 from actors.supervisor.reserve import reserved
 from actors.supervisor.retention import Retention
@@ -44,8 +45,8 @@ class Supervisor:
 
     Promises: a due tenant is nominated within one sweep, and at once when its actor dies. Stages that ask only rows and
     actors do not wait for platforms and engines. Actors of another build leave as soon as they are at rest.
-    `Admission`, `Waker` and `Clockwork` promise the rest. Nothing breaks it lastingly: a new supervisor starts from the
-    rows and from Ray's list of names.
+    `Admission`, `Pool`, `Waker` and `Clockwork` promise the rest. Nothing breaks it lastingly: a new supervisor starts
+    from the rows and from Ray's list of names.
     """
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Ray awaits it
@@ -56,6 +57,7 @@ class Supervisor:
         self._directory = RayDirectory()
         where = nodes.where(runtime.settings)
         self._pinned = bool(where)
+        self._pool = Pool(runtime.settings.warm_workers, self._tasks, lambda: raylet.addresses(head_only=self._pinned))
         self._admission = Admission(
             database,
             self._directory,
@@ -66,6 +68,7 @@ class Supervisor:
             reserve=reserved(list(runtime.workflow)),
             died=self._died,
             room=self._room,
+            activation=self._pool.activation,
         )
         self._waker = Waker(database, self._directory, self._admission, self._tasks)
         self._nominations = Nominations(self._waker.nominate)
@@ -83,6 +86,7 @@ class Supervisor:
         self._draining = False
         of_rows: Stages = {
             "heartbeat": self._beat,
+            "pool": self._pool.fill,
             "actors": self._adopt,
             "owners": SilentOwners(database, self._cluster_id, self._admission.live, self._admission.end).look,
             "due": self._sweep.due,

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import psutil
@@ -67,9 +67,11 @@ class Admission:
         reserve: int,
         died: Callable[[str], None],
         room: Callable[[], None],
+        activation: Callable[[], AbstractContextManager[None]],
     ) -> None:
         """`where`: from `nodes.where`. `platforms`: the enabled compute providers. `reserve`: connections that are not
-        for actors. `died`: called with the name of a tenant whose actor has died."""
+        for actors. `died`: called with the name of a tenant whose actor has died. `activation`: entered for
+        each activation."""
         self.live: dict[str, asyncio.Task[None]] = {}
         """Name → the call held open on its actor."""
         self.activations = Counted("landlord_activations", "Tenant actors that were started or adopted.", "how")
@@ -89,6 +91,7 @@ class Admission:
         """What the live actors' places were taken for, as the rows say since."""
         self._died = died
         self._room = room
+        self._activation = activation
         self._activating = asyncio.Semaphore(ACTIVATIONS_AT_ONCE)
         self._making_room: set[str] = set()
         """The live actors that were asked to leave as soon as they are at rest."""
@@ -98,15 +101,8 @@ class Admission:
     async def admit(self, name: str) -> bool:
         """Create the tenant's actor, or find it. Returns once its process answers or has ended. False: there is no
         place for it, or another cluster owns the tenant."""
-        async with self._activating:
-            if name in self.live:
-                return True
-            claim = await self._claim(name)
-            if claim is None or not self._has_place(name, claim):
-                return False
-            self.hold(name, claim, how="cold")
-            await self._started(name)
-        return True
+        with self._activation():
+            return await self._admit(name)
 
     def hold(self, name: str, claim: Claim, *, how: str) -> None:
         """Create or find the actor, and keep a call open on it. `how`: the word under which that is counted."""
@@ -144,6 +140,17 @@ class Admission:
         if self._turned_away:
             self._making_room.clear()
             self._make_room()
+
+    async def _admit(self, name: str) -> bool:
+        async with self._activating:
+            if name in self.live:
+                return True
+            claim = await self._claim(name)
+            if claim is None or not self._has_place(name, claim):
+                return False
+            self.hold(name, claim, how="cold")
+            await self._started(name)
+        return True
 
     async def _claim(self, name: str) -> Claim | None:
         """None: another live cluster owns the tenant. If no client's change is under way, then a finding brings it in:

@@ -27,6 +27,8 @@ START_SECONDS = 180.0
 OBJECT_STORE_BYTES = 80_000_000
 """About the smallest that Ray accepts: we move no data through it."""
 KEPT_SESSIONS = 3
+UNUSED_WORKER = "ray::IDLE"
+"""The title that Ray gives a worker which nobody uses."""
 HOST = "127.0.0.1"
 
 
@@ -84,12 +86,15 @@ class RayHead:
             raise Unavailable(f"the Ray head did not start (exit {code}), see {log}: {end_of(log)}")
 
     def renew_workers(self) -> None:
-        """End the fork servers, which hold older code: workers started from now on have the code that is on the disk
-        now."""
-        for process in find_processes(self.home.id, self.home.ray):
-            with contextlib.suppress(psutil.Error):
-                if programs.FORK_SERVER in process.cmdline():
-                    process.terminate()
+        """End the fork servers and the workers that stand ready, which hold older code: those started from now on have
+        the code that is on the disk now."""
+        found = find_processes(self.home.id, self.home.ray)
+        # First the servers, which could fork another worker.
+        for older in (lambda words: programs.FORK_SERVER in words, lambda words: words[:1] == [UNUSED_WORKER]):
+            for process in found:
+                with contextlib.suppress(psutil.Error):
+                    if older(process.cmdline()):
+                        process.terminate()
 
     def trouble(self) -> str | None:
         """The head's trouble; None: it is healthy. Checks processes and ports; needs no token."""

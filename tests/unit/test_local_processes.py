@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.local.head import RayHead
+from controlplane.local.paths import Home
+from controlplane.local.ports import derive_ports
 from controlplane.local.processes import HOME_ID_VARIABLE, end_processes, find_processes
+from controlplane.local.programs import FORK_SERVER
 
 Spawn = Callable[..., subprocess.Popen[str]]
 
@@ -102,3 +106,15 @@ def test_ending_asks_first_and_then_insists(spawn: Spawn, tmp_path: Path, home_i
 
 def test_nothing_to_end_is_success(tmp_path: Path, home_id: str) -> None:
     assert end_processes(home_id, tmp_path) == 0
+
+
+def test_new_code_ends_fork_servers_and_unused_workers_and_nothing_else(spawn: Spawn, short_dir: Path) -> None:
+    home = Home(short_dir / "home")
+    home.ray.mkdir(parents=True)
+    sleep = shutil.which("sleep")
+    unused = spawn("ray::IDLE", "60", cwd=home.ray, program=sleep)
+    server = spawn(sys.executable, "-c", "import time; time.sleep(60)", FORK_SERVER, home_id=home.id)
+    kept = spawn("ray::TenantOwner", "60", cwd=home.ray, program=sleep)
+    RayHead(home, derive_ports(18000)).renew_workers()
+    assert unused.wait(30) == server.wait(30) == -signal.SIGTERM
+    assert kept.poll() is None

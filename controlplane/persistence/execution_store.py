@@ -72,8 +72,42 @@ def _begin(step: StepName) -> Select[Any]:
     return select(*locked, guarded.LOCKED.c.now, written).select_from(guarded.LOCKED.outerjoin(written, true()))
 
 
+def _succeed(step: StepName) -> Select[Any]:
+    """Ends the attempt at a step that runs, if its execution has not ended, and tells it."""
+    locked, of_step, execution = guarded.LOCKED.c, tables.steps.c, tables.executions.c
+    written = (
+        update(tables.steps)
+        .where(
+            of_step.execution_id == locked.id,
+            of_step.name == step,
+            of_step.state == StepState.RUNNING,
+            ~is_one_of(locked.state, [state for state in ExecutionState if state.terminal]),
+        )
+        .values(
+            state=StepState.SUCCEEDED,
+            error=None,
+            waits_for=None,
+            in_call_to=None,
+            in_call_since=None,
+            ended_at=func.clock_timestamp(),
+        )
+        .returning(of_step.execution_id)
+        .cte("written")
+    )
+    # A step has succeeded, so the execution takes no owner down.
+    no_crash_loop = (
+        update(tables.executions)
+        .where(execution.id == written.c.execution_id, execution.activations != 0)
+        .values(activations=0)
+        .cte("no_crash_loop")
+    )
+    told = guarded.event(EventType.STEP_SUCCEEDED, {"step": step.value}, written).cte("told")
+    return select(locked.now).add_cte(no_crash_loop, told)
+
+
 # Built once: assembling a statement costs about as much as running it.
 _BEGIN_STEP = {step: _begin(step) for step in StepName}
+_SUCCEED_STEP = {step: _succeed(step) for step in StepName}
 
 
 class PostgresExecutionStore:
@@ -157,7 +191,7 @@ class PostgresExecutionStore:
             set_={"state": PlacementState.INTENDED, "removed_at": None},
             where=tables.placements.c.state == PlacementState.REMOVED,
         )
-        query = select(guarded.LOCKED).add_cte(written.cte("written"))
+        query = select(guarded.LOCKED.c.state, guarded.LOCKED.c.now).add_cte(written.cte("written"))
         return word(ExecutionState, (await self._guarded_write(query, execution.id))["state"]) in CURRENT
 
     async def placed(self, execution_id: str, resource_id: str) -> None:
@@ -214,15 +248,7 @@ class PostgresExecutionStore:
             )
 
     async def step_succeeded(self, execution_id: str, step: StepName) -> None:
-        async with self._guarded(execution_id) as (tx, tenant, execution):
-            saved = await self._save_step(
-                tx, execution, step, state=StepState.SUCCEEDED, error=None, waits_for=None, ended=True
-            )
-            if saved is None:
-                return
-            if execution.activations:
-                await executions.save(tx.connection, execution, activations=0)
-            tx.event(EventType.STEP_SUCCEEDED, tenant, execution=execution, data={"step": step.value})
+        await self._guarded_write(_SUCCEED_STEP[step], execution_id, actor=self._actor)
 
     async def step_failed(
         self, execution_id: str, step: StepName, error: str, next_attempt_at: datetime | None
@@ -307,10 +333,11 @@ class PostgresExecutionStore:
                 ).scalar_one()
             )
 
-    async def _guarded_write(self, query: Select[Any], execution_id: str) -> RowMapping:
-        """One statement of `guarded` instead of a transaction, where there is no event to write."""
+    async def _guarded_write(self, query: Select[Any], execution_id: str, **parameters: Any) -> RowMapping:
+        """One statement of `guarded` instead of a transaction."""
         async with single(self._database) as connection:
-            row: RowMapping = (await connection.execute(query, {"key": execution_id})).mappings().one()
+            found = await connection.execute(query, {"key": execution_id, **parameters})
+            row: RowMapping = found.mappings().one()
         self._heard(row["now"])
         return row
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, bindparam, text
+from sqlalchemy import BigInteger, ColumnElement, Function, and_, bindparam, case, func, literal, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -60,6 +60,14 @@ _FLUSH = text("""
 sort, so they are assigned under the lock and in the order of the list. A trigger chains the events (see `chain`), under
 the lock too. Two bounds are set before the lock is asked for: that of a standstill, and that of the wait, which is
 longer than a standstill, however impatient this process is with rows."""
+
+
+def event_turn(condition: ColumnElement[bool]) -> Function[Any]:
+    """The event lock, taken as `_FLUSH` takes it, for a statement that is a transaction of its own. It needs no bound
+    of a standstill: nothing of the process happens between the lock and the commit. `condition`: must hold; what it
+    names is read before the lock is asked for."""
+    patient = func.set_config("lock_timeout", str(LOCK_TIMEOUT_MS), True) != ""
+    return func.pg_advisory_xact_lock(case((and_(condition, patient), literal(EVENT_LOCK, BigInteger))))
 
 
 class Transaction:

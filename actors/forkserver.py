@@ -74,7 +74,7 @@ def main() -> None:
     hide()
     # The build of a child follows from the code in memory, not from the code on the disk when the child is made.
     build_id()
-    registry.import_compute(load_settings())
+    registry.import_enabled(load_settings())
     assert threading.active_count() == 1, "only a process with one thread may fork"
     gc.collect()
     gc.freeze()

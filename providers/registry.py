@@ -11,6 +11,7 @@ provider is first looked up.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, cast
 
@@ -97,11 +98,11 @@ def shared_state(name: str, settings: Settings) -> Any:
     return _load(_entry_point(_known(COMPUTE), name, "LANDLORD_COMPUTE_PROVIDERS")).shared_state(settings)
 
 
-def import_compute(settings: Settings) -> None:
+def import_enabled(settings: Settings) -> None:
     """Import the modules of the enabled providers, with their SDKs, before the first look-up. Raises SettingsError."""
-    known = _known(COMPUTE)
-    for name in enabled_names(settings):
-        _load(known[name])
+    for group, names in ((COMPUTE, enabled_names(settings)), (WORKFLOW, enabled_workflow_names(settings))):
+        for name in names:
+            _load(_known(group)[name])
 
 
 def one_node(settings: Settings) -> bool:
@@ -130,7 +131,9 @@ def enabled_workflow(environment: WorkflowEnvironment) -> Enabled[WorkflowProvid
     return Enabled({name: _workflow_factory(known[name], environment) for name in names})
 
 
+@cache
 def _known(group: str) -> Mapping[str, EntryPoint]:
+    """Read once in a process: it is a file of each package that is installed."""
     return {point.name: point for point in sorted(entry_points(group=group), key=lambda point: point.name)}
 
 

@@ -5,6 +5,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ssl import SSLContext
 from typing import Any
 
+import anyio._backends._asyncio  # noqa: F401, by httpcore at a first connection: this way a fork has it already
 import httpcore
 import httpx
 
@@ -24,7 +25,7 @@ class StrangerTransport(httpx.AsyncHTTPTransport):
     MOST_BYTES: httpx.ReadError."""
 
     def __init__(self, ssl_context: SSLContext) -> None:
-        super().__init__()
+        super().__init__(verify=ssl_context)  # otherwise it reads all authorities of this machine, for nothing
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl_context,
             max_connections=None,

@@ -1,7 +1,8 @@
-"""What a fork server may have done before it forks."""
+"""What a fork server may have done before it forks, and what it has done."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 TWO_CHILDREN = """
 import os, threading
@@ -13,6 +14,44 @@ for _ in range(2):
         os._exit(0)
     os.wait()
 """
+
+NEEDED = """
+import asyncio, ssl, sys
+import actors.forkserver
+from actors.runtime import build_runtime
+from controlplane.model import Endpoint, HealthSpec, HttpProbe
+from controlplane.ports import Origin, Resource, ResourceState
+from controlplane.settings import load_settings
+from providers import registry
+from tests.unit.test_probe import resource
+
+async def life(environ):
+    runtime = build_runtime(actor="tenant:acme", pool=1, environ=environ)
+    runtime.compute["fake"], runtime.workflow["embedded"]
+    nobody = resource(endpoints=(Endpoint("http", "http://127.0.0.1:1", 1),))
+    await runtime.prober.probe(nobody, HealthSpec(http=HttpProbe(path="/")))
+    await runtime.close()
+
+environ = {
+    "LANDLORD_HOME": sys.argv[1],
+    "LANDLORD_COMPUTE_PROVIDERS": "fake",
+    "LANDLORD_DATABASE_URL": "postgresql:///nowhere",
+    "LANDLORD_INTERNAL_CLUSTER_ID": "here",
+}
+registry.import_enabled(load_settings(environ))
+before, read = set(sys.modules), []
+sys.addaudithook(lambda event, about: read.append(about[0]) if event == "open" else None)
+ssl.SSLContext.load_verify_locations = lambda *_, **__: read.append("authorities.pem")
+asyncio.run(life(environ))
+lists = [path for path in read if str(path).endswith((".pem", "entry_points.txt"))]
+print(sorted(set(sys.modules) - before) + lists)
+"""
+
+
+def test_an_actor_imports_nothing_and_reads_no_list_of_packages_or_authorities(tmp_path: Path) -> None:
+    """Each actor would pay for it, where a fork has it from its parent."""
+    done = subprocess.run([sys.executable, "-c", NEEDED, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
 def test_two_forks_draw_different_ids_and_have_one_thread() -> None:

@@ -1,6 +1,7 @@
 """Providers by name: what a setting enables, and what an unknown name is answered."""
 
 import os
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,15 @@ POINTS = {
 
 
 @pytest.fixture(autouse=True)
-def _entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
+def _entry_points(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def installed(group: str) -> EntryPoints:
         return EntryPoints(EntryPoint(name, value, group) for name, value in POINTS[group].items())
 
     monkeypatch.setattr(registry, "entry_points", installed)
     monkeypatch.setattr(os, "geteuid", lambda: 0)  # `process` is there by default
+    registry._known.cache_clear()
+    yield
+    registry._known.cache_clear()
 
 
 def settings(home: Path, **given: str) -> Settings:

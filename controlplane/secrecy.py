@@ -37,11 +37,15 @@ _ISSUED = re.compile(
     re.A,
 )
 """Tokens whose issuers have marked them."""
+_ISSUERS = ("gh", "github_pat_", "glpat-", "xox", "sk_live_", "sk-", "AKIA", "ASIA")
+"""Each of those has one of these in it."""
 _HEADER = re.compile(
     r"(?P<head>\bauthorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:(?:bearer|basic|digest|negotiate|token|aws4-hmac-sha256)\s{1,4})?"
     r"|\b(?:bearer|basic)\s{1,4}(?=[\w.~+/=-]{16}))[^\s\"']+",
     re.I,
 )
+_HEADERS = ("authorization", "bearer", "basic")
+"""Each of those has one of these in it, in either case."""
 
 _PAIR = re.compile(r"(?:(?<=[;?&])\s{0,2}|\A(?=[^;]{1,4096};))(?P<name>[A-Za-z][\w .-]{0,63}?)\s{0,2}=\s{0,2}", re.A)
 """Begins a pair of a connection string (`Server=db;Password=…`), as .NET, ODBC and Azure write them, or of the query of
@@ -140,8 +144,14 @@ def _hide_marked(text: str) -> str:
         text = _PEM.sub(MASK, text)
     if "@" in text and "://" in text:
         text = _ONLY_USER.sub(MASK, _USERINFO.sub(rf"\g<user>{MASK}", text))
-    text = _ISSUED.sub(MASK, _JWT.sub(MASK, text))
-    return _HEADER.sub(rf"\g<head>{MASK}", text)
+    # Most texts hold none of these words: to look for them takes a tenth of trying the rules.
+    if "eyJ" in text:
+        text = _JWT.sub(MASK, text)
+    if any(map(text.__contains__, _ISSUERS)):
+        text = _ISSUED.sub(MASK, text)
+    if not text.isascii() or any(map(text.lower().__contains__, _HEADERS)):
+        text = _HEADER.sub(rf"\g<head>{MASK}", text)
+    return text
 
 
 def hide_line(text: str) -> str:

@@ -1,11 +1,17 @@
-"""Many tenants at once, straight into the tables: ready, each with the execution that made it so, without compute."""
+"""Many tenants at once, straight into the tables: ready, each with the execution that made it so, without compute.
+
+`serve_fleet` adds what serves them: placements, and instances of the fake cloud that match."""
 
 import json
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.model import TenantSpec
+from controlplane.model import TenantSpec, resource_name
+from controlplane.persistence import bootstrap
+from controlplane.ports import Origin, ResourceState
+from providers.compute.fake import FakeConfig, Instance
 
 _TENANTS = text(
     """
@@ -38,3 +44,48 @@ async def insert_fleet(database: AsyncEngine, count: int, spec: TenantSpec, pref
     async with database.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         await connection.execute(text("ANALYZE tenants, executions"))
+
+
+_PLACEMENTS = text(
+    """
+    INSERT INTO placements (execution_id, tenant_id, provider, engine_identity, generation, run, name, resource_id,
+                            state)
+    SELECT current_execution, id, 'fake', :identity, 1, 1,
+           'landlord-' || name || '-' || right(replace(id::text, '-', ''), 8) || '-g1', 'of-' || name, 'placed'
+    FROM tenants
+    """
+)
+_SERVED = text(
+    """
+    UPDATE tenants SET serving_execution = current_execution, observed = jsonb_build_object(
+        'endpoints', jsonb_build_array(jsonb_build_object('name', 'http', 'port', 80, 'url',
+            'http://landlord-' || name || '-' || right(replace(id::text, '-', ''), 8) || '-g1.fake.invalid')),
+        'resources', jsonb_build_object('instance', 'of-' || name), 'healthy', true)
+    """
+)
+
+
+async def serve_fleet(database: AsyncEngine, identity: str) -> None:
+    """All tenants that there are become served by the fake cloud of that identity."""
+    async with database.begin() as connection:
+        await connection.execute(text("SET LOCAL statement_timeout = 0"))
+        await connection.execute(_PLACEMENTS, {"identity": identity})
+        await connection.execute(_SERVED)
+    async with database.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text("VACUUM ANALYZE tenants, executions, placements"))
+
+
+async def instances(database: AsyncEngine, spec: TenantSpec) -> list[Instance]:
+    """What serves them, running, for `FakeCloud.fill`."""
+    owner = await bootstrap.installation_id(database)
+    config = FakeConfig.model_validate(spec.compute.config).model_dump()
+
+    def instance(id: UUID, name: str, execution: str) -> Instance:
+        origin = Origin(owner, name, id, 1, 1, execution, spec.hash)
+        made = resource_name(name, id, 1, 1)
+        return Instance(f"of-{name}", made, origin.labels(), config, ResourceState.RUNNING, starts=1)
+
+    async with database.connect() as connection:
+        found = await connection.execute(text("SELECT id, name, current_execution FROM tenants ORDER BY name"))
+        return [instance(row.id, row.name, row.current_execution) for row in found]

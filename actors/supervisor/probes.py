@@ -3,9 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
+from typing import Protocol
 
 from actors.supervisor.nominations import Nominations
 from actors.supervisor.queue import Priority
+from controlplane.model import HealthSpec
 from controlplane.persistence.resting import Serving
 from controlplane.ports import Prober, ProbeResult, Resource
 
@@ -19,6 +21,14 @@ Resting = Mapping[str, tuple[Serving, Resource]]
 """Serving execution → the serving facts, and the resource that was listed for it."""
 
 
+class BulkProber(Prober, Protocol):
+    """A Prober that says what needs no asking, since most of a large fleet may need none."""
+
+    def known(self, resource: Resource, health: HealthSpec) -> ProbeResult | None:
+        """The result, if the resource as it was observed says it all. None: the tenant must be asked."""
+        ...
+
+
 class RestingProbes:
     """Two lanes, each a stage of its own. `quick`: for tenants that answered their last probe in time, or were never
     probed. `slow`: for those that did not.
@@ -29,7 +39,7 @@ class RestingProbes:
 
     def __init__(
         self,
-        prober: Prober,
+        prober: BulkProber,
         nominations: Nominations,
         resting: Callable[[], Resting],
         live: Collection[str],
@@ -60,8 +70,9 @@ class RestingProbes:
         self._hung.intersection_update(resting)
         due = [id for id, (serving, _) in resting.items() if (id in self._hung) is hung and self._is_due(id, serving)]
         due.sort(key=self._last_asked)
+        asked = [id for id in due if not self._is_known(id, *resting[id])]
         slots = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(*(self._probe(id, *resting[id], slots) for id in due))
+        await asyncio.gather(*(self._probe(id, *resting[id], slots) for id in asked))
         return len(due)
 
     def _last_asked(self, id: str) -> float:
@@ -71,11 +82,20 @@ class RestingProbes:
         interval = max(serving.health.interval_seconds, self._slowest)
         return serving.tenant.name not in self._live and self._clock() - self._last_asked(id) >= interval
 
+    def _is_known(self, id: str, serving: Serving, resource: Resource) -> bool:
+        """True if it need not be asked, and what is known of it is noted."""
+        result = self._prober.known(resource, serving.health)
+        if result is not None:
+            self._note(id, serving, result)
+        return result is not None
+
     async def _probe(self, id: str, serving: Serving, resource: Resource, slots: asyncio.Semaphore) -> None:
         async with slots:
             result = await self._ask(id, serving, resource)
-        if result is None:
-            return
+        if result is not None:
+            self._note(id, serving, result)
+
+    def _note(self, id: str, serving: Serving, result: ProbeResult) -> None:
         self._asked[id] = self._clock()
         if result.healthy is False:
             # Its owner heals the one and waits for the other, so a change between them is news.

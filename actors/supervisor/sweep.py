@@ -4,17 +4,18 @@ never stops the rest. Bulk observation only nominates; the tenant's own actor de
 import asyncio
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 from actors.runtime import Runtime
 from actors.supervisor.breaker import Breaker
+from actors.supervisor.census import Census
 from actors.supervisor.nominations import Nominations
 from actors.supervisor.orphans import Orphans
 from actors.supervisor.queue import Priority
 from actors.supervisor.removals import Removals
 from controlplane.errors import LandlordError, told
 from controlplane.persistence import bootstrap, fleet
-from controlplane.persistence.resting import Drift, Serving, by_execution, resting
+from controlplane.persistence.resting import Drift, Serving, by_execution
 from controlplane.ports import ComputeProvider, Resource
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Sweep:
         self._nominations = nominations
         self._orphans = Orphans(runtime.settings.orphan_grace)
         self._removals = Removals(runtime.database, runtime.store, self._orphans)
+        self._censuses: dict[str, Census] = {}
         self.resting: dict[str, tuple[Serving, Resource]] = {}
         """Serving execution → its resource in the last sweep's list, for the probes."""
 
@@ -88,29 +90,41 @@ class Sweep:
         installation_id = await bootstrap.installation_id(self._runtime.database)
         # List first, then read rows: a resource created in between is then known, not an orphan.
         listed = await provider.list_owned(installation_id)
-        known = await fleet.facts(self._runtime.database, {r.origin.execution_id for r in listed})
-        await self._compare(name, identity, listed)
-        unknown = [r for r in listed if r.origin.execution_id not in known]
-        leftovers = [r for r in listed if (fact := known.get(r.origin.execution_id)) and fact.sweepable]
+        serving = await self._compare(name, identity, listed)
+        # What serves a tenant at rest is neither an orphan nor a leftover.
+        others = [r for r in listed if r.origin.execution_id not in serving]
+        known = await fleet.facts(self._runtime.database, {r.origin.execution_id for r in others})
+        unknown = [r for r in others if r.origin.execution_id not in known]
+        leftovers = [r for r in others if (fact := known.get(r.origin.execution_id)) and fact.sweepable]
         removed = await self._removals.orphans(name, provider, unknown)
         removed += await self._removals.leftovers(provider, leftovers)
         await self._removals.belongings(name, provider, installation_id)
         return removed
 
-    async def _compare(self, name: str, identity: str, listed: Collection[Resource]) -> None:
-        """Compares the wanted resources with the listed ones. Placements on another platform are not judged."""
+    async def _compare(self, name: str, identity: str, listed: Collection[Resource]) -> Collection[str]:
+        """Compares the wanted resources with the listed ones. Placements on another platform are not judged. Returns
+        the executions that serve tenants at rest."""
         there = by_execution(listed)
         platforms = {identity, *self._runtime.settings.lost_platforms}
-        for serving in await resting(self._runtime.database, name):
-            if serving.platform_identity not in platforms:
-                continue
-            resource = serving.resource_among(there)
-            drift = serving.drift(resource)
-            if resource is None or drift is not None:
-                self._nominations.found(serving, drift or Drift.GONE)
-                continue
-            self.resting[serving.execution_id] = (serving, resource)
-            if resource.endpoints and resource.endpoints != serving.endpoints:
-                self._nominations.found(serving, resource.endpoints)
-            else:
-                self._nominations.listed_well(serving.tenant)
+        census = self._censuses.setdefault(name, Census(self._runtime.database, name))
+        await census.look()
+        differing = [
+            one.tenant.id for one in census if one.platform_identity in platforms and not self._well(one, there)
+        ]
+        for serving in await census.again(differing):
+            if serving.platform_identity in platforms and not self._well(serving, there):
+                resource = serving.resource_among(there)
+                drift = serving.drift(resource)
+                self._nominations.found(serving, drift or (resource.endpoints if resource else Drift.GONE))
+        return {serving.execution_id for serving in census}
+
+    def _well(self, serving: Serving, there: Mapping[str, Sequence[Resource]]) -> bool:
+        """True if its resource is listed as it should be. One that runs is probed, wherever it can be reached now."""
+        resource = serving.resource_among(there)
+        if resource is None or serving.drift(resource) is not None:
+            return False
+        self.resting[serving.execution_id] = (serving, resource)
+        if resource.endpoints and resource.endpoints != serving.endpoints:
+            return False
+        self._nominations.listed_well(serving.tenant)
+        return True

@@ -87,6 +87,20 @@ async def after(
     return [rows.event(row) for row in (await connection.execute(query)).mappings()]
 
 
+async def touched(database: AsyncEngine, after: int, *, limit: int) -> list[tuple[int, UUID | None]]:
+    """Id and tenant of the events after that id, oldest first. None: it is of no single tenant."""
+    query = select(tables.events.c.id, tables.events.c.tenant_id).where(tables.events.c.id > after)
+    async with single(database) as connection:
+        found = await connection.execute(query.order_by(tables.events.c.id).limit(limit))
+        return [(row.id, row.tenant_id) for row in found]
+
+
+async def newest(database: AsyncEngine) -> int:
+    """Id of the last event; 0: there is none."""
+    async with single(database) as connection:
+        return (await extent(connection)).newest
+
+
 async def extent(connection: AsyncConnection) -> Extent:
     pruned = select(tables.heartbeats.c.detail["through"].as_integer()).where(tables.heartbeats.c.name == PRUNED)
     query = select(func.coalesce(func.max(tables.events.c.id), 0), func.coalesce(pruned.scalar_subquery(), 0))

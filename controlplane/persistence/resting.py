@@ -1,23 +1,32 @@
 """Tenants at rest: the resource that serves each one, and the drift of a platform's list from it."""
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, select, true
+from sqlalchemy import ColumnElement, Select, Text, and_, any_, bindparam, func, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as SqlUuid
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import LIVE, Endpoint, HealthSpec, Status, TenantSpec
 from controlplane.persistence import rows, tables
-from controlplane.persistence.database import single
-from controlplane.persistence.expressions import is_away
+from controlplane.persistence.expressions import is_away, is_one_of
 from controlplane.persistence.fleet import TenantKey, unfinished
+from controlplane.persistence.lookups import Lookup
 from controlplane.persistence.tenants import is_paused
 from controlplane.ports import Resource, ResourceState
 
 _ANY = {"provider": "any"}
 """In place of the part of a spec that was not read."""
+PAGE = 2_000
+"""Tenants of one statement: in between, the caller's loop has its turn."""
+_FIRST = UUID(int=0)
 
 
 class Drift(StrEnum):
@@ -75,20 +84,39 @@ def _away() -> ColumnElement[bool]:
 async def resting(database: AsyncEngine, *providers: str) -> list[Serving]:
     """Tenants with a serving execution, nothing queued or active, not paused, and no deletion asked for: those that
     these providers serve, or all. Without those whose health only a newer release can read, and those whose owner left
-    because its turns fail, until it is due again."""
+    because its turns fail, until it is due again.
+
+    It is read page by page, so each tenant is seen at a moment of its own."""
+    found: list[Serving] = []
+    after = _FIRST
+    while True:
+        page = await _PAGE.all(database, after=after, providers=list(providers) or None)
+        found += _servings(page)
+        if len(page) < PAGE:
+            return found
+        after = page[-1]["id"]
+
+
+async def resting_among(database: AsyncEngine, tenant_ids: Collection[UUID]) -> list[Serving]:
+    """The same of these tenants only."""
+    return _servings(await _AMONG.all(database, ids=list(tenant_ids))) if tenant_ids else []
+
+
+def _statement() -> Select[Any]:
+    """JSON comes as text: most of it is equal from row to row, and read once."""
     serving = tables.executions.alias("serving")
-    query = (
+    return (
         select(
             tables.tenants.c.id,
             tables.tenants.c.name,
             tables.tenants.c.epoch,
             tables.tenants.c.status,
             tables.tenants.c.serving_execution,
-            serving.c.spec["health"].label("health"),
+            serving.c.spec["health"].astext.label("health"),
             serving.c.spec_hash,
             tables.placements.c.platform.label("platform"),
             tables.placements.c.platform_identity.label("platform_identity"),
-            tables.tenants.c.observed,
+            tables.tenants.c.observed["endpoints"].astext.label("endpoints"),
             tables.placements.c.resource_id,
         )
         .join(tables.placements, tables.placements.c.execution_id == tables.tenants.c.serving_execution)
@@ -97,29 +125,50 @@ async def resting(database: AsyncEngine, *providers: str) -> list[Serving]:
             tables.tenants.c.deletion_requested_at.is_(None),
             tables.tenants.c.status != Status.DELETED,
             ~is_paused(),
-            tables.placements.c.state.in_(LIVE),
+            is_one_of(tables.placements.c.state, LIVE),
             ~unfinished(),
             ~_away(),
-            tables.placements.c.platform.in_(providers) if providers else true(),
         )
     )
-    async with single(database) as connection:
-        found = [
-            (row, TenantSpec.stored({"compute": _ANY, "health": row.health})) for row in await connection.execute(query)
-        ]
-        return [
-            Serving(
-                tenant=TenantKey(row.id, row.name),
-                execution_id=row.serving_execution,
-                platform=row.platform,
-                platform_identity=row.platform_identity,
-                endpoints=rows.observed(row.observed).endpoints,
-                resource_id=row.resource_id,
-                spec_hash=row.spec_hash,
-                epoch=row.epoch,
-                health=spec.health,
-                degraded=row.status == Status.DEGRADED,
-            )
-            for row, spec in found
-            if not spec.unreadable
-        ]
+
+
+_PAGE = Lookup(
+    _statement()
+    .where(
+        tables.tenants.c.id > bindparam("after", _FIRST, type_=SqlUuid),
+        func.coalesce(tables.placements.c.platform == any_(bindparam("providers", None, type_=ARRAY(Text))), true()),
+    )
+    .order_by(tables.tenants.c.id)
+    .limit(PAGE)
+)
+_AMONG = Lookup(_statement().where(tables.tenants.c.id == any_(bindparam("ids", [], type_=ARRAY(SqlUuid)))))
+
+
+def _servings(found: Iterable[Mapping[str, Any]]) -> list[Serving]:
+    return [
+        Serving(
+            tenant=TenantKey(row["id"], row["name"]),
+            execution_id=row["serving_execution"],
+            platform=row["platform"],
+            platform_identity=row["platform_identity"],
+            endpoints=_endpoints(row["endpoints"]),
+            resource_id=row["resource_id"],
+            spec_hash=row["spec_hash"],
+            epoch=row["epoch"],
+            health=health,
+            degraded=row["status"] == Status.DEGRADED,
+        )
+        for row in found
+        if (health := _health(row["health"])) is not None
+    ]
+
+
+@lru_cache(maxsize=4096)
+def _health(stored: str | None) -> HealthSpec | None:
+    """None: only a newer release can read it."""
+    spec = TenantSpec.stored({"compute": _ANY, "health": None if stored is None else json.loads(stored)})
+    return None if spec.unreadable else spec.health
+
+
+def _endpoints(stored: str | None) -> tuple[Endpoint, ...]:
+    return () if stored is None else rows.endpoints(json.loads(stored))

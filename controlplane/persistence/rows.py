@@ -150,10 +150,9 @@ def event(row: Row) -> Event:
 
 
 def observed(value: Mapping[str, Any]) -> Observed:
-    items, resources, healthy = value.get("endpoints"), value.get("resources"), value.get("healthy")
-    endpoints = (_endpoint(item) for item in items) if isinstance(items, list) else ()
+    resources, healthy = value.get("resources"), value.get("healthy")
     found = Observed(
-        endpoints=tuple(endpoint for endpoint in endpoints if endpoint is not None),
+        endpoints=endpoints(value.get("endpoints")),
         resources={name: item for name, item in resources.items() if isinstance(item, str)}
         if isinstance(resources, Mapping)
         else {},
@@ -161,6 +160,12 @@ def observed(value: Mapping[str, Any]) -> Observed:
         checked_at=_time(value.get("checked_at")),
     )
     return replace(found, more=beyond(value, _observed_json(found)))
+
+
+def endpoints(items: Any) -> tuple[Endpoint, ...]:
+    """Those of `observed`."""
+    found = (_endpoint(item) for item in items) if isinstance(items, list) else ()
+    return tuple(endpoint for endpoint in found if endpoint is not None)
 
 
 def observed_json(value: Observed, before: Observed) -> dict[str, Any]:
@@ -188,7 +193,8 @@ def _endpoint(value: Any) -> Endpoint | None:
         return None
     name, port = value.get("name"), value.get("port")
     found = Endpoint(str(name or ""), value["url"], port if isinstance(port, int) else 0)
-    return replace(found, more=beyond(value, _endpoint_json(found)))
+    more = beyond(value, _endpoint_json(found))
+    return replace(found, more=more) if more else found
 
 
 def _endpoint_json(value: Endpoint) -> dict[str, Any]:

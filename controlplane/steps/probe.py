@@ -40,6 +40,19 @@ class HealthProber:
         )
 
     async def probe(self, resource: Resource, health: HealthSpec) -> ProbeResult:
+        known = self.known(resource, health)
+        if known is not None:
+            return known
+        asked = health.http or health.tcp
+        endpoint = _endpoint(resource, asked.port) if asked is not None else None
+        assert asked is not None, "else it is known"
+        assert endpoint is not None, "else it is known"
+        if isinstance(asked, HttpProbe):
+            return await self._http(asked, endpoint, health.timeout_seconds)
+        return await _tcp(endpoint, health.timeout_seconds)
+
+    def known(self, resource: Resource, health: HealthSpec) -> ProbeResult | None:
+        """The result, if the resource as it was observed says it all. None: the tenant must be asked."""
         if resource.state is ResourceState.STARTING:
             return ProbeResult(None, resource.detail or f"{resource.name} is starting")
         if resource.state is not ResourceState.RUNNING:
@@ -47,13 +60,10 @@ class HealthProber:
         asked = health.http or health.tcp
         if asked is None:
             return _platform(resource)
-        endpoint = _endpoint(resource, asked.port)
-        if endpoint is None:
+        if _endpoint(resource, asked.port) is None:
             port = "no single port" if asked.port is None else f"no port {asked.port}"
             return ProbeResult(False, f"{resource.name} publishes {port} that could be probed")
-        if isinstance(asked, HttpProbe):
-            return await self._http(asked, endpoint, health.timeout_seconds)
-        return await _tcp(endpoint, health.timeout_seconds)
+        return None
 
     async def close(self) -> None:
         await self._client.aclose()

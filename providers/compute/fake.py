@@ -6,7 +6,7 @@ give each of them a `Cloud` that passes the calls on (arguments and answers pick
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
@@ -110,6 +110,11 @@ class FakeCloud:
     def instances(self) -> "tuple[Instance, ...]":
         """All instances of all owners, for observers outside. Never fails."""
         return tuple(self._by_id.values())
+
+    def fill(self, instances: "Iterable[Instance]") -> None:
+        """Add instances behind Landlord's back, as many as a test of a fleet wants."""
+        for one in instances:
+            self._by_id[one.id], self._ids[one.name] = one, one.id
 
     def lose(self, instance_id: str) -> None:
         """Remove an instance behind Landlord's back."""

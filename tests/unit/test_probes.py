@@ -26,6 +26,9 @@ class Tenants:
         self.asked: Counter[str] = Counter()
         self.forever = asyncio.Event()
 
+    def known(self, resource: Resource, health: HealthSpec) -> ProbeResult | None:
+        return ProbeResult(healthy=False) if resource.name.startswith("known-sick") else None
+
     async def probe(self, resource: Resource, health: HealthSpec) -> ProbeResult:
         self.asked[resource.name] += 1
         if resource.name.startswith("hangs"):
@@ -66,4 +69,15 @@ async def test_who_fails_is_nominated_and_who_lives_here_is_left_to_its_actor() 
     lanes = RestingProbes(tenants, nominations, lambda: there, {"sick-and-live"}, 30)
     assert await lanes.quick() == 2
     assert woken == ["sick"]
+    assert await lanes.quick() == 0, "not before its interval is over"
+
+
+async def test_who_need_not_be_asked_is_judged_all_the_same() -> None:
+    tenants = Tenants()
+    there = resting("known-sick", "well")
+    woken: list[str] = []
+    nominations = Nominations(lambda tenant, priority: woken.append(tenant.name))
+    lanes = RestingProbes(tenants, nominations, lambda: there, (), 30)
+    assert await lanes.quick() == 2
+    assert (woken, set(tenants.asked)) == (["known-sick"], {"well"})
     assert await lanes.quick() == 0, "not before its interval is over"

@@ -6,7 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.secrecy import _ASSIGNED, _FLAGGED, MASK, _starred, hide, hide_line, hide_words, looks_secret
+from controlplane.secrecy import (
+    _ASSIGNED,
+    _FLAGGED,
+    _HEADER,
+    _ISSUED,
+    _JWT,
+    MASK,
+    _hide_pairs,
+    _starred,
+    hide,
+    hide_line,
+    hide_words,
+    looks_secret,
+)
 from controlplane.text import clean
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
@@ -156,3 +169,15 @@ PIECES = ("-", "p ", "key", "pass=x", "DB_PW", "=", ":", " ", "x", "@", "://", "
 @given(st.lists(st.sampled_from(PIECES), max_size=4).map("".join))
 def test_short_texts_are_shown_as_all_the_rules_show_them(text: str) -> None:
     assert hide_line(text) == _FLAGGED.sub(_starred, _ASSIGNED.sub(_starred, hide(text)))
+
+
+MARKED = (
+    *("Authorization: Basic ", "BEARER ", "ba\u017fic ", "abcdefgh12345678ijklmnop", "ghp_", "github_pat_", "glpat-"),
+    *("xoxb-", "sk_live_", "sk-", "AKIA", "ASIA", "IOSFODNN7EXAMPLE", "eyJhbGciOi", ".", " ", "=", "\u00e4"),
+)
+
+
+@given(st.lists(st.sampled_from(MARKED), max_size=6).map("".join))
+def test_no_rule_is_left_out_that_would_hide_something(text: str) -> None:
+    every = _HEADER.sub(rf"\g<head>{MASK}", _ISSUED.sub(MASK, _JWT.sub(MASK, text)))
+    assert hide(text) == _hide_pairs(every)

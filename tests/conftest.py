@@ -4,18 +4,16 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
-from sqlalchemy import text
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.persistence import bootstrap
 from controlplane.persistence.database import open_database
+from tests.databases import copied, create_database
 from tests.e2e.installation import Installation, free_port
 
 pytest_plugins = [
@@ -77,7 +75,7 @@ def postgres(short_dir: Path) -> Iterator[str]:
 @pytest_asyncio.fixture(scope="session")
 async def template(postgres: str) -> str:
     """The name of a migrated database from which the others are copied."""
-    url = await _create_database(postgres, TEMPLATE)
+    url = await create_database(postgres, TEMPLATE)
     database = open_database(url, pool=1)
     await bootstrap.migrate(database)
     await database.dispose()
@@ -87,33 +85,19 @@ async def template(postgres: str) -> str:
 @pytest_asyncio.fixture
 async def database_url(postgres: str, template: str) -> AsyncIterator[str]:
     """A fresh, migrated database for one test."""
-    name = f"t_{uuid4().hex[:12]}"
-    yield await _create_database(postgres, name, template)
-    await _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    async with copied(postgres, template) as url:
+        yield url
 
 
 @pytest_asyncio.fixture
 async def empty_database_url(postgres: str) -> AsyncIterator[str]:
     """A database without a schema, for one test."""
-    name = f"t_{uuid4().hex[:12]}"
-    yield await _create_database(postgres, name)
-    await _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    async with copied(postgres, "template1") as url:
+        yield url
 
 
 @pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator[AsyncEngine]:
     database = open_database(database_url, pool=5, overflow=20)
     yield database
-    await database.dispose()
-
-
-async def _create_database(postgres: str, name: str, template: str = "template1") -> str:
-    await _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
-    return make_url(postgres).set(database=name).render_as_string(hide_password=False)
-
-
-async def _execute(url: str, statement: str) -> None:
-    database = create_async_engine(url, isolation_level="AUTOCOMMIT")
-    async with database.connect() as connection:
-        await connection.execute(text(statement))
     await database.dispose()

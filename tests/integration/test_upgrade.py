@@ -3,6 +3,7 @@ with it. What serves is not touched."""
 
 import asyncio
 import json
+import re
 import subprocess
 from collections.abc import AsyncIterator
 from itertools import count
@@ -22,6 +23,7 @@ from controlplane.persistence.chain import verify
 from controlplane.persistence.database import open_database
 from controlplane.ports import ResourceState
 from providers.compute.fake import FakeCloud, Instance
+from tests.databases import copied, create_database
 from tests.integration.api_replica import api_on
 from tests.integration.owner import World, patch, spec
 from tests.integration.test_roll_back import Fakes
@@ -42,34 +44,50 @@ class Kept(FakeCloud):
         self._numbers = count(1000)
 
 
-@pytest.fixture(params=RELEASES)
+@pytest.fixture(params=RELEASES, scope="session")
 def release(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def left(release: str) -> dict[str, Any]:
     """What there was beside the database."""
     told: dict[str, Any] = json.loads((FIXTURES / f"{release}.json").read_text())
     return told
 
 
-@pytest_asyncio.fixture
-async def upgraded(release: str, empty_database_url: str) -> AsyncIterator[AsyncEngine]:
-    target = make_url(empty_database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+@pytest_asyncio.fixture(scope="session")
+async def migrated(postgres: str, release: str) -> str:
+    """The name of that release's database, migrated once; each test has a copy."""
+    name = re.sub(r"\W", "_", release)
+    url = await create_database(postgres, name)
+    target = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     file = FIXTURES / f"{release}.sql"
     loading = client("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "--dbname", target, "--file", str(file))
     done = await asyncio.to_thread(subprocess.run, loading, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    database = open_database(empty_database_url, pool=5, overflow=20)
+    database = open_database(url, pool=1)
     await bootstrap.migrate(database)
+    await database.dispose()
+    return name
+
+
+@pytest_asyncio.fixture
+async def upgraded_url(postgres: str, migrated: str) -> AsyncIterator[str]:
+    async with copied(postgres, migrated) as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def upgraded(upgraded_url: str) -> AsyncIterator[AsyncEngine]:
+    database = open_database(upgraded_url, pool=5, overflow=20)
     yield database
     await database.dispose()
 
 
 @pytest.fixture
-def world(upgraded: AsyncEngine, empty_database_url: str, tmp_path: Path, left: dict[str, Any]) -> World:
-    return World(upgraded, empty_database_url, tmp_path, Kept(left["instances"]))
+def world(upgraded: AsyncEngine, upgraded_url: str, tmp_path: Path, left: dict[str, Any]) -> World:
+    return World(upgraded, upgraded_url, tmp_path, Kept(left["instances"]))
 
 
 async def of(database: AsyncEngine, name: str) -> Tenant:
@@ -112,8 +130,8 @@ async def test_what_failed_is_changed_until_it_works(upgraded: AsyncEngine, worl
         await world.settled(tenant, "ready", 2)
 
 
-async def test_clients_find_what_they_had(upgraded: AsyncEngine, empty_database_url: str, left: dict[str, Any]) -> None:
-    async with api_on(empty_database_url, more={"fake": Fakes()}) as api:
+async def test_clients_find_what_they_had(upgraded: AsyncEngine, upgraded_url: str, left: dict[str, Any]) -> None:
+    async with api_on(upgraded_url, more={"fake": Fakes()}) as api:
         api.client.headers["Authorization"] = f"Bearer {left['token']}"
         listed = (await api.client.get("/v1/tenants")).json()["items"]
         names = ["by-api", "deleting", "failed", "paused", "serves", "waits"]

@@ -89,6 +89,7 @@ class Client:
     pause_tenant = _call(tenants.pause_tenant)
     resume_tenant = _call(tenants.resume_tenant)
     tenant_logs = _call(tenants.tenant_logs)
+    follow_logs = _each(tenants.follow_logs)
     wait_tenant = _call(tenants.wait_tenant)
 
     get_execution = _call(history.get_execution)

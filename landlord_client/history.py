@@ -22,10 +22,8 @@ from landlord_client.exchange import (
     refuse,
 )
 from landlord_client.models import Event, EventPage, Execution, ExecutionPage, Tenant, WatchEvent
-from landlord_client.tenants import LARGEST_PAGE, list_tenants
+from landlord_client.tenants import LARGEST_PAGE, PATIENCE_SECONDS, list_tenants
 
-WATCH_PATIENCE_SECONDS = 60.0
-"""A watch that was cut off looks for a server for this time."""
 UNAVAILABLE = 503
 RELABELLED = frozenset({"tenant.created", "tenant.updated", "tenant.metadata_changed"})
 """The events after which a tenant may have other labels."""
@@ -98,7 +96,7 @@ def watch(tenant: str | None = None, *, after: int | None = None) -> Stream[Watc
             if isinstance(error, Problem) and error.status != UNAVAILABLE:
                 raise
             now: float = yield Now()
-            if heard is None or now - heard > WATCH_PATIENCE_SECONDS:
+            if heard is None or now - heard > PATIENCE_SECONDS:
                 raise
         if ended and tenant is not None:
             return
@@ -140,7 +138,7 @@ def _newest() -> Operation[int | None]:
 def _matches(name: str, selector: Sequence[str]) -> Operation[bool]:
     """Patient, like the watch itself, while the server restarts."""
     now: float = yield Now()
-    deadline = now + WATCH_PATIENCE_SECONDS
+    deadline = now + PATIENCE_SECONDS
     while True:
         try:
             # By name, so the one that is called exactly so comes first.

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from landlord_client.errors import Unreachable, WaitedTooLong
+from landlord_client.errors import NotNow, Unreachable, WaitedTooLong
 from landlord_client.exchange import (
+    Item,
     Now,
     Operation,
     Request,
@@ -15,12 +16,16 @@ from landlord_client.exchange import (
     paged,
     quoted,
     read,
+    refuse,
     selectors,
     send,
 )
 from landlord_client.models import Plan, Tenant, TenantPage
 
 POLL_SECONDS = 0.25
+FOLLOW_SECONDS = 1.0
+PATIENCE_SECONDS = 60.0
+"""Who follows looks for a server for this time."""
 DRY_RUN = {"dry_run": "true"}
 LARGEST_PAGE = 500
 
@@ -176,6 +181,34 @@ def tenant_logs(name: str, *, tail: int = 100) -> Operation[str]:
     """The last lines of its compute's output. Empty if there is none yet."""
     answer = yield from send(Request("GET", f"/v1/tenants/{quoted(name)}/logs", {"tail": tail}, {}))
     return answer.text if answer.success else str(read(answer))
+
+
+def follow_logs(name: str, *, tail: int = 100) -> Stream[str]:
+    """The last lines of its compute's output, and then what comes, piece by piece, until the tenant is deleted. It goes
+    on over restarts of the server, and with what replaces the compute. A piece may end within a line.
+
+    Raises LogsNotSupported if its provider cannot be followed, and the problem of a platform or a server that was away
+    for a minute."""
+    identity = (yield from get_tenant(name)).id
+    cursor = ""
+    heard: float = yield Now()
+    while True:
+        try:
+            request = Request("GET", f"/v1/tenants/{quoted(identity)}/logs", {"tail": tail, "after": cursor}, {})
+            answer = yield from send(request)
+            if not answer.success:
+                refuse(answer)
+            heard = yield Now()
+            cursor = answer.headers.get("log-cursor", cursor)
+            if answer.text:
+                yield Item(answer.text)
+            elif (yield from get_tenant(identity)).status == "deleted":
+                return
+        except (Unreachable, NotNow):
+            now: float = yield Now()
+            if now - heard > PATIENCE_SECONDS:
+                raise
+        yield Sleep(FOLLOW_SECONDS)
 
 
 def wait_tenant(

@@ -13,6 +13,7 @@ from controlplane.ports import (
     Change,
     DesiredResource,
     ExecutionGate,
+    LogPart,
     Origin,
     ProviderHealth,
     Resource,
@@ -141,6 +142,11 @@ class StubPlatform:
     async def logs(self, resource_id: str, tail: int) -> str:
         return "\n".join(self.text[resource_id].splitlines()[-tail:])
 
+    async def logs_after(self, resource_id: str, position: str | None, tail: int) -> LogPart:
+        text = self.text[resource_id]
+        new = text[int(position) :] if position and position.isdecimal() else "".join(text.splitlines(True)[-tail:])
+        return LogPart(new, str(len(text)))
+
     async def close(self) -> None:
         return None
 
@@ -151,3 +157,4 @@ class FakeStudio(StubPlatform):
     name: ClassVar[str] = "process"
     config_model: ClassVar[type[BaseModel]] = StudioConfig
     one_node: ClassVar[bool] = True
+    logs_after = None  # type: ignore[assignment]

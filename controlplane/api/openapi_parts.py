@@ -30,6 +30,10 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "`true`: an earlier answer, repeated.",
         "schema": {"type": "string"},
     },
+    "Log-Cursor": {
+        "description": "`after` of the next request for what was written since.",
+        "schema": {"type": "string"},
+    },
     "WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}},
     "X-Request-ID": {
         "description": "The request's id, also in problems and in the log.",

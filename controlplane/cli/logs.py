@@ -1,5 +1,7 @@
 """`landlord tenant logs`: the output of a tenant's compute."""
 
+import contextlib
+import sys
 from typing import Annotated
 
 import typer
@@ -12,14 +14,26 @@ from controlplane.text import visible
 
 def logs(
     name: Name,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Show what comes as well, until Ctrl-C or the tenant is deleted.")
+    ] = False,
     tail: Annotated[int, typer.Option(min=1, max=10_000, help="How many lines to show, from the end.")] = 100,
 ) -> None:
     """Show the last lines of the output of a tenant's compute. Not every provider keeps logs. In a pipe they are
     unchanged; on a terminal, escape sequences and control characters are left out.
 
-    Example: landlord tenant logs acme --tail 20
+    With -f it looks once a second for more, also after a restart of the control plane, and goes on with what replaces
+    the compute.
+
+    Example: landlord tenant logs acme --tail 20, or landlord tenant logs acme -f
     """
     with connect() as client:
+        if follow:
+            with contextlib.suppress(KeyboardInterrupt):
+                for part in client.follow_logs(name, tail=tail):
+                    typer.echo(visible(part) if output.is_terminal else part, nl=False, color=True)
+                    sys.stdout.flush()
+            return
         text = client.tenant_logs(name, tail=tail)
     if text:
         text = text.rstrip("\n")

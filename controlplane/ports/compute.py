@@ -251,6 +251,25 @@ class ProvidesLogs(Protocol):
     async def logs(self, resource_id: str, tail: int) -> str: ...
 
 
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """Text of a resource's output, and the position where it ends: letters, digits, `.`, `-`; at most 64."""
+
+    text: str
+    position: str
+
+
+@runtime_checkable
+class FollowsLogs(ProvidesLogs, Protocol):
+    """Capability: the output can be followed, from one look to the next. Nothing stays open in between."""
+
+    async def logs_after(self, resource_id: str, position: str | None, tail: int) -> LogPart:
+        """What the resource wrote after a position that an earlier call returned; None, or one that says nothing here:
+        the last `tail` lines. It may end within a line. If more came than the platform keeps, or than one answer may
+        hold, the oldest of it is left out. Of a resource that does not exist: nothing, and the same position."""
+        ...
+
+
 @runtime_checkable
 class Restarts(Protocol):
     """Capability: the platform restarts a resource by itself, better than by a stop and a start (one task after the

@@ -23,6 +23,7 @@ from controlplane.model import HealthSpec
 from controlplane.ports import (
     ComputeProvider,
     DesiredResource,
+    FollowsLogs,
     KeepsBelongings,
     ProvidesLogs,
     ResourceState,
@@ -44,6 +45,7 @@ from providers.conformance.compute_bench import (
 from providers.conformance.compute_capabilities import (
     BelongingsConformance,
     ExecProbesConformance,
+    FollowsLogsConformance,
     LogsConformance,
     NoExecProbesConformance,
 )
@@ -459,6 +461,7 @@ class ComputeConformance:
     async def test_each_of_its_capabilities_is_tested(self, provider: ComputeProvider) -> None:
         """The mix-ins are those of `compute_capabilities` for the provider's capabilities, and no others."""
         assert isinstance(self, LogsConformance) == isinstance(provider, ProvidesLogs)
+        assert isinstance(self, FollowsLogsConformance) == isinstance(provider, FollowsLogs)
         assert isinstance(self, ExecProbesConformance) == isinstance(provider, RunsExecProbes)
         assert isinstance(self, NoExecProbesConformance) != isinstance(provider, RunsExecProbes)
         assert isinstance(self, BelongingsConformance) == isinstance(provider, KeepsBelongings)

@@ -6,8 +6,10 @@
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import cycle
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,8 +20,10 @@ from controlplane.model import HealthSpec
 from controlplane.ports import (
     ComputeProvider,
     DesiredResource,
+    FollowsLogs,
     KeepsBelongings,
     ListsBelongings,
+    LogPart,
     ProvidesLogs,
     Resource,
 )
@@ -27,6 +31,8 @@ from providers.conformance.compute_bench import SETTLE_SECONDS, Gate, desire
 
 Belongings = Callable[[str, UUID], Awaitable[Sequence[str]]]
 """The tenant's belongings on the platform besides its resources, read behind the provider's back."""
+
+FOLLOWED = re.compile(r"[A-Za-z0-9.-]{1,64}")
 
 
 @pytest.mark.asyncio
@@ -39,6 +45,37 @@ class LogsConformance:
         assert isinstance(await provider.logs(resource.id, 10), str)
         await provider.destroy(resource.id)
         assert await provider.logs(resource.id, 10) == ""
+
+
+@pytest.mark.asyncio
+class FollowsLogsConformance:
+    """Tests of FollowsLogs. Bring the fixture `counting_config`: what runs writes the lines 1, 2, 3 and so on, each
+    some milliseconds after the one before."""
+
+    async def test_each_line_is_told_once(
+        self, provider: ComputeProvider, another: ComputeProvider, installation_id: str, counting_config: Any
+    ) -> None:
+        """From wherever a reader begins, and whichever process it asks."""
+        assert isinstance(provider, FollowsLogs)
+        assert isinstance(another, FollowsLogs)
+        resource = await provider.apply(desire(installation_id, counting_config), Gate(True))
+        told = ""
+        position: str | None = None
+        async with asyncio.timeout(SETTLE_SECONDS):
+            for asked in cycle((provider, another)):
+                part = await asked.logs_after(resource.id, position, 3)
+                told, position = told + part.text, part.position
+                assert FOLLOWED.fullmatch(position)
+                if told.count("\n") > 100:
+                    break
+                await asyncio.sleep(0.05)
+        assert position is not None
+        numbers = [int(line) for line in told.split("\n")[:-1]]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert (await provider.logs_after(resource.id, "no position", 2)).text.count("\n") <= 2
+        await provider.destroy(resource.id)
+        assert await provider.logs_after(resource.id, position, 3) == LogPart("", position)
+        assert (await provider.logs_after(resource.id, None, 3)).text == ""
 
 
 @pytest.mark.asyncio

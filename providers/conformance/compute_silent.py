@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from controlplane.errors import Unavailable
-from controlplane.ports import ComputeProvider, ProvidesLogs
+from controlplane.ports import ComputeProvider, FollowsLogs, ProvidesLogs
 from providers.conformance.compute_bench import desire
 
 PATIENCE = 0.2
@@ -66,4 +66,7 @@ class SilentPlatformConformance:
         if isinstance(silent, ProvidesLogs):
             logs = silent.logs
             looks.append(lambda: logs(self.unknown_id, 10))
+        if isinstance(silent, FollowsLogs):
+            logs_after = silent.logs_after
+            looks.append(lambda: logs_after(self.unknown_id, None, 10))
         return looks

@@ -1,4 +1,4 @@
-"""The end of a stream of bytes, without keeping the rest."""
+"""The end of a stream of bytes, without keeping the rest, and of a text."""
 
 import time
 from collections import deque
@@ -22,3 +22,8 @@ def last_bytes(chunks: Iterable[bytes], most: int, seconds: float) -> bytes:
     text = b"".join(kept)
     cut = cut or len(text) > most
     return text[-most:].partition(b"\n")[2] if cut and b"\n" in text[-most:] else text[-most:]
+
+
+def last_lines(text: str, tail: int) -> str:
+    """The last `tail` lines; the last of them may have no end yet."""
+    return "".join(text.splitlines(keepends=True)[-tail:]) if tail > 0 else ""

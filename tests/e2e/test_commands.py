@@ -159,6 +159,24 @@ def test_what_it_wrote_and_what_was_done_for_it(installation: Installation, tena
     assert "nothing to retry" in installation.run("execution", "retry", tenant, check=False).stderr
 
 
+def test_what_it_writes_is_followed(installation: Installation, client: Client, tenant: str) -> None:
+    """What was there, and what comes; Ctrl-C ends it."""
+    with subprocess.Popen(
+        [LANDLORD, "tenant", "logs", tenant, "-f", "--tail", "1"],
+        env=installation.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as following:
+        assert following.stdout is not None
+        assert '"GET / HTTP/1.1" 200' in following.stdout.readline()
+        httpx.get(f"{client.get_tenant(tenant).observed.endpoints[0].url}/asked-by-test", trust_env=False)
+        assert any("asked-by-test" in line for line in following.stdout)
+        following.send_signal(signal.SIGINT)
+        assert following.wait(60) == 0
+
+
 def test_a_token_opens_what_its_role_may_until_it_is_revoked(
     installation: Installation, client: Client, tenant: str
 ) -> None:

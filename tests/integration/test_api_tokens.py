@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import insert, text
+from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import SettingsError
@@ -268,24 +268,63 @@ async def test_a_provider_or_all_are_paused(api: Api) -> None:
 async def test_logs_of_the_newest_resource(api: Api) -> None:
     created = (await api.create()).json()
     assert (await api.client.get("/v1/tenants/acme/logs")).text == ""
+    await placed(api, created, "r-1")
+    api.cloud.text = {"r-1": "one\ntwo\nthree"}
+    answer = await api.client.get("/v1/tenants/acme/logs?tail=2")
+    assert (answer.text, answer.headers["content-type"]) == ("two\nthree", "text/plain; charset=utf-8")
+    assert "Log-Cursor" not in answer.headers
+    assert (await api.client.get("/v1/tenants/acme/logs?tail=0")).status_code == 400
+
+
+async def test_logs_are_followed_by_their_cursor(api: Api) -> None:
+    created = (await api.create()).json()
+    nothing = await api.client.get("/v1/tenants/acme/logs", params={"after": ""})
+    assert (nothing.text, nothing.headers.get("Log-Cursor")) == ("", None)
+    await placed(api, created, "r/1")
+    api.cloud.text = {"r/1": "one\ntwo\nthree\n", "r-2": "of another\n"}
+
+    async def after(cursor: str) -> tuple[str, str]:
+        answer = await api.client.get("/v1/tenants/acme/logs", params={"after": cursor, "tail": 2})
+        assert answer.status_code == 200, answer.text
+        return answer.text, answer.headers["Log-Cursor"]
+
+    text, cursor = await after("")
+    assert text == "two\nthree\n"
+    assert await after(cursor) == ("", cursor)
+    api.cloud.text = {**api.cloud.text, "r/1": "one\ntwo\nthree\nfour\n"}
+    assert (await after(cursor))[0] == "four\n"
+    # What another resource wrote begins anew, and so does a cursor that nobody gave out.
+    async with api.database.begin() as connection:
+        await connection.execute(update(tables.placements).values(resource_id="r-2"))
+    assert await after(cursor) == ("of another\n", "r-2/11")
+    assert (await after("nonsense"))[0] == "of another\n"
+    assert (await api.client.get("/v1/tenants/acme/logs", params={"after": "x" * 513})).status_code == 400
+
+
+async def test_logs_that_cannot_be_followed_say_so(api: Api) -> None:
+    created = (await api.create()).json()
+    await placed(api, created, "r-1", "process")
+    refused = await api.client.get("/v1/tenants/acme/logs", params={"after": ""})
+    assert (refused.status_code, refused.json()["code"]) == (422, "logs_not_supported")
+    assert refused.json()["detail"] == "the logs of provider 'process' cannot be followed"
+
+
+async def placed(api: Api, created: Any, resource_id: str, platform: str = "cloud") -> None:
+    """The tenant has this resource."""
     async with api.database.begin() as connection:
         await connection.execute(
             insert(tables.placements).values(
                 execution_id=created["workflow_execution_id"],
                 tenant_id=UUID(created["id"]),
-                platform="cloud",
-                platform_identity="cloud-1",
+                platform=platform,
+                platform_identity=f"{platform}-1",
                 generation=1,
                 run=1,
                 name="landlord-acme",
-                resource_id="r-1",
+                resource_id=resource_id,
                 state="placed",
             )
         )
-    api.cloud.text = {"r-1": "one\ntwo\nthree"}
-    answer = await api.client.get("/v1/tenants/acme/logs?tail=2")
-    assert (answer.text, answer.headers["content-type"]) == ("two\nthree", "text/plain; charset=utf-8")
-    assert (await api.client.get("/v1/tenants/acme/logs?tail=0")).status_code == 400
 
 
 async def test_providers_and_their_schemas(api: Api) -> None:
@@ -294,7 +333,7 @@ async def test_providers_and_their_schemas(api: Api) -> None:
         ("cloud", True, False),
         ("process", True, True),
     ]
-    assert [item["capabilities"] for item in found["compute"]] == [["logs"], ["logs"]]
+    assert [item["capabilities"] for item in found["compute"]] == [["logs", "follow_logs"], ["logs"]]
     assert found["workflow"] == [{"name": "embedded", "default": True}, {"name": "restate", "default": False}]
     schema = (await api.client.get("/v1/providers/compute/cloud/schema")).json()
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"

@@ -293,6 +293,42 @@ async def test_a_watch_of_all_outlives_the_end_of_a_tenant(make: Make) -> None:
     assert [request.headers["Last-Event-ID"] for request in seen] == ["3", "4"]
 
 
+async def test_logs_are_followed_over_a_restart_until_the_tenant_is_deleted(make: Make) -> None:
+    handle, seen = answering(
+        httpx.Response(200, json=tenant()),
+        httpx.Response(200, text=""),
+        httpx.Response(200, json=tenant("provisioning")),
+        httpx.Response(200, text="one\n", headers={"Log-Cursor": "r/1"}),
+        httpx.ConnectError("restarting"),
+        problem(503, "unavailable"),
+        httpx.Response(200, text="two\n", headers={"Log-Cursor": "r/2"}),
+        httpx.Response(200, text="", headers={"Log-Cursor": "r/2"}),
+        httpx.Response(200, json=tenant("deleted")),
+    )
+    assert await make(handle).some("follow_logs", "acme", tail=7) == ["one\n", "two\n"]
+    asked = [dict(one.url.params) for one in seen if one.url.path == "/v1/tenants/0190-id/logs"]
+    assert [one["after"] for one in asked] == ["", "", "r/1", "r/1", "r/1", "r/2"]
+    assert {one["tail"] for one in asked} == {"7"}
+
+
+async def test_logs_that_cannot_be_followed_are_refused_at_once(make: Make) -> None:
+    handle, _ = answering(httpx.Response(200, json=tenant()), problem(422, "logs_not_supported"))
+    with pytest.raises(LogsNotSupported):
+        await make(handle).some("follow_logs", "acme")
+
+
+async def test_who_follows_gives_up_when_no_server_comes_back(make: Make) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/acme"):
+            return httpx.Response(200, json=tenant())
+        raise httpx.ConnectError("refused")
+
+    there = make(handle)
+    with pytest.raises(Unreachable, match="landlord up"):
+        await there.some("follow_logs", "acme")
+    assert there.time.now > tenants.PATIENCE_SECONDS
+
+
 async def test_a_watch_that_never_began_is_refused_at_once(make: Make) -> None:
     handle, _ = answering(problem(404, "tenant_not_found"))
     with pytest.raises(TenantNotFound):
@@ -311,7 +347,7 @@ async def test_a_watch_gives_up_when_no_server_comes_back(make: Make) -> None:
     there = make(handle)
     with pytest.raises(Unreachable, match="landlord up"):
         await there.some("watch", after=1)
-    assert there.time.now > history.WATCH_PATIENCE_SECONDS
+    assert there.time.now > tenants.PATIENCE_SECONDS
 
 
 async def test_a_selective_watch_follows_labels(make: Make) -> None:

@@ -12,7 +12,7 @@ from controlplane.api.replica import Here
 from controlplane.api.schemas.installation import Capability, ComputeProviderOut, ProvidersOut, WorkflowProviderOut
 from controlplane.api.security import Viewer
 from controlplane.errors import Refused
-from controlplane.ports import ComputeProvider, ProvidesLogs, RunsExecProbes
+from controlplane.ports import ComputeProvider, FollowsLogs, ProvidesLogs, RunsExecProbes
 
 router = APIRouter(prefix="/v1/providers", tags=["providers"])
 
@@ -61,5 +61,9 @@ async def get_compute_provider_schema(name: str, here: Here, _: Viewer) -> dict[
 
 def capabilities_of(provider: ComputeProvider) -> list[Capability]:
     """The capabilities that a client can use. KeepsBelongings is left out: a client cannot choose by it."""
-    protocols: tuple[tuple[Capability, type], ...] = (("logs", ProvidesLogs), ("exec_probe", RunsExecProbes))
+    protocols: tuple[tuple[Capability, type], ...] = (
+        ("logs", ProvidesLogs),
+        ("follow_logs", FollowsLogs),
+        ("exec_probe", RunsExecProbes),
+    )
     return [name for name, protocol in protocols if isinstance(provider, protocol)]

@@ -7,9 +7,9 @@ meaning of its own. Values of the tenant's environment are removed from its text
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,8 +20,8 @@ from docker.errors import APIError, DockerException, NotFound
 
 from controlplane.errors import Unavailable
 from controlplane.model.masking import hidden_values
-from controlplane.ports import DesiredResource
-from providers.compute.docker import belongings, dialect, images, ssh
+from controlplane.ports import DesiredResource, LogPart
+from providers.compute.docker import belongings, dialect, entries, images, ssh
 from providers.compute.docker.address import EngineAddress
 from providers.compute.docker.belongings import explanation
 from providers.compute.docker.client import EngineClient, knock, reason
@@ -31,7 +31,7 @@ from providers.compute.docker.images import Logins
 from providers.compute.docker.reach import HERE, Reach
 from providers.compute.docker.refusals import refused, refused_creation, refused_start
 from providers.compute.docker.subnets import SubnetPool
-from providers.kit.tails import last_bytes
+from providers.kit.tails import last_bytes, last_lines
 
 GRACE_SECONDS = 10
 """Time between the stop signal and the kill, for a container without a time of its own."""
@@ -42,8 +42,6 @@ OTHER_VERSION = re.compile(r"client version \S+ is too (?:old|new)")
 """Docker Engine's words for a version of its API that it does not speak, or no longer."""
 UNREADABLE = "does not support reading"
 """Docker Engine's words for a log driver that keeps nothing here."""
-HEADER_BYTES = 8
-"""Before each entry of the output: its stream, and its length in the last four bytes."""
 SETTLE_SECONDS = 10.0
 """Time for the work of others to finish: a create of the same name, a removal."""
 PULL_SECONDS = 600.0
@@ -103,9 +101,18 @@ class DockerEngine:
 
     def logs(self, container: str, tail: int) -> str:
         """The last lines, of at most LOG_BYTES. None of a container whose output is kept elsewhere, or nowhere."""
+        return self._text(lambda api: entries.read(api, container, tail=tail))
+
+    def logs_after(self, container: str, position: str | None, tail: int) -> LogPart:
+        """What came after a position, of at most LOG_BYTES; without one, the last lines."""
+        follower = entries.Follower(position, tail)
+        text = self._text(lambda api: follower.read(api, container))
+        return LogPart(last_lines(text, tail) if follower.begins else text, follower.position)
+
+    def _text(self, read: Callable[[docker.APIClient], Iterator[bytes]]) -> str:
         with self._speaking() as api:
             try:
-                return last_bytes(_output(api, container, tail), LOG_BYTES, LOG_SECONDS).decode(errors="replace")
+                return last_bytes(read(api), LOG_BYTES, LOG_SECONDS).decode(errors="replace")
             except NotFound:
                 return ""
             except APIError as error:
@@ -266,16 +273,6 @@ class DockerEngine:
         if address.scheme == "unix":
             knock(urlsplit(address.url).path, self._timeout)
         return EngineClient(address, self._timeout, self._connections, self._silence)
-
-
-def _output(api: Any, container: str, tail: int) -> Iterator[bytes]:
-    """The last lines of the container's output, entry by entry. The SDK's own `logs` reads them all into memory, and
-    one line may have any length; its stream has no time-out."""
-    url = api._url("/containers/{0}/logs", container)
-    with closing(api._get(url, params={"stdout": 1, "stderr": 1, "tail": tail}, stream=True)) as answer:
-        api._raise_for_status(answer)
-        while len(header := answer.raw.read(HEADER_BYTES)) == HEADER_BYTES:
-            yield answer.raw.read(int.from_bytes(header[4:], "big"))
 
 
 def _inspect(api: docker.APIClient, name_or_id: str) -> Mapping[str, Any] | None:

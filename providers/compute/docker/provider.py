@@ -11,7 +11,7 @@ from uuid import UUID
 
 from controlplane.errors import Retryable, Unavailable
 from controlplane.model import HealthSpec
-from controlplane.ports import OWNER_LABEL, TENANT_ID_LABEL, DesiredResource, Origin, Resource, tenant_id_of
+from controlplane.ports import OWNER_LABEL, TENANT_ID_LABEL, DesiredResource, LogPart, Origin, Resource, tenant_id_of
 from controlplane.settings import DEFAULT_SUBNETS, Settings
 from providers.compute.docker.address import EngineAddress
 from providers.compute.docker.config import DockerConfig
@@ -37,7 +37,7 @@ AVAILABLE_SECONDS = 2
 
 
 class DockerCompute(GatedCompute[DockerConfig]):
-    """A ComputeProvider, also `ProvidesLogs`, `RunsExecProbes` (as a HEALTHCHECK) and `KeepsBelongings`: named volumes
+    """A ComputeProvider, also `FollowsLogs`, `RunsExecProbes` (as a HEALTHCHECK) and `KeepsBelongings`: named volumes
     and the tenant's own network stay until the tenant is deleted. Also `ReachesHost`. Make one per process; it connects
     at its first call. `subnets`: the ranges of addresses of tenants' networks."""
 
@@ -168,6 +168,9 @@ class DockerCompute(GatedCompute[DockerConfig]):
 
     async def logs(self, resource_id: str, tail: int) -> str:
         return await self._threads.ask(self._engine.logs, resource_id, tail)
+
+    async def logs_after(self, resource_id: str, position: str | None, tail: int) -> LogPart:
+        return await self._threads.ask(self._engine.logs_after, resource_id, position, tail)
 
     async def ping(self) -> None:
         await self._threads.ask(self._engine.ping)

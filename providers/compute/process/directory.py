@@ -18,8 +18,8 @@ from uuid import uuid4
 from controlplane.errors import NotAvailableYet, WaitsFor
 from controlplane.model import Endpoint
 from controlplane.model.masking import hidden_values
-from controlplane.ports import TENANT_ID_LABEL, TENANT_LABEL, Origin, Resource, ResourceState
-from providers.compute.process import ending
+from controlplane.ports import TENANT_ID_LABEL, TENANT_LABEL, LogPart, Origin, Resource, ResourceState
+from providers.compute.process import ending, output
 from providers.compute.process.config import ProcessConfig
 from providers.compute.process.files import Locked, is_locked, read_json, states, write_json
 from providers.compute.process.machine import runs
@@ -30,8 +30,6 @@ from providers.kit.secrets import Secrets, is_reference
 from providers.kit.signals import number_of
 
 TAIL_BYTES = 4096
-LONGEST_LOG = 1 << 21
-"""Bytes read of each file: a command may make its log of any length before its keeper looks."""
 UNCONFINED = "an older release started it with the control plane's own account; the next start gives it one of its own"
 ID = re.compile(r"(?P<name>[a-z][-a-z0-9]*)\.[0-9a-f]{32}")
 
@@ -132,10 +130,11 @@ class ProcessRecord:
         return {name: secrets.resolve(value) for name, value in self.env.items() if is_reference(value)}
 
     def logs(self, tail: int) -> str:
-        """The last `tail` lines of both log files."""
-        texts = [_read(self.path / name, LONGEST_LOG) for name in ("log.1", "log")]
-        lines = "".join(texts).splitlines(keepends=True)
-        return "".join(lines[-tail:]) if tail > 0 else ""
+        """The last `tail` lines of its output."""
+        return output.newest(self.path, tail)
+
+    def logs_after(self, position: str | None, tail: int) -> LogPart:
+        return output.after(self.path, position, tail)
 
     @property
     def _state(self) -> dict[str, Any]:

@@ -6,9 +6,9 @@ stdin, since no file may hold them. It returns once the command runs or is known
 since it stays in memory once per tenant.
 
 In DIRECTORY: `state.json` holds the command, `run.json` the result. `lock` is held while this process lives; it is the
-primitive against a double start. `log` and `log.1` hold the output. The command writes to `log` itself, so that it
-lives on if this process is killed. Then the log's bound and the exit code are lost, and `run.json` still shows, by pid
-and start time, whether the command runs.
+primitive against a double start. `log` and `log.1` hold the output (see `output`). The command writes to `log` itself,
+so that it lives on if this process is killed. Then the log's bound and the exit code are lost, and `run.json` still
+shows, by pid and start time, whether the command runs.
 """
 
 from __future__ import annotations
@@ -232,13 +232,24 @@ def bound_log(directory: str) -> int:
         size = log.seek(0, os.SEEK_END)
         if size <= LOG_BYTES:
             return size
+        before = taken_away(path, size)
         log.seek(-LOG_BYTES, os.SEEK_END)
         with contextlib.suppress(OSError):  # the disk is full: all the more reason to truncate
             with open(f"{path}.new", "wb", opener=private) as older:
                 older.write(log.read(LOG_BYTES))
             os.replace(f"{path}.new", f"{path}.1")
+            write_json(f"{path}.moved", {"before": before, "moving": size})
         log.truncate(0)  # the command appends, so it continues at the new end
+    with contextlib.suppress(OSError):
+        write_json(f"{path}.moved", {"before": before + size, "moving": 0})
     return 0
+
+
+def taken_away(path: str, size: int) -> int:
+    """The bytes of earlier moves. The last one may have been cut off, before its truncation or after it."""
+    moved = read_json(f"{path}.moved") or {}
+    before, moving = moved.get("before", 0), moved.get("moving", 0)
+    return int(before if size >= moving else before + moving)
 
 
 def private(path: str, flags: int) -> int:

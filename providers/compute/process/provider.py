@@ -22,7 +22,7 @@ from typing import ClassVar, Self
 from uuid import UUID, uuid4
 
 from controlplane.errors import InvalidConfig, NotAvailableYet, Retryable, SettingsError, Unavailable, WaitsFor
-from controlplane.ports import DesiredResource, Origin, ProviderHealth, Resource
+from controlplane.ports import DesiredResource, LogPart, Origin, ProviderHealth, Resource
 from controlplane.settings import Settings
 from providers.compute.process import cgroups
 from providers.compute.process.config import ProcessConfig
@@ -47,7 +47,7 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class ProcessCompute(GatedCompute[ProcessConfig]):
-    """A ComputeProvider, also `ProvidesLogs`. Several may work on one `root`, in one process or in many.
+    """A ComputeProvider, also `FollowsLogs`. Several may work on one `root`, in one process or in many.
 
     `uids`: each tenant gets one of these. None: its processes have our account. `cgroups`: the directory where version
     2 of them is mounted ("": none), by default looked up. A command that cannot be found is InvalidConfig. If tenants
@@ -153,6 +153,12 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
     async def logs(self, resource_id: str, tail: int) -> str:
         record = await self._threads.ask(self._directory.find, resource_id)
         return "" if record is None else await self._threads.ask(record.logs, tail)
+
+    async def logs_after(self, resource_id: str, position: str | None, tail: int) -> LogPart:
+        record = await self._threads.ask(self._directory.find, resource_id)
+        if record is None:
+            return LogPart("", position or "0")
+        return await self._threads.ask(record.logs_after, position, tail)
 
     async def health(self) -> ProviderHealth:
         try:

@@ -26,6 +26,7 @@ from providers.conformance.compute_capabilities import (
     Belongings,
     BelongingsConformance,
     ExecProbesConformance,
+    FollowsLogsConformance,
     LogsConformance,
 )
 from providers.kit.secrets import Secrets
@@ -66,7 +67,9 @@ async def stopped(provider: DockerCompute, resource: Resource, *, within: float 
             await asyncio.sleep(0.05)
 
 
-class TestDockerConforms(ComputeConformance, LogsConformance, ExecProbesConformance, BelongingsConformance):
+class TestDockerConforms(
+    ComputeConformance, LogsConformance, FollowsLogsConformance, ExecProbesConformance, BelongingsConformance
+):
     many = 60  # it lists all in one answer, and each tenant costs a network
 
     @pytest_asyncio.fixture
@@ -116,6 +119,10 @@ class TestDockerConforms(ComputeConformance, LogsConformance, ExecProbesConforma
     @pytest.fixture
     def changed_config(self, web_image: str) -> Mapping[str, Any]:
         return web(web_image, env={"COLOR": "green"})
+
+    @pytest.fixture
+    def counting_config(self, web_image: str) -> Mapping[str, Any]:
+        return web(web_image, command=["sh", "-c", "n=0; while n=$((n + 1)); do echo $n; sleep 0.01; done"])
 
     @pytest.fixture
     def refused_config(self, web_image: str) -> Mapping[str, Any]:

@@ -15,8 +15,8 @@ from providers.compute.process.directory import ProcessDirectory
 from providers.compute.process.provider import ProcessCompute
 from providers.conformance.compute import ComputeConformance
 from providers.conformance.compute_bench import SECRET, Effect, LoseAnswer, desire
-from providers.conformance.compute_capabilities import LogsConformance, NoExecProbesConformance
-from tests.contract.process.bench import OPEN, OWNER, UIDS, WEB
+from providers.conformance.compute_capabilities import FollowsLogsConformance, LogsConformance, NoExecProbesConformance
+from tests.contract.process.bench import OPEN, OWNER, UIDS, WEB, shell
 
 
 class OnAnotherMachine(ProcessCompute):
@@ -28,7 +28,7 @@ class OnAnotherMachine(ProcessCompute):
             return await super().identity()
 
 
-class TestProcessConforms(ComputeConformance, LogsConformance, NoExecProbesConformance):
+class TestProcessConforms(ComputeConformance, LogsConformance, FollowsLogsConformance, NoExecProbesConformance):
     @pytest_asyncio.fixture
     async def provider(self, root: Path) -> AsyncIterator[ProcessCompute]:
         provider = ProcessCompute(root, uids=UIDS)
@@ -75,6 +75,10 @@ class TestProcessConforms(ComputeConformance, LogsConformance, NoExecProbesConfo
     @pytest.fixture
     def changed_config(self) -> Mapping[str, Any]:
         return {**WEB, "env": {"COLOR": "green"}}
+
+    @pytest.fixture
+    def counting_config(self) -> Mapping[str, Any]:
+        return shell("n=0; while n=$((n + 1)); do echo $n; sleep 0.01; done")
 
     @pytest.fixture
     def refused_config(self) -> Mapping[str, Any]:

@@ -276,6 +276,7 @@ def _say(act: decisions.Act, rows: TenantRows) -> None:
     fields = {
         "tenant": tenant.name,
         "execution": None if execution is None else execution.id,
+        "request_id": None if execution is None else execution.request_id,
         "status": tenant.status.value,
         "generation": tenant.generation,
         "fence": tenant.fence,

@@ -149,6 +149,8 @@ class Execution:
     """The trace of which it is a part, as W3C has it."""
     in_place: bool = False
     """It makes no resource: it restarts the one that serves."""
+    request_id: str | None = field(default=None, compare=False)
+    """The request that caused it. None: no request did, but a finding or a release before."""
 
     @property
     def order(self) -> tuple[int, int]:

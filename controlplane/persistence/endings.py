@@ -78,6 +78,7 @@ async def _next_delete_run(
         trigger_source=TriggerSource.SUPERVISOR,
         engine=engine,
         delay=min(DELETE_RETRY_CEILING, 2.0 ** min(failed.run - 1, 6)),
+        request_id=failed.request_id,
     )
     tx.event(EventType.EXECUTION_QUEUED, tenant, execution=following)
     return await tenants.save(

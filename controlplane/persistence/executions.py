@@ -53,11 +53,13 @@ async def add(
     again: Execution | None = None,
     fresh: bool = False,
     in_place: bool = False,
+    request_id: str | None = None,
 ) -> Execution:
     """Insert a queued execution of the tenant's generation, with its spec snapshot and its canonical input.
 
     `delay`: seconds before it may be promoted. `again`: an execution whose generation and snapshot are used
-    instead. `fresh`: its image is pulled, even if the platform has one. `in_place`: it restarts what serves."""
+    instead. `fresh`: its image is pulled, even if the platform has one. `in_place`: it restarts what serves.
+    `request_id`: of the request that caused it."""
     generation, spec = (tenant.generation, tenant.spec) if again is None else (again.generation, again.spec)
     request = ExecutionInput(
         execution_id=execution_id(tenant.name, action, generation, tenant.id, run),
@@ -89,6 +91,7 @@ async def add(
                     fresh=fresh,
                     traceparent=tracing.traceparent(),
                     in_place=in_place,
+                    request_id=request_id,
                 )
                 .returning(tables.executions)
             )

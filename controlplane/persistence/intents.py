@@ -103,6 +103,7 @@ async def create(
         Action.PROVISION,
         trigger_source=TriggerSource.API,
         engine=engine,
+        request_id=tx.request_id,
     )
     tx.event(EventType.TENANT_CREATED, tenant, execution=execution, data={"generation": 1, **(detail or {})})
     tx.wake(tenant.id, tenant.name)
@@ -218,6 +219,7 @@ async def restart(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> 
         engine=workflow_of(serving.spec, default_workflow),
         again=serving,
         in_place=True,
+        request_id=tx.request_id,
     )
     epoch = tenant.epoch + 1
     if serving.generation == tenant.generation:
@@ -322,6 +324,7 @@ async def _next_run(
         trigger_source=TriggerSource.API,
         engine=workflow_of(tenant.spec, default_workflow),
         fresh=fresh,
+        request_id=tx.request_id,
     )
     tenant = await tenants.change_status(
         tx, tenant, cause, execution=execution, newest_execution=execution.id, epoch=tenant.epoch + 1
@@ -361,7 +364,12 @@ async def _new_generation(
         conditions=with_condition(tenant.conditions, ConditionType.SYNCED, "false", Reason.ACCEPTED, tx.now),
     )
     execution = await executions.add(
-        tx.connection, tenant, action, trigger_source=TriggerSource.API, engine=workflow_of(spec, default_workflow)
+        tx.connection,
+        tenant,
+        action,
+        trigger_source=TriggerSource.API,
+        engine=workflow_of(spec, default_workflow),
+        request_id=tx.request_id,
     )
     tx.event(event, tenant, execution=execution, data={"from_generation": before.generation, **(detail or {})})
     if overtaken is not None:

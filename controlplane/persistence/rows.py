@@ -102,6 +102,7 @@ def execution(row: Row) -> Execution:
         drains_until=row["drains_until"],
         traceparent=row["traceparent"],
         in_place=row["in_place"],
+        request_id=row["request_id"],
     )
 
 

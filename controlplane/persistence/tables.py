@@ -143,6 +143,7 @@ executions = Table(
     _timestamp("drains_until"),
     Column("traceparent", Text),
     Column("in_place", Boolean, nullable=False, server_default="false"),
+    Column("request_id", Text),
     _timestamp("created_at", default=True),
     _timestamp("started_at"),
     _timestamp("ended_at"),

@@ -91,7 +91,7 @@ class Transaction:
         self._actor = actor
         self.token_id = token_id
         self._token_id = None if token_id is None else str(token_id)
-        self._request_id = request_id
+        self.request_id = request_id
         self._events: list[dict[str, Any]] = []
         self._wakes: list[dict[str, str]] = []
 
@@ -118,7 +118,7 @@ class Transaction:
                 "trigger_source": source.value,
                 "actor": self._actor,
                 "token_id": self._token_id,
-                "request_id": self._request_id,
+                "request_id": self.request_id,
                 "message": clean(message),
                 "data": bounded(data),
             }
@@ -137,7 +137,7 @@ class Transaction:
                 "trigger_source": self._source.value,
                 "actor": self._actor,
                 "token_id": self._token_id,
-                "request_id": self._request_id,
+                "request_id": self.request_id,
                 "message": clean(message),
                 "data": bounded(data),
             }

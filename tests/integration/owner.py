@@ -30,6 +30,8 @@ from providers.registry import Enabled
 from providers.workflow.embedded import EmbeddedWorkflow
 
 SECONDS = 60.0
+REQUEST = "request-of-test"
+"""What created the tenants."""
 
 
 def spec(
@@ -266,7 +268,7 @@ class World:
 
 
 async def create(database: AsyncEngine, name: str, wanted: TenantSpec) -> tuple[Tenant, Execution]:
-    async with transaction(database, actor="test") as tx:
+    async with transaction(database, actor="test", request_id=REQUEST) as tx:
         intent = await intents.create(
             tx, name=name, labels={}, annotations={}, spec=wanted, default_workflow="embedded"
         )

@@ -14,7 +14,7 @@ from controlplane.model import ConditionType, ExecutionState, Observed, Placemen
 from controlplane.persistence import events, executions, leases, placements
 from controlplane.persistence.owned_tenant import OwnedTenant
 from providers.compute.fake import FakeCloud
-from tests.integration.owner import World, spec
+from tests.integration.owner import REQUEST, World, spec
 
 SICK = {"health": ["unhealthy"]}
 
@@ -53,7 +53,7 @@ async def test_it_provisions_once_its_plan_step_is_through(world: World) -> None
         assert view.execution.sub_state is SubState.RUNNING
 
 
-async def test_each_change_is_a_line_with_tenant_execution_fence_and_node(
+async def test_each_change_is_a_line_with_tenant_execution_request_fence_and_node(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     tenant = await world.create(spec("1"))
@@ -64,8 +64,11 @@ async def test_each_change_is_a_line_with_tenant_execution_fence_and_node(
     said = [line.getMessage() for line in lines]
     assert said[0] == f"{tenant.name}: Promote {view.execution.id}"
     assert f"{tenant.name}: Finish {view.execution.id}" in said
-    kept = {(line.tenant, line.execution, line.fence, line.node) for line in lines}  # type: ignore[attr-defined]
-    assert kept == {(tenant.name, view.execution.id, 1, platform.node())}
+    kept = {
+        (line.tenant, line.execution, line.request_id, line.fence, line.node)  # type: ignore[attr-defined]
+        for line in lines
+    }
+    assert kept == {(tenant.name, view.execution.id, REQUEST, 1, platform.node())}
     assert not any("Look" in line for line in said), "a look each second is no change"
 
 

@@ -24,11 +24,11 @@ Each reader has its module, too:
     nodes               the API: the machines of the clusters, and what each holds
     chain               whether the trail is as it was written; `events` moves its anchor
     tenants, executions, placements, events       answers of the API; the first two also lock and change their rows
-    lookups             statements that the API asks often: prepared once, and read from the driver
+    lookups             statements that the API and owners ask often, read from the driver
     listen              waits for notifications
 
 Below them all: `tables` (imported as a module: `tables.tenants.c.id`), `rows` (from a row to a value of the model, and
-back), `expressions` (SQL that several share), `guarded` (a
+back), `expressions` (SQL that several share), `prepared` (statements compiled when they are imported), `guarded` (a
 transaction in one statement), `reached` (what a token reaches), `database` (the pool), `connector`
 (connections), `address` (the URL), `discretion` (what errors may say), `outage` (errors that pass), `columns` (how text
 is written), `pages` (bounded by bytes), `event_data` (bounded), `transaction` (the unit of work).

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, case, func, or_, select, true, update
+from sqlalchemy import RowMapping, Select, bindparam, case, func, or_, select, true, update
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import Terminal, WaitsFor
@@ -34,6 +35,8 @@ from controlplane.model.tolerance import word
 from controlplane.persistence import bootstrap, executions, guarded, rows, snapshot, tables, tenants
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import from_now, is_one_of
+from controlplane.persistence.lookups import Lookup
+from controlplane.persistence.prepared import Prepared
 from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import RunContext
 
@@ -105,9 +108,42 @@ def _succeed(step: StepName) -> Select[Any]:
     return select(locked.now).add_cte(no_crash_loop, told)
 
 
-# Built once: assembling a statement costs about as much as running it.
-_BEGIN_STEP = {step: _begin(step) for step in StepName}
-_SUCCEED_STEP = {step: _succeed(step) for step in StepName}
+def _intend() -> Select[Any]:
+    """Records the intent to make a resource, if its execution is current. Made again, a removed one is intended."""
+    locked = guarded.LOCKED.c
+    values = {
+        "execution_id": locked.id,
+        "tenant_id": locked.tenant_id,
+        "generation": locked.generation,
+        "run": locked.run,
+        "state": PlacementState.INTENDED,
+        **{name: bindparam(name, type_=tables.placements.c[name].type) for name in ("platform", "platform_identity")},
+        "name": bindparam("name", type_=tables.placements.c.name.type),
+    }
+    written = guarded.insert(tables.placements, values).on_conflict_do_update(
+        index_elements=[tables.placements.c.execution_id],
+        set_={"state": PlacementState.INTENDED, "removed_at": None},
+        where=tables.placements.c.state == PlacementState.REMOVED,
+    )
+    return select(locked.state, locked.now).add_cte(written.cte("written"))
+
+
+_BEGIN_STEP = {step: Prepared(_begin(step)) for step in StepName}
+_SUCCEED_STEP = {step: Prepared(_succeed(step)) for step in StepName}
+_INTEND = Prepared(_intend())
+_OF_EXECUTION = tables.executions.c.id == bindparam("key")
+_STATE = Lookup(select(tables.executions.c.state, func.clock_timestamp().label("now")).where(_OF_EXECUTION))
+_ACTIVATED = Prepared(
+    update(tables.executions)
+    .where(_OF_EXECUTION)
+    .values(activations=tables.executions.c.activations + 1)
+    .returning(tables.executions.c.activations)
+)
+_PLACEMENT = update(tables.placements).where(
+    tables.placements.c.execution_id == bindparam("key"), is_one_of(tables.placements.c.state, LIVE)
+)
+_PLACED = Prepared(_PLACEMENT.values(resource_id=bindparam("resource"), state=PlacementState.PLACED))
+_REMOVED = Prepared(_PLACEMENT.values(state=PlacementState.REMOVED, removed_at=func.clock_timestamp()))
 
 
 class PostgresExecutionStore:
@@ -125,10 +161,9 @@ class PostgresExecutionStore:
     async def context(self, execution_id: str) -> RunContext:
         if self._installation_id is None:
             self._installation_id = await bootstrap.installation_id(self._database)
-        async with single(self._database) as connection:
-            found = await snapshot.of_execution(connection, execution_id)
-            if found is None:
-                raise Terminal(f"there is no execution {execution_id!r}", execution_id=execution_id)
+        found = await snapshot.of_execution(self._database, execution_id)
+        if found is None:
+            raise Terminal(f"there is no execution {execution_id!r}", execution_id=execution_id)
         self._heard(found.now)
         execution = found.find(execution_id)
         assert execution is not None, "it was asked for by its id"
@@ -146,13 +181,11 @@ class PostgresExecutionStore:
         return await self._state(execution_id) in CURRENT
 
     async def _state(self, execution_id: str) -> ExecutionState:
-        query = select(tables.executions.c.state, func.clock_timestamp().label("now")).where(
-            tables.executions.c.id == execution_id
-        )
-        async with single(self._database) as connection:
-            row = (await connection.execute(query)).one()
-        self._heard(row.now)
-        return word(ExecutionState, row.state)
+        row = await _STATE.first(self._database, key=execution_id)
+        if row is None:
+            raise NoResultFound(f"there is no execution {execution_id!r}")
+        self._heard(row["now"])
+        return word(ExecutionState, row["state"])
 
     async def providers_used(self, execution_id: str) -> list[str]:
         of_tenant = select(tables.executions.c.tenant_id).where(tables.executions.c.id == execution_id)
@@ -175,40 +208,17 @@ class PostgresExecutionStore:
         return row.state in RELEASED and row.serving_execution != execution_id
 
     async def intend(self, context: RunContext, provider: str, platform_identity: str, name: str) -> bool:
-        execution = context.execution
-        values = {
-            "execution_id": execution.id,
-            "tenant_id": execution.tenant_id,
-            "platform": provider,
-            "platform_identity": platform_identity,
-            "generation": execution.generation,
-            "run": execution.run,
-            "name": name,
-            "state": PlacementState.INTENDED,
-        }
-        written = guarded.insert(tables.placements, values).on_conflict_do_update(
-            index_elements=[tables.placements.c.execution_id],
-            set_={"state": PlacementState.INTENDED, "removed_at": None},
-            where=tables.placements.c.state == PlacementState.REMOVED,
-        )
-        query = select(guarded.LOCKED.c.state, guarded.LOCKED.c.now).add_cte(written.cte("written"))
-        return word(ExecutionState, (await self._guarded_write(query, execution.id))["state"]) in CURRENT
+        where = {"platform": provider, "platform_identity": platform_identity, "name": name}
+        row = await self._guarded_write(_INTEND, context.execution.id, **where)
+        return word(ExecutionState, row["state"]) in CURRENT
 
     async def placed(self, execution_id: str, resource_id: str) -> None:
         async with single(self._database) as connection:
-            await connection.execute(
-                update(tables.placements)
-                .where(tables.placements.c.execution_id == execution_id, tables.placements.c.state.in_(LIVE))
-                .values(resource_id=resource_id, state=PlacementState.PLACED)
-            )
+            await _PLACED.on(connection, key=execution_id, resource=resource_id)
 
     async def removed(self, execution_id: str) -> None:
         async with single(self._database) as connection:
-            await connection.execute(
-                update(tables.placements)
-                .where(tables.placements.c.execution_id == execution_id, tables.placements.c.state.in_(LIVE))
-                .values(state=PlacementState.REMOVED, removed_at=func.clock_timestamp())
-            )
+            await _REMOVED.on(connection, key=execution_id)
 
     async def switch(self, execution_id: str, observed: Observed) -> bool:
         async with self._guarded(execution_id) as (tx, tenant, execution):
@@ -322,22 +332,12 @@ class PostgresExecutionStore:
 
     async def activated(self, execution_id: str) -> int:
         async with single(self._database) as connection:
-            return int(
-                (
-                    await connection.execute(
-                        update(tables.executions)
-                        .where(tables.executions.c.id == execution_id)
-                        .values(activations=tables.executions.c.activations + 1)
-                        .returning(tables.executions.c.activations)
-                    )
-                ).scalar_one()
-            )
+            return int((await _ACTIVATED.on(connection, key=execution_id)).scalar_one())
 
-    async def _guarded_write(self, query: Select[Any], execution_id: str, **parameters: Any) -> RowMapping:
+    async def _guarded_write(self, statement: Prepared, execution_id: str, **parameters: Any) -> RowMapping:
         """One statement of `guarded` instead of a transaction."""
         async with single(self._database) as connection:
-            found = await connection.execute(query, {"key": execution_id, **parameters})
-            row: RowMapping = found.mappings().one()
+            row: RowMapping = (await statement.on(connection, key=execution_id, **parameters)).mappings().one()
         self._heard(row["now"])
         return row
 

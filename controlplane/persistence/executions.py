@@ -1,10 +1,9 @@
 """Reading and changing execution rows inside a transaction."""
 
-from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, tuple_, update
+from sqlalchemy import bindparam, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane import tracing
@@ -12,32 +11,32 @@ from controlplane.model import ACTIVE, Action, Execution, ExecutionState, Step, 
 from controlplane.persistence import pages, rows, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import from_now, is_one_of
+from controlplane.persistence.prepared import Prepared
 from controlplane.ports import ExecutionInput
+
+_ROW = select(tables.executions)
+_OF_TENANT = _ROW.where(tables.executions.c.tenant_id == bindparam("key"))
+_LOCK = Prepared(_ROW.where(tables.executions.c.id == bindparam("key")).with_for_update())
+_QUEUED = Prepared(_OF_TENANT.where(is_one_of(tables.executions.c.state, [ExecutionState.QUEUED])))
+_ACTIVE = Prepared(_OF_TENANT.where(is_one_of(tables.executions.c.state, ACTIVE)))
 
 
 async def lock(connection: AsyncConnection, id: str) -> Execution | None:
     """Read the row. Its tenant's row is locked already, which serialises all writes on it."""
-    row = (
-        (await connection.execute(select(tables.executions).where(tables.executions.c.id == id).with_for_update()))
-        .mappings()
-        .first()
-    )
+    row = (await _LOCK.on(connection, key=id)).mappings().first()
     return rows.execution(row) if row else None
 
 
 async def find_queued(connection: AsyncConnection, tenant_id: UUID) -> Execution | None:
-    return await _one(connection, tenant_id, (ExecutionState.QUEUED,))
+    return await _one(connection, _QUEUED, tenant_id)
 
 
 async def find_active(connection: AsyncConnection, tenant_id: UUID) -> Execution | None:
-    return await _one(connection, tenant_id, ACTIVE)
+    return await _one(connection, _ACTIVE, tenant_id)
 
 
-async def _one(connection: AsyncConnection, tenant_id: UUID, states: Collection[ExecutionState]) -> Execution | None:
-    query = select(tables.executions).where(
-        tables.executions.c.tenant_id == tenant_id, is_one_of(tables.executions.c.state, states)
-    )
-    row = (await connection.execute(query)).mappings().first()
+async def _one(connection: AsyncConnection, query: Prepared, tenant_id: UUID) -> Execution | None:
+    row = (await query.on(connection, key=tenant_id)).mappings().first()
     return rows.execution(row) if row else None
 
 

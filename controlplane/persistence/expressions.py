@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Function, and_, exists, false, func, literal_column
+from sqlalchemy import BindParameter, ColumnElement, Function, and_, exists, false, func, literal_column
 
 from controlplane.lifecycle.due import LONGEST_WAIT
 from controlplane.model import ClusterState
@@ -57,15 +57,16 @@ def is_away() -> ColumnElement[bool]:
     return is_ahead(tables.tenants.c.wake_at, LONGEST_WAIT)
 
 
-def owned_elsewhere(cluster_id: str) -> ColumnElement[bool]:
+def owned_elsewhere(cluster_id: str | BindParameter[str]) -> ColumnElement[bool]:
     """Condition on a row of `tenants`: another cluster that has not ended holds a lease that has not expired."""
+    of_cluster = func.split_part(tables.tenants.c.lease_owner, "/", 1)
     of_ended_cluster = exists().where(
-        tables.clusters.c.id == func.split_part(tables.tenants.c.lease_owner, "/", 1),
+        tables.clusters.c.id == of_cluster,
         tables.clusters.c.state == ClusterState.ENDED,
     )
     return and_(
         tables.tenants.c.lease_owner.is_not(None),
-        ~owned_by(cluster_id),
+        of_cluster != cluster_id,
         is_leased(),
         ~of_ended_cluster,
     )

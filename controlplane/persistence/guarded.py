@@ -26,6 +26,7 @@ LOCKED = (
         _EXECUTION.state,
         _EXECUTION.action,
         _EXECUTION.generation,
+        _EXECUTION.run,
         _EXECUTION.trigger_source,
         _TENANT.id.label("tenant_id"),
         _TENANT.name.label("tenant_name"),

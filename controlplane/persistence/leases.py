@@ -7,7 +7,7 @@ the successor of a dead one and takes over at once. Across clusters a valid leas
 
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import bindparam, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.lifecycle.poison import pause
@@ -15,59 +15,56 @@ from controlplane.model import ACTIVE, ClusterState
 from controlplane.persistence import clusters, compatibility, expressions, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import from_now, owned_elsewhere
+from controlplane.persistence.prepared import Prepared
 
 LEASE_SECONDS = expressions.LEASE_SECONDS
 HEARTBEAT_SECONDS = 5
 
 
+_ACQUIRE = Prepared(
+    update(tables.tenants)
+    .where(tables.tenants.c.id == bindparam("key"), ~owned_elsewhere(bindparam("cluster")), compatibility.is_readable())
+    .values(
+        fence=tables.tenants.c.fence + 1,
+        lease_owner=bindparam("owner"),
+        lease_expires_at=from_now(LEASE_SECONDS),
+        wake_at=None,
+    )
+    .returning(tables.tenants.c.fence)
+)
+_OF_OWNER = update(tables.tenants).where(
+    tables.tenants.c.id == bindparam("key"), tables.tenants.c.fence == bindparam("held")
+)
+_RENEW = Prepared(_OF_OWNER.values(lease_expires_at=from_now(LEASE_SECONDS)).returning(tables.tenants.c.id))
+_RELEASE = Prepared(_OF_OWNER.values(lease_owner=None, lease_expires_at=None, wake_at=None))
+
+
 async def acquire(database: AsyncEngine, tenant_id: UUID, *, cluster_id: str, actor_id: str) -> int | None:
     """Take the lease of a tenant; return the new fence. None: no such tenant, another live cluster owns it, or a newer
     release has written rows that this one cannot read."""
+    owner = f"{cluster_id}/{actor_id}"
     async with single(database) as connection:
-        row = (
-            await connection.execute(
-                update(tables.tenants)
-                .where(tables.tenants.c.id == tenant_id, ~owned_elsewhere(cluster_id), compatibility.is_readable())
-                .values(
-                    fence=tables.tenants.c.fence + 1,
-                    lease_owner=f"{cluster_id}/{actor_id}",
-                    lease_expires_at=from_now(LEASE_SECONDS),
-                    wake_at=None,
-                )
-                .returning(tables.tenants.c.fence)
-            )
-        ).first()
+        row = (await _ACQUIRE.on(connection, key=tenant_id, cluster=cluster_id, owner=owner)).first()
     return row.fence if row else None
 
 
 async def renew(database: AsyncEngine, tenant_id: UUID, fence: int) -> bool:
     """Extend the lease, even an expired one if no other owner took it. False: another owner took it."""
     async with single(database) as connection:
-        result = await connection.execute(
-            update(tables.tenants)
-            .where(tables.tenants.c.id == tenant_id, tables.tenants.c.fence == fence)
-            .values(lease_expires_at=from_now(LEASE_SECONDS))
-            .returning(tables.tenants.c.id)
-        )
-        return result.first() is not None
+        return (await _RENEW.on(connection, key=tenant_id, held=fence)).first() is not None
 
 
 async def release(database: AsyncEngine, tenant_id: UUID, fence: int, *, wake_in: float | None = None) -> None:
     """Give the lease back on passivation. If another owner took it, do nothing. `wake_in`: seconds until the tenant is
     due again. An owner that leaves while it waits has not died, so its activation does not count."""
-    wake_at = None if wake_in is None else from_now(wake_in)
-    statement = (
-        update(tables.tenants)
-        .where(tables.tenants.c.id == tenant_id, tables.tenants.c.fence == fence)
-        .values(lease_owner=None, lease_expires_at=None, wake_at=wake_at)
-        .returning(tables.tenants.c.id)
-    )
     if wake_in is None:
         async with single(database) as connection:
-            await connection.execute(statement)
+            await _RELEASE.on(connection, key=tenant_id, held=fence)
         return
+    statement = _OF_OWNER.values(lease_owner=None, lease_expires_at=None, wake_at=from_now(wake_in))
     async with database.begin() as connection:
-        if (await connection.execute(statement)).first() is not None:
+        key = {"key": tenant_id, "held": fence}
+        if (await connection.execute(statement.returning(tables.tenants.c.id), key)).first() is not None:
             await _not_died(connection, tenant_id)
 
 

@@ -54,8 +54,7 @@ class OwnedTenant:
 
     async def load(self) -> TenantRows:
         """The rows to decide on. Raises LeaseLost if the row is gone or another owner has it."""
-        async with single(self._database) as connection:
-            rows = await snapshot.load(connection, self.tenant_id)
+        rows = await snapshot.load(self._database, self.tenant_id)
         if rows is None or rows.tenant.fence != self.fence:
             raise LeaseLost(f"another owner has tenant {self.tenant_id}", fence=self.fence)
         return rows

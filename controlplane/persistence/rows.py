@@ -6,8 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import RowMapping
-
 from controlplane.model import (
     Action,
     Condition,
@@ -36,7 +34,7 @@ Row = Mapping[Any, Any]
 """Columns by their name in the database, which for some differs from their key in `tables`."""
 
 
-def part(row: RowMapping, prefix: str) -> Row:
+def part(row: Row, prefix: str) -> Row:
     """The columns that `tables.prefixed` named."""
     return {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}
 

@@ -5,11 +5,12 @@ from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, func, select, true, union
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import ACTIVE, LIVE, ExecutionState, TenantRows
 from controlplane.persistence import rows, tables
 from controlplane.persistence.expressions import is_one_of
+from controlplane.persistence.lookups import Lookup
 from controlplane.persistence.tenants import is_paused
 
 _queued, _active, _placed = tables.executions.alias(), tables.executions.alias(), tables.placements.alias()
@@ -58,24 +59,25 @@ def _steps_of(execution: ColumnElement[Any]) -> ColumnElement[Any]:
     return found.scalar_subquery().label("steps")
 
 
-# Built once: assembling the statement costs more than running it.
-_OF_TENANT = _related_to(
-    _KEY,
-    select(_worked_on.c.id)
-    .where(_worked_on.c.tenant_id == _KEY, is_one_of(_worked_on.c.state, ACTIVE))
-    .scalar_subquery(),
+_OF_TENANT = Lookup(
+    _related_to(
+        _KEY,
+        select(_worked_on.c.id)
+        .where(_worked_on.c.tenant_id == _KEY, is_one_of(_worked_on.c.state, ACTIVE))
+        .scalar_subquery(),
+    )
 )
-_OF_EXECUTION = _related_to(_OF_ASKED_FOR, _KEY, select(_asked_for.c.id).where(_asked_for.c.id == _KEY))
+_OF_EXECUTION = Lookup(_related_to(_OF_ASKED_FOR, _KEY, select(_asked_for.c.id).where(_asked_for.c.id == _KEY)))
 
 
-async def of_execution(connection: AsyncConnection, id: str) -> TenantRows | None:
+async def of_execution(database: AsyncEngine, id: str) -> TenantRows | None:
     """The tenant of that execution. The execution is included, whether it still matters or not, and the
     steps are its own. None: there is no such execution."""
-    return await _related(connection, _OF_EXECUTION, id)
+    return await _related(database, _OF_EXECUTION, id)
 
 
-async def _related(connection: AsyncConnection, query: Select[Any], key: UUID | str) -> TenantRows | None:
-    found = (await connection.execute(query, {"key": key})).mappings().all()
+async def _related(database: AsyncEngine, query: Lookup, key: UUID | str) -> TenantRows | None:
+    found = await query.all(database, key=key)
     if not found:
         return None
     return TenantRows(
@@ -87,6 +89,6 @@ async def _related(connection: AsyncConnection, query: Select[Any], key: UUID | 
     )
 
 
-async def load(connection: AsyncConnection, tenant_id: UUID) -> TenantRows | None:
+async def load(database: AsyncEngine, tenant_id: UUID) -> TenantRows | None:
     """The rows for `reconcile`. None: no such tenant."""
-    return await _related(connection, _OF_TENANT, tenant_id)
+    return await _related(database, _OF_TENANT, tenant_id)

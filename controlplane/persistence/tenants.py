@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.errors import LeaseLost
@@ -31,6 +31,7 @@ from controlplane.model.tolerance import word
 from controlplane.persistence import pages, rows, tables
 from controlplane.persistence.lookups import Lookup
 from controlplane.persistence.pages import Page
+from controlplane.persistence.prepared import Prepared
 from controlplane.persistence.reached import labelled, reached
 from controlplane.persistence.transaction import Transaction
 
@@ -71,23 +72,24 @@ def pause_columns(*providers: str) -> list[ColumnElement[Any]]:
     ]
 
 
-# Built once: assembling a statement costs about as much as running it.
 _ROW = select(tables.tenants, *pause_columns(), func.clock_timestamp().label("db_now"))
-_LOCK = _ROW.where(tables.tenants.c.id == bindparam("key")).with_for_update()
-_LOCK_OF_EXECUTION = _ROW.where(
-    tables.tenants.c.id
-    == select(tables.executions.c.tenant_id).where(tables.executions.c.id == bindparam("key")).scalar_subquery()
-).with_for_update()
-_LOCK_BOTH = (
+_LOCK = Prepared(_ROW.where(tables.tenants.c.id == bindparam("key")).with_for_update())
+_LOCK_OF_EXECUTION = Prepared(
+    _ROW.where(
+        tables.tenants.c.id
+        == select(tables.executions.c.tenant_id).where(tables.executions.c.id == bindparam("key")).scalar_subquery()
+    ).with_for_update()
+)
+_LOCK_BOTH = Prepared(
     select(tables.tenants, func.clock_timestamp().label("db_now"), *tables.prefixed(tables.executions, "x_"))
     .select_from(tables.tenants.join(tables.executions, tables.executions.c.tenant_id == tables.tenants.c.id))
     .where(tables.executions.c.id == bindparam("key"))
     .with_for_update()
 )
-_LOCK_LIVE = _ROW.where(
-    tables.tenants.c.name == bindparam("key"), tables.tenants.c.deleted_at.is_(None)
-).with_for_update()
-_NEWEST_OF_NAME = (
+_LOCK_LIVE = Prepared(
+    _ROW.where(tables.tenants.c.name == bindparam("key"), tables.tenants.c.deleted_at.is_(None)).with_for_update()
+)
+_NEWEST_OF_NAME = Prepared(
     _ROW.where(tables.tenants.c.name == bindparam("key"))
     .order_by(tables.tenants.c.deleted_at.desc().nulls_first(), tables.tenants.c.created_at.desc())
     .limit(1)
@@ -106,7 +108,7 @@ async def lock_of_execution(tx: Transaction, execution_id: str) -> Tenant | None
 
 async def lock_with_execution(tx: Transaction, execution_id: str) -> tuple[Tenant, Execution]:
     """An execution's tenant, then the execution: both locked, in one round trip."""
-    row = (await tx.connection.execute(_LOCK_BOTH, {"key": execution_id})).mappings().one()
+    row = (await _LOCK_BOTH.on(tx.connection, key=execution_id)).mappings().one()
     tx.now = row["db_now"]
     return rows.tenant(row), rows.execution(rows.part(row, "x_"))
 
@@ -130,8 +132,8 @@ async def lock_by_name(tx: Transaction, name: str) -> Tenant | None:
         # It was created after the first look, so it is not ours yet.
 
 
-async def _take(tx: Transaction, query: Select[Any], key: UUID | str) -> Tenant | None:
-    row = (await tx.connection.execute(query, {"key": key})).mappings().first()
+async def _take(tx: Transaction, query: Prepared, key: UUID | str) -> Tenant | None:
+    row = (await query.on(tx.connection, key=key)).mappings().first()
     if row is None:
         return None
     tx.now = row["db_now"]

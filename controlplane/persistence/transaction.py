@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from controlplane.model import EventType, Execution, Tenant, TriggerSource
 from controlplane.persistence.database import LOCK_TIMEOUT_MS
 from controlplane.persistence.event_data import bounded
+from controlplane.persistence.prepared import Prepared
 from controlplane.text import clean
 
 EVENT_LOCK = 0x1A4D10D5
@@ -27,7 +28,8 @@ WAKE_CHANNEL = "landlord_wake"
 EVENT_CHANNEL = "landlord_events"
 
 
-_FLUSH = text("""
+_FLUSH = Prepared(
+    text("""
     INSERT INTO events (type, tenant_id, tenant_name, generation, status, execution_id, trigger_source, actor,
                         token_id, request_id, message, data)
     SELECT type, tenant_id, tenant_name, generation, status, execution_id, trigger_source, actor,
@@ -48,13 +50,14 @@ _FLUSH = text("""
     WHERE wakes.sent >= 0
     ORDER BY position
 """).bindparams(
-    bindparam("wakes", type_=JSONB),
-    bindparam("events", type_=JSONB),
-    bindparam("lock", EVENT_LOCK, type_=BigInteger),
-    standstill=str(STANDSTILL_MS),
-    patience=str(LOCK_TIMEOUT_MS),
-    event_channel=EVENT_CHANNEL,
-    wake_channel=WAKE_CHANNEL,
+        bindparam("wakes", type_=JSONB),
+        bindparam("events", type_=JSONB),
+        bindparam("lock", EVENT_LOCK, type_=BigInteger),
+        standstill=str(STANDSTILL_MS),
+        patience=str(LOCK_TIMEOUT_MS),
+        event_channel=EVENT_CHANNEL,
+        wake_channel=WAKE_CHANNEL,
+    )
 )
 """One round trip. The lock and the notifications are rows that the events are joined with. Ids are assigned after the
 sort, so they are assigned under the lock and in the order of the list. A trigger chains the events (see `chain`), under
@@ -150,7 +153,7 @@ class Transaction:
     async def flush(self) -> None:
         """Write the events, and signal the waiting readers at commit. Each wake goes with an event that says why."""
         if self._events:
-            await self.connection.execute(_FLUSH, {"events": self._events, "wakes": self._wakes})
+            await _FLUSH.on(self.connection, events=self._events, wakes=self._wakes)
 
 
 @asynccontextmanager

@@ -1,0 +1,50 @@
+"""Statements that are compiled when their module is imported.
+
+SQLAlchemy compiles a statement at its first execution on an engine, and that takes ten times the CPU of an execution.
+A tenant's owner is a process that lives for one execution or two, so it would compile nearly each time. It is a fork of
+a process that has imported this.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import BindParameter, CursorResult
+from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import Executable
+
+from controlplane.persistence.columns import to_json
+
+_DIALECT = asyncpg.dialect(json_serializer=to_json)  # type: ignore[no-untyped-call]
+
+
+class Prepared:
+    """One statement, by its bound parameters. Its rows have the names of the columns in the database."""
+
+    def __init__(self, statement: Executable) -> None:
+        self.statement = statement
+        # A list of values is written out. Such a statement needs a default for each of its parameters.
+        compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]
+        self.sql = str(compiled)
+        self._names: Sequence[str] = compiled.positiontup or ()
+        self._sent = {name: _sent(bind) for name, bind in compiled.binds.items()}
+        fixed = compiled.construct_params(_check=False)
+        self._fixed = {name: self._as_sent(name, value) for name, value in fixed.items()}
+
+    async def on(self, connection: AsyncConnection, **parameters: Any) -> CursorResult[Any]:
+        """Execute it, as `connection.execute` would. Raises the same errors."""
+        return await connection.exec_driver_sql(self.sql, self.values(parameters))
+
+    def values(self, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
+        """As the driver takes them, in their order."""
+        values = self._fixed | {name: self._as_sent(name, value) for name, value in parameters.items()}
+        return tuple(values[name] for name in self._names)
+
+    def _as_sent(self, name: str, value: Any) -> Any:
+        process = self._sent.get(name)
+        return value if process is None or value is None else process(value)
+
+
+def _sent(bind: BindParameter[Any]) -> Callable[[Any], Any] | None:
+    """How a value of that parameter is made ready for the driver."""
+    return bind.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)

@@ -113,6 +113,7 @@ suite-tools:
 	command -v tmux >/dev/null || missing="$$missing tmux"; \
 	command -v rootlesskit >/dev/null || missing="$$missing rootlesskit slirp4netns uidmap"; \
 	command -v ip >/dev/null || missing="$$missing iproute2"; \
+	command -v rsync >/dev/null || missing="$$missing rsync"; \
 	command -v sshd >/dev/null || missing="$$missing openssh-server openssh-client"; \
 	if [ "$$(id -u)" = 0 ]; then \
 		mkdir -p /etc/systemd/system /etc/postgresql-common; \

@@ -2,6 +2,6 @@
 
 import sys
 
-from benchmarks import fleet, path, reads, rest, statements
+from benchmarks import fleet, path, reads, rest, scale, statements
 
-sys.exit(statements.main() or fleet.main() or rest.main() or path.main() or reads.main())
+sys.exit(statements.main() or scale.main() or fleet.main() or rest.main() or path.main() or reads.main())

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 
 from controlplane.errors import SettingsError
-from controlplane.local.node import resource_of
+from controlplane.local.node import NAME_LABEL, resource_of
 from controlplane.persistence.address import address
 from controlplane.settings import Settings
 from providers import registry
@@ -88,16 +88,18 @@ def of_ray(table: Iterable[Mapping[str, Any]]) -> list[Node]:
 
 
 def _node(row: Mapping[str, Any]) -> Node:
-    """A node that was given no name bears its address as its name: the machine's own name says more."""
+    """The name is that of its label. A node without one that was given no name by Ray either bears its address as its
+    name: the machine's own name says more."""
     address = str(row["NodeManagerAddress"])
-    given = str(row.get("NodeName") or address)
+    labels = row.get("Labels", {})
+    given = str(labels.get(NAME_LABEL) or row.get("NodeName") or address)
     return Node(
         id=str(row["NodeID"]),
         name=given if given != address else str(row.get("NodeManagerHostname") or address),
         address=address,
         alive=bool(row["Alive"]),
         head=HEAD in row.get("Resources", {}),
-        labels={key: text for key, text in row.get("Labels", {}).items() if not key.startswith(RAYS_OWN)},
+        labels={key: text for key, text in labels.items() if key != NAME_LABEL and not key.startswith(RAYS_OWN)},
     )
 
 

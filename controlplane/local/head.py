@@ -18,7 +18,7 @@ import psutil
 from controlplane.errors import Unavailable
 from controlplane.local import programs, worker
 from controlplane.local.haproxy import launcher
-from controlplane.local.node import resource_of
+from controlplane.local.node import NAME_LABEL, resource_of
 from controlplane.local.paths import Home, end_of, write_private
 from controlplane.local.ports import Ports
 from controlplane.local.processes import find_processes, name_of
@@ -57,7 +57,7 @@ class RayHead:
         ports = self.ports
         options = {
             "node-ip-address": HOST,
-            "node-name": self.name,
+            "labels": f"{NAME_LABEL}={self.name}",
             "resources": json.dumps({resource_of(self.name): 1}),
             "port": ports.gcs,
             "temp-dir": self.home.ray_sessions,

@@ -5,6 +5,9 @@ import socket
 
 from controlplane.settings import Settings
 
+NAME_LABEL = "landlord/node"
+"""Ray's label with the name. Not Ray's own name of a node: Serve takes that for its address."""
+
 
 def node_name(settings: Settings) -> str:
     """LANDLORD_NODE_NAME, or the machine's own name without what cannot be in the name of a node."""

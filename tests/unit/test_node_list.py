@@ -7,6 +7,7 @@ import pytest
 from actors.nodes import HEAD, of_ray
 from actors.supervisor import node_list as module
 from actors.supervisor.node_list import live_actors, node_list
+from controlplane.local.node import NAME_LABEL
 
 PLATFORMS = {"process": "machine-1", "docker": "engine-1"}
 TENANTS = {"docker": 2, "process": 0}
@@ -24,13 +25,15 @@ HEAD_ROW = row("h", "10.0.0.9", Resources={HEAD: 1.0})
 
 def test_nodes_have_the_name_that_they_were_given_or_that_of_their_machine() -> None:
     named = row("b", "10.0.0.2", NodeName="blue", Labels={"ray.io/node-id": "b", "disk": "ssd"})
-    found = of_ray([named, row("a", "10.0.0.1"), HEAD_ROW])
+    labelled = row("c", "10.0.0.3", NodeName="x", Labels={"ray.io/node-id": "c", NAME_LABEL: "green", "disk": "hdd"})
+    found = of_ray([named, row("a", "10.0.0.1"), HEAD_ROW, labelled])
     assert [(node.name, node.address, node.head) for node in found] == [
         ("host-h", "10.0.0.9", True),
         ("blue", "10.0.0.2", False),
+        ("green", "10.0.0.3", False),
         ("host-a", "10.0.0.1", False),
     ]
-    assert [dict(node.labels) for node in found] == [{}, {"disk": "ssd"}, {}]
+    assert [dict(node.labels) for node in found] == [{}, {"disk": "ssd"}, {"disk": "hdd"}, {}]
 
 
 def test_a_dead_node_is_listed_once_until_it_is_back() -> None:

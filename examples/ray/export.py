@@ -1,15 +1,13 @@
 #!/usr/bin/env python
-"""Exports the live actors, or the decisions of one, for a data frame: CSV, or Parquet with pyarrow.
+"""Exports the live actors, or the decisions of one, as CSV, for a data frame.
 
   python examples/ray/export.py --out actors.csv
-  python examples/ray/export.py --decisions acme --out acme.parquet
+  python examples/ray/export.py --decisions acme --out acme.csv
 
-In a notebook, `pandas.DataFrame(rows)` takes what `rows_of()` returns.
+`pandas.read_csv` reads it; in a notebook, `pandas.DataFrame` takes what `rows_of()` returns as it is.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +19,15 @@ from actors.operator import Operator
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--decisions", metavar="TENANT", help="this actor's decisions instead of the list of actors")
-    parser.add_argument("--out", type=Path, help="a file ending in .csv or .parquet (default: CSV to stdout)")
+    parser.add_argument("--out", type=Path, help="a file (default: stdout)")
     options = parser.parse_args()
     with connection(options):
         rows = rows_of(options.decisions)
-    kind = ".csv" if options.out is None else options.out.suffix
     if options.out is None:
         write_csv(rows, sys.stdout)
-    elif kind == ".csv":
-        with options.out.open("w", newline="") as file:
-            write_csv(rows, file)
-    elif kind == ".parquet":
-        write_parquet(rows, options.out)
-    else:
-        parser.error(f"--out: {options.out} ends in neither .csv nor .parquet")
+        return
+    with options.out.open("w", newline="") as file:
+        write_csv(rows, file)
 
 
 def rows_of(tenant: str | None) -> list[dict[str, Any]]:
@@ -46,14 +39,6 @@ def rows_of(tenant: str | None) -> list[dict[str, Any]]:
         | entry["rows"]
         for entry in Operator().decisions(tenant)
     ]
-
-
-def write_parquet(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    try:
-        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError:
-        sys.exit("Parquet needs pyarrow: `pip install pyarrow`, or --out with .csv")
-    parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows]), path)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test coverage suite-tools lint format docs screens lock audit sbom bench chaos
+.PHONY: help run down test coverage suite-tools browser lint format docs screens lock audit sbom bench chaos
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,11 +48,11 @@ docs: .venv/installed-dev ## the site, in site/, with the picture of the floors 
 	$(BIN)/python docs/supply_chain.py
 	$(BIN)/mkdocs build
 
-screens: .venv/installed-dev ## the pictures of terminal and dashboard in the docs, by tmux and Chromium, of control planes of their own
+screens: .venv/installed-dev browser ## the pictures of terminal and dashboard in the docs, by tmux and Chromium, of control planes of their own
 	$(BIN)/python docs/screens.py
 	$(BIN)/python docs/dashboard.py
 
-chaos: .venv/installed-dev suite-tools ## the long tests, and 200 seeded runs of the fault suite; make chaos RUNS=20 SEED=7 for others
+chaos: .venv/installed-dev suite-tools browser ## the long tests, and 200 seeded runs of the fault suite; make chaos RUNS=20 SEED=7 for others
 	$(BIN)/python -m pytest -m long
 	$(BIN)/python -m tests.chaos --runs $(RUNS) --seed $(SEED)
 
@@ -130,6 +130,10 @@ suite-tools:
 		esac; \
 	fi; \
 	if [ -n "$$missing" ]; then $(call install,$$missing) fi
+
+# For the pictures of Ray's dashboard, which only a long test takes.
+browser:
+	@command -v chromium >/dev/null || { $(call install,chromium) }
 
 # $(call install,PACKAGES): with apt where we may, else say what is missing.
 define install

@@ -135,6 +135,11 @@ def build_web_image(client: docker.DockerClient) -> str:
     return _build(client, WEB_IMAGE, DOCKERFILE)
 
 
+def build_image_of_that_name(client: docker.DockerClient, name: str, port: int) -> str:
+    """One for a spec that names an image of a registry, which a test does not reach."""
+    return _build(client, name, f"{DOCKERFILE}ENV PORT {port}\n")
+
+
 @pytest.fixture(scope="session")
 def docker_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[docker.DockerClient]:
     with running_docker(tmp_path_factory.mktemp("dockerd")) as client:

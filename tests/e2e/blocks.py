@@ -14,6 +14,9 @@ HERE = {
     ("docs/security.md", "jq -c"),
     ("docs/security.md", "landlord events verify"),
     ("docs/operations.md", "landlord backup"),
+    ("README.md", "make run"),
+    ("README.md", ". .venv/bin/activate"),
+    ("README.md", "home=${LANDLORD_HOME"),
 }
 """Page and beginning of the blocks that tests/e2e/test_pages.py runs."""
 
@@ -29,14 +32,6 @@ ELSEWHERE = {
     ("docs/security.md", "LANDLORD_DATABASE_URL="): "test_running_role.py",
 }
 """Page and beginning → the target of make or the file of tests that runs the same."""
-
-
-NOT_RUN = {
-    ("README.md", "make run"): "installs into the checkout; what it calls is run by test_installation.py",
-    ("README.md", ". .venv/bin/activate"): "needs the demo of `make run`; each command has tests of its own",
-    ("README.md", "home=${LANDLORD_HOME"): "needs an image of a registry outside",
-}
-"""Blocks that nothing runs word for word, and why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,14 @@ class Checkout:
         self._module = self._code / "controlplane" / "__init__.py"
         self._original = self._module.read_text()
 
+    def as_made(self) -> Path:
+        """The directory of its code, as `make .venv` leaves a checkout: `make run` installs nothing more."""
+        for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+            shutil.copy(SOURCES / name, self._code / name)
+        (self._code / ".venv").symlink_to(self._venv)
+        (self._venv / "installed").touch()
+        return self._code
+
     def change(self) -> None:
         """The code is another one now, and does the same."""
         self._write(self._module.read_text() + "# another build\n")

@@ -1,17 +1,23 @@
 """The command lines that the pages show in blocks are run: here, word for word but for addresses and names, or by the
-test or the target of make that `ELSEWHERE` names. `NOT_RUN` says why the rest is not (unit/test_docs_blocks.py)."""
+test or the target of make that `ELSEWHERE` names (unit/test_docs_blocks.py)."""
 
 import os
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import docker
+import httpx
 import pytest
 
 from tests.e2e.blocks import Block, blocks
-from tests.e2e.installation import Installation, until
-from tests.pages import DOCS
+from tests.e2e.checkout import Checkout
+from tests.e2e.installation import Installation, free_port, gone, ready, until
+from tests.engines import build_image_of_that_name
+from tests.pages import DOCS, ROOT
 
 pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -23,7 +29,7 @@ def shell(script: str, environ: dict[str, str], directory: Path) -> str:
     """What it says on both streams; fails with it."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
-        env=environ | {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"},
+        env=environ,
         cwd=directory,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -34,6 +40,11 @@ def shell(script: str, environ: dict[str, str], directory: Path) -> str:
     )
     assert done.returncode == 0, f"{script}\n{done.stdout}"
     return done.stdout
+
+
+def installed(installation: Installation) -> dict[str, str]:
+    """With `landlord` on its PATH."""
+    return installation.environ | {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
 
 
 def block(page: Path, begins: str) -> Block:
@@ -55,7 +66,7 @@ async def test_blocks_for_an_operator(installation: Installation, tmp_path: Path
         script = block(DOCS / page, begins).text.replace(":8000", f":{installation.port}")
         for word, instead in words.items():
             script = re.sub(rf"\b{word}\b", instead, script)
-        return shell(script, installation.environ, tmp_path)
+        return shell(script, installed(installation), tmp_path)
 
     assert '"of-pages"' in run("runbooks.md", "curl -X POST", NAME="of-pages")
     assert request_id in run("runbooks.md", "grep -h ID", ID=request_id)
@@ -67,6 +78,48 @@ async def test_blocks_for_an_operator(installation: Installation, tmp_path: Path
     assert len((tmp_path / "heads").read_text().split()) == 2
     run("operations.md", "landlord backup", backups=f"{tmp_path}".strip("/"))
     assert (tmp_path / "landlord-monday.tar").stat().st_size > 10_000
+
+
+async def test_the_quick_start_over_http(installation: Installation, docker_engine: docker.DockerClient) -> None:
+    image = build_image_of_that_name(docker_engine, "nginx:1", 80)
+    script = block(ROOT / "README.md", "home=${LANDLORD_HOME").text.replace(":8000", f":{installation.port}")
+    told = shell(script, installation.environ, ROOT)
+    assert '"workflow_execution_id":"tenant-acme-provision-1-' in told, told
+    async with installation.http() as client:
+        tenant = await ready(client, "acme")
+        (endpoint,) = tenant["observed"]["endpoints"]
+        async with httpx.AsyncClient(trust_env=False) as browser:
+            assert (await browser.get(endpoint["url"])).is_success
+        await client.delete("/tenants/acme")
+        await gone(client, "acme")
+    docker_engine.images.remove(image)
+
+
+@pytest.fixture
+def newcomer() -> Iterator[tuple[Path, dict[str, str]]]:
+    """A checkout in which `make` has installed what it needs, and the environment of one who has nothing else. What the
+    suite has on its PATH is no part of that: a tenant's account may not run its Python."""
+    with tempfile.TemporaryDirectory(prefix="ll-qs-") as there:
+        directory = Checkout(Path(there) / "c").as_made()
+        path = [one for one in os.environ["PATH"].split(":") if one != PROGRAMS]
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("LANDLORD_")} | {
+            "LANDLORD_HOME": f"{there}/h",
+            "LANDLORD_PORT": str(free_port()),
+            "XDG_CONFIG_HOME": f"{there}/config",
+            "PATH": ":".join(path),
+        }
+        yield directory, environ
+        subprocess.run([directory / ".venv/bin/landlord", "down", "--purge"], env=environ, check=False, timeout=SECONDS)
+
+
+def test_the_quick_start(newcomer: tuple[Path, dict[str, str]]) -> None:
+    """What `make run` installs at first is all that it does besides; `make test` has installed the same."""
+    directory, environ = newcomer
+    told = shell(block(ROOT / "README.md", "make run").text, environ, directory)
+    assert "Hello from the tenant demo" in told
+    told = shell(block(ROOT / "README.md", ". .venv/bin/activate").text, environ, directory)
+    assert "tenant-demo-update-2-" in told
+    assert "demo: deleted after" in told
 
 
 def head(installation: Installation) -> str:

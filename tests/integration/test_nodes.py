@@ -15,13 +15,27 @@ import ray
 from ray.cluster_utils import Cluster
 import ray.util.scheduling_strategies
 from actors import nodes
+from actors.naming import SUPERVISOR
 from actors.nodes import AT_HEAD
+from actors.operator import Operator
 from actors.options import for_tenant
 from actors.supervisor.node_list import tenants_actors
 
 class Node:
     def id(self):
         return ray.get_runtime_context().get_node_id()
+
+    def describe(self):
+        return {"tenant_id": None, "doing": [], "pid": 1, "build": None, "node": self.id()}
+
+    def make_room(self):
+        ray.actor.exit_actor()
+
+class Supervisor:
+    # Of a sweep a while ago.
+
+    def describe(self):
+        return {"live": [f"t{n}" for n in range(4)] + [f"a{n}" for n in range(2)]}
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
 other = cluster.add_node(num_cpus=4, labels={"disk": "ssd"})
@@ -36,6 +50,9 @@ ray.get([one.id.remote() for one in away])
 print("known", [node.head for node in found], [node.labels for node in found], {node.alive for node in found})
 print("actors", [tenants_actors()[node.id] for node in found])
 print("nodes", len(ray.nodes()), "pinned to the head", seen == {cluster.head_node.node_id})
+supervisor = ray.remote(Supervisor).options(name=SUPERVISOR).remote()
+left = Operator().drain(other.node_id[:12], timeout=60)
+print("drained", left, [actor.name for actor in Operator().actors()])
 ray.shutdown()
 cluster.shutdown()
 """
@@ -43,13 +60,15 @@ cluster.shutdown()
 
 @pytest.mark.cluster
 @pytest.mark.timeout(120)
-def test_a_pinned_tenant_stays_on_the_head_when_a_node_joins_and_actors_are_counted_where_they_are() -> None:
+def test_actors_are_placed_counted_and_drained_by_their_node() -> None:
+    """A pinned tenant stays on the head when a node joins. Who drains a node dismisses its actors and no others."""
     done = subprocess.run([sys.executable, "-c", TWO_NODES], capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-3:] == [
+    assert done.stdout.splitlines()[-4:] == [
         "known [True, False] [{}, {'disk': 'ssd'}] {True}",
         "actors [4, 2]",
         "nodes 2 pinned to the head True",
+        "drained [] ['t0', 't1', 't2', 't3']",
     ]
 
 

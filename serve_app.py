@@ -53,6 +53,7 @@ class Api:
             compute=registry.enabled_compute(settings, SharedState),
             workflows=registry.enabled_workflow_names(settings),
             cluster_id=Identity.from_environment().cluster_id,
+            in_owner=registry.in_owner(settings),
         )
 
     async def check_health(self) -> None:

@@ -30,6 +30,9 @@ from controlplane.local.hardening import hide
 from controlplane.settings import load_settings
 from providers import registry
 
+PRELOAD = "--worker-preload-modules=actors.tenant.actor"
+"""Imported once the worker has registered, before it takes work: what the fork server may not import."""
+
 
 def serve(path: Path, raylet: int) -> ForkRequest | None:
     """Fork until the raylet ends, then return None. In each child, return the request that it must become."""
@@ -65,7 +68,7 @@ def become(request: ForkRequest) -> None:
     os.environ.update(request.environ)
     os.chdir(request.directory)
     random.seed()
-    sys.argv = request.command
+    sys.argv = [*request.command, PRELOAD]
     sys.path[0] = str(Path(request.command[0]).parent)
     runpy.run_path(request.command[0], run_name="__main__")
 

@@ -16,7 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, cast
 
 from controlplane.errors import ProviderNotEnabled, SettingsError
-from controlplane.ports import ComputeProvider, WorkflowEnvironment, WorkflowProvider
+from controlplane.ports import ComputeProvider, RunsInOwner, WorkflowEnvironment, WorkflowProvider
 from controlplane.settings import Settings
 
 COMPUTE = "landlord.compute_providers"
@@ -121,6 +121,13 @@ def enabled_workflow_names(settings: Settings) -> tuple[str, ...]:
     always = (settings.workflow_provider, *((FALLBACK,) if FALLBACK in known else ()))
     others = (name for name in known if name not in always and _is_set_up(known[name], settings))
     return tuple(dict.fromkeys((*always, *others)))
+
+
+def in_owner(settings: Settings) -> frozenset[str]:
+    """Those of `enabled_workflow_names` that work in the tenant's own actor (`ports.RunsInOwner`). Raises
+    SettingsError."""
+    known = _known(WORKFLOW)
+    return frozenset(name for name in enabled_workflow_names(settings) if issubclass(_load(known[name]), RunsInOwner))
 
 
 def enabled_workflow(environment: WorkflowEnvironment) -> Enabled[WorkflowProvider]:

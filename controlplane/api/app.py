@@ -1,7 +1,7 @@
 """The application of one replica: routes, the layers around them, and everything with the same lifetime."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -64,13 +64,15 @@ def create_app(
     compute: Mapping[str, ComputeProvider],
     workflows: Sequence[str],
     cluster_id: str,
+    in_owner: Collection[str] = (),
 ) -> FastAPI:
     """The application. Nothing is opened here: the lifespan connects the database and makes the event feed, on the loop
     that serves.
 
     `compute`: the enabled compute providers by name. During a request the API calls only their verbs without network
-    (and health and logs). `workflows`: names of the enabled engines. `cluster_id`: the cluster of this replica."""
-    parts = Parts(settings, database_url, directory, compute, workflows, cluster_id)
+    (and health and logs). `workflows`: names of the enabled engines. `cluster_id`: the cluster of this replica.
+    `in_owner`: the engines that work in the tenant's own actor, for which no answer waits."""
+    parts = Parts(settings, database_url, directory, compute, workflows, cluster_id, in_owner)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -68,7 +68,7 @@ class Accepted:
     """The result of an operation, still inside its transaction: the changed tenant, and the execution that answers.
 
     `before`: the tenant before the change, None for a new one. `wake`: wake the actor. `started`: the execution is new
-    and no other is before it, so the wake waits until its engine took or refused it. `ends`: the execution whose end
+    and no other is before it, so an engine that may refuse it is waited for. `ends`: the execution whose end
     `Prefer: wait` waits for, if that is another one."""
 
     tenant: Tenant
@@ -143,19 +143,22 @@ class Mutation:
             return _Outcome(answer, replayed=not self.dry_run)
         if not accepted.wake:
             return _Outcome(answer)
-        with tracing.span("wake"):
-            woken = await self._wake(accepted)
-        return _Outcome(answer, refusal=woken if accepted.started and woken.outcome == "refused" else None)
+        if not (accepted.started and self.here.may_refuse(accepted.execution.engine)):
+            self.here.background.start(self._wake(accepted))
+            return _Outcome(answer)
+        woken = await self._wake(accepted)
+        return _Outcome(answer, refusal=woken if woken.outcome == "refused" else None)
 
     async def _wake(self, accepted: Accepted) -> Wake:
         """Nothing may fail after the commit. If the wake-up fails, the supervisor mends it."""
         try:
-            return await self.here.directory.wake(
-                accepted.tenant.name,
-                accepted.tenant.id,
-                accepted.execution.id if accepted.started else None,
-                timeout=self.here.settings.trigger_timeout_seconds,
-            )
+            with tracing.span("wake"):
+                return await self.here.directory.wake(
+                    accepted.tenant.name,
+                    accepted.tenant.id,
+                    accepted.execution.id if accepted.started else None,
+                    timeout=self.here.settings.trigger_timeout_seconds,
+                )
         except Exception:
             log.exception("waking tenant %s failed; the supervisor will see its rows", accepted.tenant.name)
             return Wake("pending")

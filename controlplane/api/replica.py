@@ -1,7 +1,7 @@
 """The state of one replica of the API: database, tokens, feed, slots. The lifespan makes it on the loop that serves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, cast
@@ -63,6 +63,7 @@ class Parts:
     compute: Mapping[str, ComputeProvider]
     workflows: Sequence[str]
     cluster_id: str
+    in_owner: Collection[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,10 @@ class Replica:
     @property
     def workflows(self) -> Sequence[str]:
         return self.parts.workflows
+
+    def may_refuse(self, engine: str) -> bool:
+        """False: the engine works in the tenant's own actor, so it takes whatever the rows say."""
+        return engine not in self.parts.in_owner
 
     def compute_provider(self, name: str) -> ComputeProvider:
         """Raises ProviderNotEnabled."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -153,9 +153,11 @@ async def api_on(
     *,
     cloud: StubPlatform | None = None,
     more: Mapping[str, ComputeProvider] | None = None,
+    in_owner: Collection[str] = (),
     **settings: Any,
 ) -> AsyncIterator[Api]:
-    """A replica on this database, its lifespan running, and an admin's client. `more`: further compute providers."""
+    """A replica on this database, its lifespan running, and an admin's client. `more`: further compute providers.
+    `in_owner`: as `create_app` takes it; by default the answer waits for every engine."""
     database = open_database(database_url, pool=5, overflow=20)
     async with database.begin() as connection:
         # Not flushed: each test's own events are the first.
@@ -169,6 +171,7 @@ async def api_on(
         compute={cloud.name: cloud, "process": FakeStudio(), **(more or {})},
         workflows=["embedded", "restate"],
         cluster_id=CLUSTER,
+        in_owner=in_owner,
     )
     transport = httpx.ASGITransport(app)
     headers = {"Authorization": f"Bearer {ADMIN}"}

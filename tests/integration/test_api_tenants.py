@@ -67,6 +67,23 @@ async def test_a_wake_up_that_fails_is_still_202(api: Api) -> None:
     assert (await api.create()).status_code == 202
 
 
+async def test_no_answer_waits_for_an_engine_that_refuses_nothing(database_url: str) -> None:
+    async with api_on(database_url, in_owner=["embedded"]) as api:
+        asked = asyncio.Event()
+
+        async def never(_: object) -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+        api.directory.before_answer = never
+        async with asyncio.timeout(60):
+            assert (await api.create()).status_code == 202
+            await asked.wait()  # and yet its owner is woken
+        api.directory.before_answer, api.directory.outcome = None, Wake("refused", "it is down")
+        spec = {**tenant()["spec"], "workflow": {"provider": "restate"}}
+        assert (await api.create("other", spec=spec)).status_code == 503
+
+
 async def test_a_refused_trigger_is_503_and_the_tenant_is_kept(api: Api) -> None:
     api.directory.outcome = Wake("refused", "restate at 127.0.0.1:9 refuses connections")
 

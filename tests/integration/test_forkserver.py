@@ -54,6 +54,23 @@ def test_an_actor_imports_nothing_and_reads_no_list_of_packages_or_authorities(t
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
+WORKER = """
+import os, sys
+from actors.forkserver import become
+from controlplane.local.fork_protocol import ForkRequest
+command = [sys.argv[1], "--worker-id=1"]
+become(ForkRequest(command, dict(os.environ), os.getcwd(), tuple(os.dup(number) for number in range(3))))
+"""
+
+
+def test_a_worker_imports_the_actor_before_it_takes_work(tmp_path: Path) -> None:
+    """Ray does it for whom it is told so, once the worker has registered."""
+    script = tmp_path / "default_worker.py"
+    script.write_text("import sys; print(sys.argv[1:])")
+    done = subprocess.run([sys.executable, "-c", WORKER, str(script)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['--worker-id=1', '--worker-preload-modules=actors.tenant.actor']"
+
+
 def test_two_forks_draw_different_ids_and_have_one_thread() -> None:
     done = subprocess.run([sys.executable, "-c", TWO_CHILDREN], capture_output=True, text=True, check=True)
     (first, one), (second, other) = (line.split() for line in done.stdout.splitlines())

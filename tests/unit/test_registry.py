@@ -139,6 +139,14 @@ def test_an_engine_whose_settings_are_given_may_be_chosen(tmp_path: Path) -> Non
     assert registry.enabled_workflow_names(both) == ("embedded", "restate")
 
 
+def test_engines_that_work_in_the_tenants_own_actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(POINTS[registry.WORKFLOW], "embedded", "providers.workflow.embedded:EmbeddedWorkflow")
+    urls = {"LANDLORD_RESTATE_INGRESS_URL": "http://127.0.0.1:1", "LANDLORD_RESTATE_ADMIN_URL": "http://127.0.0.1:2"}
+    both = settings(tmp_path, **urls, LANDLORD_RESTATE_UNSIGNED="true")
+    assert set(registry.enabled_workflow_names(both)) == {"embedded", "restate"}
+    assert registry.in_owner(both) == {"embedded"}
+
+
 @pytest.mark.parametrize(
     ("given", "refused"),
     [

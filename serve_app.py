@@ -12,6 +12,7 @@ import ray
 from fastapi import FastAPI
 from ray import serve
 from ray.serve.config import HTTPOptions
+from ray.serve.schema import LoggingConfig
 
 from actors import nodes, restate_endpoint, step_worker
 from actors.directory import RayDirectory
@@ -37,6 +38,8 @@ MAX_ONGOING_REQUESTS = 2500
     max_ongoing_requests=MAX_ONGOING_REQUESTS,
     health_check_period_s=5,
     graceful_shutdown_timeout_s=10,
+    # The API writes its own line for each request. Serve's would go to two more files.
+    logging_config=LoggingConfig(enable_access_log=False),
 )
 @serve.ingress()
 class Api:

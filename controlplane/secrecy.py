@@ -117,6 +117,8 @@ _PLAIN = re.compile(r"[^\s=@\"']{0,13}")
 """Texts that no rule here changes: each needs one of these characters, or a longer text."""
 _KEPT_LENGTH = 64
 """Longest name whose answer is kept: the same few names come again and again."""
+_KEPT_COMMAND = 512
+"""Longest command, in characters, whose answer is kept: many tenants have the same one."""
 _NEXT_FLAG = re.compile(r"--|-[A-Za-z]$")
 
 
@@ -171,6 +173,15 @@ def _hide_taken(text: str) -> str:
 
 def hide_words(words: Sequence[str]) -> list[str]:
     """The same for the arguments of a command."""
+    return list(_hide_words(tuple(words)) if sum(map(len, words)) <= _KEPT_COMMAND else _hidden_words(words))
+
+
+@lru_cache(maxsize=1024)
+def _hide_words(words: tuple[str, ...]) -> list[str]:
+    return _hidden_words(words)
+
+
+def _hidden_words(words: Sequence[str]) -> list[str]:
     shown: list[str] = []
     expected = False
     for word in _without_taken(words):

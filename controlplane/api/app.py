@@ -32,6 +32,7 @@ from controlplane.api.routers import (
     tenants,
     tokens,
 )
+from controlplane.api.shortcuts import shortcuts
 from controlplane.ports import ComputeProvider, TenantDirectory
 from controlplane.settings import Settings
 
@@ -100,6 +101,7 @@ def bare_app(lifespan: Lifespan[FastAPI] | None = None, request_timeout_seconds:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.router.routes.extend(shortcuts())
     for router in ROUTERS:
         app.include_router(router)
     failures.install(app, ROUTERS)

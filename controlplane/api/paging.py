@@ -7,8 +7,12 @@ from fastapi import Query
 
 T = TypeVar("T")
 
-Limit = Annotated[int, Query(ge=1, le=500)]
-Cursor = Annotated[str | None, Query(max_length=512, description="`next_cursor` of the previous page.")]
+MOST = 500
+"""Rows of one page."""
+LONGEST_CURSOR = 512
+
+Limit = Annotated[int, Query(ge=1, le=MOST)]
+Cursor = Annotated[str | None, Query(max_length=LONGEST_CURSOR, description="`next_cursor` of the previous page.")]
 
 
 def page_of(found: Sequence[T], limit: int) -> tuple[Sequence[T], bool]:

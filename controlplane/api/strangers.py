@@ -3,6 +3,7 @@ and takes only a few lines of the log a second. A valid token from the same addr
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -12,6 +13,8 @@ from controlplane.api.buckets import Buckets
 AT_ONCE = 600
 """More than a client with a wrong token sends before a person looks; a walk of the whole API fits."""
 PER_SECOND = 5.0
+_LONGEST = 64
+"""Characters of an address, and more."""
 _NETWORK = 64
 """An IPv6 client has a whole network of addresses."""
 
@@ -51,12 +54,16 @@ def client_of(scope: Scope) -> str:
     """The address of a request, from HAProxy, which overwrites the client's own claim."""
     said = Headers(scope=scope).get("X-Forwarded-For", "").rpartition(",")[2].strip()
     peer = scope.get("client")
-    for address in (said, peer[0] if peer else ""):
-        try:
-            return str(ipaddress.ip_address(address))
-        except ValueError:
-            continue
-    return "-"
+    return _address(said[:_LONGEST]) or _address(peer[0] if peer else "") or "-"
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> str | None:
+    """As it is always written; None if it is none."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
 
 
 def _key(client: str) -> str:

@@ -6,6 +6,7 @@ holds a secret. Of the path it holds only the text of the request line, quoted u
 
 import logging
 import time
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from urllib.parse import quote
 
@@ -24,13 +25,18 @@ access_log = logging.getLogger("landlord.access")
 _LONGEST_PATH = 1024
 VERSIONED = "/v1/"
 
-_SECURITY = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-}
-# The one page, /docs, sends its own.
-_NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
+_ID = request_id.HEADER.lower().encode()
+_ALWAYS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+]
+_UNLESS_SENT = [
+    (b"cache-control", b"no-store"),
+    # The one page, /docs, sends its own.
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
+_OURS = frozenset({_ID, *(name for name, _ in _ALWAYS)})
 
 
 class Edge:
@@ -54,14 +60,9 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers[request_id.HEADER] = id
-                headers.setdefault("Cache-Control", "no-store")
-                for name, value in _SECURITY.items():
-                    headers[name] = value
+                message["headers"] = _dressed(message.get("headers", ()), id)
                 if (allowance := scope.get("state", {}).get("allowance")) is not None:
-                    headers.update(allowance.headers())
-                headers.setdefault("Content-Security-Policy", _NO_PAGE)
+                    MutableHeaders(scope=message).update(allowance.headers())
             await send(message)
 
         try:
@@ -76,6 +77,15 @@ class Edge:
         finally:
             self._requests.count(scope, status)
             _write(scope, id, status, time.perf_counter() - started)
+
+
+def _dressed(headers: Iterable[tuple[bytes, bytes]], id: str) -> list[tuple[bytes, bytes]]:
+    """With the request's id and the security headers. Once for each answer, so by the bytes of ASGI, whose names are in
+    lower case."""
+    dressed = [pair for pair in headers if pair[0] not in _OURS]
+    sent = {name for name, _ in dressed}
+    dressed += [(_ID, id.encode()), *_ALWAYS, *(pair for pair in _UNLESS_SENT if pair[0] not in sent)]
+    return dressed
 
 
 def _traced(scope: Scope) -> AbstractContextManager[tracing.Span]:

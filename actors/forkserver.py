@@ -24,6 +24,7 @@ import ray._private.workers.default_worker  # noqa: F401
 import uvloop  # noqa: F401
 
 import actors.tenant.runner  # noqa: F401
+from controlplane import tracing
 from controlplane.local.build import build_id
 from controlplane.local.fork_protocol import ForkRequest, confirm, receive
 from controlplane.local.hardening import hide
@@ -77,7 +78,9 @@ def main() -> None:
     hide()
     # The build of a child follows from the code in memory, not from the code on the disk when the child is made.
     build_id()
-    registry.import_enabled(load_settings())
+    settings = load_settings()
+    registry.import_enabled(settings)
+    tracing.prepare(settings.otlp_endpoint)
     assert threading.active_count() == 1, "only a process with one thread may fork"
     gc.collect()
     gc.freeze()

@@ -2,6 +2,8 @@
 
 import sys
 
-from benchmarks import fleet, path, reads, rest, scale, statements
+from benchmarks import fleet, path, reads, rest, scale, statements, tracing
 
-sys.exit(statements.main() or scale.main() or fleet.main() or rest.main() or path.main() or reads.main())
+sys.exit(
+    statements.main() or scale.main() or fleet.main() or rest.main() or path.main() or reads.main() or tracing.main()
+)

@@ -29,8 +29,26 @@ class _None:
         pass
 
 
+SDK = "opentelemetry.sdk.trace"
+EXPORT = "opentelemetry.sdk.trace.export"
+RESOURCES = "opentelemetry.sdk.resources"
+IDS = "opentelemetry.sdk.trace.id_generator"
+API = "opentelemetry.trace"
+CONTEXT = "opentelemetry.context"
+PROPAGATION = "opentelemetry.trace.propagation.tracecontext"
+EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+
 NOTHING: AbstractContextManager[Span] = nullcontext(_None())
 _here: "_Traces | None" = None
+
+
+def prepare(endpoint: str | None) -> None:
+    """Import what tracing needs, if there is an endpoint: in a process that is forked, so that no fork does it again.
+    Starts no thread."""
+    if endpoint is not None:
+        _exporter(endpoint)
+        for name in (SDK, EXPORT, RESOURCES, IDS, API, CONTEXT, PROPAGATION):
+            importlib.import_module(name)
 
 
 def begin(endpoint: str | None, part: str) -> None:
@@ -70,21 +88,20 @@ def traceparent() -> str | None:
 class _Traces:
     def __init__(self, endpoint: str, part: str) -> None:
         # Imported here: processes that do not trace do without.
-        exporters: Any = importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
-        sdk: Any = importlib.import_module("opentelemetry.sdk.trace")
-        export: Any = importlib.import_module("opentelemetry.sdk.trace.export")
-        resources: Any = importlib.import_module("opentelemetry.sdk.resources")
-        ids: Any = importlib.import_module("opentelemetry.sdk.trace.id_generator")
-        self._api: Any = importlib.import_module("opentelemetry.trace")
-        self._context: Any = importlib.import_module("opentelemetry.context")
-        propagation: Any = importlib.import_module("opentelemetry.trace.propagation.tracecontext")
+        sdk: Any = importlib.import_module(SDK)
+        export: Any = importlib.import_module(EXPORT)
+        resources: Any = importlib.import_module(RESOURCES)
+        ids: Any = importlib.import_module(IDS)
+        self._api: Any = importlib.import_module(API)
+        self._context: Any = importlib.import_module(CONTEXT)
+        propagation: Any = importlib.import_module(PROPAGATION)
         self._propagator = propagation.TraceContextTextMapPropagator()
         self._ids = ids.RandomIdGenerator()
         told = resources.Resource.create({"service.name": NAME, "service.instance.id": part})
         # It has no part in the process' end: an actor that leaves does not wait for a collector.
         self._provider = sdk.TracerProvider(resource=told, shutdown_on_exit=False)
-        exporter = exporters.OTLPSpanExporter(endpoint=endpoint.rstrip("/") + PATH, timeout=5)
-        self._provider.add_span_processor(export.BatchSpanProcessor(exporter, schedule_delay_millis=EXPORT_MS))
+        sending = export.BatchSpanProcessor(_exporter(endpoint), schedule_delay_millis=EXPORT_MS)
+        self._provider.add_span_processor(sending)
         self._tracer = self._provider.get_tracer(NAME)
 
     def span(
@@ -116,6 +133,12 @@ class _Traces:
     def close(self) -> None:
         self._provider.force_flush(FLUSH_MS)
         self._provider.shutdown()
+
+
+def _exporter(endpoint: str) -> Any:
+    """It imports a part of what it needs only when it is made."""
+    exporters: Any = importlib.import_module(EXPORTER)
+    return exporters.OTLPSpanExporter(endpoint=endpoint.rstrip("/") + PATH, timeout=5)
 
 
 class _Open:

@@ -132,6 +132,26 @@ async def test_without_a_collector_nothing_is_kept_and_nothing_imported(database
     assert [name for name, file in modules().items() if "opentelemetry" in file.read_text()] == ["controlplane.tracing"]
 
 
+PREPARED = """
+import sys, threading
+from controlplane import tracing
+
+tracing.prepare(None)
+print([name for name in sys.modules if name.startswith("opentelemetry")])
+tracing.prepare("http://127.0.0.1:1")
+print(threading.active_count())
+before = set(sys.modules)
+tracing.begin("http://127.0.0.1:1", "the-test")
+print(sorted({name.partition(".")[0] for name in set(sys.modules) - before} - sys.stdlib_module_names))
+"""
+
+
+def test_what_is_prepared_before_a_fork_is_all_that_tracing_imports() -> None:
+    """And no thread is begun, with which no process may fork."""
+    done = subprocess.run([sys.executable, "-c", PREPARED], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "1", "[]"], done.stderr
+
+
 async def test_a_collector_that_is_away_holds_up_nobody(database_url: str) -> None:
     tracing.begin("http://127.0.0.1:1", "the-test")
     try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from controlplane.errors import SettingsError
 from controlplane.local.node import NAME_LABEL, resource_of
@@ -36,6 +37,8 @@ class Node:
     alive: bool
     head: bool
     labels: Mapping[str, str]
+    cpus: float | None = None
+    """None: Ray does not say, since it is dead."""
 
 
 def where(settings: Settings) -> dict[str, Any]:
@@ -46,6 +49,20 @@ def where(settings: Settings) -> dict[str, Any]:
 def on(name: str) -> dict[str, Any]:
     """Options of an actor or a replica that runs on the node of this name, and waits while the cluster has none."""
     return {"resources": {resource_of(name): SHARE}}
+
+
+def at(node: Node) -> dict[str, Any]:
+    """Options of an actor that runs on this node or nowhere: unlike `on`, it is refused once the node is dead. Else it
+    would keep its name until another node of that name came."""
+    return AT_HEAD if node.head else {"scheduling_strategy": NodeAffinitySchedulingStrategy(node.id, soft=False)}
+
+
+def here() -> str | None:
+    """The name of the node that this process runs on. Blocks for some milliseconds. None: outside of a cluster."""
+    if not ray.is_initialized():
+        return None
+    own = ray.get_runtime_context().get_node_id()
+    return next((node.name for node in known() if node.id == own), None)
 
 
 def refuse_several(settings: Settings, nodes: int) -> None:
@@ -99,6 +116,7 @@ def _node(row: Mapping[str, Any]) -> Node:
         address=address,
         alive=bool(row["Alive"]),
         head=HEAD in row.get("Resources", {}),
+        cpus=row.get("Resources", {}).get("CPU"),
         labels={key: text for key, text in labels.items() if key != NAME_LABEL and not key.startswith(RAYS_OWN)},
     )
 

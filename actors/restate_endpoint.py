@@ -43,7 +43,9 @@ class RestateEndpoint:
     """One replica. Restate may repeat any request safely: attempts are recorded, effects pass the gate."""
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return endpoint(build_runtime(actor="restate-endpoint", pool=ENDPOINT_CONNECTIONS, share=SharedState))
+        return endpoint(
+            build_runtime(actor="restate-endpoint", pool=ENDPOINT_CONNECTIONS, share=SharedState, node=nodes.here())
+        )
 
 
 def endpoint(runtime: Runtime) -> FastAPI:

@@ -75,6 +75,15 @@ class Runtime:
     steps: Steps
     upkeep: Upkeep
     policy: Policy
+    node: str | None = None
+    """The node that this process runs on, if it was told."""
+
+    def node_of(self, provider: str, before: str | None) -> str | None:
+        """The node of a resource that this compute provider shows us: ours, if its platform is of one machine.
+        `before`: what is known already, in case that nobody has told us ours."""
+        if not self.compute[provider].one_node:
+            return None
+        return before if self.node is None else self.node
 
     async def close(self) -> None:
         """Close all parts, each for PART_SECONDS at most. A part that hangs or fails is logged, and the others are
@@ -105,6 +114,7 @@ def build_runtime(
     run_step: StepRunner | None = None,
     share: Callable[[str], Any] | None = None,
     environ: Mapping[str, str] | None = None,
+    node: str | None = None,
 ) -> Runtime:
     """Build the runtime. Raises SettingsError. `actor`: its name in the audit trail; `pool`: most database connections
     of this process; `run_step`: for a tenant's owner only, since no other process runs steps for an engine that runs in
@@ -137,6 +147,7 @@ def build_runtime(
             prober,
             clock,
             failpoints,
+            node=node,
             timeout_seconds=settings.step_timeout_seconds,
             watch=LongCalls(store, clock).told,
         ),
@@ -146,4 +157,5 @@ def build_runtime(
             deadline=settings.provision_deadline_seconds,
             fallback=registry.FALLBACK,
         ),
+        node=node,
     )

@@ -32,7 +32,7 @@ class StepWorkerHost:
 
     async def __init__(self, number: int) -> None:  # type: ignore[misc]  # Ray awaits it
         self._number = number
-        self._runtime: Runtime = build_runtime(actor=repr(self), pool=CONNECTIONS, share=SharedState)
+        self._runtime: Runtime = build_runtime(actor=repr(self), pool=CONNECTIONS, share=SharedState, node=nodes.here())
         settings = self._runtime.settings
         attempts = StepAttempts(
             self._runtime.store,

@@ -186,6 +186,10 @@ class TokenExists(Conflict):
     """The name is taken."""
 
 
+class NodeUnavailable(Conflict):
+    """The node that the tenant wants cannot take it now."""
+
+
 class InvalidTransition(Conflict):
     """The tenant is not in a state for this."""
 
@@ -279,6 +283,7 @@ BY_CODE: Mapping[str, type[Problem]] = {
     "request_timeout": RequestTimeout,
     "tenant_exists": TenantExists,
     "token_exists": TokenExists,
+    "node_unavailable": NodeUnavailable,
     "invalid_transition": InvalidTransition,
     "idempotency_in_progress": IdempotencyInProgress,
     "tenant_deleted": TenantDeleted,

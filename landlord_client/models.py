@@ -56,6 +56,7 @@ class Observed(Document):
     resources: dict[str, str] = Field(default_factory=dict)
     healthy: bool | None = None
     checked_at: datetime | None = None
+    node: str | None = None
     effective_interval_seconds: float | None = None
 
 

@@ -21,6 +21,7 @@ from actors.supervisor.admission import Admission
 from actors.supervisor.clockwork import Clockwork, Stages
 from actors.supervisor.engines import Engines
 from actors.supervisor.figures import Figures, of_sweeps
+from actors.supervisor.locations import Locations
 from actors.supervisor.node_list import live_actors, node_list
 from actors.supervisor.nominations import Nominations
 from actors.supervisor.pool import Pool
@@ -34,6 +35,7 @@ from actors.supervisor.waker import Waker
 from controlplane.model import Action
 from controlplane.persistence import compatibility, fleet, gauges, leases
 from controlplane.persistence.listen import listen
+from controlplane.persistence.nodes import Seen, saw
 from controlplane.persistence.slowest import slowest
 from controlplane.persistence.transaction import WAKE_CHANNEL
 
@@ -55,14 +57,18 @@ class Supervisor:
         await compatibility.require(database)
         self._tasks = Tasks()
         self._directory = RayDirectory()
-        where = nodes.where(runtime.settings)
-        self._pinned = bool(where)
-        self._pool = Pool(runtime.settings.warm_workers, self._tasks, lambda: raylet.addresses(head_only=self._pinned))
+        self._locations = Locations(pinned=bool(nodes.where(runtime.settings)))
+        self._locations.look()
+        self._pool = Pool(
+            runtime.settings.warm_workers,
+            self._tasks,
+            lambda: raylet.addresses(head_only=self._locations.pinned),
+        )
         self._admission = Admission(
             database,
             self._directory,
             self._tasks,
-            where,
+            self._locations,
             cluster_id=runtime.identity.cluster_id,
             platforms=list(runtime.compute),
             reserve=reserved(list(runtime.workflow)),
@@ -86,6 +92,7 @@ class Supervisor:
         self._draining = False
         of_rows: Stages = {
             "heartbeat": self._beat,
+            "nodes": self._see_nodes,
             "pool": self._pool.fill,
             "actors": self._adopt,
             "owners": SilentOwners(database, self._cluster_id, self._admission.live, self._admission.end).look,
@@ -94,7 +101,7 @@ class Supervisor:
             "figures": Figures(runtime, self._figures, self._nodes).run,
         }
         of_platforms: Stages = {
-            "resources": self._sweep.resources,
+            "resources": self._resources,
             "engines": Engines(runtime).look,
         }
         of_tenants: tuple[Stages, Stages] = ({"probes": probes.quick}, {"slow_probes": probes.slow})
@@ -165,19 +172,50 @@ class Supervisor:
         }
 
     async def _nodes(self) -> list[dict[str, Any]]:
-        found = nodes.known()
-        identities = self._sweep.identities
-        platforms = {name: identities[name] for name in identities if self._runtime.compute[name].one_node}
+        found, pinned = nodes.known(), self._locations.pinned
+        platforms = {name: identity for name, identity in self._own_platforms().items() if identity is not None}
         return node_list(
             found,
-            pinned=self._pinned,
-            actors=await live_actors(found, self._pinned, len(self._admission.live)),
+            pinned=pinned,
+            actors=await live_actors(found, pinned, len(self._admission.live)),
             ceiling=self._admission.ceiling,
             platforms=platforms,
             tenants=await gauges.tenants_on(self._runtime.database, platforms),
         )
 
+    def _own_platforms(self) -> dict[str, str | None]:
+        """Of the head: identity by provider. None: it has not answered yet."""
+        compute, identities = self._runtime.compute, self._sweep.identities
+        return {name: identities.get(name) for name in compute if compute[name].one_node}
+
     # --- stages ---
+
+    async def _see_nodes(self) -> int:
+        """Look at the nodes, and write down what has changed. How many live."""
+        found = self._locations.look()
+        seen = [
+            Seen(
+                name=node.name,
+                address=node.address,
+                head=node.head,
+                alive=node.alive,
+                labels=node.labels,
+                platforms=self._own_platforms() if node.head else {},
+                cpus=node.cpus,
+            )
+            for node in found
+        ]
+        self._locations.platforms = {one.name: one.platforms for one in seen}
+        await saw(self._runtime.database, self._cluster_id, seen)
+        return sum(node.alive for node in found)
+
+    async def _resources(self) -> int:
+        """If a platform has said for the first time who it is, the nodes' rows say so at once."""
+        known = set(self._sweep.identities)
+        removed = await self._sweep.resources()
+        if known != set(self._sweep.identities):
+            self._tasks.begin(self._clockwork.run("nodes", self._see_nodes), "platforms are known")
+        return removed
 
     async def _beat(self) -> int:
         detail = {"live": len(self._admission.live), "build": self._runtime.identity.build, "pid": os.getpid()}

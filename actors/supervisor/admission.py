@@ -15,10 +15,12 @@ from actors.counts import Counted
 from actors.directory import RayDirectory
 from actors.naming import NAMESPACE, tenant_actor
 from actors.options import CONNECTIONS_PER_ACTOR, for_tenant
+from actors.supervisor.locations import Locations
 from actors.supervisor.shares import Claim, Shares
 from actors.supervisor.tasks import Tasks
 from actors.tenant.actor import TenantActor
 from controlplane.persistence import clusters, fleet
+from controlplane.persistence.fleet import Place
 
 ACTOR_BYTES = 100 * 2**20
 """An actor is a process: 94 MB resident on stock Ray, measured."""
@@ -60,7 +62,7 @@ class Admission:
         database: AsyncEngine,
         directory: RayDirectory,
         tasks: Tasks,
-        where: dict[str, Any],
+        locations: Locations,
         *,
         cluster_id: str,
         platforms: Collection[str],
@@ -69,9 +71,8 @@ class Admission:
         room: Callable[[], None],
         activation: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        """`where`: from `nodes.where`. `platforms`: the enabled compute providers. `reserve`: connections that are not
-        for actors. `died`: called with the name of a tenant whose actor has died. `activation`: entered for
-        each activation."""
+        """`platforms`: the enabled compute providers. `reserve`: connections that are not for actors. `died`: called
+        with the name of a tenant whose actor has died. `activation`: entered for each activation."""
         self.live: dict[str, asyncio.Task[None]] = {}
         """Name → the call held open on its actor."""
         self.activations = Counted("landlord_activations", "Tenant actors that were started or adopted.", "how")
@@ -83,7 +84,7 @@ class Admission:
         self._database = database
         self._directory = directory
         self._tasks = tasks
-        self._where = where
+        self._locations = locations
         self._cluster_id = cluster_id
         self._platforms = platforms
         self._reserve = reserve
@@ -104,12 +105,13 @@ class Admission:
         with self._activation():
             return await self._admit(name)
 
-    def hold(self, name: str, claim: Claim, *, how: str) -> None:
+    def hold(self, name: str, claim: Claim, place: Place | None, *, how: str) -> None:
         """Create or find the actor, and keep a call open on it. `how`: the word under which that is counted."""
         self._claims[name] = claim
         if name not in self.live:
             self.activations.add(how)
-            actor = TenantActor.options(**for_tenant(name, self._where)).remote(name)
+            where, node = self._locations.of(place)
+            actor = TenantActor.options(**for_tenant(name, where)).remote(name, node)
             self.live[name] = self._tasks.begin(self._watch(name, actor), f"watch {name}")
 
     def end(self, name: str) -> None:
@@ -120,7 +122,7 @@ class Admission:
     async def refuses(self, name: str) -> bool:
         """True if there is no place for the tenant; then actors at rest are asked to leave. Also true if another
         cluster owns it."""
-        claim = await self._claim(name)
+        claim = _claim(await self._place(name))
         return claim is None or not self._has_place(name, claim)
 
     async def adopt(self, names: Collection[str]) -> None:
@@ -128,7 +130,7 @@ class Admission:
         places = await fleet.places(self._database, names, self._cluster_id)
         for name in names:
             place = places.get(name)
-            self.hold(name, Claim(place.platform, place.mends) if place else NOBODYS, how="adopted")
+            self.hold(name, Claim(place.platform, place.mends) if place else NOBODYS, place, how="adopted")
 
     async def measure(self) -> None:
         """Read the ceiling: clusters come and go, and share the connections of the database."""
@@ -145,22 +147,19 @@ class Admission:
         async with self._activating:
             if name in self.live:
                 return True
-            claim = await self._claim(name)
+            place = await self._place(name)
+            claim = _claim(place)
             if claim is None or not self._has_place(name, claim):
                 return False
-            self.hold(name, claim, how="cold")
+            self.hold(name, claim, place, how="cold")
             await self._started(name)
         return True
 
-    async def _claim(self, name: str) -> Claim | None:
-        """None: another live cluster owns the tenant. If no client's change is under way, then a finding brings it in:
-        that is urgent too, for its owner may heal it."""
+    async def _place(self, name: str) -> Place | None:
+        """None: the tenant has been deleted."""
         if self.ceiling == 0:
             await self.measure()
-        place = (await fleet.places(self._database, [name], self._cluster_id)).get(name)
-        if place is None:
-            return NOBODYS
-        return None if place.elsewhere else Claim(place.platform, place.mends or not place.unfinished)
+        return (await fleet.places(self._database, [name], self._cluster_id)).get(name)
 
     def _has_place(self, name: str, claim: Claim) -> bool:
         held = [self._claims.get(one, NOBODYS) for one in self.live]
@@ -198,6 +197,14 @@ class Admission:
         for name in self.live.keys() - self._making_room:
             self._making_room.add(name)
             self._tasks.begin(self._directory.make_room(name), f"make room: {name}")
+
+
+def _claim(place: Place | None) -> Claim | None:
+    """None: another live cluster owns the tenant. If no client's change is under way, then a finding brings it in: that
+    is urgent too, for its owner may heal it."""
+    if place is None:
+        return NOBODYS
+    return None if place.elsewhere else Claim(place.platform, place.mends or not place.unfinished)
 
 
 def _reason(left: Any) -> str:

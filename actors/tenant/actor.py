@@ -53,8 +53,10 @@ class TenantOwner:
     written `deleted` or was idle for long, it exits; until then it answers `leaving` to callers.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, node: str | None = None) -> None:
+        """`node`: the one that it was placed on."""
         self._name = name
+        self._node = node
         self._replay = Replay()
         self._run_step = VisibleStepRunner(self._replay.step)
         self._begun = time.monotonic()
@@ -204,7 +206,7 @@ class TenantOwner:
     async def _own(self, tenant_id: UUID, mailbox: Mailbox) -> str:
         """Take the lease, run under it, give it back."""
         runtime = self._runtime = build_runtime(
-            actor=repr(self), run_step=self._run_step, pool=CONNECTIONS_PER_ACTOR, share=SharedState
+            actor=repr(self), run_step=self._run_step, pool=CONNECTIONS_PER_ACTOR, share=SharedState, node=self._node
         )
         cluster_id = runtime.identity.cluster_id
         actor_id = str(ray.get_runtime_context().get_actor_id())

@@ -172,6 +172,7 @@ class Chores:
             resources=tenant.observed.resources if resource else {},
             healthy=finding.healthy if finding.healthy is not None else tenant.observed.healthy,
             checked_at=rows.now,
+            node=self._runtime.node_of(execution.spec.compute.provider, tenant.observed.node),
         )
         aged = tenant.observed.checked_at is None or (
             (rows.now - tenant.observed.checked_at).total_seconds() > CHECKED_AT_SECONDS

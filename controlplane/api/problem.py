@@ -32,6 +32,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "request_timeout": (408, "The request did not arrive in time"),
     "tenant_exists": (409, "The name is taken"),
     "token_exists": (409, "The name is taken"),
+    "node_unavailable": (409, "The node that the tenant wants cannot take it now"),
     "invalid_transition": (409, "The tenant is not in a state for this"),
     "idempotency_in_progress": (409, "A request with this key is still open"),
     "tenant_deleted": (410, "The tenant was deleted"),

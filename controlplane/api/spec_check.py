@@ -40,6 +40,9 @@ def check_spec(here: Replica, token: Token, spec: TenantSpec) -> None:
         provider.validate(spec.compute.config, spec.health)
     except (InvalidConfig, Unsupported) as error:
         raise _invalid(error) from None
+    if spec.placement is not None and not provider.one_node:
+        message = f"{provider.name} is on no node of the cluster; leave it out"
+        raise validation_failed(f"spec.placement: {message}", [{"loc": "spec.placement", "message": message}])
     if isinstance(provider, ReachesHost) and (reaching := provider.host_access(spec.compute.config)):
         places = ", ".join(f"{CONFIG}.{place}" for place in reaching)
         require_role(token, "admin", f"access to the host ({places})")

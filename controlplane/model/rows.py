@@ -49,8 +49,27 @@ class Observed:
     resources: Mapping[str, str] = field(default_factory=dict)
     healthy: bool | None = None
     checked_at: datetime | None = None
+    node: str | None = None
+    """The node that runs it. None: its platform is on no node, or nobody has said yet."""
     more: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """What a newer release has written besides; it is written back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine of a cluster, as its supervisor last wrote it."""
+
+    name: str
+    address: str
+    head: bool
+    alive: bool
+    since: datetime
+    """It is alive, or is not, since then."""
+    labels: Mapping[str, str]
+    platforms: Mapping[str, str]
+    """Compute providers whose resources live on one machine, and the identity of the platform that it has for each."""
+    cpus: float
+    """Its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +170,8 @@ class Execution:
     """It makes no resource: it restarts the one that serves."""
     request_id: str | None = field(default=None, compare=False)
     """The request that caused it. None: no request did, but a finding or a release before."""
+    node: str | None = None
+    """The node that was chosen for it. None: any, or the head if its platform is of one machine."""
 
     @property
     def order(self) -> tuple[int, int]:
@@ -195,6 +216,8 @@ class Placement:
     resource_id: str | None
     state: PlacementState
     created_at: datetime
+    node: str | None = None
+    """That of its execution."""
 
 
 @dataclass(frozen=True, slots=True)

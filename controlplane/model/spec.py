@@ -109,6 +109,28 @@ class HealthSpec(Strict):
         return self
 
 
+class PlacementSpec(Strict):
+    """The machine that shall run the tenant, if its provider's resources live on one: a node by its name, or any node
+    with these labels."""
+
+    node: str | None = Field(default=None, min_length=1, max_length=253)
+    labels: dict[Annotated[str, Bound(characters=253)], Annotated[str, Bound(characters=253)]] | None = Field(
+        default=None, min_length=1, max_length=16
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> "PlacementSpec":
+        if (self.node is None) == (self.labels is None):
+            raise ValueError('give either {"node": NAME} or {"labels": {…}}')
+        return self
+
+    def admits(self, name: str, labels: Mapping[str, str]) -> bool:
+        """A node of that name, with those labels, may run the tenant."""
+        if self.node is not None:
+            return name == self.node
+        return all(labels.get(key) == value for key, value in (self.labels or {}).items())
+
+
 class WorkflowSpec(Strict):
     provider: str = Field(min_length=1, max_length=64)
 
@@ -120,6 +142,7 @@ class TenantSpec(Strict):
     health: HealthSpec = HealthSpec()
     workflow: WorkflowSpec | None = None
     heal: Literal["restart", "none"] = "restart"
+    placement: PlacementSpec | None = None
 
     _more: dict[str, Any] = PrivateAttr(default_factory=dict)
     """What the stored document says besides: fields, and values, of a newer release."""

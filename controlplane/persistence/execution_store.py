@@ -116,6 +116,7 @@ def _intend() -> Select[Any]:
         "tenant_id": locked.tenant_id,
         "generation": locked.generation,
         "run": locked.run,
+        "node": locked.node,
         "state": PlacementState.INTENDED,
         **{name: bindparam(name, type_=tables.placements.c[name].type) for name in ("platform", "platform_identity")},
         "name": bindparam("name", type_=tables.placements.c.name.type),

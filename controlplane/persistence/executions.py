@@ -1,5 +1,6 @@
 """Reading and changing execution rows inside a transaction."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane import tracing
 from controlplane.model import ACTIVE, Action, Execution, ExecutionState, Step, Tenant, TriggerSource, execution_id
-from controlplane.persistence import pages, rows, tables
+from controlplane.persistence import nodes, pages, rows, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import from_now, is_one_of
 from controlplane.persistence.prepared import Prepared
@@ -53,12 +54,13 @@ async def add(
     fresh: bool = False,
     in_place: bool = False,
     request_id: str | None = None,
+    without: Collection[str] = (),
 ) -> Execution:
     """Insert a queued execution of the tenant's generation, with its spec snapshot and its canonical input.
 
     `delay`: seconds before it may be promoted. `again`: an execution whose generation and snapshot are used
     instead. `fresh`: its image is pulled, even if the platform has one. `in_place`: it restarts what serves.
-    `request_id`: of the request that caused it."""
+    `request_id`: of the request that caused it. `without`: nodes that are not chosen for it."""
     generation, spec = (tenant.generation, tenant.spec) if again is None else (again.generation, again.spec)
     request = ExecutionInput(
         execution_id=execution_id(tenant.name, action, generation, tenant.id, run),
@@ -91,6 +93,7 @@ async def add(
                     traceparent=tracing.traceparent(),
                     in_place=in_place,
                     request_id=request_id,
+                    node=await nodes.place(connection, tenant, action, spec, engine, without=without),
                 )
                 .returning(tables.executions)
             )

@@ -116,12 +116,15 @@ async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
 @dataclass(frozen=True, slots=True)
 class Place:
     """What a tenant wants an actor for. `platform`: its compute provider. `mends`: it is deleted or healed.
-    `unfinished`: a client's change is under way or queued. `elsewhere`: another live cluster owns it."""
+    `unfinished`: a client's change is under way or queued. `elsewhere`: another live cluster owns it. `node`: that
+    of its unfinished execution, else of what serves; `platform_identity`: of what serves."""
 
     platform: str
     mends: bool
     unfinished: bool
     elsewhere: bool
+    node: str | None = None
+    platform_identity: str | None = None
 
 
 async def places(database: AsyncEngine, names: Collection[str], cluster_id: str) -> dict[str, Place]:
@@ -135,19 +138,33 @@ async def places(database: AsyncEngine, names: Collection[str], cluster_id: str)
         by_supervisor.c.trigger_source == TriggerSource.SUPERVISOR,
     )
     deleted = tables.tenants.c.deletion_requested_at.is_not(None)
+    at_work, placed = tables.executions.alias("at_work"), tables.placements.alias("placed")
+    # An active execution comes before a queued one.
+    node_of_work = (
+        select(at_work.c.node)
+        .where(at_work.c.tenant_id == tables.tenants.c.id, expressions.is_one_of(at_work.c.state, UNFINISHED))
+        .order_by((at_work.c.state == ExecutionState.QUEUED).asc())
+        .limit(1)
+        .scalar_subquery()
+    )
     query = select(
         tables.tenants.c.name,
         tables.tenants.c.spec["compute"]["provider"].as_string().label("platform"),
         or_(deleted, heals, tables.tenants.c.status == Status.DEGRADED).label("mends"),
         unfinished().label("unfinished"),
         expressions.owned_elsewhere(cluster_id).label("elsewhere"),
-    ).where(
+        func.coalesce(node_of_work, placed.c.node).label("node"),
+        placed.c.platform_identity,
+    )
+    query = query.outerjoin(placed, placed.c.execution_id == tables.tenants.c.serving_execution).where(
         tables.tenants.c.name == any_(bindparam("names", list(names), type_=ARRAY(Text))),
         tables.tenants.c.deleted_at.is_(None),
     )
     async with single(database) as connection:
         return {
-            row.name: Place(row.platform, row.mends, row.unfinished, bool(row.elsewhere))
+            row.name: Place(
+                row.platform, row.mends, row.unfinished, bool(row.elsewhere), row.node, row.platform_identity
+            )
             for row in await connection.execute(query)
         }
 

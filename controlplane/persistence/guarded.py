@@ -27,6 +27,7 @@ LOCKED = (
         _EXECUTION.action,
         _EXECUTION.generation,
         _EXECUTION.run,
+        _EXECUTION.node,
         _EXECUTION.trigger_source,
         _TENANT.id.label("tenant_id"),
         _TENANT.name.label("tenant_name"),

@@ -31,7 +31,7 @@ from controlplane.model import (
     TriggerSource,
     execution_id,
 )
-from controlplane.persistence import executions, quotas, rows, tables, tenants
+from controlplane.persistence import executions, nodes, quotas, rows, tables, tenants
 from controlplane.persistence.quotas import Quota
 from controlplane.persistence.transaction import Transaction
 
@@ -61,7 +61,8 @@ async def create(
 ) -> Intent:
     """Insert tenant, first execution and event. `detail` adds to the event's data.
 
-    Raises Refused tenant_exists (also while a tenant with that name is being deleted), quota_exceeded."""
+    Raises Refused tenant_exists (also while a tenant with that name is being deleted), quota_exceeded, and those of
+    `nodes.require`."""
     id = tenant_id or uuid4()
     engine = workflow_of(spec, default_workflow)
     try:
@@ -97,6 +98,7 @@ async def create(
     if quota is not None:
         await quotas.require(tx, quota)
     tenant = rows.tenant(row)
+    await nodes.require(tx.connection, spec, engine)
     execution = await executions.add(
         tx.connection,
         tenant,
@@ -123,7 +125,7 @@ async def patch(
     """Apply the merged result to a locked tenant. A changed spec is a new generation with its execution. Changed labels
     or annotations only raise the version. No change writes nothing. `detail` adds to the event's data.
 
-    Raises Refused invalid_transition once deletion was asked for."""
+    Raises Refused invalid_transition once deletion was asked for, and those of `nodes.require`."""
     refuse_if_deleting(tenant)
     metadata_changed = dict(labels) != dict(tenant.labels) or dict(annotations) != dict(tenant.annotations)
     # By hash: to Python, 1, true and 1.0 are equal.
@@ -138,6 +140,8 @@ async def patch(
             )
             tx.event(EventType.TENANT_METADATA_CHANGED, tenant, data=detail)
         return Intent(tenant, await newest_execution(tx, tenant), created=False)
+    if spec.placement != tenant.spec.placement:
+        await nodes.require(tx.connection, spec, workflow_of(spec, default_workflow))
     action = Action.UPDATE if tenant.observed_generation > 0 else Action.PROVISION
     return await _new_generation(
         tx,

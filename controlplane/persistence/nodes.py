@@ -1,15 +1,24 @@
-"""The nodes of a cluster, as its supervisor left them with the cluster's row at its last sweep."""
+"""The nodes of the clusters: what their supervisors saw, and the choice of one for an execution.
 
-from collections.abc import Mapping, Sequence
+`nodes` holds one row a name: two clusters that share a machine share its platforms too. For `GET /v1/nodes`, the
+supervisor leaves a list with its cluster's row at each sweep.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import false, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from controlplane.model import ClusterState
-from controlplane.persistence import tables
+from controlplane.errors import Refused
+from controlplane.lifecycle import placing
+from controlplane.model import LIVE, Action, ClusterState, Node, Tenant, TenantSpec
+from controlplane.persistence import rows, tables
 from controlplane.persistence.database import single
+from controlplane.persistence.expressions import is_one_of
+from controlplane.persistence.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +40,136 @@ async def nodes(database: AsyncEngine, cluster_id: str) -> Nodes:
     if row is None or row.found is None:
         return Nodes((), None, draining=False)
     return Nodes(row.found, row.at, draining=row.state == ClusterState.DRAINING)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A node as Ray and its platforms say now. `platforms`: identity by provider, of those enabled there; None: it has
+    not answered, so what it said before stays. `cpus` None: nobody can say."""
+
+    name: str
+    address: str
+    head: bool
+    alive: bool
+    labels: Mapping[str, str]
+    platforms: Mapping[str, str | None]
+    cpus: float | None
+
+
+async def saw(database: AsyncEngine, cluster_id: str, seen: Collection[Seen]) -> None:
+    """Write down the nodes of this cluster. A node is dead once the cluster that saw it last says so, or has ended. If
+    nothing has changed, no row is written."""
+    table = tables.nodes
+    living = [one for one in seen if one.alive]
+    async with database.begin() as connection:
+        known = {row.name: row for row in await connection.execute(select(table).order_by(table.c.name))}
+        for one in sorted(living, key=lambda one: one.name):
+            before = known.get(one.name)
+            values = {
+                "cluster_id": cluster_id,
+                "address": one.address,
+                "head": one.head,
+                "labels": dict(one.labels),
+                "platforms": _platforms(one.platforms, before.platforms if before else {}),
+                "cpus": one.cpus if one.cpus is not None else before.cpus if before else 1.0,
+                "alive": True,
+            }
+            if before is not None and values.items() <= before._mapping.items():
+                continue
+            since = {} if before is not None and before.alive else {"since": func.clock_timestamp()}
+            await connection.execute(
+                upsert(table)
+                .values(name=one.name, **values)
+                .on_conflict_do_update(index_elements=["name"], set_=values | since)
+            )
+        names = {one.name for one in living}
+        if any(row.alive and name not in names for name, row in known.items()):
+            ended = select(tables.clusters.c.id).where(tables.clusters.c.state == ClusterState.ENDED)
+            await connection.execute(
+                update(table)
+                .where(
+                    table.c.alive,
+                    table.c.name.not_in(names),
+                    or_(table.c.cluster_id == cluster_id, table.c.cluster_id.in_(ended)),
+                )
+                .values(alive=False, since=func.clock_timestamp())
+            )
+
+
+def _platforms(now: Mapping[str, str | None], before: Mapping[str, str]) -> dict[str, str]:
+    found = {name: identity or before.get(name) for name, identity in now.items()}
+    return {name: identity for name, identity in found.items() if identity is not None}
+
+
+_KNOWN = Prepared(select(tables.nodes).order_by(tables.nodes.c.name))
+
+
+async def known(connection: AsyncConnection) -> list[Node]:
+    """All, the dead ones too."""
+    return [rows.node(row) for row in (await _KNOWN.on(connection)).mappings()]
+
+
+async def place(
+    connection: AsyncConnection,
+    tenant: Tenant,
+    action: Action,
+    spec: TenantSpec,
+    engine: str,
+    *,
+    without: Collection[str] = (),
+) -> str | None:
+    """The node for an execution of this tenant; see `placing.choose`. A delete is where the resources are. Tenants are
+    counted only if there is a choice."""
+    there = await known(connection)
+    if not there:
+        return None
+    stays = await _where(connection, tenant, there)
+    if action is Action.DELETE:
+        return stays
+    counted = await _tenants(connection) if stays is None and sum(node.alive for node in there) > 1 else {}
+    return placing.choose(there, spec, engine, key=str(tenant.id), stays=stays, without=without, tenants=counted)
+
+
+async def _where(connection: AsyncConnection, tenant: Tenant, there: Sequence[Node]) -> str | None:
+    """The node that has the resource that serves, else the newest one. Platforms tell machines apart, whatever their
+    names are now."""
+    placements = tables.placements.c
+    serves = func.coalesce(placements.execution_id == tenant.serving_execution, false())
+    query = (
+        select(placements.node, placements.platform, placements.platform_identity)
+        .where(placements.tenant_id == tenant.id, is_one_of(placements.state, LIVE))
+        .order_by(serves.desc(), placements.generation.desc(), placements.run.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        return None
+    same = [node for node in there if node.platforms.get(row.platform) == row.platform_identity]
+    return next((node.name for node in same if node.alive), row.node)
+
+
+async def require(connection: AsyncConnection, spec: TenantSpec, engine: str) -> None:
+    """Raises Refused if no node can take a tenant with this placement: validation_failed (400) if there is no such
+    node, node_unavailable (409) if there is one."""
+    if spec.placement is None:
+        return
+    found = placing.obstacle(await known(connection), spec, engine)
+    if found is None:
+        return
+    why, wrong = found
+    if not wrong:
+        raise Refused(why, code="node_unavailable", status=409)
+    loc = "spec.placement.node" if spec.placement.node is not None else "spec.placement.labels"
+    raise Refused(f"{loc}: {why}", code="validation_failed", status=400, errors=[{"loc": loc, "message": why}])
+
+
+async def _tenants(connection: AsyncConnection) -> dict[str, int]:
+    """How many live tenants each node has, or was chosen for."""
+    newest = tables.executions
+    query = (
+        select(newest.c.node, func.count().label("number"))
+        .join(tables.tenants, newest.c.id == tables.tenants.c.newest_execution)
+        .where(tables.tenants.c.deleted_at.is_(None), newest.c.node.is_not(None))
+        .group_by(newest.c.node)
+    )
+    return {row.node: row.number for row in await connection.execute(query)}

@@ -13,6 +13,7 @@ from controlplane.model import (
     Event,
     Execution,
     ExecutionState,
+    Node,
     Observed,
     Pause,
     Placement,
@@ -101,6 +102,7 @@ def execution(row: Row) -> Execution:
         traceparent=row["traceparent"],
         in_place=row["in_place"],
         request_id=row["request_id"],
+        node=row["node"],
     )
 
 
@@ -141,6 +143,22 @@ def placement(row: Row) -> Placement:
         resource_id=row["resource_id"],
         state=word(PlacementState, row["state"]),
         created_at=row["created_at"],
+        node=row["node"],
+    )
+
+
+def node(row: Row) -> Node:
+    """Of the table, or of JSON."""
+    since = row["since"]
+    return Node(
+        name=row["name"],
+        address=row["address"],
+        head=row["head"],
+        alive=row["alive"],
+        since=since if isinstance(since, datetime) else datetime.fromisoformat(since),
+        labels=row["labels"],
+        platforms=row["platforms"],
+        cpus=row["cpus"],
     )
 
 
@@ -150,6 +168,7 @@ def event(row: Row) -> Event:
 
 def observed(value: Mapping[str, Any]) -> Observed:
     resources, healthy = value.get("resources"), value.get("healthy")
+    node = value.get("node")
     found = Observed(
         endpoints=endpoints(value.get("endpoints")),
         resources={name: item for name, item in resources.items() if isinstance(item, str)}
@@ -157,6 +176,7 @@ def observed(value: Mapping[str, Any]) -> Observed:
         else {},
         healthy=healthy if isinstance(healthy, bool) else None,
         checked_at=_time(value.get("checked_at")),
+        node=node if isinstance(node, str) else None,
     )
     return replace(found, more=beyond(value, _observed_json(found)))
 
@@ -183,6 +203,7 @@ def _observed_json(value: Observed) -> dict[str, Any]:
         "resources": dict(value.resources),
         "healthy": value.healthy,
         "checked_at": value.checked_at.isoformat() if value.checked_at else None,
+        "node": value.node,
     }
 
 

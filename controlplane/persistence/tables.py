@@ -144,6 +144,7 @@ executions = Table(
     Column("traceparent", Text),
     Column("in_place", Boolean, nullable=False, server_default="false"),
     Column("request_id", Text),
+    Column("node", Text),  # see `nodes`
     _timestamp("created_at", default=True),
     _timestamp("started_at"),
     _timestamp("ended_at"),
@@ -186,6 +187,7 @@ placements = Table(
     Column("state", Text, nullable=False),
     _timestamp("created_at", default=True),
     _timestamp("removed_at"),
+    Column("node", Text),
     Index("placements_tenant", "tenant_id", "platform", "generation", "run"),
     Index("placements_live", "tenant_id", postgresql_where=text("state IN ('intended', 'placed')")),
 )
@@ -240,6 +242,20 @@ idempotency_keys = Table(
     Column("execution_id", Text),
     _timestamp("created_at", default=True),
     Index("idempotency_keys_age", "created_at"),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("cluster_id", Text, nullable=False),  # the last one that saw it
+    Column("address", Text, nullable=False),
+    Column("head", Boolean, nullable=False),
+    Column("labels", JSONB, nullable=False),
+    Column("platforms", JSONB, nullable=False),  # provider → identity
+    Column("cpus", Double, nullable=False),
+    Column("alive", Boolean, nullable=False),
+    _timestamp("since", default=True),  # it is alive, or is not, since then
 )
 
 heartbeats = Table(

@@ -62,16 +62,19 @@ class Steps:
         clock: Clock,
         failpoints: Failpoints,
         *,
+        node: str | None = None,
         timeout_seconds: float = 600.0,
         watch: Callable[[str, StepName], AbstractAsyncContextManager[None]] | None = None,
     ) -> None:
-        """`timeout_seconds`: bound of one attempt at a step; wait_healthy has the deadline of its spec instead.
-        `watch`: entered around each attempt, in wait_healthy around each call; it may write down that it takes long."""
+        """`node`: the one that these steps run on. `timeout_seconds`: bound of one attempt at a step; wait_healthy has
+        the deadline of its spec instead. `watch`: entered around each attempt, in wait_healthy around each call; it may
+        write down that it takes long."""
         self._store = store
         self._platforms = platforms
         self._prober = prober
         self._clock = clock
         self._failpoints = failpoints
+        self._node = node
         self._timeout_seconds = timeout_seconds
         self._watch = watch or (lambda *_: nullcontext())
         self._verbs: Mapping[StepName, Callable[[str, StepSignals], Awaitable[None]]] = {
@@ -269,9 +272,13 @@ class Steps:
                 await self._check_gate(context.execution.id)
 
     def _observed(self, context: RunContext, resource: Resource) -> Observed:
-        kind = self._platforms.enabled(context.execution.spec.compute.provider).resource_kind
+        provider = self._platforms.enabled(context.execution.spec.compute.provider)
         return Observed(
-            endpoints=resource.endpoints, resources={kind: resource.id}, healthy=True, checked_at=self._clock.now()
+            endpoints=resource.endpoints,
+            resources={provider.resource_kind: resource.id},
+            healthy=True,
+            checked_at=self._clock.now(),
+            node=self._node if provider.one_node else None,
         )
 
     async def _retire_previous(self, execution_id: str, signals: StepSignals) -> None:

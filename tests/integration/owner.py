@@ -52,6 +52,7 @@ def runtime(
     run_step: StepRunner | None,
     settings: Mapping[str, str] | None = None,
     failpoints: Path | None = None,
+    node: str | None = None,
 ) -> Runtime:
     """What an actor process is built from, with that cloud as its one compute provider."""
     environ = {
@@ -62,10 +63,10 @@ def runtime(
         "LANDLORD_INTERNAL_CLUSTER_ID": "test",
         **(settings or {}),
     }
-    built = build_runtime(actor="test", run_step=run_step, pool=3, environ=environ)
+    built = build_runtime(actor="test", run_step=run_step, pool=3, environ=environ, node=node)
     compute: Enabled[ComputeProvider] = Enabled({"fake": lambda: FakeCompute(cloud)})
     platforms = Platforms(built.store, compute, built.settings.lost_platforms)
-    steps = Steps(built.store, platforms, built.prober, built.clock, Failpoints(failpoints))
+    steps = Steps(built.store, platforms, built.prober, built.clock, Failpoints(failpoints), node=node)
     return replace(built, compute=compute, steps=steps, upkeep=Upkeep(built.store, platforms, built.prober))
 
 
@@ -80,9 +81,11 @@ class Owner:
         tenant: Tenant,
         max_attempts: int,
         failpoints: Path | None = None,
+        node: str | None = None,
     ) -> None:
         self.tenant = tenant
         self._failpoints = failpoints
+        self._node = node
         self.mailbox = Mailbox()
         self.replay = Replay()
         self._embedded: EmbeddedWorkflow | None = None
@@ -143,7 +146,7 @@ class Owner:
                 status = await self._embedded.next_status(execution_id, None, status)
 
     def _build(self, database_url: str, home: Path, cloud: FakeCloud, max_attempts: int) -> Runtime:
-        built = runtime(database_url, home, cloud, self._run_step, failpoints=self._failpoints)
+        built = runtime(database_url, home, cloud, self._run_step, failpoints=self._failpoints, node=self._node)
         self._steps = built.steps
         self._embedded = embedded = EmbeddedWorkflow(
             built.store,
@@ -169,8 +172,8 @@ class World:
         self._database_url = database_url
         self._home = home
 
-    def owner(self, tenant: Tenant, max_attempts: int = 3) -> Owner:
-        return Owner(self._database_url, self._home, self.cloud, tenant, max_attempts, self.failpoints)
+    def owner(self, tenant: Tenant, max_attempts: int = 3, node: str | None = None) -> Owner:
+        return Owner(self._database_url, self._home, self.cloud, tenant, max_attempts, self.failpoints, node)
 
     @asynccontextmanager
     async def held(self, point: str) -> AsyncIterator[Path]:

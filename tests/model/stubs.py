@@ -164,6 +164,7 @@ class Platform:
 
     name: ClassVar[str] = "fake"
     resource_kind: ClassVar[str] = "instance"
+    one_node: ClassVar[bool] = False
 
     def __init__(self, known: Known, name: str) -> None:
         self._known = known

@@ -41,7 +41,15 @@ _WORKING = frozenset({Status.REQUESTED, Status.PLANNING, Status.PROVISIONING, St
     operation_id="create_tenant",
     status_code=202,
     response_model=TenantOut,
-    responses=answers(TenantOut, "provider_not_enabled", "tenant_exists", "quota_exceeded", mutation=True, body=True),
+    responses=answers(
+        TenantOut,
+        "provider_not_enabled",
+        "tenant_exists",
+        "node_unavailable",
+        "quota_exceeded",
+        mutation=True,
+        body=True,
+    ),
     openapi_extra=body_of(TenantCreate),
 )
 async def create_tenant(request: Request, change: Mutating) -> Response:
@@ -134,6 +142,7 @@ async def get_tenant(name: str, here: Here, token: Viewer) -> Response:
         TenantOut,
         "provider_not_enabled",
         "tenant_not_found",
+        "node_unavailable",
         "invalid_transition",
         "tenant_deleted",
         mutation=True,

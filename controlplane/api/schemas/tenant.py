@@ -28,6 +28,10 @@ class ObservedOut(BaseModel):
     resources: dict[str, str]
     healthy: bool | None
     checked_at: datetime | None
+    node: str | None = Field(
+        description="The machine of the cluster that runs it, see `GET /v1/nodes`. Null: its platform is on none of "
+        "them, or nobody has looked yet."
+    )
     effective_interval_seconds: float | None = Field(
         description="Seconds between two health probes: `health.interval_seconds` while the tenant has a live actor, "
         "at rest no less than LANDLORD_REST_PROBE_SECONDS. Null: the tenant is deleted."
@@ -70,6 +74,7 @@ _EXAMPLE: dict[str, JsonValue] = {
         "resources": {"container": "3f1c5b7d9e02"},
         "healthy": True,
         "checked_at": "2026-01-01T12:00:02Z",
+        "node": "web-1",
         "effective_interval_seconds": 30.0,
     },
     "workflow_execution_id": "tenant-acme-provision-1-9f8e7d6c",
@@ -162,6 +167,7 @@ def _document(tenant: Tenant, execution: Execution | ExecutionLine, rest_probe_s
             "resources": observed.resources,
             "healthy": observed.healthy,
             "checked_at": observed.checked_at,
+            "node": observed.node,
             "effective_interval_seconds": effective_interval(tenant, rest_probe_seconds),
         },
         "workflow_execution_id": execution.id,
@@ -201,4 +207,6 @@ def shown_spec(spec: TenantSpec) -> dict[str, Any]:
         for name, value in document["health"].items()
         if value is not None
     }
+    if document.get("placement"):
+        document["placement"] = {name: value for name, value in document["placement"].items() if value is not None}
     return {name: value for name, value in document.items() if value is not None}

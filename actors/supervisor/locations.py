@@ -1,0 +1,49 @@
+"""The nodes on which tenants' actors are started: each actor runs where its tenant's platform is, or nowhere."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from actors import nodes
+from actors.nodes import AT_HEAD, Node
+from controlplane.persistence.fleet import Place
+
+
+class Locations:
+    """What the supervisor knows of the cluster's nodes: what Ray says, and the platforms that each has.
+
+    Without a provider whose resources live on one machine, actors run anywhere. Else an actor runs on the node that
+    holds its tenant's resource, or that was chosen for the execution that is to make one. If that node is dead, its
+    owner runs on the head: it acts on no platform of the other node, and says that the tenant waits for it."""
+
+    def __init__(self, *, pinned: bool, known: Callable[[], Sequence[Node]] = nodes.known) -> None:
+        """`pinned`: from `nodes.where`: something is of one machine."""
+        self.pinned = pinned
+        self.platforms: dict[str, Mapping[str, str | None]] = {}
+        """Node's name → what it says of its platforms: identity by provider."""
+        self.found: Sequence[Node] = ()
+        self._known = known
+
+    def look(self) -> Sequence[Node]:
+        """Ask Ray. Blocks for some milliseconds."""
+        self.found = self._known()
+        return self.found
+
+    def of(self, place: Place | None) -> tuple[dict[str, Any], str | None]:
+        """The options of an actor for it, and the name of the node that it will run on; None: any, or not known."""
+        if not self.pinned:
+            return {}, None
+        node = self._node(place) or next((node for node in self.found if node.head), None)
+        return (AT_HEAD, None) if node is None else (nodes.at(node), node.name)
+
+    def _node(self, place: Place | None) -> Node | None:
+        if place is None:
+            return None
+        alive = [node for node in self.found if node.alive]
+        named = next((node for node in alive if node.name == place.node), None)
+        if named is not None or place.platform_identity is None:
+            return named
+        # Its machine has another name now.
+        return next((node for node in alive if self._has(node, place)), None)
+
+    def _has(self, node: Node, place: Place) -> bool:
+        return self.platforms.get(node.name, {}).get(place.platform) == place.platform_identity

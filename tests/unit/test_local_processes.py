@@ -115,6 +115,6 @@ def test_new_code_ends_fork_servers_and_unused_workers_and_nothing_else(spawn: S
     unused = spawn("ray::IDLE", "60", cwd=home.ray, program=sleep)
     server = spawn(sys.executable, "-c", "import time; time.sleep(60)", FORK_SERVER, home_id=home.id)
     kept = spawn("ray::TenantOwner", "60", cwd=home.ray, program=sleep)
-    RayHead(home, derive_ports(18000)).renew_workers()
+    RayHead(home, derive_ports(18000), "here").renew_workers()
     assert unused.wait(30) == server.wait(30) == -signal.SIGTERM
     assert kept.poll() is None

@@ -166,8 +166,11 @@ async def test_a_client_gets_in_while_it_waits(world: World, cloud: Lacking, wha
         view = await world.until(tenant, lambda v: waiting(v) is not None and cloud.tries > MOST)
         match what:
             case "patch":
+                newer = await world.patch(spec("2"))
+                owner.mailbox.mark_dirty()
+                begun = (ExecutionState.STARTING, ExecutionState.RUNNING)
+                await world.until(tenant, lambda v: v.execution.id == newer.id and v.execution.state in begun)
                 cloud.lacks = lambda: None
-                await world.patch(spec("2"))
             case "delete":
                 await world.delete()
             case _:

@@ -11,6 +11,7 @@ from controlplane import tracing
 from controlplane.model import ACTIVE, Action, Execution, ExecutionState, Step, Tenant, TriggerSource, execution_id
 from controlplane.persistence import nodes, pages, rows, tables
 from controlplane.persistence.database import single
+from controlplane.persistence.drafts import Draft
 from controlplane.persistence.expressions import from_now, is_one_of
 from controlplane.persistence.prepared import Prepared
 from controlplane.ports import ExecutionInput
@@ -22,13 +23,17 @@ _QUEUED = Prepared(_OF_TENANT.where(is_one_of(tables.executions.c.state, [Execut
 _ACTIVE = Prepared(_OF_TENANT.where(is_one_of(tables.executions.c.state, ACTIVE)))
 
 
-async def lock(connection: AsyncConnection, id: str) -> Execution | None:
+async def lock(connection: AsyncConnection | Draft, id: str) -> Execution | None:
     """Read the row. Its tenant's row is locked already, which serialises all writes on it."""
+    if isinstance(connection, Draft):
+        return connection.execution(id)
     row = (await _LOCK.on(connection, key=id)).mappings().first()
     return rows.execution(row) if row else None
 
 
-async def find_queued(connection: AsyncConnection, tenant_id: UUID) -> Execution | None:
+async def find_queued(connection: AsyncConnection | Draft, tenant_id: UUID) -> Execution | None:
+    if isinstance(connection, Draft):
+        return connection.queued
     return await _one(connection, _QUEUED, tenant_id)
 
 
@@ -111,8 +116,10 @@ async def next_run(connection: AsyncConnection, tenant_id: UUID, generation: int
     return int((await connection.execute(query)).scalar_one())
 
 
-async def save(connection: AsyncConnection, execution: Execution, **values: Any) -> Execution:
+async def save(connection: AsyncConnection | Draft, execution: Execution, **values: Any) -> Execution:
     """Write columns of a locked execution; return its new state. SQL expressions are allowed as values."""
+    if isinstance(connection, Draft):
+        return connection.save_execution(execution, values)
     row = (
         (
             await connection.execute(
@@ -128,9 +135,14 @@ async def save(connection: AsyncConnection, execution: Execution, **values: Any)
     return rows.execution(row)
 
 
-async def advance(connection: AsyncConnection, id: str, *states: ExecutionState, **values: Any) -> Execution | None:
+async def advance(
+    connection: AsyncConnection | Draft, id: str, *states: ExecutionState, **values: Any
+) -> Execution | None:
     """If the execution is in one of `states`, write the columns and return it; else None. Its tenant's row must be
     locked. This is one statement; `lock` and `save` are two."""
+    if isinstance(connection, Draft):
+        found = connection.execution(id)
+        return connection.save_execution(found, values) if found.state in states else None
     query = update(tables.executions).where(tables.executions.c.id == id, tables.executions.c.state.in_(states))
     row = (await connection.execute(query.values(**values).returning(tables.executions))).mappings().one_or_none()
     return rows.execution(row) if row else None

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from controlplane.lifecycle.conditions import with_condition
 from controlplane.model import ConditionType, Reason, Tenant, TriggerSource, Truth
 from controlplane.persistence import tenants
+from controlplane.persistence.drafts import Draft, Seen
 from controlplane.persistence.transaction import Transaction, transaction
 
 
@@ -28,6 +30,24 @@ class Held:
         """Set one condition and nothing else; return the tenant's new state."""
         conditions = with_condition(self.tenant.conditions, type, status, reason, self.tx.now, message)
         return await tenants.save(self.connection, self.tenant, conditions=conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted(Held):
+    """A `Held` on rows that are not locked, but were just read."""
+
+    draft: Draft
+
+    async def write(self, database: AsyncEngine, fence: int) -> Seen:
+        """Raises Overtaken; see `Draft.write`."""
+        return await self.draft.write(database, fence, self.tx)
+
+
+def draft(seen: Seen, owner: str) -> Drafted:
+    drafted = Draft(seen)
+    tx = Transaction(cast(AsyncConnection, drafted), actor=owner, request_id=None, source=TriggerSource.SUPERVISOR)
+    tx.now = seen.now
+    return Drafted(tx, seen.rows.tenant, drafted)
 
 
 @asynccontextmanager

@@ -4,9 +4,11 @@ Raises LeaseLost if another owner took the tenant: touch nothing more, exit. If 
 moved on, it changes nothing and returns False or None: reload and continue.
 """
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
@@ -35,9 +37,27 @@ from controlplane.model import (
 )
 from controlplane.persistence import endings, executions, intents, leases, snapshot, tables, tenants
 from controlplane.persistence.database import single
+from controlplane.persistence.drafts import Overtaken, Seen
 from controlplane.persistence.expressions import ago
-from controlplane.persistence.held import Held, hold
+from controlplane.persistence.held import Held, draft, hold
 from controlplane.ports import ExecutionStatus
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _done_again(method: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Called once more, with the rows locked, if its draft was not written."""
+
+    @wraps(method)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await method(*args, **kwargs)
+        except Overtaken:
+            return await method(*args, **kwargs)
+
+    return call
+
 
 RECENT_EVENTS = 500
 """Of a tenant: its newest ones, in which its degradations of the last minutes are looked for."""
@@ -51,16 +71,30 @@ class OwnedTenant:
         self.fence = fence
         self._database = database
         self._owner = owner
+        self._seen: Seen | None = None
+        """The rows as this owner knows them, if it does."""
 
     async def load(self) -> TenantRows:
         """The rows to decide on. Raises LeaseLost if the row is gone or another owner has it."""
-        rows = await snapshot.load(self._database, self.tenant_id)
-        if rows is None or rows.tenant.fence != self.fence:
+        seen = self._seen = await snapshot.load(self._database, self.tenant_id)
+        if seen is None or seen.rows.tenant.fence != self.fence:
             raise LeaseLost(f"another owner has tenant {self.tenant_id}", fence=self.fence)
-        return rows
+        return seen.rows
 
     def _held(self) -> AbstractAsyncContextManager[Held]:
         return hold(self._database, self.tenant_id, self.fence, self._owner)
+
+    @asynccontextmanager
+    async def _drafted(self) -> AsyncIterator[Held]:
+        """As `_held`, and without a lock if the rows were just read. For methods that are `_done_again`."""
+        seen, self._seen = self._seen, None
+        if seen is None:
+            async with self._held() as held:
+                yield held
+            return
+        held = draft(seen, self._owner)
+        yield held
+        self._seen = await held.write(self._database, self.fence)
 
     async def promote(self, execution_id: str) -> bool:
         """queued → starting: from now on an engine may know the execution. Moves the status, except for the heal of an
@@ -96,9 +130,10 @@ class OwnedTenant:
             held.tx.event(EventType.EXECUTION_STARTING, tenant, execution=execution)
         return True
 
+    @_done_again
     async def running(self, execution_id: str, provider_ref: str | None, *, already: bool = False) -> bool:
         """starting → running: the engine has it. `already`: the engine knew it from a start whose answer was lost."""
-        async with self._held() as held:
+        async with self._drafted() as held:
             execution = await executions.advance(
                 held.connection,
                 execution_id,
@@ -128,18 +163,20 @@ class OwnedTenant:
             held.tx.event(EventType.EXECUTION_TRIGGER_FAILED, tenant, execution=execution, message=message)
         return True
 
+    @_done_again
     async def planned(self, execution_id: str) -> bool:
         """The plan step of a first provision has succeeded: planning → provisioning."""
-        async with self._held() as held:
+        async with self._drafted() as held:
             execution = await executions.lock(held.connection, execution_id)
             if execution is None or not execution.state.active or held.tenant.status is not Status.PLANNING:
                 return False
             await tenants.change_status(held.tx, held.tenant, Cause.PLANNED, execution=execution)
         return True
 
+    @_done_again
     async def progressed(self, execution_id: str, status: ExecutionStatus) -> bool:
         """Store the engine's report on a live execution: sub-state, retries, error, next attempt."""
-        async with self._held() as held:
+        async with self._drafted() as held:
             execution = await executions.lock(held.connection, execution_id)
             if execution is None or not execution.state.active:
                 return False
@@ -197,6 +234,7 @@ class OwnedTenant:
             held.tx.event(EventType.EXECUTION_STOPPING, held.tenant, execution=execution, message=reason)
         return True
 
+    @_done_again
     async def finish(
         self, execution_id: str, outcome: ExecutionState, message: str = "", *, next_engine: str | None = None
     ) -> ExecutionState | None:
@@ -205,7 +243,7 @@ class OwnedTenant:
         None: it had ended before; or it has switched since it was decided that it fails: it can only succeed, and what
         it replaced is to be removed first, so its owner decides again. A delete that failed is followed by its next
         run, on `next_engine` if that is given; only the tenant's own generation reaches `ready`."""
-        async with self._held() as held:
+        async with self._drafted() as held:
             execution = await executions.lock(held.connection, execution_id)
             if execution is None or execution.state.terminal:
                 return None

@@ -3,12 +3,27 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, func, select, true, union
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    true,
+    union,
+)
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import ACTIVE, LIVE, ExecutionState, TenantRows
 from controlplane.persistence import rows, tables
+from controlplane.persistence.drafts import Seen
 from controlplane.persistence.expressions import is_one_of
 from controlplane.persistence.lookups import Lookup
 from controlplane.persistence.tenants import is_paused
@@ -37,6 +52,8 @@ def _related_to(tenant: ColumnElement[Any], worked_on: ColumnElement[Any], *othe
             tables.tenants,
             is_paused(),
             func.clock_timestamp().label("db_now"),
+            _written(tables.tenants).label("written"),
+            _written(tables.executions).label("x_written"),
             _steps_of(worked_on),
             *tables.prefixed(tables.executions, "x_"),
             *tables.prefixed(tables.placements, "p_"),
@@ -49,6 +66,11 @@ def _related_to(tenant: ColumnElement[Any], worked_on: ColumnElement[Any], *othe
         .where(ours)
         .order_by(tables.executions.c.generation, tables.executions.c.run)
     )
+
+
+def _written(table: Table) -> ColumnElement[str]:
+    """The transaction that wrote the row as it is."""
+    return cast(literal_column(f"{table.name}.xmin"), Text)
 
 
 def _steps_of(execution: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -77,18 +99,25 @@ async def of_execution(database: AsyncEngine, id: str) -> TenantRows | None:
 
 
 async def _related(database: AsyncEngine, query: Lookup, key: UUID | str) -> TenantRows | None:
+    seen = await _seen(database, query, key)
+    return None if seen is None else seen.rows
+
+
+async def _seen(database: AsyncEngine, query: Lookup, key: UUID | str) -> Seen | None:
     found = await query.all(database, key=key)
     if not found:
         return None
-    return TenantRows(
+    related = TenantRows(
         tenant=rows.tenant(found[0]),
         executions=tuple(rows.execution(rows.part(row, "x_")) for row in found),
         placements=tuple(rows.placement(rows.part(row, "p_")) for row in found if row["p_execution_id"] is not None),
         now=found[0]["db_now"],
         steps=rows.steps(found[0]["steps"]),
     )
+    of_tenant = {str(related.tenant.id): found[0]["written"]}
+    return Seen(related, of_tenant | {row["x_id"]: row["x_written"] for row in found})
 
 
-async def load(database: AsyncEngine, tenant_id: UUID) -> TenantRows | None:
+async def load(database: AsyncEngine, tenant_id: UUID) -> Seen | None:
     """The rows for `reconcile`. None: no such tenant."""
-    return await _related(database, _OF_TENANT, tenant_id)
+    return await _seen(database, _OF_TENANT, tenant_id)

@@ -29,6 +29,7 @@ from controlplane.model.reach import Reach
 from controlplane.model.selector import Requirement
 from controlplane.model.tolerance import word
 from controlplane.persistence import pages, rows, tables
+from controlplane.persistence.drafts import Draft
 from controlplane.persistence.lookups import Lookup
 from controlplane.persistence.pages import Page
 from controlplane.persistence.prepared import Prepared
@@ -140,9 +141,11 @@ async def _take(tx: Transaction, query: Prepared, key: UUID | str) -> Tenant | N
     return rows.tenant(row)
 
 
-async def save(connection: AsyncConnection, tenant: Tenant, **values: Any) -> Tenant:
+async def save(connection: AsyncConnection | Draft, tenant: Tenant, **values: Any) -> Tenant:
     """Write columns of a locked row; return the tenant's new state. JSON columns take the model's values. The row has
     changed, so a tenant whose owner left for a while is due at once."""
+    if isinstance(connection, Draft):
+        return connection.save_tenant(tenant, values)
     encoded = dict(values)
     if "conditions" in encoded:
         encoded["conditions"] = rows.conditions_json(values["conditions"])

@@ -27,26 +27,38 @@ it and the commit, the database ends its transaction after this time, and the ot
 WAKE_CHANNEL = "landlord_wake"
 EVENT_CHANNEL = "landlord_events"
 
+EVENT_ROWS = {
+    "type": "text",
+    "tenant_id": "uuid",
+    "tenant_name": "text",
+    "generation": "integer",
+    "status": "text",
+    "execution_id": "text",
+    "trigger_source": "text",
+    "actor": "text",
+    "token_id": "uuid",
+    "request_id": "text",
+    "message": "text",
+    "data": "jsonb",
+}
+_COLUMNS = ", ".join(EVENT_ROWS)
+EVENTS_IN_ORDER = f"""
+         ROWS FROM (jsonb_to_recordset(:events) AS ({", ".join(f"{name} {type}" for name, type in EVENT_ROWS.items())}))
+         WITH ORDINALITY AS event ({_COLUMNS}, position)
+"""
+"""A part of FROM: the rows of the parameter `events`."""
 
 _FLUSH = Prepared(
-    text("""
-    INSERT INTO events (type, tenant_id, tenant_name, generation, status, execution_id, trigger_source, actor,
-                        token_id, request_id, message, data)
-    SELECT type, tenant_id, tenant_name, generation, status, execution_id, trigger_source, actor,
-           token_id, request_id, message, data
+    text(f"""
+    INSERT INTO events ({_COLUMNS})
+    SELECT {_COLUMNS}
     FROM pg_advisory_xact_lock(
              CASE WHEN set_config('idle_in_transaction_session_timeout', :standstill, true) <> ''
                    AND set_config('lock_timeout', :patience, true) <> '' THEN :lock END
          ),
          pg_notify(:event_channel, ''),
          (SELECT count(pg_notify(:wake_channel, one::text)) AS sent FROM jsonb_array_elements(:wakes) AS one) AS wakes,
-         ROWS FROM (jsonb_to_recordset(:events) AS (
-             type text, tenant_id uuid, tenant_name text, generation integer, status text, execution_id text,
-             trigger_source text, actor text, token_id uuid, request_id text, message text, data jsonb
-         )) WITH ORDINALITY AS event (
-             type, tenant_id, tenant_name, generation, status, execution_id,
-             trigger_source, actor, token_id, request_id, message, data, position
-         )
+         {EVENTS_IN_ORDER}
     WHERE wakes.sent >= 0
     ORDER BY position
 """).bindparams(
@@ -95,8 +107,9 @@ class Transaction:
         self.token_id = token_id
         self._token_id = None if token_id is None else str(token_id)
         self.request_id = request_id
-        self._events: list[dict[str, Any]] = []
-        self._wakes: list[dict[str, str]] = []
+        self.events: list[dict[str, Any]] = []
+        """Rows that are still to be written."""
+        self.wakes: list[dict[str, str]] = []
 
     def event(
         self,
@@ -110,7 +123,7 @@ class Transaction:
         """Add an event; pass `tenant` as it is after the change. The event's source is its execution's, else the
         transaction's."""
         source = execution.trigger_source if execution else self._source
-        self._events.append(
+        self.events.append(
             {
                 "type": type.value,
                 "tenant_id": str(tenant.id),
@@ -129,7 +142,7 @@ class Transaction:
 
     def record(self, type: EventType, *, message: str = "", data: Mapping[str, Any] | None = None) -> None:
         """Add an event that belongs to no tenant."""
-        self._events.append(
+        self.events.append(
             {
                 "type": type.value,
                 "tenant_id": None,
@@ -148,12 +161,12 @@ class Transaction:
 
     def wake(self, tenant_id: UUID, name: str) -> None:
         """Signal the supervisor, at commit, that this tenant has due work."""
-        self._wakes.append({"tenant_id": str(tenant_id), "name": name})
+        self.wakes.append({"tenant_id": str(tenant_id), "name": name})
 
     async def flush(self) -> None:
         """Write the events, and signal the waiting readers at commit. Each wake goes with an event that says why."""
-        if self._events:
-            await _FLUSH.on(self.connection, events=self._events, wakes=self._wakes)
+        if self.events:
+            await _FLUSH.on(self.connection, events=self.events, wakes=self.wakes)
 
 
 @asynccontextmanager

@@ -31,9 +31,9 @@ from tests.integration.api_replica import until
 from tests.integration.owner import World, create, spec
 from tests.statements import statements
 
-PROVISION = 70
-"""Statements of a provision on the fake cloud, BEGIN and COMMIT included: 62, and a few more looks of its owner on a
-busy machine. It was 110."""
+PROVISION, UPDATE = 62, 59
+"""Statements of a provision and of an update on the fake cloud, BEGIN and COMMIT included: 52 and 49, and a few more
+looks of its owner on a busy machine. It was 110 and 108."""
 
 
 async def running(database: AsyncEngine) -> tuple[Tenant, Execution]:
@@ -203,10 +203,17 @@ async def test_the_steps_that_come_with_the_rows_are_those_of_their_table(databa
     assert (rows.steps[1].in_call_since, rows.steps[2]) == (begun.started_at, begun)
 
 
-async def test_a_provision_asks_the_database_so_often(database: AsyncEngine, database_url: str, tmp_path: Path) -> None:
+async def test_a_provision_and_an_update_ask_the_database_so_often(
+    database: AsyncEngine, database_url: str, tmp_path: Path
+) -> None:
     world = World(database, database_url, tmp_path, FakeCloud())
     tenant = await world.create(spec())
     owner = world.owner(tenant)
     async with statements(owner.database) as asked, owner:
         await world.settled(tenant, "ready")
     assert len(asked) <= PROVISION, "\n".join(asked)
+    await world.patch(spec("2"))
+    owner = world.owner(tenant)
+    async with statements(owner.database) as asked, owner:
+        await world.settled(tenant, "ready", 2)
+    assert len(asked) <= UPDATE, "\n".join(asked)

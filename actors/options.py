@@ -17,8 +17,9 @@ SUPERVISOR_CONNECTIONS = 5
 ENDPOINT_CONNECTIONS = 7
 """Connections of the endpoint for Restate to the database."""
 
-CONNECTIONS_PER_ACTOR = 2
-"""Connections of a tenant's actor to the database."""
+CONNECTIONS_PER_ACTOR = 1
+"""Connections of a tenant's actor to the database. Its statements are short, and most of them need the tenant's row: a
+second connection would wait for the first."""
 
 
 def for_tenant(name: str, where: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from actors.options import CONNECTIONS_PER_ACTOR, SUPERVISOR_CONNECTIONS
 from actors.runtime import Runtime, build_runtime
 from actors.tenant.mailbox import Mailbox
 from actors.tenant.replay import Replay
@@ -53,6 +54,7 @@ def runtime(
     settings: Mapping[str, str] | None = None,
     failpoints: Path | None = None,
     node: str | None = None,
+    pool: int = CONNECTIONS_PER_ACTOR,
 ) -> Runtime:
     """What an actor process is built from, with that cloud as its one compute provider."""
     environ = {
@@ -63,7 +65,7 @@ def runtime(
         "LANDLORD_INTERNAL_CLUSTER_ID": "test",
         **(settings or {}),
     }
-    built = build_runtime(actor="test", run_step=run_step, pool=3, environ=environ, node=node)
+    built = build_runtime(actor="test", run_step=run_step, pool=pool, environ=environ, node=node)
     compute: Enabled[ComputeProvider] = Enabled({"fake": lambda: FakeCompute(cloud)})
     platforms = Platforms(built.store, compute, built.settings.lost_platforms)
     steps = Steps(built.store, platforms, built.prober, built.clock, Failpoints(failpoints), node=node)
@@ -189,7 +191,7 @@ class World:
     @asynccontextmanager
     async def net(self, **settings: str) -> AsyncIterator[Runtime]:
         """What a supervisor is built from; it runs no step."""
-        built = runtime(self._database_url, self._home, self.cloud, None, settings)
+        built = runtime(self._database_url, self._home, self.cloud, None, settings, pool=SUPERVISOR_CONNECTIONS)
         try:
             yield built
         finally:

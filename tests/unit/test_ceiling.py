@@ -11,7 +11,7 @@ PLENTY = 1000 * 2**30
 
 
 def test_it_is_the_smaller_of_memory_and_connections() -> None:
-    assert ceiling(100, 40, memory_bytes=PLENTY) == 30
+    assert ceiling(100, 40, memory_bytes=PLENTY) == 60
     assert ceiling(10_000, 40, memory_bytes=40 * ACTOR_BYTES) == 30
     assert ceiling(10, 40, memory_bytes=2**20) == 1
 

@@ -1,9 +1,11 @@
 """The composition root, and nothing else: settings → directory → create_app → bind().
 
 `python -m serve_app deploy` runs in the environment that `landlord up` made, deploys the Serve application and starts
-the supervisor, and returns.
+the supervisor, and returns. `serve_app:application` is for a Ray that somebody else starts and deploys to, as KubeRay
+does (deploy/kuberay).
 """
 
+import asyncio
 import os
 import sys
 from typing import Any
@@ -22,9 +24,11 @@ from actors.runtime import Identity, database_url
 from actors.shared import SharedState
 from actors.supervisor.actor import ensure_supervisor
 from controlplane.api.app import create_app
+from controlplane.errors import SettingsError
 from controlplane.local import logs
 from controlplane.local.hardening import hide
-from controlplane.settings import load_settings
+from controlplane.persistence import bootstrap
+from controlplane.settings import Settings, load_settings
 from providers import registry
 
 APPLICATION = "landlord"
@@ -64,6 +68,28 @@ class Api:
         ensure_supervisor()
 
 
+def application(_: dict[str, str]) -> serve.Application:
+    """Prepares the database and registers this cluster, under the id that the environment of all its nodes has. Serve
+    calls it on one of them, once for each deployment; a replica brings the supervisor. For the embedded engine only.
+
+    Raises SettingsError."""
+    settings = load_settings()
+    identity = Identity.from_environment()
+    if settings.admin_token is None:
+        raise SettingsError("LANDLORD_ADMIN_TOKEN: there is no home here that could keep one; set it")
+    if others := set(registry.enabled_workflow_names(settings)) - {registry.FALLBACK}:
+        raise SettingsError(f"{', '.join(sorted(others))}: only `landlord up` starts what this engine calls; unset it")
+    prepared = bootstrap.prepare(
+        database_url(settings),
+        home=f"ray@{identity.cluster_id}",
+        build=identity.build,
+        admin_token=settings.admin_token.get_secret_value(),
+        cluster_id=identity.cluster_id,
+    )
+    asyncio.run(prepared)
+    return _bound(settings)
+
+
 def deploy() -> None:
     """Deploy the application and the supervisor into the running cluster. A supervisor of another build is replaced."""
     settings = load_settings()
@@ -72,10 +98,13 @@ def deploy() -> None:
     _replace_old_supervisor(Identity.from_environment().build)
     ensure_supervisor()
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=settings.port))
-    api = Api.options(ray_actor_options={"num_cpus": 0, **nodes.where(settings)})
-    serve.run(api.bind(), name=APPLICATION, route_prefix="/", blocking=False)
+    serve.run(_bound(settings), name=APPLICATION, route_prefix="/", blocking=False)
     restate_endpoint.deploy(settings)
     step_worker.deploy(settings, Identity.from_environment().build)
+
+
+def _bound(settings: Settings) -> serve.Application:
+    return Api.options(ray_actor_options={"num_cpus": 0, **nodes.where(settings)}).bind()
 
 
 def _replace_old_supervisor(build: str) -> None:

@@ -38,13 +38,14 @@ async def prepare(
     build: str,
     admin_token: str | None,
     before: str | None = None,
+    cluster_id: str | None = None,
     owner_url: str | None = None,
     keep_events_seconds: float | None = None,
 ) -> str:
     """Migrate, and register a new cluster of this home; return its id. Earlier clusters of the same home are marked
     ended, so call this only once their processes are gone. `home`: which one it is among all that share the database;
-    `before`: the id of its last cluster, if it is known. `admin_token` is stored (its hash) as `put_admin` does.
-    `owner_url`, `keep_events_seconds`: see `migrate`.
+    `before`: the id of its last cluster, if it is known; `cluster_id`: the new one's, see `clusters.register`.
+    `admin_token` is stored (its hash) as `put_admin` does. `owner_url`, `keep_events_seconds`: see `migrate`.
 
     Raises SchemaTooNew, SettingsError for a URL that is not Postgres and for a token that cannot be the admin's, and
     asyncpg's errors if the server does not answer."""
@@ -55,7 +56,7 @@ async def prepare(
             await migrate(database, owner=owner, keep_events_seconds=keep_events_seconds)
         async with database.begin() as connection:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-            cluster_id = await clusters.register(connection, home=home, before=before, build=build)
+            cluster_id = await clusters.register(connection, home=home, before=before, build=build, id=cluster_id)
             if admin_token is not None:
                 tx = Transaction(connection, actor=ACTOR, request_id=None, source=TriggerSource.API)
                 await tokens.put_admin(tx, admin_token, beside=await _beside(connection, home, cluster_id))

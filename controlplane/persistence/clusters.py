@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import cast
 from uuid import uuid4
 
-from sqlalchemy import and_, exists, func, insert, or_, select, update
+from sqlalchemy import and_, exists, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import ClusterState, EventType, Status
@@ -22,19 +23,24 @@ CLUSTER_SECONDS = 120.0
 """A cluster that has not swept for this time has no processes, or none that work."""
 
 
-async def register(connection: AsyncConnection, *, home: str, before: str | None, build: str) -> str:
+async def register(
+    connection: AsyncConnection, *, home: str, before: str | None, build: str, id: str | None = None
+) -> str:
     """Register a new cluster of this home, and mark its earlier ones as ended: those that bear its word, and the one
-    with the id `before`. Returns the new id."""
+    with the id `before`. Returns the new id. `id`: that of a cluster whose processes know it already, or None; it may
+    be registered before."""
     of_this_home = or_(tables.clusters.c.home == home, tables.clusters.c.id == before)
     await connection.execute(
         update(tables.clusters)
         .where(of_this_home, tables.clusters.c.state != ClusterState.ENDED)
         .values(state=ClusterState.ENDED, ended_at=func.clock_timestamp())
     )
-    cluster_id = uuid4().hex[:12]
+    cluster_id = id or uuid4().hex[:12]
     # Until its supervisor has swept, its heartbeat is its start.
-    values = {"id": cluster_id, "home": home, "build": build, "started_at": func.now(), "heartbeat_at": func.now()}
-    await connection.execute(insert(tables.clusters).values(**values))
+    values = {"home": home, "build": build, "started_at": func.now(), "heartbeat_at": func.now()}
+    again = values | {"state": ClusterState.ACTIVE, "ended_at": None}
+    new = upsert(tables.clusters).values(id=cluster_id, **values)
+    await connection.execute(new.on_conflict_do_update(index_elements=[tables.clusters.c.id], set_=again))
     return cluster_id
 
 

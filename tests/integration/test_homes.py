@@ -63,6 +63,23 @@ async def test_the_cluster_that_a_home_remembers_is_ended_whatever_word_it_was_r
     assert await clusters.state(database, old) is ClusterState.ENDED
 
 
+async def test_a_cluster_whose_id_its_processes_know_is_registered_twice_and_is_one(
+    database_url: str, database: AsyncEngine
+) -> None:
+    """As where the pods of one Ray cluster bear its name, and its head starts again."""
+
+    async def deployed(id: str) -> str:
+        return await bootstrap.prepare(database_url, home=f"ray@{id}", cluster_id=id, build="test", admin_token=None)
+
+    assert [await deployed("pods-a"), await deployed("pods-b")] == ["pods-a", "pods-b"]
+    assert await clusters.state(database, "pods-a") is ClusterState.ACTIVE
+    await fleet.beat(database, "pods-a", {})
+    assert await deployed("pods-a") == "pods-a"
+    assert await clusters.state(database, "pods-a") is ClusterState.ACTIVE
+    async with database.connect() as connection:
+        assert await clusters.last_beat(connection, "pods-a") is None, "its new supervisor has not swept yet"
+
+
 async def test_each_home_has_its_own_heartbeat(database_url: str, database: AsyncEngine) -> None:
     a, b = await up(database_url, A), await up(database_url, B)
     await fleet.beat(database, b, {})

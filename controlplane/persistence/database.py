@@ -20,6 +20,9 @@ STANDSTILL_MS = 60_000
 holds the row of its tenant at most this long. A transaction with the lock of the event order has less
 (`transaction.STANDSTILL_MS`)."""
 READ_ONLY = "25006"
+RANDOM_PAGE_COST = "1.1"
+"""As for a disk without a moving head, or a table that is in memory. With Postgres' own 4, some questions about a large
+fleet would read whole tables to find a page of rows."""
 GONE_MS = 10_000
 """If the other end of a TCP connection does not answer for this time, the connection is closed, and its transaction
 ended."""
@@ -71,6 +74,7 @@ def connector(where: Address, *, application: str, bounds: Bounds = Bounds()) ->
             "tcp_keepalives_count": "3",
             "tcp_user_timeout": str(GONE_MS),
             "jit": "off",
+            "random_page_cost": RANDOM_PAGE_COST,
         },
     )
 

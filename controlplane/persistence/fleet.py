@@ -70,7 +70,11 @@ def unfinished() -> ColumnElement[bool]:
 
 def _unserved() -> Select[tuple[str]]:
     """Executions that have a live placement and do not serve. A fleet at rest has almost none."""
-    serving = exists().where(tables.tenants.c.serving_execution == tables.placements.c.execution_id)
+    # Both are read from indexes alone, which stand in the same order.
+    serving = exists().where(
+        tables.tenants.c.serving_execution == tables.placements.c.execution_id,
+        tables.tenants.c.serving_execution.is_not(None),
+    )
     return select(tables.placements.c.execution_id).where(
         expressions.is_one_of(tables.placements.c.state, LIVE), ~serving
     )
@@ -185,6 +189,7 @@ async def silent_owners(database: AsyncEngine, cluster_id: str, seconds: float) 
     clock, which has stepped back since: an owner that lives renews it within seconds."""
     query = select(tables.tenants.c.name).where(
         tables.tenants.c.deleted_at.is_(None),
+        tables.tenants.c.lease_owner.is_not(None),  # those are few, and have an index
         expressions.owned_by(cluster_id),
         ~expressions.is_leased(),
         or_(

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, and_, any_, bindparam, func, select, true
+from sqlalchemy import ColumnElement, Select, and_, any_, bindparam, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as SqlUuid
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -90,8 +90,8 @@ async def resting(database: AsyncEngine, *providers: str) -> list[Serving]:
     found: list[Serving] = []
     after = _FIRST
     while True:
-        page = await _PAGE.all(database, after=after, providers=list(providers) or None)
-        found += _servings(page)
+        page = await _PAGE.all(database, after=after)
+        found += _servings(row for row in page if not providers or row["platform"] in providers)
         if len(page) < PAGE:
             return found
         after = page[-1]["id"]
@@ -102,46 +102,63 @@ async def resting_among(database: AsyncEngine, tenant_ids: Collection[UUID]) -> 
     return _servings(await _AMONG.all(database, ids=list(tenant_ids))) if tenant_ids else []
 
 
-def _statement() -> Select[Any]:
-    """JSON comes as text: most of it is equal from row to row, and read once."""
+def _tenants() -> Select[Any]:
+    """Those that are at rest, if something serves them."""
+    return select(
+        tables.tenants.c.id,
+        tables.tenants.c.name,
+        tables.tenants.c.epoch,
+        tables.tenants.c.status,
+        tables.tenants.c.serving_execution,
+        tables.tenants.c.observed["endpoints"].astext.label("endpoints"),
+    ).where(
+        tables.tenants.c.serving_execution.is_not(None),
+        tables.tenants.c.deletion_requested_at.is_(None),
+        tables.tenants.c.status != Status.DELETED,
+        ~is_paused(),
+        ~unfinished(),
+        ~_away(),
+    )
+
+
+def _served(chosen: Select[Any]) -> Select[Any]:
+    """These tenants, in their order, each with what serves it; without a live placement there is nothing that does.
+    JSON comes as text: most of it is equal from row to row, and read once.
+
+    The tenants are chosen first. So the rest is looked up for each by its key, however few Postgres thinks they are."""
+    tenant = chosen.cte("chosen").prefix_with("MATERIALIZED")
     serving = tables.executions.alias("serving")
+    placed = and_(
+        tables.placements.c.execution_id == tenant.c.serving_execution,
+        is_one_of(tables.placements.c.state, LIVE),
+    )
     return (
         select(
-            tables.tenants.c.id,
-            tables.tenants.c.name,
-            tables.tenants.c.epoch,
-            tables.tenants.c.status,
-            tables.tenants.c.serving_execution,
+            tenant,
             serving.c.spec["health"].astext.label("health"),
             serving.c.spec_hash,
             tables.placements.c.platform.label("platform"),
             tables.placements.c.platform_identity.label("platform_identity"),
-            tables.tenants.c.observed["endpoints"].astext.label("endpoints"),
             tables.placements.c.resource_id,
         )
-        .join(tables.placements, tables.placements.c.execution_id == tables.tenants.c.serving_execution)
-        .join(serving, serving.c.id == tables.tenants.c.serving_execution)
-        .where(
-            tables.tenants.c.deletion_requested_at.is_(None),
-            tables.tenants.c.status != Status.DELETED,
-            ~is_paused(),
-            is_one_of(tables.placements.c.state, LIVE),
-            ~unfinished(),
-            ~_away(),
+        .select_from(
+            tenant.outerjoin(tables.placements, placed).outerjoin(
+                serving, serving.c.id == tables.placements.c.execution_id
+            )
         )
+        .order_by(tenant.c.id)
     )
 
 
 _PAGE = Lookup(
-    _statement()
-    .where(
-        tables.tenants.c.id > bindparam("after", _FIRST, type_=SqlUuid),
-        func.coalesce(tables.placements.c.platform == any_(bindparam("providers", None, type_=ARRAY(Text))), true()),
+    _served(
+        _tenants()
+        .where(tables.tenants.c.id > bindparam("after", _FIRST, type_=SqlUuid))
+        .order_by(tables.tenants.c.id)
+        .limit(PAGE)
     )
-    .order_by(tables.tenants.c.id)
-    .limit(PAGE)
 )
-_AMONG = Lookup(_statement().where(tables.tenants.c.id == any_(bindparam("ids", [], type_=ARRAY(SqlUuid)))))
+_AMONG = Lookup(_served(_tenants().where(tables.tenants.c.id == any_(bindparam("ids", [], type_=ARRAY(SqlUuid))))))
 
 
 def _servings(found: Iterable[Mapping[str, Any]]) -> list[Serving]:
@@ -159,7 +176,7 @@ def _servings(found: Iterable[Mapping[str, Any]]) -> list[Serving]:
             degraded=row["status"] == Status.DEGRADED,
         )
         for row in found
-        if (health := _health(row["health"])) is not None
+        if row["platform"] is not None and (health := _health(row["health"])) is not None
     ]
 
 

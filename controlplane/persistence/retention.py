@@ -147,7 +147,10 @@ async def _remove_deleted(connection: AsyncConnection, seconds: float) -> int:
 
 def _old_cluster(seconds: float) -> tuple[ColumnElement[bool], ...]:
     clusters = tables.clusters.c
-    owns = exists().where(func.split_part(tables.tenants.c.lease_owner, "/", 1) == clusters.id)
+    owns = exists().where(
+        tables.tenants.c.lease_owner.is_not(None),  # those are few, and have an index
+        func.split_part(tables.tenants.c.lease_owner, "/", 1) == clusters.id,
+    )
     return (
         clusters.heartbeat_at < ago(seconds),
         or_(clusters.state != ClusterState.ENDED, clusters.ended_at < ago(seconds)),

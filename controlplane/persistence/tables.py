@@ -95,6 +95,8 @@ tenants = Table(
     Index("tenants_failing", "id", postgresql_where=text("departures > 0")),
     Index("tenants_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     Index("tenants_labels", "labels", postgresql_using="gin"),
+    Index("tenants_leased", "lease_owner", postgresql_where=text("lease_owner IS NOT NULL")),
+    Index("tenants_serving", "serving_execution", postgresql_where=text("serving_execution IS NOT NULL")),
 )
 
 tenant_counts = Table(
@@ -190,6 +192,7 @@ placements = Table(
     Column("node", Text),
     Index("placements_tenant", "tenant_id", "platform", "generation", "run"),
     Index("placements_live", "tenant_id", postgresql_where=text("state IN ('intended', 'placed')")),
+    Index("placements_held", "execution_id", postgresql_where=text("state IN ('intended', 'placed')")),
 )
 
 events = Table(

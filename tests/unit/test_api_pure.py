@@ -102,8 +102,8 @@ def test_the_lock_of_a_key_fits_postgres() -> None:
 @pytest.mark.parametrize(
     ("provider", "capabilities"),
     [
-        (DockerCompute(), ["logs", "exec_probe"]),
-        (ProcessCompute(Path("/nonexistent")), ["logs"]),
+        (DockerCompute(), ["logs", "follow_logs", "exec_probe"]),
+        (ProcessCompute(Path("/nonexistent")), ["logs", "follow_logs"]),
         (EcsCompute(), []),
         (FakeCompute(FakeCloud()), []),
     ],

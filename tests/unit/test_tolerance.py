@@ -164,6 +164,7 @@ def test_an_observation_of_a_newer_release_keeps_what_it_says_besides() -> None:
         "resources": {"container": "d", "sizes": [1]},
         "healthy": True,
         "checked_at": None,
+        "node": None,
         "digest": "sha256:1",
     }
 

@@ -162,7 +162,8 @@ def test_what_it_wrote_and_what_was_done_for_it(installation: Installation, tena
 def test_what_it_writes_is_followed(installation: Installation, client: Client, tenant: str) -> None:
     """What was there, and what comes; Ctrl-C ends it."""
     with subprocess.Popen(
-        [LANDLORD, "tenant", "logs", tenant, "-f", "--tail", "1"],
+        # Whoever runs the tests in the background has Ctrl-C ignored for them.
+        ["env", "--default-signal=INT", LANDLORD, "tenant", "logs", tenant, "-f", "--tail", "1"],
         env=installation.environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

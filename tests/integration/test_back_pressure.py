@@ -48,7 +48,7 @@ class Cluster:
         self._name = name
         return self
 
-    def remote(self, name: str) -> Handle:
+    def remote(self, name: str, node: str | None) -> Handle:
         if self._name not in self._named.live:
             tenant = Tenant(gone=lambda actor=self._name: self._named.live.pop(actor, None))  # type: ignore[misc]
             self._named.live[self._name] = tenant
@@ -114,7 +114,10 @@ async def test_contention(
     for name in everybody:
         await create(database, name, spec())
     # One sweep an hour: whoever gets in later does so because somebody left.
-    async with world.net(LANDLORD_SWEEP_SECONDS="3600") as runtime, cluster.supervised(runtime) as supervisor:
+    async with (
+        world.net(LANDLORD_SWEEP_SECONDS="3600", LANDLORD_WARM_WORKERS="0") as runtime,
+        cluster.supervised(runtime) as supervisor,
+    ):
         await until(lambda: len(cluster.begun) == CEILING and all(tenant.told for _, tenant in cluster.begun))
         for name in set(everybody) - set(cluster.names):
             assert not await supervisor.activate(name), "turned away again and again"
@@ -145,7 +148,7 @@ async def test_a_burst_behind_a_dead_platform_leaves_places_for_another_platform
     cluster, world = Cluster(monkeypatch, database, places), World(database, database_url, tmp_path, cloud)
     for number in range(20):
         await create(database, f"hangs-{number}", spec())
-    async with world.net(LANDLORD_SWEEP_SECONDS="3600") as built:
+    async with world.net(LANDLORD_SWEEP_SECONDS="3600", LANDLORD_WARM_WORKERS="0") as built:
         both = Enabled({name: lambda: FakeCompute(cloud) for name in ("fake", "well")})
         async with cluster.supervised(replace(built, compute=both)) as supervisor:
             await until(lambda: len(cluster.begun) == places - 2 * kept and not supervisor._waker.busy)

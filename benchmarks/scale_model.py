@@ -26,6 +26,8 @@ QUICK_TURN = 0.001
 """Seconds: of a server whose disk acknowledges at once."""
 TENANTS = (10_000, 100_000, 1_000_000)
 DAY = 86_400
+RESERVE, PER_ACTOR = 57, 1
+"""Database connections of everything but actors, and of one actor."""
 
 _Way = Iterator[tuple[str, float]]
 
@@ -67,7 +69,7 @@ class Fleet:
     def places(self) -> int:
         """The ceiling of live actors, as the supervisor counts it on each machine."""
         by_memory = self.machines * int(self.memory * 0.75) // (100 * 2**20)
-        return max(1, min(by_memory, (self.connections - 57) // 2))
+        return max(1, min(by_memory, (self.connections - RESERVE) // PER_ACTOR))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from actors.options import CONNECTIONS_PER_ACTOR
+from actors.supervisor.admission import ceiling
+from actors.supervisor.reserve import reserved
 from benchmarks.scale_model import (
     CORES,
     EVENTS,
     GCS,
+    PER_ACTOR,
+    RESERVE,
     SUPERVISOR,
     Burst,
     Costs,
@@ -44,10 +49,18 @@ def test_a_single_cost_bounds_the_rate(station: str, costs: dict[str, float], ra
 
 def test_who_has_no_place_waits_for_one() -> None:
     """With two places, whatever waits on the lock keeps the cores idle: nothing is ever done three at a time."""
-    few = Fleet(machines=2, cores=16, connections=57 + 4)
+    few = Fleet(machines=2, cores=16, connections=RESERVE + 2 * PER_ACTOR)
     assert few.places == 2
     found = run(few, cores=0.5, turn=0.001)
     assert found.rate == pytest.approx(2 / 0.51, rel=0.05)
+
+
+def test_places_are_counted_as_the_supervisor_does() -> None:
+    assert (reserved(()), CONNECTIONS_PER_ACTOR) == (RESERVE, PER_ACTOR)
+    fleet = Fleet(machines=1)
+    assert fleet.places == ceiling(fleet.connections, RESERVE, memory_bytes=fleet.memory)
+    many = Fleet(machines=100)
+    assert many.places == ceiling(many.connections, RESERVE, memory_bytes=100 * many.memory)
 
 
 def test_machines_help_until_something_else_ends_first() -> None:

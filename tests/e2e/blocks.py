@@ -27,6 +27,7 @@ ELSEWHERE = {
     ("docs/compose.md", "landlord tenant create"): "test_commands.py",
     ("docs/operations.md", "python examples/ray/live.py"): "test_operator.py",
     ("docs/operations.md", "landlord restore"): "test_backup.py",
+    ("docs/operations.md", "old=/opt/landlord"): "test_upgrade_beside.py",
     ("docs/reliability.md", "make chaos"): "make chaos",
     ("docs/reliability.md", ".venv/bin/python -m tests.model"): "test_protocol.py",
     ("docs/security.md", "LANDLORD_DATABASE_URL="): "test_running_role.py",

@@ -19,7 +19,7 @@ from ray.serve.schema import LoggingConfig
 from actors import nodes, restate_endpoint, step_worker
 from actors.directory import RayDirectory
 from actors.naming import NAMESPACE, SUPERVISOR
-from actors.options import REPLICAS
+from actors.options import API, APPLICATION, REPLICAS
 from actors.runtime import Identity, database_url
 from actors.shared import SharedState
 from actors.supervisor.actor import ensure_supervisor
@@ -31,13 +31,12 @@ from controlplane.persistence import bootstrap
 from controlplane.settings import Settings, load_settings
 from providers import registry
 
-APPLICATION = "landlord"
 MAX_ONGOING_REQUESTS = 2500
 """Per replica. Serve's default is 5; overload is answered by the app, not by a queue in front of it."""
 
 
 @serve.deployment(
-    name="api",
+    name=API,
     num_replicas=REPLICAS,
     max_ongoing_requests=MAX_ONGOING_REQUESTS,
     health_check_period_s=5,
@@ -97,14 +96,21 @@ def deploy() -> None:
     nodes.refuse_several(settings, sum(node["Alive"] for node in ray.nodes()))
     _replace_old_supervisor(Identity.from_environment().build)
     ensure_supervisor()
-    serve.start(http_options=HTTPOptions(host="127.0.0.1", port=settings.port))
-    serve.run(_bound(settings), name=APPLICATION, route_prefix="/", blocking=False)
+    serve.start(proxy_location="EveryNode", http_options=HTTPOptions(host="127.0.0.1", port=settings.port))
+    # The supervisor changes the number of replicas when machines come and go.
+    scaled = not settings.alone
+    serve.run(_bound(settings), name=APPLICATION, route_prefix="/", blocking=False, external_scaler_enabled=scaled)
     restate_endpoint.deploy(settings)
     step_worker.deploy(settings, Identity.from_environment().build)
 
 
 def _bound(settings: Settings) -> serve.Application:
-    return Api.options(ray_actor_options={"num_cpus": 0, **nodes.where(settings)}).bind()
+    if settings.alone:
+        return Api.options(ray_actor_options={"num_cpus": 0, **nodes.where(settings)}).bind()
+    # Each machine has as many replicas as one that is alone, for its own HAProxy.
+    machines = nodes.alive()["alive"]
+    counts = {"num_replicas": REPLICAS * machines, "max_replicas_per_node": REPLICAS}
+    return Api.options(ray_actor_options={"num_cpus": 0}, **counts).bind()
 
 
 def _replace_old_supervisor(build: str) -> None:

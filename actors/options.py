@@ -8,8 +8,11 @@ from actors.nodes import AT_HEAD
 MAX_CALLS = 1000
 """Concurrent calls of an async actor: wake-ups are many and short, and reads never wait behind work."""
 
+APPLICATION, API = "landlord", "api"
+"""Names in Serve of the application and of its deployment."""
+
 REPLICAS = 2
-"""Replicas of the API."""
+"""Replicas of the API on each machine."""
 
 SUPERVISOR_CONNECTIONS = 5
 """Connections of the supervisor to the database, one of them to listen."""

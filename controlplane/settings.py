@@ -50,6 +50,10 @@ class Settings(BaseModel):
     port: int = Field(default=8000, ge=1, le=65535)
     node_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
     """Name of this machine among the nodes of its cluster. None: the machine's own."""
+    node_address: str = "127.0.0.1"
+    """Where the other machines of the cluster reach this one. Loopback: there are no others."""
+    node_tls: bool = True
+    """With others: they speak TLS with each other, and so does the API on `node_address`."""
     url: str | None = None
     ca: Path | None = None
     """For the client: certificates by which it trusts an https URL, instead of the usual authorities."""
@@ -182,6 +186,17 @@ class Settings(BaseModel):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("node_address", mode="after")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        try:
+            address = ipaddress.IPv4Address(value)
+        except ValueError:
+            raise ValueError("is an IPv4 address of this machine") from None
+        if address.is_unspecified or address.is_multicast:
+            raise ValueError("is one address of this machine, by which the others reach it")
+        return str(address)
+
     @field_validator("docker_publish", mode="after")
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -228,6 +243,16 @@ class Settings(BaseModel):
     @property
     def tls(self) -> bool:
         return self.tls_cert is not None
+
+    @property
+    def alone(self) -> bool:
+        """True if no other machine can join this one."""
+        return ipaddress.ip_address(self.node_address).is_loopback
+
+    @property
+    def nodes_tls(self) -> bool:
+        """True if machines speak TLS with each other."""
+        return self.node_tls and not self.alone
 
     @property
     def restate_goes_unsigned(self) -> bool:
@@ -312,6 +337,11 @@ def _contradiction(settings: Settings) -> str | None:
         return "LANDLORD_TLS_CERT and LANDLORD_TLS_KEY go together: set both or neither"
     if settings.database_owner_url is not None and settings.database_url is None:
         return "LANDLORD_DATABASE_OWNER_URL goes with LANDLORD_DATABASE_URL: the embedded Postgres has both roles"
+    if not settings.alone and settings.database_url is None:
+        return (
+            "LANDLORD_NODE_ADDRESS: no other machine reaches the embedded Postgres; give LANDLORD_DATABASE_URL, a "
+            "Postgres that every machine of the cluster reaches"
+        )
     if settings.process_unsafe and settings.process_role != "admin" and os.geteuid() != 0:
         return (
             "LANDLORD_PROCESS_ROLE: with LANDLORD_PROCESS_UNSAFE, a `process` tenant has all rights of the control "

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,14 @@ SECONDS = 60
 
 @dataclass
 class DebianServer:
-    """A server on 127.0.0.1 whose certificate names `localhost`. Its superuser is `landlord`, with a password."""
+    """A server on 127.0.0.1 whose certificate names `localhost`. Its superuser is `landlord`, with a password.
+
+    `within`: a command that runs another one on the machine of the server's `address`."""
 
     directory: Path
     port: int = field(default_factory=free_port)
+    address: str = "127.0.0.1"
+    within: Sequence[str] = ()
 
     @property
     def data(self) -> Path:
@@ -41,14 +45,14 @@ class DebianServer:
         return f"postgresql://{user}:{PASSWORD_IN_URL}@{host}:{self.port}/landlord" + (f"?{words}" if words else "")
 
     def make(self) -> None:
-        run("initdb", "-D", self.data, "-U", "landlord", "--auth=scram-sha-256", f"--pwfile={self._password()}")
+        self._run("initdb", "-D", self.data, "-U", "landlord", "--auth=scram-sha-256", f"--pwfile={self._password()}")
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(
-                f"listen_addresses='127.0.0.1'\nport={self.port}\nunix_socket_directories=''\nfsync=off\nssl=on\n"
+                f"listen_addresses='127.0.0.1,{self.address}'\nport={self.port}\nunix_socket_directories=''\nfsync=off\nssl=on\n"
             )
             file.write("ssl_cert_file='server.pem'\nssl_key_file='server.key'\n")
         (self.data / "pg_hba.conf").write_text(
-            "hostssl all all 127.0.0.1/32 scram-sha-256\nhostssl replication all 127.0.0.1/32 scram-sha-256\n"
+            "hostssl all all 0.0.0.0/0 scram-sha-256\nhostssl replication all 127.0.0.1/32 scram-sha-256\n"
         )
         certify(self.directory, self.data)
         self.start()
@@ -57,25 +61,28 @@ class DebianServer:
     def follow(self, primary: "DebianServer") -> None:
         """Become a hot standby of another server."""
         source = f"host=localhost port={primary.port} user=landlord sslmode=require"
-        run("pg_basebackup", "-D", self.data, "-d", source, "-R", "-c", "fast", PGPASSWORD=PASSWORD)
+        self._run("pg_basebackup", "-D", self.data, "-d", source, "-R", "-c", "fast", PGPASSWORD=PASSWORD)
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(f"port={self.port}\n")
         self.start()
 
     def start(self) -> None:
-        run("pg_ctl", "-D", self.data, "-l", self.directory / "log", "-w", "start")
+        self._run("pg_ctl", "-D", self.data, "-l", self.directory / "log", "-w", "start")
 
     def stop(self, mode: str = "immediate") -> None:
-        run("pg_ctl", "-D", self.data, "-m", mode, "-w", "stop")
+        self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "stop")
 
     def promote(self) -> None:
-        run("pg_ctl", "-D", self.data, "-w", "promote")
+        self._run("pg_ctl", "-D", self.data, "-w", "promote")
 
     def sql(self, *statements: str, database: str = "landlord") -> str:
         """The first column of the last row."""
         where = f"host=localhost port={self.port} user=landlord dbname={database} sslmode=require"
         commands = [word for statement in statements for word in ("-c", statement)]
-        return run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", *commands, where, PGPASSWORD=PASSWORD).strip()
+        return self._run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", *commands, where, PGPASSWORD=PASSWORD).strip()
+
+    def _run(self, program: str, *arguments: Any, **environ: str) -> str:
+        return run(program, *arguments, within=self.within, **environ)
 
     def _password(self) -> Path:
         file = self.directory / "password"
@@ -144,15 +151,16 @@ def binaries() -> Path:
     return found[-1].parent
 
 
-def run(program: str, *arguments: Any, **environ: str) -> str:
+def run(program: str, *arguments: Any, within: Sequence[str] = (), **environ: str) -> str:
     uid, gid = account()
+    # Only root enters another machine.
+    become = ["setpriv", "--reuid", str(uid), "--regid", str(gid), "--clear-groups"] if within else []
+    user: dict[str, Any] = {} if within else {"user": uid, "group": gid, "extra_groups": []}
     # pg_ctl's server keeps what it inherits open: a pipe would never end.
     with tempfile.TemporaryFile() as output:
         done = subprocess.run(
-            [binaries() / program, *map(str, arguments)],
-            user=uid,
-            group=gid,
-            extra_groups=[],
+            [*within, *become, binaries() / program, *map(str, arguments)],
+            **user,
             cwd="/",
             env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **environ},
             stdin=subprocess.DEVNULL,

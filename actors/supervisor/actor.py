@@ -26,6 +26,7 @@ from actors.supervisor.node_list import live_actors, node_list
 from actors.supervisor.nominations import Nominations
 from actors.supervisor.pool import Pool
 from actors.supervisor.probes import RestingProbes
+from actors.supervisor.replicas import Replicas
 from actors.supervisor.reserve import reserved
 from actors.supervisor.retention import Retention
 from actors.supervisor.silent import SilentOwners
@@ -100,6 +101,8 @@ class Supervisor:
             "retention": Retention(database, runtime.settings).run,
             "figures": Figures(runtime, self._figures, self._nodes).run,
         }
+        if not runtime.settings.alone:
+            of_rows["replicas"] = Replicas().fit
         of_platforms: Stages = {
             "resources": self._resources,
             "engines": Engines(runtime).look,
@@ -220,6 +223,7 @@ class Supervisor:
     async def _beat(self) -> int:
         detail = {"live": len(self._admission.live), "build": self._runtime.identity.build, "pid": os.getpid()}
         await fleet.beat(self._runtime.database, self._cluster_id, detail)
+        self._admission.reserve = reserved(list(self._runtime.workflow), max(1, nodes.alive().get("alive", 1)))
         await self._admission.measure()
         self._draining = await leases.draining(self._runtime.database, self._cluster_id)
         return 1

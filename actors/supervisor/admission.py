@@ -87,7 +87,8 @@ class Admission:
         self._locations = locations
         self._cluster_id = cluster_id
         self._platforms = platforms
-        self._reserve = reserve
+        self.reserve = reserve
+        """Connections that are not for actors."""
         self._claims: dict[str, Claim] = {}
         """What the live actors' places were taken for, as the rows say since."""
         self._died = died
@@ -135,7 +136,7 @@ class Admission:
     async def measure(self) -> None:
         """Read the ceiling: clusters come and go, and share the connections of the database."""
         connections = await fleet.max_connections(self._database)
-        self.ceiling = ceiling(connections, self._reserve, await clusters.live(self._database, self._cluster_id))
+        self.ceiling = ceiling(connections, self.reserve, await clusters.live(self._database, self._cluster_id))
 
     def ask_again(self) -> None:
         """Called by each sweep. While a tenant is refused, actors that did not hear the request are asked again."""

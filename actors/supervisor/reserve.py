@@ -17,9 +17,10 @@ PEOPLE = 5
 """`up`, `drain`, `doctor`, and whoever looks with psql."""
 
 
-def reserved(engines: Collection[str]) -> int:
-    """Connections, with these workflow engines enabled."""
-    connections = DEPLOYS * REPLICAS * REPLICA_CONNECTIONS + SUPERVISOR_CONNECTIONS + SUPERUSERS + PEOPLE
+def reserved(engines: Collection[str], machines: int = 1) -> int:
+    """Connections, with these workflow engines enabled. `machines`: as many are in the cluster."""
+    replicas = DEPLOYS * REPLICAS * machines * REPLICA_CONNECTIONS
+    connections = replicas + SUPERVISOR_CONNECTIONS + SUPERUSERS + PEOPLE
     if RestateWorkflow.name in engines:
         connections += DEPLOYS * ENDPOINT_CONNECTIONS
     if StepFunctionsWorkflow.name in engines:

@@ -3,7 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.cli.database import ask, run
-from controlplane.persistence import bootstrap
+from controlplane.persistence import bootstrap, clusters
 
 UP = "landlord up"
 
@@ -35,6 +35,14 @@ class PostgresBootstrap:
                 owner_url=owner_url,
                 keep_events_seconds=self._keep,
             )
+        )
+
+    def announce(self, database_url: str, cluster_id: str, *, build: str, address: str, port: int, gcs: int) -> None:
+        head = clusters.Head(address, port, gcs)
+        ask(
+            database_url,
+            lambda database: clusters.announce(database, cluster_id, head, build=build),
+            application=UP,
         )
 
     def admit(self, database_url: str, *, home: str, before: str | None, admin_token: str) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from controlplane.local.authority import NodeCertificates
 from controlplane.local.paths import Home
 from controlplane.local.ports import Ports
 from controlplane.local.processes import HOME_ID_VARIABLE
@@ -66,19 +67,33 @@ def fingerprint(variables: Mapping[str, str], *others: str) -> str:
     return hashlib.sha256(json.dumps([sorted(variables.items()), *others]).encode()).hexdigest()
 
 
+def node_environment(home: Home, settings: Settings, gcs: str) -> dict[str, str]:
+    """Where Ray's head is, and what is between the nodes. `gcs`: address and port of the head's."""
+    if settings.alone:
+        # Ray replaces 127.0.0.1 by the routable address unless it believes that no other machine can join.
+        return {"RAY_ADDRESS": gcs, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    if not settings.nodes_tls:
+        return {"RAY_ADDRESS": gcs}
+    files = NodeCertificates(home.nodes)
+    return {
+        "RAY_ADDRESS": gcs,
+        "RAY_USE_TLS": "1",
+        "RAY_TLS_SERVER_CERT": str(files.certificate),
+        "RAY_TLS_SERVER_KEY": str(files.key),
+        "RAY_TLS_CA_CERT": str(files.authority),
+    }
+
+
 def ray_environment(home: Home, ports: Ports, haproxy: Path) -> dict[str, str]:
-    """The set-up of Ray and Serve: everything on loopback, every port given, a token between the processes.
+    """The set-up of Ray and Serve on this machine: every port given, a token between the processes.
 
     `haproxy` is the launcher that Serve starts instead of the binary. The names of its sockets are short because Ray
     puts the node's 56 digits before them, and HAProxy takes 97 characters at most.
     """
     proxy = home.runtime
     return {
-        "RAY_ADDRESS": f"127.0.0.1:{ports.gcs}",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(home.ray_token),
-        # Ray replaces 127.0.0.1 by the routable address unless it believes that no other machine can join.
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "AUTOSCALER_METRIC_PORT": str(ports.monitor_metrics),
         "DASHBOARD_METRIC_PORT": str(ports.dashboard_metrics),

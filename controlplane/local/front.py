@@ -7,9 +7,11 @@ another pair through its admin socket, in place: no connection is cut.
 import re
 import socket
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 from controlplane.errors import SettingsError, Unavailable
+from controlplane.local.authority import NodeCertificates
 from controlplane.local.haproxy import Front
 from controlplane.local.paths import Home, write_private
 from controlplane.settings import Settings
@@ -21,7 +23,11 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE--
 def prepare(home: Home, settings: Settings) -> None:
     """Write the file that the next HAProxy reads. Raises SettingsError if certificate and key are missing or do not
     fit."""
-    front = Front(log=str(home.logs / "haproxy.log"), certificate=str(home.tls) if settings.tls else None)
+    certificate = str(home.tls) if settings.tls else None
+    front = Front(log=str(home.logs / "haproxy.log"), certificate=certificate)
+    if not settings.alone:
+        of_nodes = str(NodeCertificates(home.nodes).pair) if settings.nodes_tls else None
+        front = replace(front, address=settings.node_address, address_certificate=certificate or of_nodes)
     if settings.tls_cert is not None and settings.tls_key is not None:
         write_private(home.tls, pair(settings.tls_cert, settings.tls_key))
     write_private(home.front, front.write())

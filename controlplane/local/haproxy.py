@@ -35,6 +35,7 @@ RESERVED_FILES = 1000
 """Kept from the limit for open files. From the rest, a connection takes two, and half of a pipe's two by HAProxy's
 count."""
 RESERVED_CONNECTIONS = 200
+LOOPBACK = ("127.", "localhost:", "[::1]:")
 ASIDE_CONNECTIONS = 50
 """Connections for statistics and for metrics, so that neither takes the API's."""
 
@@ -58,11 +59,14 @@ _LOG = {
 
 @dataclass(frozen=True)
 class Front:
-    """The instructions of `landlord up` for each HAProxy that starts: the file for its log, and the certificate with
-    its key if it speaks TLS."""
+    """The instructions of `landlord up` for each HAProxy that starts: the file for its log, the certificate with its
+    key if it speaks TLS, and the address besides 127.0.0.1 on which other machines reach the API, with that one's
+    certificate."""
 
     log: str | None = None
     certificate: str | None = None
+    address: str | None = None
+    address_certificate: str | None = None
 
     def write(self) -> str:
         return json.dumps(vars(self))
@@ -77,8 +81,9 @@ def close_binds(configuration: str) -> str:
     return _OPEN_SOCKET.sub(r"\g<1>600", _EVERY_ADDRESS.sub(r"\g<1>127.0.0.1:", configuration))
 
 
-def harden(configuration: str, *, files: int, certificate: str | None = None) -> str:
-    """The configuration for HAProxy. `files`: the number that it may open; `certificate`: a file with key and chain."""
+def harden(configuration: str, *, files: int, front: Front | None = None) -> str:
+    """The configuration for HAProxy. `files`: the number that it may open."""
+    front = front or Front()
     if configuration.startswith(_HARDENED):
         return configuration
     most = max(RESERVED_CONNECTIONS * 2, min(MOST_CONNECTIONS, (files - RESERVED_FILES) * 2 // 5))
@@ -89,7 +94,7 @@ def harden(configuration: str, *, files: int, certificate: str | None = None) ->
             section = tuple(line.split())
             lines += [line, *_added(section, most)]
         else:
-            lines += _rewritten(line, section, most, certificate)
+            lines += _rewritten(line, section, most, front)
     return "\n".join(lines) + "\n"
 
 
@@ -117,7 +122,7 @@ def _added(section: tuple[str, ...], most: int) -> list[str]:
     return []
 
 
-def _rewritten(line: str, section: tuple[str, ...], most: int, certificate: str | None) -> list[str]:
+def _rewritten(line: str, section: tuple[str, ...], most: int, front: Front) -> list[str]:
     """The line as it stays. None if it is removed."""
     words = line.split()
     match (section, words):
@@ -125,9 +130,18 @@ def _rewritten(line: str, section: tuple[str, ...], most: int, certificate: str 
             return [f"    maxconn {most}"]
         case (("defaults", *_), ["timeout", "client" | "http-request", _]):
             return []
-        case (("frontend", "http_frontend"), ["bind", address]) if certificate is not None:
-            return [f'    bind {address} ssl crt "{certificate}" ssl-min-ver TLSv1.2']
+        case (("frontend", "http_frontend"), ["bind", here]):
+            there = [] if front.address is None else [f"{front.address}:{here.rpartition(':')[2]}"]
+            bound = ((here, front.certificate), *((one, front.address_certificate) for one in there))
+            return [_bind(address, certificate) for address, certificate in bound]
+        case (("backend", _), ["server", _, target, *_]) if not target.startswith(LOOPBACK):
+            # A replica on another machine listens on that one's loopback only: its own HAProxy asks it.
+            return []
     return [line]
+
+
+def _bind(address: str, certificate: str | None) -> str:
+    return f"    bind {address}" + (f' ssl crt "{certificate}" ssl-min-ver TLSv1.2' if certificate else "")
 
 
 def configuration_files(arguments: list[str]) -> list[str]:
@@ -147,7 +161,7 @@ def main(arguments: list[str]) -> None:
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     for name in configuration_files(rest):
         file = Path(name)
-        file.write_text(harden(file.read_text(), files=files, certificate=front.certificate))
+        file.write_text(harden(file.read_text(), files=files, front=front))
     parent = os.getppid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:

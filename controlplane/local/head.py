@@ -1,4 +1,5 @@
-"""The Ray head of one home: started by Ray's own command line, watched from outside."""
+"""Ray on this machine: the head of one home, or a node that joined another machine's head. Started by Ray's own command
+line, watched from outside."""
 
 import contextlib
 import importlib.util
@@ -33,13 +34,16 @@ HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
-class RayHead:
-    """One head with its dashboard, its Ray client server and its raylet, all on loopback with token authentication."""
+class RayNode:
+    """One raylet, and as the head also the dashboard, the Ray client server and the store of the cluster, all with
+    token authentication. `name`, `address`: its own among the nodes of the cluster; `joins`: address and port of the
+    head, None: it is the head."""
 
     home: Home
     ports: Ports
     name: str
-    """Its name among the nodes of the cluster."""
+    address: str = HOST
+    joins: str | None = None
 
     @property
     def haproxy(self) -> Path:
@@ -52,18 +56,21 @@ class RayHead:
         return self.home.runtime / "worker"
 
     def start(self, environment: Mapping[str, str], log: Path) -> None:
-        """Start the head. Returns once Ray says that it runs. Raises Unavailable with the end of the log."""
+        """Start it. Returns once Ray says that it runs. Raises Unavailable with the end of the log."""
         self._prepare()
         ports = self.ports
-        options = {
-            "node-ip-address": HOST,
-            "labels": f"{NAME_LABEL}={self.name}",
-            "resources": json.dumps({resource_of(self.name): 1}),
+        head = {
             "port": ports.gcs,
-            "temp-dir": self.home.ray_sessions,
             "dashboard-host": HOST,
             "dashboard-port": ports.dashboard,
             "ray-client-server-port": ports.client,
+        }
+        options = {
+            "node-ip-address": self.address,
+            "labels": f"{NAME_LABEL}={self.name}",
+            "resources": json.dumps({resource_of(self.name): 1}),
+            "temp-dir": self.home.ray_sessions,
+            **(head if self.joins is None else {"address": self.joins}),
             "dashboard-agent-listen-port": ports.agent_http,
             "dashboard-agent-grpc-port": ports.agent_grpc,
             "runtime-env-agent-port": ports.runtime_env_agent,
@@ -79,11 +86,12 @@ class RayHead:
         }
         arguments = [f"--{name}={value}" for name, value in options.items()]
         starter = [sys.executable, "-m", programs.RAY, str(self.worker)]
-        command = [*starter, "start", "--head", "--disable-usage-stats", *arguments]
+        kind = ["--head"] if self.joins is None else []
+        command = [*starter, "start", *kind, "--disable-usage-stats", *arguments]
         code = run_logged(command, environment, cwd=self.home.ray, log=log, timeout=START_SECONDS)
         self._close_sessions()
         if code != 0:
-            raise Unavailable(f"the Ray head did not start (exit {code}), see {log}: {end_of(log)}")
+            raise Unavailable(f"Ray did not start (exit {code}), see {log}: {end_of(log)}")
 
     def renew_workers(self) -> None:
         """End the fork servers and the workers that stand ready, which hold older code: those started from now on have
@@ -97,13 +105,14 @@ class RayHead:
                         process.terminate()
 
     def trouble(self) -> str | None:
-        """The head's trouble; None: it is healthy. Checks processes and ports; needs no token."""
+        """Its trouble; None: it is healthy. Checks processes and ports of this machine; needs no token."""
         names = {name_of(process) for process in find_processes(self.home.id, self.home.ray)}
-        for name in ("gcs_server", "raylet"):
+        head = self.joins is None
+        for name in ("gcs_server", "raylet") if head else ("raylet",):
             if name not in names:
                 return f"{name} does not run"
         for name, port in (("the dashboard", self.ports.dashboard), ("the Ray client server", self.ports.client)):
-            if not accepts(port):
+            if head and not accepts(port):
                 return f"{name} does not answer on port {port}"
         try:
             answer = httpx.get(f"http://{HOST}:{self.ports.agent_http}/api/healthz", timeout=5, trust_env=False)

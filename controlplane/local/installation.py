@@ -1,6 +1,5 @@
 """The processes of one home on this machine: `up` starts them, `down` ends them, `components` lists them."""
 
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,17 +11,24 @@ import psutil
 from controlplane.errors import SettingsError, Unavailable
 from controlplane.local import admin_token, front
 from controlplane.local.application import READY_SECONDS, RENEWED_SECONDS, SETTLED_SECONDS, Application
+from controlplane.local.authority import NodeCertificates
 from controlplane.local.build import build_id
-from controlplane.local.environment import fingerprint, ray_environment, server_environment, settings_environment
+from controlplane.local.environment import (
+    fingerprint,
+    node_environment,
+    ray_environment,
+    server_environment,
+    settings_environment,
+)
 from controlplane.local.hardening import forbid_core_dumps
-from controlplane.local.head import HOST, RayHead, accepts
+from controlplane.local.head import HOST, RayNode, accepts
 from controlplane.local.lock import file_lock
 from controlplane.local.node import node_name
 from controlplane.local.paths import Home
 from controlplane.local.ports import Ports, derive_ports, is_free
 from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.local.processes import end_processes, find_processes, name_of
-from controlplane.local.programs import PROVIDERS
+from controlplane.local.providers import resolve
 from controlplane.local.state import RunState
 from controlplane.settings import Settings
 
@@ -43,6 +49,11 @@ class Bootstrap(Protocol):
     ) -> str:
         """Migrate, end this home's earlier clusters, register a new one. `owner_url`: as for `migrate`; `home`: its
         identity; `before`: the id of the cluster that its last `up` registered. Returns the new one's id."""
+        ...
+
+    def announce(self, database_url: str, cluster_id: str, *, build: str, address: str, port: int, gcs: int) -> None:
+        """Say to other machines which code runs, and where the head is: the address, and the ports of its API and its
+        GCS."""
         ...
 
     def migrate(self, database_url: str, *, owner_url: str | None) -> None:
@@ -98,9 +109,16 @@ class Installation:
         with file_lock(self.home.lock, waiting=lambda: self._say("another landlord command works on this home")):
             url, owner_url = self._database()
             token = admin_token.choose(self._settings, self.home, self._say)
+            state = RunState.read(self.home.state)
+            if state is not None and state.head is not None:
+                raise SettingsError(
+                    f"LANDLORD_HOME: this home joined the cluster at {state.head}; `landlord node join` repairs it, "
+                    "and after `landlord node leave` it may have a control plane of its own"
+                )
+            if self._settings.nodes_tls:
+                NodeCertificates(self.home.nodes).prepare_head(self._settings.node_address)
             front.prepare(self.home, self._settings)
             settings_env = settings_environment(self._settings, url, self._environ)
-            state = RunState.read(self.home.state)
             if state is not None and self._keeps(state, self._fingerprint(settings_env, state.ports)):
                 try:
                     return self._renew(state, settings_env, url, owner_url, token, bootstrap)
@@ -134,9 +152,12 @@ class Installation:
         trouble = self._application.trouble()
         rows = [Component("api", trouble is None, self._application.url, pids.get("haproxy"), trouble or "")]
         if state is not None:
-            wrong = self._head(state.ports).trouble()
+            ray = self._head(state.ports, state.head)
+            wrong, gcs = ray.trouble(), state.head or f"{ray.address}:{state.ports.gcs}"
+            kind = "ray head" if state.head is None else "ray node"
+            rows.append(Component(kind, wrong is None, gcs, pids.get("raylet"), wrong or ""))
+        if state is not None and state.head is None:
             rows += [
-                Component("ray head", wrong is None, f"{HOST}:{state.ports.gcs}", pids.get("raylet"), wrong or ""),
                 _listening("dashboard", state.ports.dashboard, f"http://{HOST}:{state.ports.dashboard}"),
                 _listening("ray client", state.ports.client, f"ray://{HOST}:{state.ports.client}"),
             ]
@@ -193,6 +214,7 @@ class Installation:
             self._head(state.ports).renew_workers()
         renewed = replace(state, build=build)
         self._deploy(renewed, settings_env, RENEWED_SECONDS)
+        self._announce(renewed, url, bootstrap)
         return UpResult(renewed, fresh=True)
 
     def _start(
@@ -224,7 +246,15 @@ class Installation:
         self._say("starting Ray")
         self._head(ports).start(self._environment(state, settings_env), self.home.logs / "ray.log")
         self._deploy(state, settings_env, READY_SECONDS)
+        self._announce(state, url, bootstrap)
         return UpResult(state, fresh=True)
+
+    def _announce(self, state: RunState, url: str, bootstrap: Bootstrap) -> None:
+        if not self._settings.alone:
+            address, ports = self._settings.node_address, state.ports
+            bootstrap.announce(
+                url, state.cluster_id, build=state.build, address=address, port=ports.http, gcs=ports.gcs
+            )
 
     def _admit(self, state: RunState, url: str, token: str, bootstrap: Bootstrap) -> None:
         """Write the file after the database, so it never holds a token that was refused there."""
@@ -239,17 +269,7 @@ class Installation:
         kept: dict[str, str] = {}
         if before is not None and self._settings.compute_providers is None:
             kept = {"LANDLORD_COMPUTE_PROVIDERS": before.compute_providers}
-        asked = subprocess.run(
-            [sys.executable, "-m", PROVIDERS],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env={**self._environ, **settings_env, **kept},
-            check=False,
-        )
-        if asked.returncode != 0:
-            raise SettingsError(asked.stderr.strip().splitlines()[-1])
-        return asked.stdout.strip()
+        return resolve({**settings_env, **kept}, self._environ)
 
     def _deploy(self, state: RunState, settings_env: Mapping[str, str], seconds: float) -> None:
         self._say("deploying the application")
@@ -267,11 +287,13 @@ class Installation:
             environ=self._environ,
         )
 
-    def _head(self, ports: Ports) -> RayHead:
-        return RayHead(self.home, ports, node_name(self._settings))
+    def _head(self, ports: Ports, joins: str | None = None) -> RayNode:
+        return RayNode(self.home, ports, node_name(self._settings), self._settings.node_address, joins)
 
     def _ray(self, ports: Ports) -> dict[str, str]:
-        return ray_environment(self.home, ports, self._head(ports).haproxy)
+        gcs = f"{self._settings.node_address}:{ports.gcs}"
+        of_node = node_environment(self.home, self._settings, gcs)
+        return of_node | ray_environment(self.home, ports, self._head(ports).haproxy)
 
     def _fingerprint(self, settings_env: Mapping[str, str], ports: Ports) -> str:
         """Hash of everything that running processes inherited at start; if it changes, the head must restart."""

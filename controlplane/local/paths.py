@@ -26,6 +26,7 @@ TRUSTED = (
     "token.header",
     "tls.pem",
     "ray-token",
+    "nodes",
     "secrets",
     "logs",
     "ray",
@@ -100,6 +101,11 @@ class Home:
     def ray_token(self) -> Path:
         """The token between the processes of the Ray cluster. No client of Landlord needs it."""
         return self.root / "ray-token"
+
+    @property
+    def nodes(self) -> Path:
+        """The certificates of this machine among the nodes of its cluster (see `authority`)."""
+        return self.root / "nodes"
 
     @property
     def runtime(self) -> Path:

@@ -23,6 +23,8 @@ class RunState:
     cluster_id: str
     ports: Ports
     compute_providers: str
+    head: str | None = None
+    """Of a machine that joined a cluster: the address and port of its head's GCS. None: this machine is the head."""
 
     def write(self, path: Path) -> None:
         write_private(path, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
@@ -33,7 +35,8 @@ class RunState:
         members written by another release are ignored."""
         try:
             content: dict[str, Any] = json.loads(path.read_text())
-            asked = {field.name: content[field.name] for field in dataclasses.fields(cls)}
+            fields = dataclasses.fields(cls)
+            asked = {one.name: content[one.name] for one in fields if one.name in content or one.name != "head"}
             return cls(**{**asked, "ports": Ports(**content["ports"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None

@@ -4,12 +4,14 @@ its work, gives its tenants up and takes no others.
 Called by the command on the cluster's own machine. Supervisor and actors see the mark within a sweep and a heartbeat.
 """
 
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import cast
 from uuid import uuid4
 
 from sqlalchemy import and_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.model import ClusterState, EventType, Status
@@ -21,6 +23,56 @@ from controlplane.persistence.transaction import transaction
 
 CLUSTER_SECONDS = 120.0
 """A cluster that has not swept for this time has no processes, or none that work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the machines of a cluster find its head: the address, and the ports of its API and of Ray's GCS."""
+
+    address: str
+    port: int
+    gcs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Joinable:
+    """A live cluster that other machines may join. `build`: of its code."""
+
+    id: str
+    build: str
+    head: Head
+
+
+async def announce(database: AsyncEngine, cluster_id: str, head: Head, *, build: str) -> None:
+    """Say where the head of this cluster is, and which code runs there."""
+    told = {"head": asdict(head), "build": build}
+    statement = update(tables.clusters).where(tables.clusters.c.id == cluster_id).values(told)
+    async with database.begin() as connection:
+        await connection.execute(statement)
+
+
+async def joinable(database: AsyncEngine, address: str, port: int) -> Joinable | None:
+    """The live cluster whose head is there. None: none of this database is."""
+    clusters = tables.clusters.c
+    query = (
+        select(clusters.id, clusters.build, clusters.head)
+        .where(
+            clusters.head["address"].as_string() == address,
+            clusters.head["port"].as_integer() == port,
+            clusters.state != ClusterState.ENDED,
+            clusters.heartbeat_at > ago(CLUSTER_SECONDS),
+        )
+        .order_by(clusters.started_at.desc())
+        .limit(1)
+    )
+    try:
+        async with single(database) as connection:
+            row = (await connection.execute(query)).one_or_none()
+    except ProgrammingError:  # a database of something else, or of a release that knew no several machines
+        return None
+    if row is None:
+        return None
+    return Joinable(row.id, row.build, Head(**{name: row.head[name] for name in ("address", "port", "gcs")}))
 
 
 async def register(

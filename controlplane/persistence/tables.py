@@ -57,6 +57,7 @@ clusters = Table(
     _timestamp("heartbeat_at", default=True),
     _timestamp("ended_at"),
     Column("figures", JSONB, nullable=False, server_default=text("'{}'")),  # of its supervisor, see `gauges`
+    Column("head", JSONB),  # where other machines join it, see `clusters.Head`; null: none can
 )
 
 tenants = Table(

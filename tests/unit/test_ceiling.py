@@ -32,6 +32,7 @@ def test_clusters_on_one_database_divide_its_connections() -> None:
 def test_what_is_kept_for_everything_else(engines: list[str], connections: int) -> None:
     """Replicas twice, while `up` deploys them again; their listeners; the supervisor; superusers; people."""
     assert reserved(engines) == connections
+    assert reserved(engines, machines=3) == connections + 2 * (2 * 2 * 11)
 
 
 def test_the_embedded_postgres_has_connections_for_eighty_actors_beside_every_engine() -> None:

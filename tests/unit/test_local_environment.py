@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from controlplane.local.environment import (
     DIRECT,
     fingerprint,
+    node_environment,
     ray_environment,
     server_environment,
     settings_environment,
@@ -77,7 +78,7 @@ def test_the_head_gets_a_clean_environment_with_our_mark(tmp_path: Path) -> None
     ports = derive_ports(8000, free=lambda port: True)
     variables = server_environment(
         settings={"LANDLORD_PORT": "8000"},
-        ray=ray_environment(home, ports, tmp_path / "haproxy"),
+        ray=node_environment(home, Settings(), "127.0.0.1:6379") | ray_environment(home, ports, tmp_path / "haproxy"),
         home_id=home.id,
         cluster_id="c",
         environ={"PATH": "/bin", "HOME": "/root", "TERM": "xterm", "RAY_ADDRESS": "elsewhere"},
@@ -85,12 +86,27 @@ def test_the_head_gets_a_clean_environment_with_our_mark(tmp_path: Path) -> None
     assert variables["PATH"] == "/bin"
     assert variables["LANG"] == "C.UTF-8"
     assert "TERM" not in variables
-    assert variables["RAY_ADDRESS"] == f"127.0.0.1:{ports.gcs}"
+    assert variables["RAY_ADDRESS"] == "127.0.0.1:6379"
+    assert "RAY_USE_TLS" not in variables
     assert variables["RAY_AUTH_MODE"] == "token"
     assert variables["RAY_AUTH_TOKEN_PATH"] == str(tmp_path / "ray-token")
     assert variables["RAY_SERVE_HAPROXY_BINARY_PATH"] == str(tmp_path / "haproxy")
     assert variables["LANDLORD_INTERNAL_HOME_MARK"] == home.id
     assert variables["LANDLORD_INTERNAL_CLUSTER_ID"] == "c"
+
+
+def test_machines_speak_tls_with_each_other_unless_told_otherwise(tmp_path: Path) -> None:
+    settings = Settings(node_address="10.0.0.2", database_url=SecretStr("postgresql://db/landlord"))
+    variables = node_environment(Home(tmp_path), settings, "10.0.0.1:24000")
+    assert variables.pop("RAY_ADDRESS") == "10.0.0.1:24000"
+    assert variables == {
+        "RAY_USE_TLS": "1",
+        "RAY_TLS_SERVER_CERT": str(tmp_path / "nodes" / "node.pem"),
+        "RAY_TLS_SERVER_KEY": str(tmp_path / "nodes" / "node.key"),
+        "RAY_TLS_CA_CERT": str(tmp_path / "nodes" / "ca.pem"),
+    }
+    plain = node_environment(Home(tmp_path), settings.model_copy(update={"node_tls": False}), "10.0.0.1:24000")
+    assert plain == {"RAY_ADDRESS": "10.0.0.1:24000"}
 
 
 @pytest.mark.parametrize("uid", [0, 1000, 65534, 4294967294])

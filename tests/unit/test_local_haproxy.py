@@ -75,9 +75,7 @@ def test_the_launcher_closes_the_file_and_becomes_the_program(tmp_path: Path) ->
         time.sleep(0.01)
 
     assert json.loads(log.read_text())["message"].split() == [str(process.pid), "-f", str(configuration)]
-    assert configuration.read_text() == harden(
-        WRITTEN_BY_RAY, files=resource.getrlimit(resource.RLIMIT_NOFILE)[1], certificate=None
-    )
+    assert configuration.read_text() == harden(WRITTEN_BY_RAY, files=resource.getrlimit(resource.RLIMIT_NOFILE)[1])
 
 
 def test_a_request_has_ten_seconds_and_side_doors_have_their_own_places() -> None:
@@ -92,9 +90,22 @@ def test_a_request_has_ten_seconds_and_side_doors_have_their_own_places() -> Non
 
 def test_only_the_api_speaks_tls() -> None:
     before = harden(WRITTEN_BY_RAY, files=20_000).splitlines()
-    after = harden(WRITTEN_BY_RAY, files=20_000, certificate="/h/tls.pem").splitlines()
+    after = harden(WRITTEN_BY_RAY, files=20_000, front=Front(certificate="/h/tls.pem")).splitlines()
     changed = [line for line in after if line not in before]
     assert changed == ['    bind 127.0.0.1:8000 ssl crt "/h/tls.pem" ssl-min-ver TLSv1.2']
+
+
+def test_other_machines_reach_the_api_on_the_nodes_address_and_no_replica() -> None:
+    there = "    server two 10.0.0.2:30000 check"
+    front = Front(address="10.0.0.1", address_certificate="/h/node.pem")
+    before = harden(WRITTEN_BY_RAY, files=20_000).splitlines()
+    configuration = WRITTEN_BY_RAY.replace("listen stats", f"{there}\nlisten stats")
+    after = harden(configuration, files=20_000, front=front).splitlines()
+    assert [line for line in after if line not in before] == [
+        '    bind 10.0.0.1:8000 ssl crt "/h/node.pem" ssl-min-ver TLSv1.2'
+    ]
+    assert "    server one 127.0.0.1:30000 check" in after
+    assert "    bind 127.0.0.1:8000" in after
 
 
 def test_hardening_twice_changes_nothing_more() -> None:

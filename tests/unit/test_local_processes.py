@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.local.head import RayHead
+from controlplane.local.head import RayNode
 from controlplane.local.paths import Home
 from controlplane.local.ports import derive_ports
 from controlplane.local.processes import HOME_ID_VARIABLE, end_processes, find_processes
@@ -115,6 +115,6 @@ def test_new_code_ends_fork_servers_and_unused_workers_and_nothing_else(spawn: S
     unused = spawn("ray::IDLE", "60", cwd=home.ray, program=sleep)
     server = spawn(sys.executable, "-c", "import time; time.sleep(60)", FORK_SERVER, home_id=home.id)
     kept = spawn("ray::TenantOwner", "60", cwd=home.ray, program=sleep)
-    RayHead(home, derive_ports(18000), "here").renew_workers()
+    RayNode(home, derive_ports(18000), "here").renew_workers()
     assert unused.wait(30) == server.wait(30) == -signal.SIGTERM
     assert kept.poll() is None

@@ -24,6 +24,15 @@ def test_what_another_release_says_beside_it_is_passed_over(tmp_path: Path) -> N
     assert RunState.read(path) == STATE
 
 
+def test_a_release_that_knew_no_joined_machines_wrote_it(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    STATE.write(path)
+    content = json.loads(path.read_text())
+    del content["head"]
+    path.write_text(json.dumps(content))
+    assert RunState.read(path) == STATE
+
+
 def test_what_cannot_be_understood_was_never_there(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     assert RunState.read(path) is None

@@ -122,3 +122,19 @@ def test_the_process_provider_refuses_that_role_by_itself(tmp_path: Path, monkey
     ProcessCompute.build(settings)
     with pytest.raises(SettingsError, match="LANDLORD_PROCESS_ROLE"):
         ProcessCompute.build(settings.model_copy(update={"process_role": "operator"}))
+
+
+def test_other_machines_need_a_database_that_they_reach() -> None:
+    settings = load_settings({"LANDLORD_NODE_ADDRESS": "10.0.0.1", "LANDLORD_DATABASE_URL": "postgresql://db/landlord"})
+    assert not settings.alone
+    assert settings.nodes_tls
+    assert load_settings({}).alone
+    assert not load_settings({}).nodes_tls
+    with pytest.raises(SettingsError, match="LANDLORD_DATABASE_URL"):
+        load_settings({"LANDLORD_NODE_ADDRESS": "10.0.0.1"})
+
+
+@pytest.mark.parametrize("wrong", ["0.0.0.0", "machine-1", "::1", "224.0.0.1", "10.0.0"])
+def test_the_address_of_a_node_is_one_of_a_machine(wrong: str) -> None:
+    with pytest.raises(SettingsError, match="LANDLORD_NODE_ADDRESS"):
+        load_settings({"LANDLORD_NODE_ADDRESS": wrong, "LANDLORD_DATABASE_URL": "postgresql://db/landlord"})

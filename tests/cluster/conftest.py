@@ -1,0 +1,52 @@
+"""A Postgres on a machine of its own, and machines that may become one cluster."""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.machines import Machine, Network, running_network
+from tests.cluster.members import Member
+from tests.postgres import DebianServer, place
+
+TOKEN = "one-admin-token-for-the-whole-cluster"
+PORT = 8000
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Network]:
+    # Ray's paths are long, and the control plane's code may lie anywhere.
+    directory = Path(tempfile.mkdtemp(prefix="ll-m"))
+    with contextlib.ExitStack() as left:
+        left.callback(shutil.rmtree, directory, ignore_errors=True)
+        yield left.enter_context(running_network(directory))
+
+
+@pytest.fixture(scope="module")
+def server(network: Network) -> Iterator[DebianServer]:
+    machine = network.machine("database")
+    server = DebianServer(place(), 5432, machine.address, machine.enter())
+    try:
+        server.make()
+        yield server
+    finally:
+        with contextlib.suppress(pytest.fail.Exception):
+            server.stop()
+        shutil.rmtree(server.directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def machines(network: Network) -> tuple[Machine, Machine]:
+    return network.machine("first"), network.machine("second")
+
+
+@pytest.fixture(scope="module")
+def members(machines: tuple[Machine, Machine], server: DebianServer) -> tuple[Member, Member]:
+    """Nothing runs yet."""
+    url = server.url(host=server.address, sslmode="require")
+    settings = {"LANDLORD_DATABASE_URL": url, "LANDLORD_COMPUTE_PROVIDERS": "fake"}
+    first, second = (Member(machine, PORT, LANDLORD_ADMIN_TOKEN=TOKEN, **settings) for machine in machines)
+    return first, second

@@ -23,6 +23,7 @@ from pathlib import Path
 import ray._private.workers.default_worker  # noqa: F401
 import uvloop  # noqa: F401
 
+import actors.serve_imports
 import actors.tenant.runner  # noqa: F401
 from controlplane import tracing
 from controlplane.local.build import build_id

@@ -20,7 +20,6 @@ from controlplane.api.middleware.request_log import Edge
 from controlplane.settings import Settings
 from controlplane.steps.attempts import StepAttempts
 from providers import registry
-from providers.workflow.restate.app import build_app
 from providers.workflow.restate.provider import RestateWorkflow
 from providers.workflow.restate.status import JOURNAL
 
@@ -51,6 +50,7 @@ class RestateEndpoint:
 def endpoint(runtime: Runtime) -> FastAPI:
     """The SDK's application refuses the ASGI lifespan, so it is mounted in one that has it, with the API's limits. Its
     answers begin before the step does, so the deadline bounds none of them."""
+    from providers.workflow.restate.app import build_app  # noqa: PLC0415  # with the SDK, which nobody else needs
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

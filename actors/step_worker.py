@@ -6,7 +6,7 @@ deployment creates them if the engine is set up; the supervisor's sweep creates 
 
 import asyncio
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import RayError
@@ -18,9 +18,13 @@ from actors.shared import SharedState
 from controlplane.settings import Settings
 from controlplane.steps.attempts import StepAttempts
 from providers import registry
-from providers.workflow.stepfunctions.provider import StepFunctionsWorkflow
-from providers.workflow.stepfunctions.worker import StepWorker, worker_of
 
+if TYPE_CHECKING:
+    from providers.workflow.stepfunctions.worker import StepWorker
+
+STEP_FUNCTIONS = "stepfunctions"
+"""The engine's name. Only a worker imports the engine, and with it the SDK of AWS: who looks after the pool has no use
+for it."""
 WORKERS = 2
 CONNECTIONS = 5
 CONCURRENCY = 10
@@ -31,6 +35,8 @@ class StepWorkerHost:
     """One worker. Promises: it takes steps as long as it lives; its build is that of the code it runs."""
 
     async def __init__(self, number: int) -> None:  # type: ignore[misc]  # Ray awaits it
+        from providers.workflow.stepfunctions.worker import worker_of  # noqa: PLC0415  # see STEP_FUNCTIONS
+
         self._number = number
         self._runtime: Runtime = build_runtime(actor=repr(self), pool=CONNECTIONS, share=SharedState, node=nodes.here())
         settings = self._runtime.settings
@@ -39,7 +45,7 @@ class StepWorkerHost:
             self._runtime.steps,
             self._runtime.clock,
             max_attempts=settings.step_max_attempts,
-            engine=StepFunctionsWorkflow.name,
+            engine=STEP_FUNCTIONS,
         )
         self._worker: StepWorker = worker_of(settings, attempts, self._runtime.clock)
         self._working = asyncio.create_task(self._worker.run(), name=repr(self))
@@ -82,7 +88,7 @@ def ensure_step_workers(settings: Settings) -> None:
 
 
 def _wanted(settings: Settings) -> int:
-    return WORKERS if StepFunctionsWorkflow.name in registry.enabled_workflow_names(settings) else 0
+    return WORKERS if STEP_FUNCTIONS in registry.enabled_workflow_names(settings) else 0
 
 
 def _end_unless(number: int, build: str | None) -> None:

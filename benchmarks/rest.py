@@ -74,7 +74,8 @@ def main() -> int:
     arguments.add_argument("--seconds", type=float, default=60.0)
     seconds = arguments.parse_known_args()[0].seconds
     home = Path(tempfile.mkdtemp(prefix="ll-bench-"))
-    installation = Installation(home, free_port(), LANDLORD_COMPUTE_PROVIDERS="process")
+    # A test's installation sweeps five times as often.
+    installation = Installation(home, free_port(), LANDLORD_COMPUTE_PROVIDERS="process", LANDLORD_SWEEP_SECONDS="10")
     try:
         installation.up()
         lines = measure(installation, seconds)

@@ -4,10 +4,9 @@ from collections.abc import Collection
 
 from actors.options import ENDPOINT_CONNECTIONS, REPLICAS, SUPERVISOR_CONNECTIONS
 from actors.step_worker import CONNECTIONS as WORKER_CONNECTIONS
-from actors.step_worker import WORKERS
+from actors.step_worker import STEP_FUNCTIONS, WORKERS
 from controlplane.api.connections import CONNECTIONS as REPLICA_CONNECTIONS
 from providers.workflow.restate.provider import RestateWorkflow
-from providers.workflow.stepfunctions.provider import StepFunctionsWorkflow
 
 DEPLOYS = 2
 """While `up` deploys again, old replicas answer their last requests beside the new ones."""
@@ -23,6 +22,6 @@ def reserved(engines: Collection[str], machines: int = 1) -> int:
     connections = replicas + SUPERVISOR_CONNECTIONS + SUPERUSERS + PEOPLE
     if RestateWorkflow.name in engines:
         connections += DEPLOYS * ENDPOINT_CONNECTIONS
-    if StepFunctionsWorkflow.name in engines:
+    if STEP_FUNCTIONS in engines:
         connections += WORKERS * WORKER_CONNECTIONS
     return connections

@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 
 TWO_CHILDREN = """
-import os, threading
+import os
 import actors.forkserver
 from ray import ObjectID
+threads = len(os.listdir("/proc/self/task"))
 for _ in range(2):
     if os.fork() == 0:
-        os.write(1, f"{ObjectID.from_random().hex()} {threading.active_count()}\\n".encode())
+        os.write(1, f"{ObjectID.from_random().hex()} {threads}\\n".encode())
         os._exit(0)
     os.wait()
 """
@@ -76,3 +77,24 @@ def test_two_forks_draw_different_ids_and_have_one_thread() -> None:
     (first, one), (second, other) = (line.split() for line in done.stdout.splitlines())
     assert first != second
     assert one == other == "1"
+
+
+SERVES_PARTS = """
+import sys
+import actors.forkserver
+before = set(sys.modules)
+import ray.serve._private.controller, ray.serve._private.proxy, ray.serve._private.haproxy
+import ray.serve._private.replica, ray.serve.handle, controlplane.api.app
+print(sorted(set(sys.modules) - before))
+"""
+
+
+def test_serves_actors_and_the_replicas_have_their_modules_from_the_fork_server() -> None:
+    done = subprocess.run([sys.executable, "-c", SERVES_PARTS], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
+
+
+def test_no_process_imports_the_sdk_of_an_engine_that_is_not_enabled() -> None:
+    loaded = "import sys, serve_app; print(sorted({'boto3', 'botocore', 'restate'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr

@@ -1,0 +1,42 @@
+"""Imports what Serve's own actors and the API's replicas are made of, for the fork server. Its children then have it
+from one place in memory, and start without importing it.
+
+Some of these modules define actors, and for each such class Ray draws an id. All children of a process that has drawn
+one would draw the same ids afterwards, so here those ids come from the kernel. NumPy, which Ray imports, would start a
+thread, and a process with threads must not fork.
+"""
+
+import importlib
+import os
+
+import ray.actor
+from ray import ActorClassID
+
+MODULES = (
+    "ray.serve",
+    "ray.serve._private.controller",
+    "ray.serve._private.haproxy",
+    "ray.serve._private.replica",
+    "controlplane.api.app",
+)
+
+
+class _FromKernel:
+    """In place of `ActorClassID`, for a while."""
+
+    @staticmethod
+    def from_random() -> ActorClassID:
+        return ActorClassID(os.urandom(ActorClassID.size()))
+
+
+def _import() -> None:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    ray.actor.ActorClassID = _FromKernel
+    try:
+        for module in MODULES:
+            importlib.import_module(module)
+    finally:
+        ray.actor.ActorClassID = ActorClassID
+
+
+_import()

@@ -15,6 +15,7 @@ from landlord_client.errors import (
     Conflict,
     ConnectionLost,
     EventsExpired,
+    ExecNotSupported,
     ExecutionNotFound,
     Forbidden,
     Gone,
@@ -59,6 +60,7 @@ from landlord_client.errors import (
 )
 from landlord_client.models import (
     Change,
+    CommandEnd,
     ComputeProvider,
     Condition,
     Consistency,
@@ -96,6 +98,7 @@ __all__ = [
     "BadRequest",
     "Change",
     "Client",
+    "CommandEnd",
     "ComputeProvider",
     "Condition",
     "Conflict",
@@ -107,6 +110,7 @@ __all__ = [
     "Event",
     "EventPage",
     "EventsExpired",
+    "ExecNotSupported",
     "Execution",
     "ExecutionNotFound",
     "ExecutionPage",

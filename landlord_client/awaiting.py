@@ -94,6 +94,7 @@ class AsyncClient:
     resume_tenant = _call(tenants.resume_tenant)
     tenant_logs = _call(tenants.tenant_logs)
     follow_logs = _each(tenants.follow_logs)
+    exec_in_tenant = _call(tenants.exec_in_tenant)
     wait_tenant = _call(tenants.wait_tenant)
 
     get_execution = _call(history.get_execution)

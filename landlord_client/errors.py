@@ -230,6 +230,10 @@ class LogsNotSupported(Unprocessable):
     """The provider has no logs."""
 
 
+class ExecNotSupported(Unprocessable):
+    """The provider runs no commands."""
+
+
 class RateLimited(TooManyRequests):
     """Too many requests of this token."""
 
@@ -294,6 +298,7 @@ BY_CODE: Mapping[str, type[Problem]] = {
     "idempotency_key_reused": IdempotencyKeyReused,
     "provider_not_enabled": ProviderNotEnabled,
     "logs_not_supported": LogsNotSupported,
+    "exec_not_supported": ExecNotSupported,
     "rate_limited": RateLimited,
     "internal_error": InternalError,
     "workflow_trigger_failed": WorkflowTriggerFailed,

@@ -309,6 +309,14 @@ class Consistency(Document):
     notes: list[Note] = Field(default_factory=list)
 
 
+class CommandEnd(Document):
+    """How a command ended. `exit_code` None: it had not ended in time, and may still run. `cut`: there was more."""
+
+    exit_code: int | None = None
+    output: str = ""
+    cut: bool = False
+
+
 class Page(Document, Generic[T]):
     """Some of a list. `next_cursor` None: these are the last."""
 

@@ -13,6 +13,7 @@ from landlord_client.exchange import (
     Stream,
     get,
     mutate,
+    order,
     paged,
     quoted,
     read,
@@ -20,7 +21,7 @@ from landlord_client.exchange import (
     selectors,
     send,
 )
-from landlord_client.models import Plan, Tenant, TenantPage
+from landlord_client.models import CommandEnd, Plan, Tenant, TenantPage
 
 POLL_SECONDS = 0.25
 FOLLOW_SECONDS = 1.0
@@ -209,6 +210,13 @@ def follow_logs(name: str, *, tail: int = 100) -> Stream[str]:
             if now - heard > PATIENCE_SECONDS:
                 raise
         yield Sleep(FOLLOW_SECONDS)
+
+
+def exec_in_tenant(name: str, command: Sequence[str], *, timeout: float = 10.0) -> Operation[CommandEnd]:
+    """Run a command in what serves the tenant, and wait for its end, `timeout` seconds (at most 15). It is never asked
+    for twice: if the connection breaks, it may have run. Raises ExecNotSupported if its provider runs none."""
+    body = {"command": list(command), "timeout_seconds": timeout}
+    return order("POST", f"/v1/tenants/{quoted(name)}/exec", CommandEnd, body, tries=1)
 
 
 def wait_tenant(

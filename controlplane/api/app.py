@@ -20,6 +20,7 @@ from controlplane.api.replica import Parts, replica
 from controlplane.api.request_counts import RequestCounts
 from controlplane.api.routers import (
     admin,
+    commands,
     docs,
     events,
     executions,
@@ -39,6 +40,7 @@ from controlplane.settings import Settings
 ROUTERS = (
     tenants.router,
     pause.router,
+    commands.router,
     logs.router,
     executions.router,
     events.router,

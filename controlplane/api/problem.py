@@ -43,6 +43,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "idempotency_key_reused": (422, "The key was used with another request"),
     "provider_not_enabled": (422, "The provider is not enabled here"),
     "logs_not_supported": (422, "The provider has no logs"),
+    "exec_not_supported": (422, "The provider runs no commands"),
     "rate_limited": (429, "Too many requests"),
     "internal_error": (500, "Something unexpected went wrong"),
     "workflow_trigger_failed": (503, "The workflow engine did not take the execution"),

@@ -23,6 +23,7 @@ from controlplane.cli import (
     plan,
     providers,
     restore,
+    run_command,
     server,
     support_bundle,
     tenant,
@@ -101,4 +102,5 @@ tenant.app.command()(apply.apply)
 tenant.app.command()(plan.plan)
 tenant.app.command()(events.watch)
 tenant.app.command()(logs.logs)
+tenant.app.command("exec")(run_command.run_command)
 execution.app.command("retry")(tenant.retry)

@@ -26,6 +26,7 @@ class EventType(StrEnum):
     TENANT_REDEPLOYED = "tenant.redeployed"
     TENANT_RESTARTED = "tenant.restarted"
     TENANT_RECONCILE_REQUESTED = "tenant.reconcile_requested"
+    TENANT_COMMAND_RUN = "tenant.command_run"
     TENANT_PAUSED = "tenant.paused"
     TENANT_RESUMED = "tenant.resumed"
     TENANT_STATUS = "tenant.status"

@@ -270,6 +270,27 @@ class FollowsLogs(ProvidesLogs, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A command that was run beside a tenant's own. `exit_code` None: it had not ended in time, and may still run."""
+
+    exit_code: int | None
+    output: str = field(repr=False)
+    """Stdout and stderr as they came."""
+    cut: bool = False
+    """There was more, which is left out at the end."""
+
+
+@runtime_checkable
+class RunsCommands(Protocol):
+    """Capability: run a command within a resource, as its own account, with its environment and its limits."""
+
+    async def run_command(self, resource_id: str, command: Sequence[str], seconds: float) -> Ran:
+        """Returns once it has ended, or after `seconds`. It may run twice only if it is asked for twice. A command that
+        does not exist there ends with 126 or 127. Raises Retryable, Terminal if it could not be run."""
+        ...
+
+
 @runtime_checkable
 class Restarts(Protocol):
     """Capability: the platform restarts a resource by itself, better than by a stop and a start (one task after the

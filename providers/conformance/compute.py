@@ -27,6 +27,7 @@ from controlplane.ports import (
     KeepsBelongings,
     ProvidesLogs,
     ResourceState,
+    RunsCommands,
     RunsExecProbes,
 )
 from providers.conformance.compute_bench import (
@@ -44,6 +45,7 @@ from providers.conformance.compute_bench import (
 )
 from providers.conformance.compute_capabilities import (
     BelongingsConformance,
+    CommandsConformance,
     ExecProbesConformance,
     FollowsLogsConformance,
     LogsConformance,
@@ -462,6 +464,7 @@ class ComputeConformance:
         """The mix-ins are those of `compute_capabilities` for the provider's capabilities, and no others."""
         assert isinstance(self, LogsConformance) == isinstance(provider, ProvidesLogs)
         assert isinstance(self, FollowsLogsConformance) == isinstance(provider, FollowsLogs)
+        assert isinstance(self, CommandsConformance) == isinstance(provider, RunsCommands)
         assert isinstance(self, ExecProbesConformance) == isinstance(provider, RunsExecProbes)
         assert isinstance(self, NoExecProbesConformance) != isinstance(provider, RunsExecProbes)
         assert isinstance(self, BelongingsConformance) == isinstance(provider, KeepsBelongings)

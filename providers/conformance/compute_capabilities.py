@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from controlplane.errors import Unsupported
+from controlplane.errors import LandlordError, Unsupported
 from controlplane.model import HealthSpec
 from controlplane.ports import (
     ComputeProvider,
@@ -25,7 +25,9 @@ from controlplane.ports import (
     ListsBelongings,
     LogPart,
     ProvidesLogs,
+    Ran,
     Resource,
+    RunsCommands,
 )
 from providers.conformance.compute_bench import SETTLE_SECONDS, Gate, desire
 
@@ -76,6 +78,38 @@ class FollowsLogsConformance:
         await provider.destroy(resource.id)
         assert await provider.logs_after(resource.id, position, 3) == LogPart("", position)
         assert (await provider.logs_after(resource.id, None, 3)).text == ""
+
+
+@pytest.mark.asyncio
+class CommandsConformance:
+    """Tests of RunsCommands, of a resource with a shell and with `sleep` and `head`."""
+
+    async def test_a_command_ends_with_its_output_and_code(
+        self, provider: ComputeProvider, desired: DesiredResource
+    ) -> None:
+        assert isinstance(provider, RunsCommands)
+        resource = await provider.apply(desired, Gate(True))
+        ran = await provider.run_command(resource.id, ["sh", "-c", "echo out; echo err >&2; exit 7"], 15)
+        assert (ran.exit_code, sorted(ran.output.splitlines()), ran.cut) == (7, ["err", "out"], False)
+        # Words are words: no shell is around them.
+        assert await provider.run_command(resource.id, ["echo", "$HOME; *"], 15) == Ran(0, "$HOME; *\n")
+        missing = await provider.run_command(resource.id, ["no-such-program"], 15)
+        assert missing.exit_code in (126, 127)
+        await provider.destroy(resource.id)
+        with pytest.raises(LandlordError):
+            await provider.run_command(resource.id, ["true"], 15)
+
+    async def test_one_that_does_not_end_is_left_with_what_it_wrote(
+        self, provider: ComputeProvider, desired: DesiredResource
+    ) -> None:
+        assert isinstance(provider, RunsCommands)
+        resource = await provider.apply(desired, Gate(True))
+        ran = await provider.run_command(resource.id, ["sh", "-c", "echo begun; sleep 60"], 3)
+        assert ran == Ran(None, "begun\n")
+        endless = await provider.run_command(resource.id, ["sh", "-c", "while echo again; do :; done"], 15)
+        assert endless.cut  # it may have ended, since nobody reads any more what it writes
+        assert 0 < len(endless.output) <= 1 << 20
+        await provider.destroy(resource.id)
 
 
 @pytest.mark.asyncio

@@ -108,6 +108,10 @@ def test_a_service_of_a_compose_file_becomes_a_tenant(
         return httpx.get(endpoint.url, trust_env=False).text
 
     assert answers() == "blue\n"
+    inside = ("sh", "-c", "cat /www/index.html; exit 7")
+    ran = installation.run("tenant", "exec", "composed", "--", *inside, check=False)
+    assert (ran.returncode, ran.stdout) == (7, "blue\n")
+    assert "tenant.command_run" in {event.type for event in client.list_events("composed").items}
     installation.run_with("tenant", "update", "composed", *service, "--wait", IMAGE=web_image, COLOR="green")
     assert answers() == "green\n"
     installation.run("tenant", "delete", "composed", "--wait")

@@ -102,7 +102,7 @@ def test_the_lock_of_a_key_fits_postgres() -> None:
 @pytest.mark.parametrize(
     ("provider", "capabilities"),
     [
-        (DockerCompute(), ["logs", "follow_logs", "exec_probe"]),
+        (DockerCompute(), ["logs", "follow_logs", "exec", "exec_probe"]),
         (ProcessCompute(Path("/nonexistent")), ["logs", "follow_logs"]),
         (EcsCompute(), []),
         (FakeCompute(FakeCloud()), []),

@@ -463,6 +463,7 @@ def test_each_model_has_the_fields_of_the_document() -> None:
     schemas = json.loads((ROOT / "docs" / "openapi.json").read_text())["components"]["schemas"]
     names = {
         "ChangeOut": "Change",
+        "CommandOut": "CommandEnd",
         "ComputeProviderOut": "ComputeProvider",
         "ConditionOut": "Condition",
         "ConsistencyOut": "Consistency",

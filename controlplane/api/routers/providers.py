@@ -12,7 +12,7 @@ from controlplane.api.replica import Here
 from controlplane.api.schemas.installation import Capability, ComputeProviderOut, ProvidersOut, WorkflowProviderOut
 from controlplane.api.security import Viewer
 from controlplane.errors import Refused
-from controlplane.ports import ComputeProvider, FollowsLogs, ProvidesLogs, RunsExecProbes
+from controlplane.ports import ComputeProvider, FollowsLogs, ProvidesLogs, RunsCommands, RunsExecProbes
 
 router = APIRouter(prefix="/v1/providers", tags=["providers"])
 
@@ -64,6 +64,7 @@ def capabilities_of(provider: ComputeProvider) -> list[Capability]:
     protocols: tuple[tuple[Capability, type], ...] = (
         ("logs", ProvidesLogs),
         ("follow_logs", FollowsLogs),
+        ("exec", RunsCommands),
         ("exec_probe", RunsExecProbes),
     )
     return [name for name, protocol in protocols if isinstance(provider, protocol)]

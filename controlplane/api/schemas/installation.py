@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-Capability = Literal["logs", "follow_logs", "exec_probe"]
+Capability = Literal["logs", "follow_logs", "exec", "exec_probe"]
 
 
 class ComputeProviderOut(BaseModel):
@@ -15,7 +15,7 @@ class ComputeProviderOut(BaseModel):
     one_node: bool = Field(description="Its resources live on one machine.")
     capabilities: list[Capability] = Field(
         description="Capabilities: `logs` for `GET /v1/tenants/{name}/logs`, `follow_logs` for its `after`, "
-        "`exec_probe` for `health.exec`."
+        "`exec` for `POST /v1/tenants/{name}/exec`, `exec_probe` for `health.exec`."
     )
 
 

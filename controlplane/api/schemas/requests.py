@@ -99,6 +99,22 @@ class PauseScope(Strict):
         return self
 
 
+class CommandRun(Strict):
+    """A command to run in a tenant's compute. No shell is around it."""
+
+    command: list[Annotated[str, StringConstraints(max_length=4096)]] = Field(
+        min_length=1, max_length=64, examples=[["cat", "/etc/hostname"]]
+    )
+    timeout_seconds: float = Field(default=10, gt=0, le=15, description="After this the answer has no `exit_code`.")
+
+    @field_validator("command", mode="after")
+    @classmethod
+    def _a_program(cls, command: list[str]) -> list[str]:
+        if not command[0] or any("\0" in word for word in command):
+            raise ValueError("begins with a program, and has no NUL")
+        return command
+
+
 class TokenCreate(Strict):
     """A new bearer token."""
 

@@ -21,7 +21,7 @@ from docker.errors import APIError, DockerException, NotFound
 from controlplane.errors import Unavailable
 from controlplane.model.masking import hidden_values
 from controlplane.ports import DesiredResource, LogPart
-from providers.compute.docker import belongings, dialect, entries, images, ssh
+from providers.compute.docker import belongings, commands, dialect, entries, images, ssh
 from providers.compute.docker.address import EngineAddress
 from providers.compute.docker.belongings import explanation
 from providers.compute.docker.client import EngineClient, knock, reason
@@ -119,6 +119,11 @@ class DockerEngine:
                 if UNREADABLE not in explanation(error):
                     raise
                 return ""
+
+    def run(self, container: str, command: Sequence[str], running: commands.Running) -> int | None:
+        """Run a command in a container that runs. None: it has not ended."""
+        with self._speaking() as api:
+            return commands.run(api, container, command, running)
 
     def containers(self, labels: Sequence[str]) -> list[Mapping[str, Any]]:
         """All containers with the labels, running or not, in one call."""

@@ -23,8 +23,13 @@ def read(api: Any, container: str, **parameters: int) -> Iterator[bytes]:
     url = api._url("/containers/{0}/logs", container)
     with closing(api._get(url, params={"stdout": 1, "stderr": 1, **parameters}, stream=True)) as answer:
         api._raise_for_status(answer)
-        while len(header := answer.raw.read(HEADER_BYTES)) == HEADER_BYTES:
-            yield answer.raw.read(int.from_bytes(header[4:], "big"))
+        yield from frames(answer.raw)
+
+
+def frames(raw: Any) -> Iterator[bytes]:
+    """What stands between the headers of a stream of both outputs."""
+    while len(header := raw.read(HEADER_BYTES)) == HEADER_BYTES:
+        yield raw.read(int.from_bytes(header[4:], "big"))
 
 
 class Follower:

@@ -4,6 +4,7 @@ Atomic primitive against double creation: the container's name (Docker Engine an
 start and remove address the container's id.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -11,9 +12,19 @@ from uuid import UUID
 
 from controlplane.errors import Retryable, Unavailable
 from controlplane.model import HealthSpec
-from controlplane.ports import OWNER_LABEL, TENANT_ID_LABEL, DesiredResource, LogPart, Origin, Resource, tenant_id_of
+from controlplane.ports import (
+    OWNER_LABEL,
+    TENANT_ID_LABEL,
+    DesiredResource,
+    LogPart,
+    Origin,
+    Ran,
+    Resource,
+    tenant_id_of,
+)
 from controlplane.settings import DEFAULT_SUBNETS, Settings
 from providers.compute.docker.address import EngineAddress
+from providers.compute.docker.commands import Running
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import from_inspection, from_summary
 from providers.compute.docker.engine import PULL_SECONDS, DockerEngine
@@ -28,6 +39,8 @@ from providers.kit.threads import Threads
 
 THREADS = 8
 """The number of effects, of looks, and of pulls at once."""
+COMMANDS = 8
+"""The number of commands in tenants' containers at once."""
 STOPS = 32
 """The number of stops at once. Each may last as long as its tenant's `stop_grace_seconds`."""
 TIMEOUT_SECONDS = 30
@@ -37,9 +50,9 @@ AVAILABLE_SECONDS = 2
 
 
 class DockerCompute(GatedCompute[DockerConfig]):
-    """A ComputeProvider, also `FollowsLogs`, `RunsExecProbes` (as a HEALTHCHECK) and `KeepsBelongings`: named volumes
-    and the tenant's own network stay until the tenant is deleted. Also `ReachesHost`. Make one per process; it connects
-    at its first call. `subnets`: the ranges of addresses of tenants' networks."""
+    """A ComputeProvider, also `FollowsLogs`, `RunsCommands`, `RunsExecProbes` (as a HEALTHCHECK) and `KeepsBelongings`:
+    named volumes and the tenant's own network stay until the tenant is deleted. Also `ReachesHost`. Make one per
+    process; it connects at its first call. `subnets`: the ranges of addresses of tenants' networks."""
 
     name: ClassVar[str] = "docker"
     resource_kind: ClassVar[str] = "container"
@@ -71,6 +84,8 @@ class DockerCompute(GatedCompute[DockerConfig]):
         self._threads = Threads("docker", THREADS)
         # A container may take minutes to end, and no other tenant's effect waits for that.
         self._stops = Threads("docker-stop", STOPS)
+        # Commands of people: one that hangs holds no look of ours.
+        self._commands = Threads("docker-command", COMMANDS)
         # A pull has no effect on a tenant, so a cancelled one is not waited for. It may take long, so it has places of
         # its own, and its own bound instead of a look's.
         self._pulls = Threads("docker-pull", THREADS, patience=None)
@@ -172,6 +187,15 @@ class DockerCompute(GatedCompute[DockerConfig]):
     async def logs_after(self, resource_id: str, position: str | None, tail: int) -> LogPart:
         return await self._threads.ask(self._engine.logs_after, resource_id, position, tail)
 
+    async def run_command(self, resource_id: str, command: Sequence[str], seconds: float) -> Ran:
+        running = Running(seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                code = await self._commands.ask(self._engine.run, resource_id, command, running)
+        except TimeoutError:
+            code = None
+        return Ran(code, running.text, running.cut)
+
     async def ping(self) -> None:
         await self._threads.ask(self._engine.ping)
 
@@ -179,6 +203,7 @@ class DockerCompute(GatedCompute[DockerConfig]):
         self._threads.close()
         self._pulls.close()
         self._stops.close()
+        self._commands.close()
         self._engine.close()
 
     def _is_here(self) -> bool:

@@ -25,6 +25,7 @@ from providers.conformance.compute_bench import SECRET, Effect, Gate, LoseAnswer
 from providers.conformance.compute_capabilities import (
     Belongings,
     BelongingsConformance,
+    CommandsConformance,
     ExecProbesConformance,
     FollowsLogsConformance,
     LogsConformance,
@@ -68,7 +69,12 @@ async def stopped(provider: DockerCompute, resource: Resource, *, within: float 
 
 
 class TestDockerConforms(
-    ComputeConformance, LogsConformance, FollowsLogsConformance, ExecProbesConformance, BelongingsConformance
+    ComputeConformance,
+    LogsConformance,
+    FollowsLogsConformance,
+    CommandsConformance,
+    ExecProbesConformance,
+    BelongingsConformance,
 ):
     many = 60  # it lists all in one answer, and each tenant costs a network
 

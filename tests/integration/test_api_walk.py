@@ -13,7 +13,11 @@ from sqlalchemy import text
 from controlplane.api.app import ROUTERS
 from tests.integration.api_replica import ADMIN, Api, api_on, tenant
 
-BODIES = {"create_tenant": tenant("acme", labels={"tier": "silver"}), "update_tenant": {"labels": {"a": "b"}}}
+BODIES = {
+    "create_tenant": tenant("acme", labels={"tier": "silver"}),
+    "update_tenant": {"labels": {"a": "b"}},
+    "exec_in_tenant": {"command": ["true"]},
+}
 """Bodies that would change something if they got through."""
 OF_NO_TENANT = {"/v1/providers", "/v1/providers/compute/{name}/schema"}
 """Paths that are about no tenant: they are the same for every token."""

@@ -28,6 +28,7 @@ KINDS = {
     "gcs": r"gcs_server",
     "raylet": r"raylet",
     "fork servers": r"forkserver",
+    "workers that stand ready": r"ray::IDLE",
     "log monitor": r"log_monitor",
     "dashboard and agents": r"dashboard|runtime_env|monitor\.py",
     "client server": r"ray\.util\.client",

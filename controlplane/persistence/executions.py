@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Float, bindparam, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane import tracing
@@ -21,6 +21,30 @@ _OF_TENANT = _ROW.where(tables.executions.c.tenant_id == bindparam("key"))
 _LOCK = Prepared(_ROW.where(tables.executions.c.id == bindparam("key")).with_for_update())
 _QUEUED = Prepared(_OF_TENANT.where(is_one_of(tables.executions.c.state, [ExecutionState.QUEUED])))
 _ACTIVE = Prepared(_OF_TENANT.where(is_one_of(tables.executions.c.state, ACTIVE)))
+_ADDED = (
+    "id",
+    "tenant_id",
+    "tenant_name",
+    "action",
+    "generation",
+    "run",
+    "engine",
+    "input",
+    "spec",
+    "spec_hash",
+    "trigger_source",
+    "fresh",
+    "traceparent",
+    "in_place",
+    "request_id",
+    "node",
+)
+_ADD = Prepared(
+    insert(tables.executions)
+    .values({name: bindparam(f"new_{name}", type_=tables.executions.c[name].type) for name in _ADDED})
+    .values(state=ExecutionState.QUEUED, next_attempt_at=from_now(bindparam("delay", type_=Float)))
+    .returning(tables.executions)
+)
 
 
 async def lock(connection: AsyncConnection | Draft, id: str) -> Execution | None:
@@ -67,6 +91,7 @@ async def add(
     instead. `fresh`: its image is pulled, even if the platform has one. `in_place`: it restarts what serves.
     `request_id`: of the request that caused it. `without`: nodes that are not chosen for it."""
     generation, spec = (tenant.generation, tenant.spec) if again is None else (again.generation, again.spec)
+    node = await nodes.place(connection, tenant, action, spec, engine, first=generation == run == 1, without=without)
     request = ExecutionInput(
         execution_id=execution_id(tenant.name, action, generation, tenant.id, run),
         tenant_id=tenant.id,
@@ -76,37 +101,27 @@ async def add(
         run=run,
         trigger_source=trigger_source,
     )
-    row = (
-        (
-            await connection.execute(
-                insert(tables.executions)
-                .values(
-                    id=request.execution_id,
-                    tenant_id=tenant.id,
-                    tenant_name=tenant.name,
-                    action=action,
-                    generation=generation,
-                    run=run,
-                    state=ExecutionState.QUEUED,
-                    engine=engine,
-                    input=request.to_json(),
-                    spec=spec.canonical(),
-                    spec_hash=spec.hash,
-                    trigger_source=trigger_source,
-                    next_attempt_at=None if delay is None else from_now(delay),
-                    fresh=fresh,
-                    traceparent=tracing.traceparent(),
-                    in_place=in_place,
-                    request_id=request_id,
-                    node=await nodes.place(connection, tenant, action, spec, engine, without=without),
-                )
-                .returning(tables.executions)
-            )
-        )
-        .mappings()
-        .one()
+    added = await _ADD.on(
+        connection,
+        new_id=request.execution_id,
+        new_tenant_id=tenant.id,
+        new_tenant_name=tenant.name,
+        new_action=action,
+        new_generation=generation,
+        new_run=run,
+        new_engine=engine,
+        new_input=request.to_json(),
+        new_spec=spec.canonical(),
+        new_spec_hash=spec.hash,
+        new_trigger_source=trigger_source,
+        delay=delay,
+        new_fresh=fresh,
+        new_traceparent=tracing.traceparent(),
+        new_in_place=in_place,
+        new_request_id=request_id,
+        new_node=node,
     )
-    return rows.execution(row)
+    return rows.execution(added.mappings().one())
 
 
 async def next_run(connection: AsyncConnection, tenant_id: UUID, generation: int) -> int:

@@ -15,7 +15,7 @@ STEP_SECONDS = 5.0
 """A clock that is put right by no more than this has not stepped."""
 
 
-def seconds(count: float) -> Function[object]:
+def seconds(count: float | BindParameter[float]) -> Function[object]:
     """An interval."""
     return func.make_interval(0, 0, 0, 0, 0, 0, count)
 
@@ -25,8 +25,8 @@ def ago(count: float) -> ColumnElement[object]:
     return func.statement_timestamp() - seconds(count)
 
 
-def from_now(count: float) -> ColumnElement[object]:
-    """That many seconds after now."""
+def from_now(count: float | BindParameter[float]) -> ColumnElement[object]:
+    """That many seconds after now. NULL after NULL."""
     return func.clock_timestamp() + seconds(count)
 
 

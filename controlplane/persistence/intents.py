@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Text, bindparam, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from controlplane.errors import Refused
@@ -32,10 +32,22 @@ from controlplane.model import (
     execution_id,
 )
 from controlplane.persistence import executions, nodes, quotas, rows, tables, tenants
+from controlplane.persistence.prepared import Prepared
 from controlplane.persistence.quotas import Quota
 from controlplane.persistence.transaction import Transaction
 
 RECONCILED_AGAIN = timedelta(seconds=10)
+
+_CREATED = ("id", "name", "labels", "annotations", "spec", "newest_execution", "created_by")
+_CREATE = Prepared(
+    insert(tables.tenants)
+    .values({name: bindparam(f"new_{name}", type_=tables.tenants.c[name].type) for name in _CREATED})
+    .values(status=Status.REQUESTED, epoch=1)
+    .returning(
+        tables.tenants,
+        *tenants.pause_columns(bindparam("compute", type_=Text), bindparam("engine", type_=Text)),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +78,17 @@ async def create(
     id = tenant_id or uuid4()
     engine = workflow_of(spec, default_workflow)
     try:
-        row = (
-            (
-                await tx.connection.execute(
-                    insert(tables.tenants)
-                    .values(
-                        id=id,
-                        name=name,
-                        labels=dict(labels),
-                        annotations=dict(annotations),
-                        spec=spec.canonical(),
-                        status=Status.REQUESTED,
-                        newest_execution=execution_id(name, Action.PROVISION, 1, id),
-                        epoch=1,
-                        created_by=tx.token_id,
-                    )
-                    .returning(tables.tenants, *tenants.pause_columns(spec.compute.provider, engine))
-                )
-            )
-            .mappings()
-            .one()
+        row = await _CREATE.on(
+            tx.connection,
+            new_id=id,
+            new_name=name,
+            new_labels=dict(labels),
+            new_annotations=dict(annotations),
+            new_spec=spec.canonical(),
+            new_newest_execution=execution_id(name, Action.PROVISION, 1, id),
+            new_created_by=tx.token_id,
+            compute=spec.compute.provider,
+            engine=engine,
         )
     except IntegrityError as error:
         if "tenants_name_live" not in str(error.orig):
@@ -97,7 +100,7 @@ async def create(
         ) from None
     if quota is not None:
         await quotas.require(tx, quota)
-    tenant = rows.tenant(row)
+    tenant = rows.tenant(row.mappings().one())
     await nodes.require(tx.connection, spec, engine)
     execution = await executions.add(
         tx.connection,

@@ -116,14 +116,15 @@ async def place(
     spec: TenantSpec,
     engine: str,
     *,
+    first: bool = False,
     without: Collection[str] = (),
 ) -> str | None:
     """The node for an execution of this tenant; see `placing.choose`. A delete is where the resources are. Tenants are
-    counted only if there is a choice."""
+    counted only if there is a choice. `first`: the tenant is new, and has no resource yet."""
     there = await known(connection)
     if not there:
         return None
-    stays = await _where(connection, tenant, there)
+    stays = None if first else await _where(connection, tenant, there)
     if action is Action.DELETE:
         return stays
     counted = await _tenants(connection) if stays is None and sum(node.alive for node in there) > 1 else {}

@@ -5,13 +5,19 @@ no two of them see the same number."""
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import Text, bindparam, or_, select
 
 from controlplane.errors import Refused
 from controlplane.persistence import tables
+from controlplane.persistence.prepared import Prepared
 from controlplane.persistence.transaction import Transaction
 
 ALL = "all"
+_COUNTS = Prepared(
+    select(tables.tenant_counts.c.scope, tables.tenant_counts.c.live).where(
+        or_(tables.tenant_counts.c.scope == ALL, tables.tenant_counts.c.scope == bindparam("token", type_=Text))
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +31,7 @@ class Quota:
 async def require(tx: Transaction, quota: Quota) -> None:
     """Called after the row of a new tenant was inserted. Raises Refused quota_exceeded (403)."""
     of_token = str(tx.token_id)
-    query = select(tables.tenant_counts.c.scope, tables.tenant_counts.c.live)
-    found = await tx.connection.execute(query.where(tables.tenant_counts.c.scope.in_([ALL, of_token])))
+    found = await _COUNTS.on(tx.connection, token=of_token)
     live = {row.scope: row.live for row in found}
     for scope, most, whose, setting in (
         (ALL, quota.tenants, "this installation", "LANDLORD_MAX_TENANTS"),

@@ -39,7 +39,7 @@ from controlplane.persistence.transaction import Transaction
 _newest = tables.executions.alias("newest_execution")
 
 
-def _holds(providers: Iterable[ColumnElement[str] | str]) -> ColumnElement[bool]:
+def _holds(providers: Iterable[ColumnElement[str]]) -> ColumnElement[bool]:
     """Condition on a row of `pauses`: it holds the tenants on one of these providers."""
     scopes = [tables.pauses.c.scope == func.concat("provider:", name) for name in providers]
     return or_(tables.pauses.c.scope == "all", *scopes)
@@ -60,7 +60,7 @@ def is_paused() -> ColumnElement[bool]:
     )
 
 
-def pause_columns(*providers: str) -> list[ColumnElement[Any]]:
+def pause_columns(*providers: ColumnElement[str]) -> list[ColumnElement[Any]]:
     """For `rows.tenant`: the wider pause that holds the tenant. `providers`: those of a row that is being inserted; a
     subquery in RETURNING would not see that row, and would read the whole table instead."""
     held = _holds(providers or _own_providers())

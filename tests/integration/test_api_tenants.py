@@ -43,6 +43,7 @@ async def test_create_stores_wakes_and_answers_the_tenant(api: Api) -> None:
         "resources": {},
         "healthy": None,
         "checked_at": None,
+        "node": None,
         "effective_interval_seconds": 30,
     }
     [woken] = api.directory.woken

@@ -8,6 +8,7 @@ thread, and a process with threads must not fork.
 
 import importlib
 import os
+from typing import Any
 
 import ray.actor
 from ray import ActorClassID
@@ -31,12 +32,13 @@ class _FromKernel:
 
 def _import() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    ray.actor.ActorClassID = _FromKernel
+    actor: Any = ray.actor  # the name is one of its own imports
+    actor.ActorClassID = _FromKernel
     try:
         for module in MODULES:
             importlib.import_module(module)
     finally:
-        ray.actor.ActorClassID = ActorClassID
+        actor.ActorClassID = ActorClassID
 
 
 _import()

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
@@ -46,15 +46,18 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _done_again(method: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+def _done_again(
+    method: Callable[Concatenate["OwnedTenant", P], Awaitable[R]],
+) -> Callable[Concatenate["OwnedTenant", P], Awaitable[R]]:
     """Called once more, with the rows locked, if its draft was not written."""
 
     @wraps(method)
-    async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+    async def call(own: "OwnedTenant", *args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return await method(*args, **kwargs)
+            return await method(own, *args, **kwargs)
         except Overtaken:
-            return await method(*args, **kwargs)
+            own._seen = None  # the owner may have read them again meanwhile, before the change that overtook the draft
+            return await method(own, *args, **kwargs)
 
     return call
 

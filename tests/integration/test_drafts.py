@@ -173,6 +173,7 @@ async def test_who_waited_for_the_row_writes_nothing_on_what_it_had_read(databas
         writing = asyncio.ensure_future(own.running(execution.id, "ref"))
         await until(lambda: waits(database))
         await connection.execute(update(tables.executions).values(state=ExecutionState.STOPPING))
+        await own.load()  # by the owner's next turn: still as before that change
     assert await writing is False
     found = await executions.get(database, execution.id)
     assert found is not None

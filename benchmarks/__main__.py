@@ -2,8 +2,15 @@
 
 import sys
 
-from benchmarks import fleet, path, reads, rest, scale, statements, tracing
+from benchmarks import actor, fleet, path, reads, rest, scale, statements, tracing
 
 sys.exit(
-    statements.main() or scale.main() or fleet.main() or rest.main() or path.main() or reads.main() or tracing.main()
+    statements.main()
+    or actor.main()
+    or scale.main()
+    or fleet.main()
+    or rest.main()
+    or path.main()
+    or reads.main()
+    or tracing.main()
 )

@@ -16,13 +16,15 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.errors import SettingsError
 from controlplane.model import TriggerSource
 from controlplane.persistence import clusters, compatibility, running_role, tables, tokens
 from controlplane.persistence.address import OWNER_SETTING, SETTING, address
-from controlplane.persistence.database import connector, open_database, single
+from controlplane.persistence.database import connector, open_database
+from controlplane.persistence.lookups import Lookup
 from controlplane.persistence.transaction import Transaction, transaction
 
 MIGRATION_LOCK = 0x1A4D10D6
@@ -135,10 +137,15 @@ async def _beside(connection: AsyncConnection, home: str, cluster_id: str | None
     return home.rpartition("@")[2]
 
 
+_INSTALLATION = Lookup(select(tables.installation.c.id))
+
+
 async def installation_id(database: AsyncEngine) -> str:
     """The installation id: the owner label of every resource."""
-    async with single(database) as connection:
-        return str((await connection.execute(select(tables.installation.c.id))).scalar_one())
+    row = await _INSTALLATION.first(database)
+    if row is None:
+        raise NoResultFound("there is no installation: run `landlord up`")
+    return str(row["id"])
 
 
 def _migrate(connection: Connection) -> None:

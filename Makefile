@@ -10,10 +10,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test coverage suite-tools browser lint format docs screens lock audit sbom bench chaos
+.PHONY: help run down test coverage suite-tools browser lint format docs screens lock audit sbom bench bench-compare chaos
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Only root can give the demo an account of its own.
 run: .venv ## start the control plane and a demo tenant; safe to run twice
@@ -58,6 +58,10 @@ chaos: .venv/installed-dev suite-tools browser ## the long tests, and 200 seeded
 
 bench: .venv/installed-dev suite-tools ## the benchmarks; results in benchmarks/results/
 	$(BIN)/python -m benchmarks
+
+bench-compare: .venv/installed-dev ## what got slower than in BASE=<file of results>; RUN=<file> if not what was measured last
+	@test -n "$(BASE)" || { echo "Say what to compare with: make bench-compare BASE=benchmarks/results/reads-….jsonl"; exit 2; }
+	$(BIN)/python -m benchmarks.compare $(BASE) $(RUN)
 
 LOCK = $(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-build \
 	--no-header --no-annotate --upgrade

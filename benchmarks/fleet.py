@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.supervisor.nominations import Nominations
 from actors.supervisor.probes import RestingProbes
 from actors.supervisor.sweep import Sweep
-from benchmarks.path import write
+from benchmarks.results import write
 from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.persistence import bootstrap, fleet, gauges, totals
 from controlplane.persistence.database import open_database

@@ -7,24 +7,21 @@ the request until GET says ready at the newest generation. Compare the ratio and
 
 import argparse
 import asyncio
-import json
 import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import docker
 import httpx
 
+from benchmarks.results import write
 from tests.e2e.installation import Installation, free_port, gone, ready
 from tests.engines import WEB_IMAGE, build_web_image, running_docker
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def docker_spec(color: str = "blue") -> dict[str, Any]:
@@ -140,16 +137,6 @@ def line(metric: str, samples: list[float], floor: float | None, **more: Any) ->
     if floor is not None:
         found |= {"floor_p50": round(floor, 1), "ratio": round(p50 / floor, 2), "above_floor": round(p50 - floor, 1)}
     return found
-
-
-def write(name: str, lines: list[dict[str, Any]]) -> None:
-    """To stdout, and to a file of its own next to those of other runs."""
-    RESULTS.mkdir(exist_ok=True)
-    at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    with (RESULTS / f"{name}-{at}.jsonl").open("w") as out:
-        for found in lines:
-            print(json.dumps(found))
-            print(json.dumps(found), file=out)
 
 
 def main() -> int:

@@ -18,7 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.path import line, process_spec, write
+from benchmarks.path import line, process_spec
+from benchmarks.results import write
 from controlplane.api import cursors
 from controlplane.local.paths import Home
 from controlplane.local.postgres import EmbeddedPostgres
@@ -99,6 +100,8 @@ async def run(installation: Installation, tenants: int, rounds: int) -> list[dic
         requests = 50 + rounds + rounds // 4 * AT_ONCE
         cpu = (spent(installation) - before) / requests * 1000
         more = {"per_second": round(per_second), "at_once": AT_ONCE, "cpu_ms": round(cpu, 2), "tenants": tenants}
+        if lines:
+            more |= {"floor_per_second": lines[0]["per_second"], "floor_cpu_ms": lines[0]["cpu_ms"]}
         lines.append(line(metric, samples, floor, **more))
         floor = floor or lines[0]["p50"]
     return lines

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.path import write
+from benchmarks.results import write
 from tests.e2e.installation import Installation, free_port
 
 KINDS = {

@@ -22,7 +22,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import make_url, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from benchmarks.path import write
+from benchmarks.results import write
 from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.model import Endpoint, EventType, HealthSpec, Status, Tenant
 from controlplane.persistence import bootstrap, leases, tables, tenants

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.path import write
+from benchmarks.results import write
 from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.persistence import bootstrap
 from controlplane.persistence.database import open_database

@@ -51,7 +51,7 @@ def _row(node: Node) -> tuple[object, ...]:
 def invite(address: Annotated[str, typer.Argument(help="The address of the machine that may join.")]) -> None:
     """On the head: print what a machine needs to join. Whoever has it may run code on the cluster.
 
-    Example: landlord node invite 10.0.0.2 > invitation
+    Example: landlord node invite 10.0.0.2
     """
     settings = load_settings()
     _require_address(settings)

@@ -4,7 +4,7 @@ Raises LeaseLost if another owner took the tenant: touch nothing more, exit. If 
 moved on, it changes nothing and returns False or None: reload and continue.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from functools import wraps
@@ -47,12 +47,12 @@ R = TypeVar("R")
 
 
 def _done_again(
-    method: Callable[Concatenate["OwnedTenant", P], Awaitable[R]],
-) -> Callable[Concatenate["OwnedTenant", P], Awaitable[R]]:
+    method: Callable[Concatenate["OwnedTenant", P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate["OwnedTenant", P], Coroutine[Any, Any, R]]:
     """Called once more, with the rows locked, if its draft was not written."""
 
     @wraps(method)
-    async def call(own: "OwnedTenant", *args: P.args, **kwargs: P.kwargs) -> R:
+    async def call(own: "OwnedTenant", /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await method(own, *args, **kwargs)
         except Overtaken:

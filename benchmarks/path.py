@@ -1,7 +1,9 @@
-"""Times of the whole path, and of its floor in the same run: `python -m benchmarks.path [--rounds N]`.
+"""Times of the whole path, and of its floor in the same run: `python -m benchmarks.path [--rounds N]
+[--without-docker]`.
 
 Milliseconds. `post_202_cold`: POST of a new tenant, whose actor must be activated; `patch_202_live`: PATCH of a tenant
-with a live actor. `docker_floor`: `docker run` and the first good probe, done directly with the SDK. `*_ready`: from
+with a live actor. `get`, `post_202_*`, `post_begun_*` and `bare_actor`: see `benchmarks.begin`; their ratio is that to
+the GET of this run. `docker_floor`: `docker run` and the first good probe, done directly with the SDK. `*_ready`: from
 the request until GET says ready at the newest generation. Compare the ratio and the difference within one run.
 """
 
@@ -12,13 +14,14 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import docker
 import httpx
 
+from benchmarks import begin
 from benchmarks.results import write
 from tests.e2e.installation import Installation, free_port, gone, ready
 from tests.engines import WEB_IMAGE, build_web_image, running_docker
@@ -40,12 +43,6 @@ def process_spec(color: str = "blue") -> dict[str, Any]:
         "compute": {"provider": "process", "config": {"command": command, "env": {"COLOR": color}}},
         "health": {"http": {"path": "/"}, "interval_seconds": 1},
     }
-
-
-async def timed(work: Callable[[], Awaitable[Any]]) -> float:
-    began = time.perf_counter()
-    await work()
-    return (time.perf_counter() - began) * 1000
 
 
 async def floor(engine: docker.DockerClient, rounds: int) -> list[float]:
@@ -105,18 +102,15 @@ async def measure(client: httpx.AsyncClient, provider: str, rounds: int) -> dict
     return samples
 
 
-async def run(installation: Installation, engine: docker.DockerClient, rounds: int) -> list[dict[str, Any]]:
-    floors = await floor(engine, rounds)
-    reference = statistics.median(floors)
-    lines = [line("docker_floor", floors, None)]
+async def run(installation: Installation, engine: docker.DockerClient | None, rounds: int) -> list[dict[str, Any]]:
+    floors = await floor(engine, rounds) if engine is not None else []
+    reference = statistics.median(floors) if floors else None
+    lines = [line("docker_floor", floors, None)] if floors else []
     async with installation.http() as client:
-        name = "bench-get"
-        await client.post("/tenants", json={"name": name, "spec": process_spec()})
-        await ready(client, name)
-        lines.append(line("get", [await timed(lambda: client.get(f"/tenants/{name}")) for _ in range(100)], None))
-        await client.delete(f"/tenants/{name}")
-        await gone(client, name)
-        for provider in ("process", "docker"):
+        begun = await begin.measure(installation, client, rounds)
+        get = statistics.median(begun["get"])
+        lines += [line(metric, samples, None if metric == "get" else get) for metric, samples in begun.items()]
+        for provider in ("process", *(("docker",) if floors else ())):
             for metric, samples in (await measure(client, provider, rounds)).items():
                 of_docker = metric.startswith("docker")
                 lines.append(line(metric, samples, reference if of_docker else None, provider=provider))
@@ -142,14 +136,16 @@ def line(metric: str, samples: list[float], floor: float | None, **more: Any) ->
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     arguments.add_argument("--rounds", type=int, default=10)
-    rounds = arguments.parse_args().rounds
+    arguments.add_argument("--without-docker", action="store_true")
+    given, _ = arguments.parse_known_args()
     home = Path(tempfile.mkdtemp(prefix="ll-bench-"))
     installation = Installation(home, free_port(), LANDLORD_ACTOR_IDLE_SECONDS="never")
-    with running_docker(home) as engine:
-        build_web_image(engine)
+    with nullcontext() if given.without_docker else running_docker(home) as engine:
+        if engine is not None:
+            build_web_image(engine)
         installation.up()
         try:
-            lines = asyncio.run(run(installation, engine, rounds))
+            lines = asyncio.run(run(installation, engine, given.rounds))
         finally:
             installation.run("down", "--purge", check=False)
     shutil.rmtree(home, ignore_errors=True)

@@ -5,8 +5,6 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError
-from ray.serve._private.common import DeploymentID
-from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 
 from actors import nodes
 from actors.options import API, APPLICATION, REPLICAS
@@ -24,6 +22,10 @@ class Replicas:
         """The number for the machines that are alive. If Serve cannot be told now, the next sweep does it."""
         wanted = REPLICAS * max(1, nodes.alive().get("alive", 1))
         if wanted != self._wanted:
+            # Here, since Serve warns at its import.
+            from ray.serve._private.common import DeploymentID  # noqa: PLC0415
+            from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE  # noqa: PLC0415
+
             try:
                 controller: Any = ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
                 await controller.update_deployment_replicas.remote(DeploymentID(API, APPLICATION), wanted)

@@ -10,34 +10,16 @@ import pytest_asyncio
 
 from providers.compute.docker.provider import DockerCompute
 from providers.conformance.compute_capabilities import Belongings
+from tests.contract.docker.another_engine import by_docker_host, docker_engine, web_image  # noqa: F401
 from tests.contract.docker.test_compute_docker import TestDockerConforms as DockerConforms
-from tests.engines import build_web_image
 from tests.podman import running_podman
 
 
 @pytest.fixture(scope="module")
-def podman(short_dir: Path) -> Iterator[str]:
+def address(short_dir: Path) -> Iterator[str]:
     (short_dir / "p").mkdir()
     with running_podman(short_dir / "p") as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def docker_engine(podman: str) -> Iterator[docker.DockerClient]:
-    """Instead of the suite's Docker Engine, for all that these tests build and look at."""
-    client = docker.DockerClient(podman, version="auto", timeout=30)
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def web_image(docker_engine: docker.DockerClient) -> str:
-    return build_web_image(docker_engine)
-
-
-@pytest.fixture(autouse=True)
-def by_docker_host(podman: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_HOST", podman)
 
 
 class TestPodmanConforms(DockerConforms):
@@ -47,7 +29,7 @@ class TestPodmanConforms(DockerConforms):
     test_the_platform_runs_the_command_and_gives_its_verdict = None
 
     @pytest.fixture
-    def belongings(self, docker_engine: docker.DockerClient) -> Belongings:
+    def belongings(self, docker_engine: docker.DockerClient) -> Belongings:  # noqa: F811
         async def of(installation_id: str, tenant_id: UUID) -> Sequence[str]:
             # Podman's lists match any of several labels.
             labels = {"landlord.owner": installation_id, "landlord.tenant-id": str(tenant_id)}.items()

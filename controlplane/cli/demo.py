@@ -29,14 +29,14 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *arguments):
         pass
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Page).serve_forever()
+http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Page).serve_forever()
 """
 
 DEMO: Mapping[str, Any] = {
     "name": NAME,
     "labels": {"purpose": "demo"},
     "spec": {
-        "compute": {"provider": "process", "config": {"command": ["python3", "-c", PAGE, "{port}"]}},
+        "compute": {"provider": "process", "config": {"command": ["python3", "-c", PAGE, "{address}", "{port}"]}},
         "health": {"http": {"path": "/"}, "interval_seconds": 2},
     },
 }

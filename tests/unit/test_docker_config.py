@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from controlplane.errors import InvalidConfig, LandlordError, NotAvailableYet, Retryable, Unavailable, WaitsFor
 from controlplane.model import HealthSpec
@@ -18,10 +19,12 @@ from tests.unit.builders import OWNERSHIP
 SECRET = "hunter2-unit"
 
 
-def refusals(config: dict[str, Any], health: dict[str, Any] | None = None, **policy: Any) -> dict[str, str]:
+def refusals(
+    config: dict[str, Any], health: dict[str, Any] | None = None, policy: DockerPolicy | None = None, **of_policy: Any
+) -> dict[str, str]:
     """loc → message; empty where it is accepted."""
     try:
-        compute = DockerCompute(policy=DockerPolicy(**policy))
+        compute = DockerCompute(policy=policy or DockerPolicy(**of_policy))
         compute.validate(config, HealthSpec.model_validate(health or {}))
     except InvalidConfig as error:
         return {item["loc"]: item["message"] for item in error.errors}
@@ -44,6 +47,19 @@ def test_all_of_it_is_accepted() -> None:
         "pull": "never",
     }
     assert refusals(config, {"http": {"port": 8080}}, publish=("127.0.0.1", "::1")) == {}
+
+
+def test_a_machine_of_a_cluster_publishes_at_its_own_address() -> None:
+    settings = Settings(node_address="10.0.0.2", database_url=SecretStr("postgresql://db/landlord"))
+    ports: list[dict[str, Any]] = [{"container_port": 1}, {"container_port": 2, "host_ip": "10.0.0.2"}]
+    assert refusals({"image": "web", "ports": ports}, policy=DockerPolicy.of(settings)) == {}
+    of_another = {"container_port": 3, "host_ip": "10.0.0.3"}
+    assert list(refusals({"image": "web", "ports": [of_another]}, policy=DockerPolicy.of(settings))) == [
+        "ports.0.host_ip"
+    ]
+    assert DockerPolicy.of(Settings()) == DockerPolicy(own_port=8000)
+    # Whoever allows no address but another one has said so for ports without one too, on a machine that is alone.
+    assert list(refusals({"image": "web", "ports": ports[:1]}, publish=("10.0.0.9",))) == ["ports.0.host_ip"]
 
 
 @pytest.mark.parametrize(

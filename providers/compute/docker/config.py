@@ -3,7 +3,7 @@
 import ipaddress
 import re
 import shlex
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -47,7 +47,10 @@ class PublishedPort(Strict):
     container_port: Port
     host_port: Port | None = None
     protocol: Literal["tcp", "udp"] = "tcp"
-    host_ip: str = Field(default="127.0.0.1", description="the host address to publish on")
+    host_ip: str = Field(
+        default="127.0.0.1",
+        description="the host address to publish on; left out on a machine of a cluster, that machine's own",
+    )
 
     @field_validator("host_ip")
     @classmethod
@@ -56,6 +59,10 @@ class PublishedPort(Strict):
             return str(ipaddress.ip_address(value))
         except ValueError:
             raise ValueError("must be an IP address") from None
+
+    def at(self, address: str) -> Self:
+        """Published on that address, unless it says itself on which."""
+        return self if "host_ip" in self.model_fields_set else self.model_copy(update={"host_ip": address})
 
     @property
     def key(self) -> str:
@@ -214,6 +221,10 @@ class DockerConfig(ProviderConfig):
     def mounted(self) -> list[str]:
         """Where a volume or a tmpfs is mounted."""
         return [*(volume.target for volume in self.volumes), *(directory.target for directory in self.tmpfs)]
+
+    def published_at(self, address: str) -> Self:
+        """With that address for each port that says none."""
+        return self.model_copy(update={"ports": [port.at(address) for port in self.ports]})
 
     def excludes(self, other: "DockerConfig") -> bool:
         """True if the two cannot run side by side: they want the same port of the host, or one writes to a volume of

@@ -13,22 +13,25 @@ from providers.kit.configs import Problems
 @dataclass(frozen=True, slots=True)
 class DockerPolicy:
     """`networks`: names of existing networks that tenants may join. `publish`: addresses that ports may be published
-    on. `registries`: where images may come from, None: anywhere. `own_port`: the API's, which no tenant may hold."""
+    on. `registries`: where images may come from, None: anywhere. `own_port`: the API's, which no tenant may hold.
+    `address`: where ports go that say none, on an engine of this machine."""
 
     allow_host_access: bool = False
     networks: Sequence[str] = ()
     publish: Sequence[str] = ("127.0.0.1",)
     registries: Sequence[str] | None = None
     own_port: int | None = None
+    address: str = "127.0.0.1"
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         return cls(
             allow_host_access=settings.docker_allow_host_access,
             networks=settings.docker_networks,
-            publish=settings.docker_publish,
+            publish=settings.docker_publish if settings.alone else (*settings.docker_publish, settings.node_address),
             registries=settings.docker_registries,
             own_port=settings.port,
+            address="127.0.0.1" if settings.alone else settings.node_address,
         )
 
     def problems(self, config: DockerConfig) -> Problems:

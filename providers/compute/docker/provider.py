@@ -121,7 +121,7 @@ class DockerCompute(GatedCompute[DockerConfig]):
         if own_port and not self._is_here():
             own_port = []
         return [
-            *self._policy.problems(config),
+            *self._policy.problems(self._at_own_address(config)),
             *own_port,
             *config.problems(health),
             *self._out_of_reach(config, health),
@@ -136,7 +136,7 @@ class DockerCompute(GatedCompute[DockerConfig]):
         given = self.parse(desired.config)
         # A login is for the pull alone, which reads it itself, if it comes to that.
         rest = {name: value for name, value in desired.config.items() if name != "registry_auth"}
-        config = self.parse(await self._threads.ask(secrets.resolve, rest))
+        config = self._at_own_address(self.parse(await self._threads.ask(secrets.resolve, rest)))
 
         def logins(registry: str) -> Login:
             if given.registry_auth is None:
@@ -212,6 +212,9 @@ class DockerCompute(GatedCompute[DockerConfig]):
             return EngineAddress.find().reach == HERE
         except Unavailable:
             return True
+
+    def _at_own_address(self, config: DockerConfig) -> DockerConfig:
+        return config.published_at(self._policy.address) if self._is_here() else config
 
     def _out_of_reach(self, config: DockerConfig, health: HealthSpec) -> configs.Problems:
         """A port to probe that is published on the loopback of another machine."""

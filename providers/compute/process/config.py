@@ -26,7 +26,8 @@ class Resources(Strict):
 
 
 class ProcessConfig(ProviderConfig):
-    """`{port}` in the command and in `env` stands for the port on 127.0.0.1 that is chosen for the tenant."""
+    """In the command and in `env`, `{port}` stands for the port that is chosen for the tenant, and `{address}` for the
+    address of this machine where it is reached."""
 
     command: Annotated[list[Word], Bound(items=512)] = Field(
         min_length=1, description="the program, found in PATH, and its arguments; no shell"

@@ -23,13 +23,14 @@ from providers.compute.process import ending, output
 from providers.compute.process.config import ProcessConfig
 from providers.compute.process.files import Locked, is_locked, read_json, states, write_json
 from providers.compute.process.machine import runs
-from providers.compute.process.ports import choose_port
+from providers.compute.process.ports import LOOPBACK, choose_port
 from providers.compute.process.uids import Uids, remove_tree
 from providers.kit.redaction import redact
 from providers.kit.secrets import Secrets, is_reference
 from providers.kit.signals import number_of
 
 TAIL_BYTES = 4096
+MARK = ".mark.json"
 UNCONFINED = "an older release started it with the control plane's own account; the next start gives it one of its own"
 ID = re.compile(r"(?P<name>[a-z][-a-z0-9]*)\.[0-9a-f]{32}")
 
@@ -59,6 +60,11 @@ class ProcessRecord:
     def env(self) -> Mapping[str, Any]:
         env = self.state.get("env")
         return env if isinstance(env, Mapping) else {}
+
+    @property
+    def address(self) -> str:
+        """Where it is reached: this machine's address at the time of its creation."""
+        return str(self.state.get("address") or LOOPBACK)
 
     @property
     def launch(self) -> str | None:
@@ -119,7 +125,7 @@ class ProcessRecord:
             name=self.path.name,
             origin=origin,
             state=ResourceState.RUNNING if running else stopped,
-            endpoints=(Endpoint("http", f"http://127.0.0.1:{port}", port),) if isinstance(port, int) else (),
+            endpoints=(Endpoint("http", f"http://{self.address}:{port}", port),) if isinstance(port, int) else (),
             launch=self.launch or "",
             detail="" if running else redact(self._detail(), self._hidden(origin.tenant_name)),
         )
@@ -166,12 +172,31 @@ class ProcessDirectory:
     """All directories under `root`. Blocks; safe across threads and processes. Raises TimeoutError if another process
     holds the lock of `root` for 10 s (normally it is held for milliseconds).
 
-    `uids`: each tenant has one of these for all its versions. None: the processes have our account."""
+    `uids`: each tenant has one of these for all its versions. None: the processes have our account. `address`: where
+    tenants are reached."""
 
-    def __init__(self, root: Path, uids: Uids | None, secrets: Secrets) -> None:
+    def __init__(self, root: Path, uids: Uids | None, secrets: Secrets, address: str = LOOPBACK) -> None:
         self.root = root
         self._uids = uids
         self._secrets = secrets
+        self._address = address
+
+    def mark(self) -> str:
+        """A random word that tells this directory from that of another home, made at the first call and kept. Empty if
+        an older release has had tenants here: their platform was named without one.
+
+        Raises OSError."""
+        path = str(self.root / MARK)
+        found = read_json(path)
+        if found is None:
+            older = (self.root / ".lock").exists()
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with Locked(f"{self.root}/.lock"):
+                found = read_json(path)
+                if found is None:
+                    found = {"word": "" if older else uuid4().hex}
+                    write_json(path, found)
+        return str(found["word"])
 
     def create(self, origin: Origin, config: ProcessConfig) -> str | None:
         """The id of a new directory, not started. None: the name is taken. Raises NotAvailableYet if no port or uid is
@@ -204,6 +229,7 @@ class ProcessDirectory:
                 **config.model_dump(mode="json"),
                 **placed,
                 "port": port,
+                "address": self._address,
             }
             write_json(str(made / "state.json"), state)
             if self._uids is None:

@@ -28,7 +28,7 @@ from providers.compute.process.confinement import confine, hide
 from providers.compute.process.ending import end, end_own
 from providers.compute.process.files import Locked, read_json, states, write_json
 from providers.compute.process.machine import boot_id, look, runs
-from providers.compute.process.ports import TRIES, choose_port, hold_port, is_free, no_port
+from providers.compute.process.ports import LOOPBACK, TRIES, choose_port, hold_port, is_free, no_port
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,9 +184,14 @@ def run_command(state: Json, secrets: Json, port: int, enforced: set[str], log: 
         os.chdir(state["workdir"] or state["work"])
     except OSError as error:
         return f"{error.errno} the command cannot start in {state['workdir'] or 'its own directory'}: {error.strerror}"
-    command = [word.replace("{port}", str(port)) for word in state["command"]]
+    address = state.get("address") or LOOPBACK
+
+    def filled(text: str) -> str:
+        return str(text.replace("{port}", str(port)).replace("{address}", address))
+
+    command = [filled(word) for word in state["command"]]
     plain = {name: value for name, value in state["env"].items() if name not in secrets}
-    given = {name: value.replace("{port}", str(port)) for name, value in plain.items()} | secrets
+    given = {name: filled(value) for name, value in plain.items()} | secrets
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     refused = execute(command, {**kept, "HOME": state["work"], **given})
     missing = isinstance(refused, FileNotFoundError) and "/" not in command[0]

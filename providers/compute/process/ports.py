@@ -22,6 +22,8 @@ PORTS = range(20000, 30000)
 HOLDS = "/run/landlord/ports" if os.geteuid() == 0 else f"/tmp/landlord-{os.geteuid()}/ports"
 """The directory with a file for each port that is held. No tenant of root's and no other account can hold one here."""
 TRIES = 50
+LOOPBACK = "127.0.0.1"
+"""Where a tenant is reached, unless this machine has an address in a cluster."""
 
 
 def is_free(port: int) -> bool:

@@ -27,6 +27,7 @@ from controlplane.settings import Settings
 from providers.compute.process import cgroups
 from providers.compute.process.config import ProcessConfig
 from providers.compute.process.directory import ProcessDirectory, ProcessRecord
+from providers.compute.process.ports import LOOPBACK
 from providers.compute.process.uids import Uids, uid_range
 from providers.kit.gated import GatedCompute, adoptable, owned
 from providers.kit.secrets import Secrets
@@ -50,9 +51,10 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
     """A ComputeProvider, also `FollowsLogs`. Several may work on one `root`, in one process or in many.
 
     `uids`: each tenant gets one of these. None: its processes have our account. `cgroups`: the directory where version
-    2 of them is mounted ("": none), by default looked up. A command that cannot be found is InvalidConfig. If tenants
-    have uids, no process escapes stop and destroy. If not, a child that starts a session of its own (a daemon) does:
-    commands must stay in the foreground."""
+    2 of them is mounted ("": none), by default looked up. `address`: where tenants are reached.
+
+    A command that cannot be found is InvalidConfig. If tenants have uids, no process escapes stop and destroy. If not,
+    a child that starts a session of its own (a daemon) does: commands must stay in the foreground."""
 
     name: ClassVar[str] = "process"
     resource_kind: ClassVar[str] = "process"
@@ -60,10 +62,17 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
     one_node: ClassVar[bool] = True
 
     def __init__(
-        self, root: Path, *, uids: Uids | None = None, cgroups: str | None = None, secrets: Secrets | None = None
+        self,
+        root: Path,
+        *,
+        uids: Uids | None = None,
+        cgroups: str | None = None,
+        secrets: Secrets | None = None,
+        address: str = LOOPBACK,
     ) -> None:
         self._secrets = secrets or Secrets(Path("/nonexistent"))
-        self._directory = ProcessDirectory(root, uids, self._secrets)
+        self.address = address
+        self._directory = ProcessDirectory(root, uids, self._secrets, address)
         self._cgroups = cgroups
         self._threads = Threads("process", THREADS, translate=_on_disk)
 
@@ -91,11 +100,15 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
                 "LANDLORD_PROCESS_ROLE: with LANDLORD_PROCESS_UNSAFE, a `process` tenant has all rights of the control "
                 "plane, so only `admin` may create one"
             )
-        return cls(settings.home / "processes", uids=uids, secrets=Secrets.build(settings))
+        address = LOOPBACK if settings.alone else settings.node_address
+        return cls(settings.home / "processes", uids=uids, secrets=Secrets.build(settings), address=address)
 
     async def identity(self) -> str:
-        """A hash of the machine's id. The id itself must not leave the machine (machine-id(5))."""
-        return hashlib.sha256(f"landlord process {_machine_id()}".encode()).hexdigest()[:32]
+        """A hash of the machine's id and of the home's own mark: another home on this machine, and a machine with a
+        copied id, are other platforms. The id itself must not leave the machine (machine-id(5))."""
+        mark = await self._threads.ask(self._directory.mark)
+        named = f"landlord process {_machine_id()} {mark}".rstrip()
+        return hashlib.sha256(named.encode()).hexdigest()[:32]
 
     async def create(self, desired: DesiredResource) -> str | None:
         """Create without starting. None: the name is taken."""

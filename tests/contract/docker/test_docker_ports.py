@@ -8,6 +8,7 @@ import pytest
 
 from controlplane.ports import ResourceState
 from controlplane.steps.probe import HealthProber
+from providers.compute.docker.policy import DockerPolicy
 from providers.compute.docker.provider import DockerCompute
 from providers.conformance.compute_bench import Gate, desire
 from tests.contract.docker.test_compute_docker import answer, prober, web
@@ -41,6 +42,24 @@ async def test_a_udp_port_before_or_after_the_probed_one(
         await answer(prober, resource, **health)
 
     await asyncio.gather(well([other, TCP]), well([TCP, other]))
+
+
+async def test_a_port_is_published_at_the_address_of_the_machine_unless_the_config_says_where(
+    installation_id: str, prober: HealthProber, web_image: str
+) -> None:
+    provider = DockerCompute(policy=DockerPolicy(publish=("127.0.0.1", "127.0.0.2"), address="127.0.0.2"))
+    left_out, said = await asyncio.gather(
+        *(
+            provider.apply(desire(installation_id, web(web_image, ports=[port])), OPEN)
+            for port in (TCP, {**TCP, "host_ip": "127.0.0.1"})
+        )
+    )
+    await provider.close()
+    assert [one.endpoints[0].url.rpartition(":")[0] for one in (left_out, said)] == [
+        "http://127.0.0.2",
+        "http://127.0.0.1",
+    ]
+    await answer(prober, left_out, http={})
 
 
 async def test_what_a_person_did_to_a_container_is_seen_and_mended(

@@ -30,9 +30,9 @@ Each reader has its module, too:
 Below them all: `tables` (imported as a module: `tables.tenants.c.id`), `rows` (from a row to a value of the model, and
 back), `expressions` (SQL that several share), `prepared` (statements compiled when they are imported), `guarded` (a
 transaction in one statement), `drafts` (the same for an owner, on the rows that it has read), `reached` (what a token
-reaches), `database` (the pool), `connector` (connections), `address` (the URL), `discretion` (what errors may say),
-`outage` (errors that pass), `columns` (how text is written), `pages` (bounded by bytes), `event_data` (bounded),
-`transaction` (the unit of work).
+reaches), `paused` (who is), `database` (the pool), `connector` (connections), `address` (the URL), `discretion` (what
+errors may say), `outage` (errors that pass), `columns` (how text is written), `pages` (bounded by bytes), `event_data`
+(bounded), `transaction` (the unit of work).
 
 The first parameter is a promise. `database`: a read or a guarded write of its own, committed when it returns.
 `connection`: a part of the caller's transaction. `tx`: that too, and it may write events or take the time of a lock.

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, DateTime, Integer, bindparam, text
+from sqlalchemy import BigInteger, Boolean, DateTime, Integer, bindparam, literal_column, select, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.functions import Function
@@ -20,6 +21,7 @@ from controlplane.model import Execution, Tenant, TenantRows
 from controlplane.persistence import rows, tables
 from controlplane.persistence.columns import Message, Text
 from controlplane.persistence.database import LOCK_TIMEOUT_MS, single
+from controlplane.persistence.paused import is_paused
 from controlplane.persistence.prepared import Prepared
 from controlplane.persistence.transaction import EVENT_CHANNEL, EVENT_LOCK, EVENT_ROWS, EVENTS_IN_ORDER, Transaction
 
@@ -34,16 +36,28 @@ _OF_EXECUTION = (
     "superseded_by",
 )
 
+_STAMPS = ("started_at", "ended_at")
+
+_PAUSED = (
+    select(is_paused())
+    .where(tables.tenants.c.id == literal_column(":tenant"))
+    .compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})  # type: ignore[no-untyped-call]
+)
+
 _WRITE = Prepared(
     text(f"""
-    WITH tenant AS (
-        SELECT id FROM tenants WHERE id = :tenant AND fence = :fence AND xmin::text = :tenant_as FOR UPDATE
+    WITH paused AS (
+        {_PAUSED}
+    ), tenant AS (
+        SELECT id FROM tenants WHERE id = :tenant AND fence = :fence AND xmin::text = :tenant_as
+        AND NOT (:unless_paused AND (SELECT is_paused FROM paused)) FOR UPDATE
     ), execution AS (
         SELECT executions.id FROM tenant JOIN executions ON executions.tenant_id = tenant.id
         WHERE executions.id = :execution AND executions.xmin::text = :execution_as FOR UPDATE OF executions
     ), changed AS (
         UPDATE executions
         SET {", ".join(f"{name} = :{name}" for name in _OF_EXECUTION)},
+            started_at = CASE WHEN :starts THEN clock_timestamp() ELSE started_at END,
             ended_at = CASE WHEN :ends THEN clock_timestamp() ELSE ended_at END
         FROM execution WHERE executions.id = execution.id AND :changes
     ), moved AS (
@@ -76,7 +90,7 @@ _WRITE = Prepared(
         bindparam("conditions", type_=JSONB),
         bindparam("events", type_=JSONB),
         bindparam("lock", EVENT_LOCK, type_=BigInteger),
-        *(bindparam(name, type_=Boolean) for name in ("changes", "ends", "gone", "moves")),
+        *(bindparam(name, type_=Boolean) for name in ("unless_paused", "changes", "starts", "ends", "gone", "moves")),
         *(
             bindparam(name, type_=Text)
             for name in ("tenant_as", "execution", "execution_as", "status", "state", "sub_state", "provider_ref")
@@ -114,13 +128,15 @@ class Draft:
     """Stands for the connection of a transaction: takes what `tenants` and `executions` would write there. Whatever
     else is asked of it raises Overtaken."""
 
-    def __init__(self, seen: Seen) -> None:
+    def __init__(self, seen: Seen, *, unless_paused: bool) -> None:
+        """`unless_paused`: a pause of this tenant that has begun since is a change of the rows."""
+        self._unless_paused = unless_paused
         self._seen = seen
         self.tenant = seen.rows.tenant
         self._execution: Execution | None = None
         self._changes = False
         self._moves = False
-        self._ends = False
+        self._stamped: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
         raise Overtaken(f"{name} needs a transaction")
@@ -145,12 +161,12 @@ class Draft:
         return self.tenant
 
     def save_execution(self, execution: Execution, values: Mapping[str, Any]) -> Execution:
-        known = dict(values)
-        self._ends = isinstance(known.get("ended_at"), Function)  # the database's clock at the write
-        if self._ends:
-            known["ended_at"] = self._seen.now
-        if not known.keys() <= {*_OF_EXECUTION, "ended_at"}:
+        # A function is the database's clock at the write.
+        stamped = {name for name, value in values.items() if isinstance(value, Function)}
+        if not values.keys() <= {*_OF_EXECUTION, *_STAMPS} or not stamped <= {*_STAMPS}:
             raise Overtaken("more than a draft can hold")
+        self._stamped |= stamped
+        known: dict[str, Any] = {name: self._seen.now if name in stamped else value for name, value in values.items()}
         self._changes = True
         self._execution = replace(execution, **known)
         return self._execution
@@ -169,7 +185,9 @@ class Draft:
             "execution_as": before.written[execution.id],
             "changes": self._changes,
             "moves": self._moves,
-            "ends": self._ends,
+            "unless_paused": self._unless_paused,
+            "starts": "started_at" in self._stamped,
+            "ends": "ended_at" in self._stamped,
             "gone": tenant.deleted_at is not None and before.rows.tenant.deleted_at is None,
             "conditions": rows.conditions_json(tenant.conditions) if new_conditions else None,
             "events": tx.events,

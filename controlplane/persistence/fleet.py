@@ -42,7 +42,7 @@ from controlplane.model import (
 from controlplane.model.tolerance import word
 from controlplane.persistence import expressions, tables
 from controlplane.persistence.database import single
-from controlplane.persistence.tenants import is_paused
+from controlplane.persistence.paused import is_paused
 
 SUPERVISOR = "supervisor"
 """The row of `heartbeats` of the sweeping supervisor."""

@@ -43,8 +43,8 @@ class Drafted(Held):
         return await self.draft.write(database, fence, self.tx)
 
 
-def draft(seen: Seen, owner: str) -> Drafted:
-    drafted = Draft(seen)
+def draft(seen: Seen, owner: str, *, unless_paused: bool) -> Drafted:
+    drafted = Draft(seen, unless_paused=unless_paused)
     tx = Transaction(cast(AsyncConnection, drafted), actor=owner, request_id=None, source=TriggerSource.SUPERVISOR)
     tx.now = seen.now
     return Drafted(tx, seen.rows.tenant, drafted)

@@ -32,6 +32,7 @@ from controlplane.model import (
     execution_id,
 )
 from controlplane.persistence import executions, nodes, quotas, rows, tables, tenants
+from controlplane.persistence.paused import pause_columns
 from controlplane.persistence.prepared import Prepared
 from controlplane.persistence.quotas import Quota
 from controlplane.persistence.transaction import Transaction
@@ -45,7 +46,7 @@ _CREATE = Prepared(
     .values(status=Status.REQUESTED, epoch=1)
     .returning(
         tables.tenants,
-        *tenants.pause_columns(bindparam("compute", type_=Text), bindparam("engine", type_=Text)),
+        *pause_columns(bindparam("compute", type_=Text), bindparam("engine", type_=Text)),
     )
 )
 

@@ -88,24 +88,26 @@ class OwnedTenant:
         return hold(self._database, self.tenant_id, self.fence, self._owner)
 
     @asynccontextmanager
-    async def _drafted(self) -> AsyncIterator[Held]:
-        """As `_held`, and without a lock if the rows were just read. For methods that are `_done_again`."""
+    async def _drafted(self, *, unless_paused: bool = False) -> AsyncIterator[Held]:
+        """As `_held`, and without a lock if the rows were just read. For methods that are `_done_again`.
+        `unless_paused`: see `Draft`."""
         seen, self._seen = self._seen, None
         if seen is None:
             async with self._held() as held:
                 yield held
             return
-        held = draft(seen, self._owner)
+        held = draft(seen, self._owner, unless_paused=unless_paused)
         yield held
         self._seen = await held.write(self._database, self.fence)
 
+    @_done_again
     async def promote(self, execution_id: str) -> bool:
         """queued → starting: from now on an engine may know the execution. Moves the status, except for the heal of an
         older generation: that tenant is `degraded` until the generation serves again. Also False if the tenant was
         paused in between.
 
         The unique index guarantees that no other execution is active."""
-        async with self._held() as held:
+        async with self._drafted(unless_paused=True) as held:
             if held.tenant.paused or held.tenant.pause:
                 return False
             execution = await executions.advance(

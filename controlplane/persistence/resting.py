@@ -19,7 +19,7 @@ from controlplane.persistence import rows, tables
 from controlplane.persistence.expressions import is_away, is_one_of
 from controlplane.persistence.fleet import TenantKey, unfinished
 from controlplane.persistence.lookups import Lookup
-from controlplane.persistence.tenants import is_paused
+from controlplane.persistence.paused import is_paused
 from controlplane.ports import Resource, ResourceState
 
 _ANY = {"provider": "any"}

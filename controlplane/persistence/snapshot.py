@@ -26,7 +26,7 @@ from controlplane.persistence import rows, tables
 from controlplane.persistence.drafts import Seen
 from controlplane.persistence.expressions import is_one_of
 from controlplane.persistence.lookups import Lookup
-from controlplane.persistence.tenants import is_paused
+from controlplane.persistence.paused import is_paused
 
 _queued, _active, _placed = tables.executions.alias(), tables.executions.alias(), tables.placements.alias()
 _asked_for, _worked_on = tables.executions.alias("asked_for"), tables.executions.alias("worked_on")

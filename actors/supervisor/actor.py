@@ -56,6 +56,7 @@ class Supervisor:
         runtime = self._runtime = build_runtime(actor=SUPERVISOR, pool=SUPERVISOR_CONNECTIONS, share=SharedState)
         database = runtime.database
         await compatibility.require(database)
+        self._draining = False
         self._tasks = Tasks()
         self._directory = RayDirectory()
         self._locations = Locations(pinned=bool(nodes.where(runtime.settings)))
@@ -63,7 +64,7 @@ class Supervisor:
         self._pool = Pool(
             runtime.settings.warm_workers,
             self._tasks,
-            lambda: raylet.addresses(head_only=self._locations.pinned),
+            lambda: [] if self._draining else raylet.addresses(head_only=self._locations.pinned),
         )
         self._admission = Admission(
             database,
@@ -90,7 +91,6 @@ class Supervisor:
         self._clockwork = Clockwork(runtime.settings.sweep_seconds)
         self._inspected: set[str] = set()
         """The live actors of the last sweep whose build was asked for."""
-        self._draining = False
         of_rows: Stages = {
             "heartbeat": self._beat,
             "nodes": self._see_nodes,

@@ -59,7 +59,7 @@ class Pool:
     wanted: int
     tasks: Tasks
     addresses: Callable[[], Collection[str]]
-    """Of the raylets on whose nodes tenants' actors may run."""
+    """Of the raylets on whose nodes tenants' actors may begin: none while the cluster drains."""
     connect: Callable[[str], Ordering] = Raylet
     clock: Callable[[], float] = time.monotonic
     _nodes: dict[str, _Node] = field(default_factory=dict)

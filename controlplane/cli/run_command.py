@@ -18,8 +18,8 @@ def run_command(
 ) -> None:
     """Run a command in what serves a tenant, show what it wrote, and exit with its exit code. Not every provider can.
 
-    It runs as the tenant's own account, with its environment and its limits, and without a terminal. One that has not
-    ended in time is left running: exit 4. The audit trail has each command.
+    It runs as the tenant's own account, with its environment and its limits, without a terminal and with nothing on its
+    stdin. One that has not ended in time is left: exit 4. The audit trail has each command.
 
     Example: landlord tenant exec acme -- cat /etc/hostname
     """

@@ -160,6 +160,9 @@ def test_what_it_wrote_and_what_was_done_for_it(installation: Installation, tena
     assert '"GET / HTTP/1.1" 200' in installation.run("tenant", "logs", tenant).stdout
     assert "tenant.created" in installation.run("events", tenant).stdout
     assert "process" in installation.run("providers").stdout
+    ran = installation.run("tenant", "exec", tenant, "--timeout", "15", "--", "sh", "-c", "id -u; exit 5", check=False)
+    assert ran.returncode == 5, ran.stderr
+    assert (ran.stdout == "0\n") == (os.geteuid() != 0 == int(ran.stdout)), "root gives it an account of its own"
     assert "nothing to retry" in installation.run("execution", "retry", tenant, check=False).stderr
 
 

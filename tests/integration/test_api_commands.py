@@ -112,3 +112,16 @@ async def test_what_cannot_be_run_is_refused(api: Api, cloud: Cloud) -> None:
         await connection.execute(update(tables.placements).values(platform="process"))
     assert await code() == (422, "exec_not_supported")
     assert cloud.asked == []
+
+
+async def test_beside_a_process_it_takes_who_may_create_one(database_url: str, cloud: Cloud) -> None:
+    """Without root, its account is the control plane's."""
+    async with api_on(database_url, more={"process": cloud}) as api:
+        await serving(api, platform="process")
+        operator = await api.bearer("operator")
+        refused = await api.client.post("/v1/tenants/acme/exec", json=ASK, headers=operator)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert cloud.asked == []
+        assert (await api.client.post("/v1/tenants/acme/exec", json=ASK)).status_code == 200
+    async with api_on(database_url, more={"process": cloud}, process_role="operator") as api:
+        assert (await api.client.post("/v1/tenants/acme/exec", json=ASK, headers=operator)).status_code == 200

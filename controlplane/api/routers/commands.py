@@ -42,8 +42,9 @@ router = APIRouter(prefix="/v1/tenants", tags=["tenants"])
     openapi_extra=body_of(CommandRun),
 )
 async def exec_in_tenant(name: str, request: Request, here: Here, token: Operator) -> Response:
-    """Run a command in the serving resource and wait for its end, `timeout_seconds` at most. Where the config reaches
-    beyond the tenant, this takes an admin. The audit trail has the command before it runs."""
+    """Run a command in the serving resource and wait for its end, `timeout_seconds` at most. On `process`, this
+    takes the role of `LANDLORD_PROCESS_ROLE`; where the config reaches the host, an admin. The audit trail has the
+    command before it runs."""
     try:
         wanted = CommandRun.model_validate(await read_object(request))
     except ValidationError as error:
@@ -58,6 +59,8 @@ async def exec_in_tenant(name: str, request: Request, here: Here, token: Operato
     if not isinstance(provider, RunsCommands):
         raise Refused(f"provider {placement.platform!r} runs no commands", code="exec_not_supported", status=422)
     execution, _ = await execution_rows.find(here.database, token, serving)
+    if placement.platform == "process":
+        require_role(token, here.settings.process_role, "a command beside one of the process provider")
     if isinstance(provider, ReachesHost) and provider.host_access(execution.spec.compute.config):
         require_role(token, "admin", "a command where the config reaches the host")
     try:

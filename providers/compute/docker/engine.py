@@ -31,6 +31,7 @@ from providers.compute.docker.images import Logins
 from providers.compute.docker.reach import HERE, Reach
 from providers.compute.docker.refusals import refused, refused_creation, refused_start
 from providers.compute.docker.subnets import SubnetPool
+from providers.kit.commands import Running
 from providers.kit.tails import last_bytes, last_lines
 
 GRACE_SECONDS = 10
@@ -120,7 +121,7 @@ class DockerEngine:
                     raise
                 return ""
 
-    def run(self, container: str, command: Sequence[str], running: commands.Running) -> int | None:
+    def run(self, container: str, command: Sequence[str], running: Running) -> int | None:
         """Run a command in a container that runs. None: it has not ended."""
         with self._speaking() as api:
             return commands.run(api, container, command, running)

@@ -24,7 +24,6 @@ from controlplane.ports import (
 )
 from controlplane.settings import DEFAULT_SUBNETS, Settings
 from providers.compute.docker.address import EngineAddress
-from providers.compute.docker.commands import Running
 from providers.compute.docker.config import DockerConfig
 from providers.compute.docker.container import from_inspection, from_summary
 from providers.compute.docker.engine import PULL_SECONDS, DockerEngine
@@ -33,6 +32,7 @@ from providers.compute.docker.policy import DockerPolicy
 from providers.compute.docker.reach import HERE, Reach
 from providers.compute.docker.subnets import SubnetPool
 from providers.kit import configs
+from providers.kit.commands import Running
 from providers.kit.gated import GatedCompute, adoptable
 from providers.kit.secrets import Secrets
 from providers.kit.threads import Threads

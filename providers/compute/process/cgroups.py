@@ -46,15 +46,20 @@ def make(root: str, name: str, resources: Json) -> tuple[str, set[str]]:
                 _write(f"{level}/cgroup.subtree_control", f"+{controller}")
     path = f"{base}/{name}"
     os.makedirs(path, exist_ok=True)
+    return path, limit(path, resources)
+
+
+def limit(path: str, resources: Json) -> set[str]:
+    """Set the limits of that group. Returns those that it enforces."""
     enforced = set()
-    for limit, file, value in _limits(resources):
+    for name, file, value in _limits(resources):
         with contextlib.suppress(OSError):
             _write(f"{path}/{file}", value)
-            enforced.add(limit)
+            enforced.add(name)
     if "memory_mib" in enforced:
         with contextlib.suppress(OSError):
             _write(f"{path}/memory.swap.max", "0")
-    return path, enforced
+    return enforced
 
 
 def join(path: str, pid: int) -> None:

@@ -14,7 +14,6 @@ shows, by pid and start time, whether the command runs.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import signal
@@ -24,11 +23,11 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))))
 
 from providers.compute.process import cgroups
-from providers.compute.process.confinement import confine, hide
+from providers.compute.process.confinement import FOREVER_IGNORED, become, filled, hide
 from providers.compute.process.ending import end, end_own
 from providers.compute.process.files import Locked, read_json, states, write_json
 from providers.compute.process.machine import boot_id, look, runs
-from providers.compute.process.ports import LOOPBACK, TRIES, choose_port, hold_port, is_free, no_port
+from providers.compute.process.ports import TRIES, choose_port, hold_port, is_free, no_port
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 LOG_BYTES = 1_000_000
 QUIET_SECONDS, BUSY_SECONDS = 1.0, 0.1
 """The interval for measuring the log, while it is still and while it grows."""
-FOREVER_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 def main(directory: str, launch: str, cgroup_root: str) -> None:
@@ -111,7 +109,8 @@ def start(directory: str, state: Json, secrets: Json, launch: str, cgroup_root: 
             os.close(say_go)
             # Wait until it is on record: if this keeper is killed before, no unknown process runs.
             if os.read(go, 1):
-                os.write(say_failed, run_command(state, secrets, port, enforced, log).encode())
+                command = [filled(word, state, port) for word in state["command"]]
+                os.write(say_failed, become(command, state, secrets, port, enforced, log).encode())
         finally:
             os._exit(127)
     os.close(go)
@@ -158,75 +157,6 @@ def settled_port(directory: str, state: Json) -> tuple[int, IO[str]]:
             write_json(f"{directory}/state.json", state)
         held = hold_port(state["port"])
     raise no_port()
-
-
-def run_command(state: Json, secrets: Json, port: int, enforced: set[str], log: int) -> str:
-    """Turn this process into the tenant's: own session, no descriptors but 0 to 2, nothing of our environment, and its
-    own account before anything of the tenant's is opened.
-
-    Returns only if that fails: the errno, a space, and the reason for a person."""
-    os.setsid()
-    for undo in (reset_niceness, reset_oom_score):
-        with contextlib.suppress(PermissionError):
-            undo()  # Ray's workers run at nice 15 and are the kernel's first victims; root may undo that
-    for number in (*FOREVER_IGNORED, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.umask(0o022)
-    for source, target in ((os.open("/dev/null", os.O_RDONLY), 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
-    limits = {name: limit for name, limit in (state.get("resources") or {}).items() if name not in enforced}
-    try:
-        confine(state.get("uid"), pids=limits.get("pids"), memory_mib=limits.get("memory_mib"))
-    except OSError as error:
-        return f"{error.errno} the command cannot be given an account of its own: {error.strerror}"
-    try:
-        os.chdir(state["workdir"] or state["work"])
-    except OSError as error:
-        return f"{error.errno} the command cannot start in {state['workdir'] or 'its own directory'}: {error.strerror}"
-    address = state.get("address") or LOOPBACK
-
-    def filled(text: str) -> str:
-        return str(text.replace("{port}", str(port)).replace("{address}", address))
-
-    command = [filled(word) for word in state["command"]]
-    plain = {name: value for name, value in state["env"].items() if name not in secrets}
-    given = {name: filled(value) for name, value in plain.items()} | secrets
-    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-    refused = execute(command, {**kept, "HOME": state["work"], **given})
-    missing = isinstance(refused, FileNotFoundError) and "/" not in command[0]
-    why = "not found" if missing else refused.strerror
-    return f"{refused.errno} the command {command[0]!r} cannot be started: {why}"
-
-
-def execute(command: list[str], env: dict[str, str]) -> OSError:
-    """As `os.execvpe`, which imports a module first: this account may not be able to read our modules. An error in one
-    directory of PATH counts only if no later directory has the program. A directory that this account may not enter
-    counts as empty, since PATH is ours."""
-    name = command[0]
-    directories = [""] if "/" in name else [f"{place or '.'}/" for place in env.get("PATH", os.defpath).split(":")]
-    first: OSError | None = None
-    last = OSError()
-    for directory in directories:
-        try:
-            os.execve(f"{directory}{name}", command, env)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            last = error
-        except OSError as error:
-            if directory and not os.access(directory, os.X_OK):
-                last = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            else:
-                first = first or error
-    return first or last
-
-
-def reset_niceness() -> None:
-    os.setpriority(os.PRIO_PROCESS, 0, 0)
-
-
-def reset_oom_score() -> None:
-    with open("/proc/self/oom_score_adj", "w") as file:
-        file.write("0")
 
 
 def bound_log(directory: str) -> int:

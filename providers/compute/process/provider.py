@@ -14,26 +14,29 @@ import json
 import os
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Self
 from uuid import UUID, uuid4
 
 from controlplane.errors import InvalidConfig, NotAvailableYet, Retryable, SettingsError, Unavailable, WaitsFor
-from controlplane.ports import DesiredResource, LogPart, Origin, ProviderHealth, Resource
+from controlplane.ports import DesiredResource, LogPart, Origin, ProviderHealth, Ran, Resource
 from controlplane.settings import Settings
-from providers.compute.process import cgroups
+from providers.compute.process import cgroups, commands
 from providers.compute.process.config import ProcessConfig
 from providers.compute.process.directory import ProcessDirectory, ProcessRecord
 from providers.compute.process.ports import LOOPBACK
+from providers.compute.process.programs import begin
 from providers.compute.process.uids import Uids, uid_range
+from providers.kit.commands import Running
 from providers.kit.gated import GatedCompute, adoptable, owned
 from providers.kit.secrets import Secrets
 from providers.kit.threads import Threads
 
 THREADS = 8
+COMMANDS = 8
+"""The number of commands beside tenants' own at once."""
 LAUNCH_SECONDS = 15.0
 GRACE_SECONDS = 10.0
 """Time between the stop signal and SIGKILL, for a command without a time of its own."""
@@ -44,11 +47,10 @@ RAREST_SECONDS = 1.0
 PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EADDRINUSE, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ETXTBSY)
 """Errors of a start that may work later."""
 KEEPER = Path(__file__).with_name("keeper.py")
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class ProcessCompute(GatedCompute[ProcessConfig]):
-    """A ComputeProvider, also `FollowsLogs`. Several may work on one `root`, in one process or in many.
+    """A ComputeProvider, also `FollowsLogs` and `RunsCommands`. Several may work on one `root`, in one process or more.
 
     `uids`: each tenant gets one of these. None: its processes have our account. `cgroups`: the directory where version
     2 of them is mounted ("": none), by default looked up. `address`: where tenants are reached.
@@ -75,6 +77,8 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
         self._directory = ProcessDirectory(root, uids, self._secrets, address)
         self._cgroups = cgroups
         self._threads = Threads("process", THREADS, translate=_on_disk)
+        # Commands of people: a slow one holds no look of ours.
+        self._commands = Threads("process-command", COMMANDS, translate=_on_disk)
 
     @classmethod
     def available(cls, settings: Settings) -> bool:
@@ -173,6 +177,16 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
             return LogPart("", position or "0")
         return await self._threads.ask(record.logs_after, position, tail)
 
+    async def run_command(self, resource_id: str, command: Sequence[str], seconds: float) -> Ran:
+        """One that has not ended in time is ended, with all of its session."""
+        running = Running(seconds)
+        record = await self._threads.ask(self._directory.find, resource_id)
+        if record is None or record.launch is None or not await self._threads.ask(lambda: record.running):
+            raise Unavailable(f"{resource_id.partition('.')[0]} does not run")
+        secrets = await self._threads.ask(record.secret_variables)
+        code = await self._commands.ask(commands.run, record.path, record.launch, command, secrets, running)
+        return Ran(code, running.text, running.cut)
+
     async def health(self) -> ProviderHealth:
         try:
             writable = await self._threads.ask(_writable, self._directory.root)
@@ -184,6 +198,7 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
 
     async def close(self) -> None:
         self._threads.close()
+        self._commands.close()
 
     async def _launched(self, before: ProcessRecord, secrets: Mapping[str, str]) -> ProcessRecord:
         """The record after a start, by this call or another. While an earlier keeper is still ending, it is tried once
@@ -231,18 +246,9 @@ def _writable(root: Path) -> bool:
 
 
 def _launch(path: Path, cgroup_root: str, secrets: Mapping[str, str]) -> None:
-    """Have a keeper start the command. If one is at work already, it leaves that one alone. Raises OSError.
-
-    The values of secret variables go through a pipe: they are in no file and no command line."""
-    keeper = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(KEEPER), str(path), uuid4().hex, cgroup_root],
-        env={"PATH": os.environ.get("PATH", DEFAULT_PATH), "LANG": os.environ.get("LANG", "C.UTF-8")},
-        cwd="/",
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    """Have a keeper start the command. If one is at work already, it leaves that one alone. Raises OSError."""
+    words = str(path), uuid4().hex, cgroup_root
+    keeper = begin(KEEPER, *words, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         keeper.communicate(json.dumps(dict(secrets)).encode(), LAUNCH_SECONDS)
     except subprocess.TimeoutExpired:

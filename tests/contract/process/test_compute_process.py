@@ -15,7 +15,12 @@ from providers.compute.process.directory import ProcessDirectory
 from providers.compute.process.provider import ProcessCompute
 from providers.conformance.compute import ComputeConformance
 from providers.conformance.compute_bench import SECRET, Effect, LoseAnswer, desire
-from providers.conformance.compute_capabilities import FollowsLogsConformance, LogsConformance, NoExecProbesConformance
+from providers.conformance.compute_capabilities import (
+    CommandsConformance,
+    FollowsLogsConformance,
+    LogsConformance,
+    NoExecProbesConformance,
+)
 from tests.contract.process.bench import OPEN, OWNER, UIDS, WEB, shell
 
 
@@ -28,7 +33,9 @@ class OnAnotherMachine(ProcessCompute):
             return await super().identity()
 
 
-class TestProcessConforms(ComputeConformance, LogsConformance, FollowsLogsConformance, NoExecProbesConformance):
+class TestProcessConforms(
+    ComputeConformance, LogsConformance, FollowsLogsConformance, CommandsConformance, NoExecProbesConformance
+):
     @pytest_asyncio.fixture
     async def provider(self, root: Path) -> AsyncIterator[ProcessCompute]:
         provider = ProcessCompute(root, uids=UIDS)

@@ -39,6 +39,8 @@ class Node:
     labels: Mapping[str, str]
     cpus: float | None = None
     """None: Ray does not say, since it is dead."""
+    joined: bool = False
+    """It was started by `landlord`, so actors of ours can run there."""
 
 
 def where(settings: Settings) -> dict[str, Any]:
@@ -117,6 +119,7 @@ def _node(row: Mapping[str, Any]) -> Node:
         alive=bool(row["Alive"]),
         head=HEAD in row.get("Resources", {}),
         cpus=row.get("Resources", {}).get("CPU"),
+        joined=any(name.startswith(resource_of("")) for name in row.get("Resources", {})),
         labels={key: text for key, text in labels.items() if key != NAME_LABEL and not key.startswith(RAYS_OWN)},
     )
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from actors.naming import NAMESPACE, SUPERVISOR, shared_actor, tenant_actor
-from actors.nodes import AT_HEAD
+from actors.naming import NAMESPACE, SUPERVISOR, outpost_actor, shared_actor, tenant_actor
+from actors.nodes import AT_HEAD, Node, at
 
 MAX_CALLS = 1000
 """Concurrent calls of an async actor: wake-ups are many and short, and reads never wait behind work."""
@@ -16,6 +16,9 @@ REPLICAS = 2
 
 SUPERVISOR_CONNECTIONS = 5
 """Connections of the supervisor to the database, one of them to listen."""
+
+OUTPOST_CONNECTIONS = 3
+"""Connections to the database of the sweep of a machine that is not the head."""
 
 ENDPOINT_CONNECTIONS = 7
 """Connections of the endpoint for Restate to the database."""
@@ -55,6 +58,11 @@ def for_supervisor() -> dict[str, Any]:
         "max_task_retries": 0,
         "max_concurrency": MAX_CALLS,
     }
+
+
+def for_outpost(node: Node) -> dict[str, Any]:
+    """On that machine or nowhere. Ray does not restart it: the supervisor's sweep makes a missing one."""
+    return {**for_supervisor(), "max_restarts": 0, "resources": {}, **at(node), "name": outpost_actor(node.name)}
 
 
 def for_shared(provider: str) -> dict[str, Any]:

@@ -148,6 +148,7 @@ def build_runtime(
             clock,
             failpoints,
             node=node,
+            node_grace=settings.node_grace,
             timeout_seconds=settings.step_timeout_seconds,
             watch=LongCalls(store, clock).told,
         ),
@@ -156,6 +157,8 @@ def build_runtime(
             idle=settings.idle_seconds,
             deadline=settings.provision_deadline_seconds,
             fallback=registry.FALLBACK,
+            node=node,
+            node_grace=settings.node_grace,
         ),
         node=node,
     )

@@ -76,6 +76,10 @@ class WaitsFor(StrEnum):
     """What was replaced runs on for as long as the spec says (`health.drain_seconds`)."""
     NEWER_RELEASE = "NewerRelease"
     """After a roll-back: only the newer release can read the spec."""
+    NODE_LOST = "NodeLost"
+    """A machine of the cluster does not answer."""
+    OTHER_NODE = "OtherNode"
+    """Only another machine of the cluster can do this, and it is about to."""
 
 
 class Retryable(LandlordError):

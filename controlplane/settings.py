@@ -101,6 +101,8 @@ class Settings(BaseModel):
     """Time after which the supervisor removes an orphan: a resource with our owner label that no row knows."""
     lost_platforms: tuple[str, ...] = ()
     """Identities of platforms that are gone for good (a machine, a Docker Engine). Their resources are made again."""
+    node_grace_seconds: Seconds | Literal["never"] = 300.0
+    """Time after which a machine of the cluster that does not answer is lost: what ran there is made anew elsewhere."""
     trigger_timeout_seconds: Seconds = 2.0
     step_max_attempts: int = Field(default=5, ge=1, le=100)
     step_timeout_seconds: Seconds = 600.0
@@ -234,6 +236,11 @@ class Settings(BaseModel):
     def idle_seconds(self) -> float | None:
         """None: idle actors stay."""
         return None if self.actor_idle_seconds == "never" else self.actor_idle_seconds
+
+    @property
+    def node_grace(self) -> float | None:
+        """None: no machine is ever taken for lost."""
+        return None if self.node_grace_seconds == "never" else self.node_grace_seconds
 
     @property
     def orphan_grace(self) -> float | None:

@@ -7,6 +7,7 @@ sweep is the guarantee. NOTIFY, and the calls that it holds open on live actors,
 import logging
 import os
 from typing import Any
+from uuid import UUID
 
 import ray
 from ray.util import list_named_actors
@@ -24,8 +25,10 @@ from actors.supervisor.figures import Figures, of_sweeps
 from actors.supervisor.locations import Locations
 from actors.supervisor.node_list import live_actors, node_list
 from actors.supervisor.nominations import Nominations
+from actors.supervisor.outpost import Outposts
 from actors.supervisor.pool import Pool
 from actors.supervisor.probes import RestingProbes
+from actors.supervisor.queue import Priority
 from actors.supervisor.replicas import Replicas
 from actors.supervisor.reserve import reserved
 from actors.supervisor.retention import Retention
@@ -35,8 +38,10 @@ from actors.supervisor.tasks import Tasks
 from actors.supervisor.waker import Waker
 from controlplane.model import Action
 from controlplane.persistence import compatibility, fleet, gauges, leases
+from controlplane.persistence.fleet import TenantKey
 from controlplane.persistence.listen import listen
-from controlplane.persistence.nodes import Seen, saw
+from controlplane.persistence.nodes import Seen, saw, silent_nodes
+from controlplane.persistence.resting import resting_on
 from controlplane.persistence.slowest import slowest
 from controlplane.persistence.transaction import WAKE_CHANNEL
 
@@ -61,6 +66,7 @@ class Supervisor:
         self._directory = RayDirectory()
         self._locations = Locations(pinned=bool(nodes.where(runtime.settings)))
         self._locations.look()
+        self._outposts = Outposts(runtime.identity.build)
         self._pool = Pool(
             runtime.settings.warm_workers,
             self._tasks,
@@ -94,6 +100,7 @@ class Supervisor:
         of_rows: Stages = {
             "heartbeat": self._beat,
             "nodes": self._see_nodes,
+            "lost_nodes": self._see_lost,
             "pool": self._pool.fill,
             "actors": self._adopt,
             "owners": SilentOwners(database, self._cluster_id, self._admission.live, self._admission.end).look,
@@ -125,6 +132,10 @@ class Supervisor:
         if name in self._admission.live:
             return True
         return not self._draining and await self._admission.admit(name)
+
+    async def nominate(self, tenant_id: str, name: str, priority: int) -> None:
+        """An outpost has a finding about this tenant."""
+        self._waker.nominate(TenantKey(UUID(tenant_id), name), Priority(priority))
 
     async def live(self) -> list[str]:
         """Names of the tenants with live actors in this cluster."""
@@ -176,26 +187,26 @@ class Supervisor:
 
     async def _nodes(self) -> list[dict[str, Any]]:
         found, pinned = nodes.known(), self._locations.pinned
-        platforms = {name: identity for name, identity in self._own_platforms().items() if identity is not None}
+        platforms = {
+            name: {provider: identity for provider, identity in said.items() if identity is not None}
+            for name, said in self._locations.platforms.items()
+        }
         return node_list(
             found,
             pinned=pinned,
             actors=await live_actors(found, pinned, len(self._admission.live)),
             ceiling=self._admission.ceiling,
             platforms=platforms,
-            tenants=await gauges.tenants_on(self._runtime.database, platforms),
+            tenants={name: await gauges.tenants_on(self._runtime.database, said) for name, said in platforms.items()},
         )
-
-    def _own_platforms(self) -> dict[str, str | None]:
-        """Of the head: identity by provider. None: it has not answered yet."""
-        compute, identities = self._runtime.compute, self._sweep.identities
-        return {name: identities.get(name) for name in compute if compute[name].one_node}
 
     # --- stages ---
 
     async def _see_nodes(self) -> int:
         """Look at the nodes, and write down what has changed. How many live."""
         found = self._locations.look()
+        said = await self._outposts.look([node for node in found if self._locations.has_outpost(node)])
+        enabled: dict[str, str | None] = dict.fromkeys(self._sweep.platforms)
         seen = [
             Seen(
                 name=node.name,
@@ -203,7 +214,7 @@ class Supervisor:
                 head=node.head,
                 alive=node.alive,
                 labels=node.labels,
-                platforms=self._own_platforms() if node.head else {},
+                platforms=self._sweep.platforms if node.head else said.get(node.name, enabled if node.joined else {}),
                 cpus=node.cpus,
             )
             for node in found
@@ -211,6 +222,19 @@ class Supervisor:
         self._locations.platforms = {one.name: one.platforms for one in seen}
         await saw(self._runtime.database, self._cluster_id, seen)
         return sum(node.alive for node in found)
+
+    async def _see_lost(self) -> int:
+        """Nominate the tenants at rest that serve from a machine which does not answer: once, and once more when its
+        grace is over. How many there are."""
+        dead = {node.name for node in self._locations.found if not node.alive and not node.head}
+        if not dead:
+            return 0
+        database, grace = self._runtime.database, self._runtime.settings.node_grace
+        lost = {name: is_over for name, is_over in (await silent_nodes(database, grace)).items() if name in dead}
+        found = await resting_on(database, lost)
+        for serving in found:
+            self._nominations.found(serving, "lost for good" if lost[serving.node or ""] else "lost")
+        return len(found)
 
     async def _resources(self) -> int:
         """If a platform has said for the first time who it is, the nodes' rows say so at once."""

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.counts import Counted
 from actors.directory import RayDirectory
 from actors.naming import NAMESPACE, tenant_actor
-from actors.options import CONNECTIONS_PER_ACTOR, for_tenant
+from actors.options import CONNECTIONS_PER_ACTOR, OUTPOST_CONNECTIONS, for_tenant
 from actors.supervisor.locations import Locations
 from actors.supervisor.shares import Claim, Shares
 from actors.supervisor.tasks import Tasks
@@ -136,7 +136,8 @@ class Admission:
     async def measure(self) -> None:
         """Read the ceiling: clusters come and go, and share the connections of the database."""
         connections = await fleet.max_connections(self._database)
-        self.ceiling = ceiling(connections, self.reserve, await clusters.live(self._database, self._cluster_id))
+        reserve = self.reserve + OUTPOST_CONNECTIONS * self._locations.outposts
+        self.ceiling = ceiling(connections, reserve, await clusters.live(self._database, self._cluster_id))
 
     def ask_again(self) -> None:
         """Called by each sweep. While a tenant is refused, actors that did not hear the request are asked again."""

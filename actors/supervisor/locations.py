@@ -28,6 +28,14 @@ class Locations:
         self.found = self._known()
         return self.found
 
+    @property
+    def outposts(self) -> int:
+        """The number of living machines, besides the head, that have one."""
+        return sum(self.has_outpost(node) for node in self.found)
+
+    def has_outpost(self, node: Node) -> bool:
+        return self.pinned and node.alive and node.joined and not node.head
+
     def of(self, place: Place | None) -> tuple[dict[str, Any], str | None]:
         """The options of an actor for it, and the name of the node that it will run on; None: any, or not known."""
         if not self.pinned:

@@ -13,7 +13,7 @@ from actors.nodes import Node
 
 async def live_actors(found: Sequence[Node], pinned: bool, live: int) -> Mapping[str, int]:
     """Live tenant actors by the id of their node. Ray is asked only if they may be on several. `pinned`: all of ours
-    run on the head, see `nodes.where`; `live`: as many there are."""
+    run on the head and where `landlord` has joined a machine, see `nodes.where`; `live`: as many there are."""
     able = [node for node in found if _runs_actors(node, pinned)]
     if len(able) > 1:
         return await asyncio.to_thread(tenants_actors)
@@ -26,11 +26,11 @@ def node_list(
     pinned: bool,
     actors: Mapping[str, int],
     ceiling: int,
-    platforms: Mapping[str, str],
-    tenants: Mapping[str, int],
+    platforms: Mapping[str, Mapping[str, str]],
+    tenants: Mapping[str, Mapping[str, int]],
 ) -> list[dict[str, Any]]:
-    """One document for each node. `platforms`: identities by provider, of the providers of one machine: with any of
-    them all of ours is on the head, and it alone reaches them. `tenants`: on each of them."""
+    """One document for each node. `platforms`: of each the identities by provider, of the providers of one machine.
+    `tenants`: on each of them."""
     return [
         {
             "name": node.name,
@@ -38,9 +38,8 @@ def node_list(
             "alive": node.alive,
             "labels": dict(node.labels),
             "providers": {
-                name: {"engine": identity, "tenants": tenants.get(name, 0)}
-                for name, identity in sorted(platforms.items())
-                if node.head
+                name: {"engine": identity, "tenants": tenants.get(node.name, {}).get(name, 0)}
+                for name, identity in sorted(platforms.get(node.name, {}).items())
             },
             "live_actors": actors.get(node.id, 0),
             "ceiling": ceiling if _runs_actors(node, pinned) else 0,
@@ -56,4 +55,4 @@ def tenants_actors() -> Counter[str]:
 
 
 def _runs_actors(node: Node, pinned: bool) -> bool:
-    return node.alive and (node.head or not pinned)
+    return node.alive and (node.head or node.joined or not pinned)

@@ -9,8 +9,8 @@ from controlplane.model import Endpoint
 from controlplane.persistence.fleet import TenantKey
 from controlplane.persistence.resting import Drift, Serving
 
-Kind = Drift | tuple[Endpoint, ...] | Literal["unhealthy", "recovering"]
-"""A finding: a drift, the endpoints that the resource moved to, or a probe's finding."""
+Kind = Drift | tuple[Endpoint, ...] | Literal["unhealthy", "recovering", "lost", "lost for good"]
+"""A finding: a drift, the endpoints that the resource moved to, a probe's finding, or the loss of its machine."""
 
 Nominate = Callable[[TenantKey, Priority], None]
 

@@ -30,17 +30,25 @@ class Sweep:
     Promises: a failed or partial list nominates nothing and removes nothing; one provider does not wait for another.
     """
 
-    def __init__(self, runtime: Runtime, nominations: Nominations) -> None:
+    def __init__(self, runtime: Runtime, nominations: Nominations, *, head: bool = True) -> None:
+        """`head`: also the platforms that are on no machine of the cluster, and what was on platforms that are lost."""
         self.breakers: dict[str, Breaker] = {}
         self.identities: dict[str, str] = {}
         """Provider → the identity that its platform said last; the platforms that have answered."""
         self._runtime = runtime
+        self._compute = {name: one for name, one in runtime.compute.items() if head or one.one_node}
+        self._lost = runtime.settings.lost_platforms if head else ()
         self._nominations = nominations
         self._orphans = Orphans(runtime.settings.orphan_grace)
         self._removals = Removals(runtime.database, runtime.store, self._orphans)
         self._censuses: dict[str, Census] = {}
         self.resting: dict[str, tuple[Serving, Resource]] = {}
         """Serving execution → its resource in the last sweep's list, for the probes."""
+
+    @property
+    def platforms(self) -> dict[str, str | None]:
+        """Of this machine: identity by provider. None: it has not answered yet."""
+        return {name: self.identities.get(name) for name, one in self._compute.items() if one.one_node}
 
     @property
     def orphans(self) -> list[str]:
@@ -64,7 +72,7 @@ class Sweep:
         reported, drift nominated. Returns the number of removed resources."""
         self._nominations.forget_old()
         self.resting = {}
-        rounds = [self._round(name, provider) for name, provider in self._runtime.compute.items()]
+        rounds = [self._round(name, provider) for name, provider in self._compute.items()]
         return sum(await asyncio.gather(*rounds))
 
     # --- one provider ---
@@ -105,7 +113,7 @@ class Sweep:
         """Compares the wanted resources with the listed ones. Placements on another platform are not judged. Returns
         the executions that serve tenants at rest."""
         there = by_execution(listed)
-        platforms = {identity, *self._runtime.settings.lost_platforms}
+        platforms = {identity, *self._lost}
         census = self._censuses.setdefault(name, Census(self._runtime.database, name))
         await census.look()
         differing = [

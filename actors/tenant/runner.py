@@ -223,6 +223,10 @@ class Runner:
                 await own.progressed(execution.id, status)
             case decisions.TellWait(execution, step):
                 await own.tell_wait(execution.id, step)
+            case decisions.TellLost(execution, message):
+                await own.tell_lost(execution.id, message)
+            case decisions.PlaceAgain(execution, node):
+                await own.place_again(execution.id, node)
             case decisions.Stop(execution, cause, reason):
                 if await own.stop(execution.id, cause, reason):
                     await chores.begin("cancel", chores.cancel(execution, reason, kill=False))
@@ -239,15 +243,25 @@ class Runner:
                 await chores.begin("restore", chores.restore(execution, rows.now))
             case decisions.MarkUnhealthy(message):
                 await self._mark(rows, Cause.UNHEALTHY, message, Reason.PROBE_FAILED)
+            case decisions.MarkLost(message):
+                await self._mark(rows, Cause.UNHEALTHY, message, Reason.NODE_LOST)
             case decisions.MarkBudgetSpent(message):
                 await self._mark(rows, Cause.UNHEALTHY, message, Reason.HEAL_BUDGET)
             case decisions.MarkRecovered():
                 await self._mark(rows, Cause.RECOVERED, "", Reason.PROBE)
             case decisions.MarkKept(message):
                 await self._mark(rows, Cause.KEPT, message, Reason.PROBE)
-            case decisions.Heal(serving, reason):
+            case decisions.Heal(serving, reason, without):
+                if without and await self._heals() >= self._policy.heal_budget:
+                    return
                 engine = self._runtime.settings.workflow_provider
-                await own.heal(rows.tenant.epoch, serving, reason, default_workflow=engine)
+                await own.heal(rows.tenant.epoch, serving, reason, default_workflow=engine, without=without)
+
+    async def _heals(self) -> int:
+        """The heals of the budget's window, remembered. A look counts them too, but nobody looks at a lost machine."""
+        heals = await self._owned.heals_since(self._policy.heal_window)
+        self._note(heals=heals)
+        return heals
 
     async def _mark(self, rows: TenantRows, cause: Cause, message: str, reason: Reason) -> None:
         observed = replace(rows.tenant.observed, healthy=cause is not Cause.UNHEALTHY, checked_at=rows.now)

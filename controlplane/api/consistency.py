@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import LandlordError, told
 from controlplane.model import Status
-from controlplane.persistence import bootstrap, chain, compatibility, fleet, running_role
+from controlplane.persistence import bootstrap, chain, compatibility, fleet, nodes, running_role
+from controlplane.persistence.database import single
 from controlplane.persistence.fleet import ExecutionFact, TenantFact
 from controlplane.persistence.resting import Drift, Serving, by_execution, resting
 from controlplane.ports import ComputeProvider, Resource, TenantDirectory
@@ -77,10 +78,13 @@ async def differences(
             why = told(error, f"no answer within {LISTING_SECONDS:g} s")
             found.append(Difference("unchecked", None, None, f"{name}: {why}"))
     at_rest = await resting(database)
+    elsewhere = await _elsewhere(database)
     for name, (identity, listed) in listings.items():
         known = await fleet.facts(database, {resource.origin.execution_id for resource in listed})
         found += _unwanted(name, listed, known)
-        found += _drifted(identity, [one for one in at_rest if one.platform == name], listed)
+        others = {there for platform, there in elsewhere if platform == name and there != identity}
+        ours = [one for one in at_rest if one.platform == name and one.platform_identity not in others]
+        found += _drifted(identity, ours, listed)
     for one in at_rest:
         if one.platform not in compute:
             detail = f"compute provider {one.platform!r}, which serves it, is not enabled"
@@ -90,6 +94,15 @@ async def differences(
     live = set(await directory.live())
     found += _misplaced(await fleet.tenant_facts(database), live)
     return found
+
+
+async def _elsewhere(database: AsyncEngine) -> set[tuple[str, str]]:
+    """Provider and identity of the platforms of each machine of a cluster of several: each looks at its own. A head
+    that is gone has none: nobody looks there any more."""
+    async with single(database) as connection:
+        known = await nodes.known(connection)
+    several = sum(node.alive for node in known) > 1
+    return {item for node in known if not node.head or (node.alive and several) for item in node.platforms.items()}
 
 
 async def _hung(database: AsyncEngine, seconds: float) -> list[Difference]:

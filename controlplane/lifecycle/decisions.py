@@ -64,6 +64,22 @@ class TellWait:
 
 
 @dataclass(frozen=True, slots=True)
+class TellLost:
+    """Say that this unfinished execution waits for a machine that does not answer."""
+
+    execution: Execution
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceAgain:
+    """Choose this node for a queued execution, instead of one that is lost."""
+
+    execution: Execution
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     execution: Execution
     cause: StopCause
@@ -113,6 +129,13 @@ class MarkUnhealthy:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkLost:
+    """The machine that has the serving resource does not answer."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class MarkRecovered:
     """The newest generation serves and is well again."""
 
@@ -130,6 +153,8 @@ class Heal:
 
     serving: Execution
     reason: str
+    without: tuple[str, ...] = ()
+    """Nodes that are lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +174,8 @@ Act = (
     | AdvancePlanned
     | RecordProgress
     | TellWait
+    | TellLost
+    | PlaceAgain
     | Stop
     | Finish
     | HandOver
@@ -156,6 +183,7 @@ Act = (
     | Look
     | RestoreServing
     | MarkUnhealthy
+    | MarkLost
     | MarkRecovered
     | MarkKept
     | Heal

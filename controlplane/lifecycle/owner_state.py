@@ -77,3 +77,7 @@ class Policy:
     """The engine that is always available. If a delete's own engine is silent for `engine_silence`, this one takes
     over."""
     engine_silence: float = 300.0
+    node: str | None = None
+    """The node that the owner runs on. None: there is one machine, or nobody has said."""
+    node_grace: float | None = 300.0
+    """After so long a node that does not answer counts as lost for good. None: never."""

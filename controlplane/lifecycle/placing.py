@@ -31,6 +31,8 @@ def choose(
     bound = has_platform(nodes, spec)
     if not bound:
         return None
+    if len({node.cluster_id for node in bound if node.alive}) > 1 and spec.placement is None:
+        return stays  # two clusters: whoever takes the tenant makes it on a machine of its own
     fit = [node for node in bound if node.name not in without and _admits(spec.placement, node)]
     fit = [node for node in fit if node.head or engine in IN_OWNER]
     if any(node.name == stays for node in fit):

@@ -6,6 +6,7 @@ No I/O and no clock of its own: `now` is the database's, read with the rows.
 
 from dataclasses import replace
 
+from controlplane.lifecycle import other_nodes
 from controlplane.lifecycle.decisions import (
     Clean,
     Decision,
@@ -68,7 +69,10 @@ def _decide(rows: TenantRows, state: OwnerState, policy: Policy) -> Decision:
     active, queued = rows.active, rows.queued
     if queued is not None and queued.cancel_requested_at is not None:
         return Decision(Finish(queued, ExecutionState.CANCELLED, "cancelled before it started"))
-    left = _left_behind(rows)
+    left = _left_behind(rows, policy)
+    for unfinished in (active, None if active is not None or rows.tenant.paused else queued):
+        if unfinished is not None and (decision := other_nodes.work(rows, unfinished, policy)) is not None:
+            return decision
     if active is not None:
         return drive(rows, active, left, state, policy)
     if rows.tenant.paused:
@@ -96,14 +100,15 @@ def _decide(rows: TenantRows, state: OwnerState, policy: Policy) -> Decision:
     return decision
 
 
-def _left_behind(rows: TenantRows) -> tuple[Placement, ...]:
-    """Placements of executions that have ended and do not serve, once they have drained. These facts are stable, so a
-    late removal is harmless."""
+def _left_behind(rows: TenantRows, policy: Policy) -> tuple[Placement, ...]:
+    """Placements on this machine of executions that have ended and do not serve, once they have drained. These facts
+    are stable, so a late removal is harmless."""
     found = []
     for placement in rows.placements:
         execution = rows.find(placement.execution_id)
         over = execution is not None and execution.state in RELEASED
-        if over and placement.execution_id != rows.tenant.serving_execution and not drains(rows, placement):
+        unserved = over and placement.execution_id != rows.tenant.serving_execution
+        if unserved and not drains(rows, placement) and not other_nodes.is_elsewhere(rows, placement, policy):
             found.append(placement)
     return tuple(found)
 
@@ -111,6 +116,8 @@ def _left_behind(rows: TenantRows) -> tuple[Placement, ...]:
 def _keep(rows: TenantRows, serving: Execution, state: OwnerState, policy: Policy) -> Decision:
     """No execution is active and one serves: its resource must run and be healthy, whatever the newest execution
     did."""
+    if other_nodes.serving_node(rows, serving, policy) is not None:
+        return other_nodes.kept(rows, serving, state, policy) or _rest(rows, state, policy)
     finding = state.finding if state.finding is not None and state.finding.epoch == rows.tenant.epoch else None
     if finding is None:
         if state.looking and not state.draining:

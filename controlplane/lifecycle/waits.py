@@ -22,6 +22,8 @@ REASONS: Mapping[str, Reason] = {
     WaitsFor.ACCESS_REFUSED: Reason.ACCESS_REFUSED,
     WaitsFor.DRAINING: Reason.DRAINING,
     WaitsFor.NEWER_RELEASE: Reason.NEWER_RELEASE,
+    WaitsFor.NODE_LOST: Reason.NODE_LOST,
+    WaitsFor.OTHER_NODE: Reason.OTHER_NODE,
 }
 UNFINISHED = (StepState.RUNNING, StepState.BACKING_OFF)
 DEFAULT_DEADLINE = HealthSpec().deadline_seconds

@@ -70,6 +70,8 @@ class Node:
     """Compute providers whose resources live on one machine, and the identity of the platform that it has for each."""
     cpus: float
     """Its size."""
+    cluster_id: str = ""
+    """The cluster that saw it last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +258,8 @@ class TenantRows:
     """The database's clock."""
     steps: tuple[Step, ...] = ()
     """The steps of the active execution, in order. Empty if they were not asked for."""
+    nodes: tuple[Node, ...] = ()
+    """The machines of all clusters, the dead ones too."""
 
     @property
     def queued(self) -> Execution | None:

@@ -115,3 +115,5 @@ class Reason(StrEnum):
     PORT_TAKEN = "PortTaken"
     ACCESS_REFUSED = "AccessRefused"
     DRAINING = "Draining"
+    NODE_LOST = "NodeLost"
+    OTHER_NODE = "OtherNode"

@@ -176,6 +176,7 @@ class PostgresExecutionStore:
             previous=found.find(serving) if serving != execution_id else None,
             steps=found.steps,
             placements=found.placements,
+            nodes=found.nodes,
         )
 
     async def current(self, execution_id: str) -> bool:
@@ -220,6 +221,14 @@ class PostgresExecutionStore:
     async def removed(self, execution_id: str) -> None:
         async with single(self._database) as connection:
             await _REMOVED.on(connection, key=execution_id)
+
+    async def abandoned(self, execution_id: str) -> None:
+        async with single(self._database) as connection:
+            await connection.execute(
+                update(tables.placements)
+                .where(tables.placements.c.execution_id == execution_id, tables.placements.c.state.in_(LIVE))
+                .values(state=PlacementState.ABANDONED)
+            )
 
     async def switch(self, execution_id: str, observed: Observed) -> bool:
         async with self._guarded(execution_id) as (tx, tenant, execution):

@@ -80,6 +80,14 @@ def _unserved() -> Select[tuple[str]]:
     )
 
 
+def _is_away() -> ColumnElement[bool]:
+    """The execution's resource is on a machine that does not answer: the sweep there removes it, once it is back."""
+    node, placement = tables.nodes.c, tables.placements.c
+    return exists().where(
+        placement.execution_id == tables.executions.c.id, node.name == placement.node, ~node.alive, ~node.head
+    )
+
+
 async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
     """Tenants with due work, oldest first. A tenant is due in three cases. It has a queued or active execution that
     does not wait for its next attempt. Or an execution has ended without serving and still has a placement, because its
@@ -105,7 +113,7 @@ async def due(database: AsyncEngine, cluster_id: str) -> list[Due]:
             or_(
                 and_(tables.executions.c.state == ExecutionState.QUEUED, ~waiting, goes_on),
                 tables.executions.c.state.in_(ACTIVE),
-                and_(tables.executions.c.state.in_(TERMINAL), ~is_paused()),
+                and_(tables.executions.c.state.in_(TERMINAL), ~is_paused(), ~_is_away()),
                 and_(tables.tenants.c.departures > 0, ~is_paused()),
             ),
             ~expressions.owned_elsewhere(cluster_id),

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import false, func, or_, select, update
+from sqlalchemy import and_, case, false, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -17,7 +17,7 @@ from controlplane.lifecycle import placing
 from controlplane.model import LIVE, Action, ClusterState, Node, Tenant, TenantSpec
 from controlplane.persistence import rows, tables
 from controlplane.persistence.database import single
-from controlplane.persistence.expressions import is_one_of
+from controlplane.persistence.expressions import ago, is_one_of
 from controlplane.persistence.prepared import Prepared
 
 
@@ -57,8 +57,8 @@ class Seen:
 
 
 async def saw(database: AsyncEngine, cluster_id: str, seen: Collection[Seen]) -> None:
-    """Write down the nodes of this cluster. A node is dead once the cluster that saw it last says so, or has ended. If
-    nothing has changed, no row is written."""
+    """Write down the nodes of this cluster. A node is dead once the cluster that saw it last says so or has ended: this
+    one takes it over then. If nothing has changed, no row is written."""
     table = tables.nodes
     living = [one for one in seen if one.alive]
     async with database.begin() as connection:
@@ -83,22 +83,29 @@ async def saw(database: AsyncEngine, cluster_id: str, seen: Collection[Seen]) ->
                 .on_conflict_do_update(index_elements=["name"], set_=values | since)
             )
         names = {one.name for one in living}
-        if any(row.alive and name not in names for name, row in known.items()):
+        if any(name not in names and (row.alive or row.cluster_id != cluster_id) for name, row in known.items()):
             ended = select(tables.clusters.c.id).where(tables.clusters.c.state == ClusterState.ENDED)
+            ours = and_(table.c.alive, table.c.cluster_id == cluster_id)
+            died = case((table.c.alive, func.clock_timestamp()), else_=table.c.since)
             await connection.execute(
                 update(table)
-                .where(
-                    table.c.alive,
-                    table.c.name.not_in(names),
-                    or_(table.c.cluster_id == cluster_id, table.c.cluster_id.in_(ended)),
-                )
-                .values(alive=False, since=func.clock_timestamp())
+                .where(table.c.name.not_in(names), or_(ours, table.c.cluster_id.in_(ended)))
+                .values(alive=False, since=died, cluster_id=cluster_id)
             )
 
 
 def _platforms(now: Mapping[str, str | None], before: Mapping[str, str]) -> dict[str, str]:
     found = {name: identity or before.get(name) for name, identity in now.items()}
     return {name: identity for name, identity in found.items() if identity is not None}
+
+
+async def silent_nodes(database: AsyncEngine, grace: float | None) -> dict[str, bool]:
+    """The nodes that are dead, and whether each is lost for good: for longer than the grace. None: none is, ever."""
+    table = tables.nodes.c
+    over = false() if grace is None else table.since < ago(grace)
+    query = select(table.name, over.label("over")).where(~table.alive, ~table.head)
+    async with single(database) as connection:
+        return {row.name: row.over for row in await connection.execute(query)}
 
 
 _KNOWN = Prepared(select(tables.nodes).order_by(tables.nodes.c.name))
@@ -127,8 +134,12 @@ async def place(
     stays = None if first else await _where(connection, tenant, there)
     if action is Action.DELETE:
         return stays
-    counted = await _tenants(connection) if stays is None and sum(node.alive for node in there) > 1 else {}
-    return placing.choose(there, spec, engine, key=str(tenant.id), stays=stays, without=without, tenants=counted)
+    key = str(tenant.id)
+    chosen = placing.choose(there, spec, engine, key=key, stays=stays, without=without)
+    if chosen == stays or sum(node.alive for node in there) < 2:
+        return chosen
+    counted = await _tenants(connection)
+    return placing.choose(there, spec, engine, key=key, stays=stays, without=without, tenants=counted)
 
 
 async def _where(connection: AsyncConnection, tenant: Tenant, there: Sequence[Node]) -> str | None:

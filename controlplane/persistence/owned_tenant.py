@@ -4,7 +4,7 @@ Raises LeaseLost if another owner took the tenant: touch nothing more, exit. If 
 moved on, it changes nothing and returns False or None: reload and continue.
 """
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from functools import wraps
@@ -220,6 +220,21 @@ class OwnedTenant:
                 await held.set_condition(ConditionType.WAITING, "true", reason_of(step), step.error or "")
         return True
 
+    async def tell_lost(self, execution_id: str, message: str) -> bool:
+        """Say by a condition that an unfinished execution waits for a machine that does not answer."""
+        async with self._held() as held:
+            execution = await executions.lock(held.connection, execution_id)
+            if execution is None or execution.state.terminal:
+                return False
+            await held.set_condition(ConditionType.WAITING, "true", Reason.NODE_LOST, message)
+        return True
+
+    async def place_again(self, execution_id: str, node: str) -> bool:
+        """Another node for an execution that no engine has met yet."""
+        async with self._held() as held:
+            moved = await executions.advance(held.connection, execution_id, ExecutionState.QUEUED, node=node)
+        return moved is not None
+
     async def stop(self, execution_id: str, cause: StopCause, reason: str) -> bool:
         """starting or running → stopping: the gate closes. False after the switch: the execution can only succeed."""
         async with self._held() as held:
@@ -308,9 +323,17 @@ class OwnedTenant:
             )
         return True
 
-    async def heal(self, epoch: int, serving: Execution, reason: str, *, default_workflow: str) -> Execution | None:
-        """Queue the next run of the serving generation, from its own snapshot. If that is not the newest generation,
-        the newest execution stays unchanged. None: void (see `observed`)."""
+    async def heal(
+        self,
+        epoch: int,
+        serving: Execution,
+        reason: str,
+        *,
+        default_workflow: str,
+        without: Collection[str] = (),
+    ) -> Execution | None:
+        """Queue the next run of the serving generation, from its own snapshot; on none of the nodes `without`. If that
+        is not the newest generation, the newest execution stays unchanged. None: void (see `observed`)."""
         async with self._held() as held:
             if held.tenant.epoch != epoch:
                 return None
@@ -324,6 +347,7 @@ class OwnedTenant:
                 trigger_source=TriggerSource.SUPERVISOR,
                 engine=intents.workflow_of(serving.spec, default_workflow),
                 again=serving,
+                without=without,
             )
             tenant = await tenants.change_status(
                 held.tx,
@@ -331,7 +355,7 @@ class OwnedTenant:
                 Cause.UNHEALTHY,
                 execution=execution,
                 message=reason,
-                condition=(ConditionType.HEALTHY, "false", Reason.DRIFTED),
+                condition=(ConditionType.HEALTHY, "false", Reason.NODE_LOST if without else Reason.DRIFTED),
                 newest_execution=execution.id if endings.is_newest(tenant, execution) else tenant.newest_execution,
                 epoch=tenant.epoch + 1,
             )

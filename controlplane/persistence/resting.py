@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, any_, bindparam, select
+from sqlalchemy import ColumnElement, Select, Text, and_, any_, bindparam, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as SqlUuid
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -53,6 +53,7 @@ class Serving:
     epoch: int
     health: HealthSpec
     degraded: bool
+    node: str | None = None
 
     def resource_among(self, listed: Mapping[str, Sequence[Resource]]) -> Resource | None:
         """The serving resource among the listed ones: the one that the row names, else any of its execution."""
@@ -102,6 +103,11 @@ async def resting_among(database: AsyncEngine, tenant_ids: Collection[UUID]) -> 
     return _servings(await _AMONG.all(database, ids=list(tenant_ids))) if tenant_ids else []
 
 
+async def resting_on(database: AsyncEngine, nodes: Collection[str]) -> list[Serving]:
+    """The same of the tenants that one of these machines serves."""
+    return _servings(await _ON.all(database, nodes=list(nodes))) if nodes else []
+
+
 def _tenants() -> Select[Any]:
     """Those that are at rest, if something serves them."""
     return select(
@@ -140,6 +146,7 @@ def _served(chosen: Select[Any]) -> Select[Any]:
             tables.placements.c.platform.label("platform"),
             tables.placements.c.platform_identity.label("platform_identity"),
             tables.placements.c.resource_id,
+            tables.placements.c.node,
         )
         .select_from(
             tenant.outerjoin(tables.placements, placed).outerjoin(
@@ -160,6 +167,19 @@ _PAGE = Lookup(
 )
 _AMONG = Lookup(_served(_tenants().where(tables.tenants.c.id == any_(bindparam("ids", [], type_=ARRAY(SqlUuid))))))
 
+_ON = Lookup(
+    _served(
+        _tenants().where(
+            tables.tenants.c.serving_execution.in_(
+                select(tables.placements.c.execution_id).where(
+                    tables.placements.c.node == any_(bindparam("nodes", [], type_=ARRAY(Text))),
+                    is_one_of(tables.placements.c.state, LIVE),
+                )
+            )
+        )
+    )
+)
+
 
 def _servings(found: Iterable[Mapping[str, Any]]) -> list[Serving]:
     return [
@@ -174,6 +194,7 @@ def _servings(found: Iterable[Mapping[str, Any]]) -> list[Serving]:
             epoch=row["epoch"],
             health=health,
             degraded=row["status"] == Status.DEGRADED,
+            node=row["node"],
         )
         for row in found
         if row["platform"] is not None and (health := _health(row["health"])) is not None

@@ -159,7 +159,13 @@ def node(row: Row) -> Node:
         labels=row["labels"],
         platforms=row["platforms"],
         cpus=row["cpus"],
+        cluster_id=row["cluster_id"],
     )
+
+
+def nodes(value: Sequence[Row] | None) -> tuple[Node, ...]:
+    """Rows of `nodes` that came as JSON."""
+    return tuple(node(row) for row in value or ())
 
 
 def event(row: Row) -> Event:

@@ -55,6 +55,7 @@ def _related_to(tenant: ColumnElement[Any], worked_on: ColumnElement[Any], *othe
             _written(tables.tenants).label("written"),
             _written(tables.executions).label("x_written"),
             _steps_of(worked_on),
+            _nodes(),
             *tables.prefixed(tables.executions, "x_"),
             *tables.prefixed(tables.placements, "p_"),
         )
@@ -79,6 +80,12 @@ def _steps_of(execution: ColumnElement[Any]) -> ColumnElement[Any]:
     in_order = aggregate_order_by(func.to_jsonb(tables.steps.table_valued()), of_step.position)
     found = select(func.jsonb_agg(in_order, type_=JSONB)).where(of_step.execution_id == execution)
     return found.scalar_subquery().label("steps")
+
+
+def _nodes() -> ColumnElement[Any]:
+    """For `rows.nodes`. The same for all rows, so it is asked once."""
+    found = select(func.jsonb_agg(func.to_jsonb(tables.nodes.table_valued()), type_=JSONB)).select_from(tables.nodes)
+    return found.scalar_subquery().label("nodes")
 
 
 _OF_TENANT = Lookup(
@@ -113,6 +120,7 @@ async def _seen(database: AsyncEngine, query: Lookup, key: UUID | str) -> Seen |
         placements=tuple(rows.placement(rows.part(row, "p_")) for row in found if row["p_execution_id"] is not None),
         now=found[0]["db_now"],
         steps=rows.steps(found[0]["steps"]),
+        nodes=rows.nodes(found[0]["nodes"]),
     )
     of_tenant = {str(related.tenant.id): found[0]["written"]}
     return Seen(related, of_tenant | {row["x_id"]: row["x_written"] for row in found})

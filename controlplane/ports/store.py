@@ -8,6 +8,7 @@ from controlplane.errors import WaitsFor
 from controlplane.model import (
     CURRENT,
     Execution,
+    Node,
     Observed,
     Placement,
     Step,
@@ -30,6 +31,8 @@ class RunContext:
     steps: tuple[Step, ...]
     placements: tuple[Placement, ...]
     """The tenant's placements that are not removed, in (generation, run) order."""
+    nodes: tuple[Node, ...] = ()
+    """The machines of all clusters, the dead ones too."""
 
     @property
     def current(self) -> bool:
@@ -89,6 +92,10 @@ class ExecutionStore(Protocol):
 
     async def removed(self, execution_id: str) -> None:
         """The placement's resource is gone."""
+        ...
+
+    async def abandoned(self, execution_id: str) -> None:
+        """The placement's resource is on a machine that is lost for good."""
         ...
 
     async def switch(self, execution_id: str, observed: Observed) -> bool:

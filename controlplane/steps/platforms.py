@@ -53,13 +53,14 @@ class Platforms:
                 await self._same_platform(name, provider, placement.platform_identity)
         return provider
 
-    def stays(self, context: RunContext, identity: str) -> None:
-        """The execution may make its resource on that platform. Raises Unavailable if the one that it replaces is on
-        another platform of the same provider: that could not be removed from here, and would serve beside it."""
+    def stays(self, context: RunContext, identity: str, placements: Iterable[Placement]) -> None:
+        """The execution may make its resource on that platform. Raises Unavailable if the one that it replaces is among
+        these placements, on another platform of the same provider: nobody could remove it, and it would serve beside
+        the new one. One on another machine of the cluster is removed there, so it is not among them."""
         name, before = context.execution.spec.compute.provider, context.previous
         if before is None:
             return
-        for placement in context.placements:
+        for placement in placements:
             lost = placement.platform_identity in self._lost
             if placement.execution_id == before.id and placement.platform == name and not lost:
                 self._same(name, identity, placement.platform_identity)

@@ -38,6 +38,7 @@ from controlplane.ports import (
     RunContext,
     StepSignals,
 )
+from controlplane.steps.elsewhere import Elsewhere
 from controlplane.steps.platforms import Platforms
 from controlplane.steps.probes import Probes
 
@@ -63,10 +64,11 @@ class Steps:
         failpoints: Failpoints,
         *,
         node: str | None = None,
+        node_grace: float | None = None,
         timeout_seconds: float = 600.0,
         watch: Callable[[str, StepName], AbstractAsyncContextManager[None]] | None = None,
     ) -> None:
-        """`node`: the one that these steps run on. `timeout_seconds`: bound of one attempt at a step; wait_healthy has
+        """`node`, `node_grace`: see `Elsewhere`. `timeout_seconds`: bound of one attempt at a step; wait_healthy has
         the deadline of its spec instead. `watch`: entered around each attempt, in wait_healthy around each call; it may
         write down that it takes long."""
         self._store = store
@@ -75,6 +77,7 @@ class Steps:
         self._clock = clock
         self._failpoints = failpoints
         self._node = node
+        self._elsewhere = Elsewhere(store, clock, node, node_grace)
         self._timeout_seconds = timeout_seconds
         self._watch = watch or (lambda *_: nullcontext())
         self._verbs: Mapping[StepName, Callable[[str, StepSignals], Awaitable[None]]] = {
@@ -157,7 +160,7 @@ class Steps:
         provider = self._platforms.enabled(compute.provider)
         origin = context.origin
         identity = await provider.identity()
-        self._platforms.stays(context, identity)
+        self._platforms.stays(context, identity, self._elsewhere.here(context, context.placements))
         if not await self._store.intend(context, compute.provider, identity, origin.name):
             raise self._not_current(execution.id)
         gate = _RowGate(self._store, self._failpoints, execution.id, lambda: self._step_aside(context))
@@ -193,7 +196,8 @@ class Steps:
         provider = self._platforms.enabled(after.provider)
         if not provider.exclusive(before.spec.compute.config, after.config):
             return False
-        held = [p.resource_id for p in context.placements if p.execution_id == before.id and p.resource_id is not None]
+        here = self._elsewhere.here(context, context.placements)
+        held = [p.resource_id for p in here if p.execution_id == before.id and p.resource_id is not None]
         for resource_id in held:
             await provider.stop(resource_id)
         return bool(held)
@@ -289,8 +293,10 @@ class Steps:
         if not context.serving:
             raise self._not_current(execution_id)
         lower = [p for p in context.placements if (p.generation, p.run) < context.execution.order]
-        await self._drain(context, lower)
-        await self._platforms.remove(context, lower)
+        here = self._elsewhere.here(context, lower)
+        await self._drain(context, here)
+        await self._platforms.remove(context, here)
+        await self._elsewhere.settled(context, lower)
 
     async def _drain(self, context: RunContext, lower: Sequence[Placement]) -> None:
         """Raises Retryable while one of these still runs, and has time left to serve those who have its address."""
@@ -309,17 +315,17 @@ class Steps:
 
     async def _destroy_compute(self, execution_id: str, signals: StepSignals) -> None:
         context = await self._current_context(execution_id)
-        for resource, provider in await self._platforms.resources(context, context.placements):
+        for resource, provider in await self._resources(context):
             await self._check_gate(execution_id)
             await provider.destroy(resource.id)
             await self._failpoints.reach("destroy_compute.after_effect")
 
     async def _verify_gone(self, execution_id: str, signals: StepSignals) -> None:
         context = await self._current_context(execution_id)
-        left = await self._platforms.resources(context, context.placements)
+        left = await self._resources(context)
         if left:
             await self._destroy_compute(execution_id, signals)
-            left = await self._platforms.resources(context, context.placements)
+            left = await self._resources(context)
         if left:
             names = ", ".join(sorted(resource.name for resource, _ in left))
             raise Retryable(f"still there after it was destroyed: {names}")
@@ -327,10 +333,15 @@ class Steps:
             provider = self._platforms.get(name)
             if isinstance(provider, KeepsBelongings):
                 await self._forget(context, provider)
-        for placement in context.placements:
+        await self._elsewhere.settled(context, context.placements)
+        for placement in self._elsewhere.here(context, context.placements):
             await self._store.removed(placement.execution_id)
 
     # --- shared by the steps, in the order they are called ---
+
+    async def _resources(self, context: RunContext) -> list[tuple[Resource, ComputeProvider]]:
+        """The tenant's resources on this machine's platforms, and on those that are on none."""
+        return await self._platforms.resources(context, self._elsewhere.here(context, context.placements))
 
     @staticmethod
     async def _forget(context: RunContext, provider: KeepsBelongings) -> None:
@@ -348,6 +359,7 @@ class Steps:
         if unreadable := context.execution.spec.unreadable:
             what = f"{', '.join(unreadable)} in the spec, which only a newer release can read: run that release"
             raise NotAvailableYet(what, waits_for=WaitsFor.NEWER_RELEASE)
+        self._elsewhere.require_here(context)
         return context
 
     async def _current_context(self, execution_id: str) -> RunContext:

@@ -75,6 +75,9 @@ class MemoryStore:
     async def removed(self, execution_id: str) -> None:
         """The script places nothing."""
 
+    async def abandoned(self, execution_id: str) -> None:
+        """The script places nothing."""
+
     async def providers_used(self, execution_id: str) -> list[str]:
         return []
 

@@ -68,7 +68,7 @@ def runtime(
     built = build_runtime(actor="test", run_step=run_step, pool=pool, environ=environ, node=node)
     compute: Enabled[ComputeProvider] = Enabled({"fake": lambda: FakeCompute(cloud)})
     platforms = Platforms(built.store, compute, built.settings.lost_platforms)
-    steps = Steps(built.store, platforms, built.prober, built.clock, Failpoints(failpoints), node=node)
+    steps = Steps(built.store, platforms, built.prober, built.clock, Failpoints(failpoints), node=node, node_grace=300)
     return replace(built, compute=compute, steps=steps, upkeep=Upkeep(built.store, platforms, built.prober))
 
 

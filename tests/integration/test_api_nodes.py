@@ -34,7 +34,9 @@ def supervisor(database: AsyncEngine) -> Callable[[], Awaitable[list[dict[str, A
 
     async def listed() -> list[dict[str, Any]]:
         tenants = await gauges.tenants_on(database, platforms)
-        return node_list([HEAD, LOST], pinned=True, actors={"h": 1}, ceiling=9, platforms=platforms, tenants=tenants)
+        on = {HEAD.name: platforms}
+        counted = {HEAD.name: tenants}
+        return node_list([HEAD, LOST], pinned=True, actors={"h": 1}, ceiling=9, platforms=on, tenants=counted)
 
     return listed
 

@@ -1,5 +1,7 @@
 """Where actors run when a second node joins: on the head, as long as anything of theirs is of one machine."""
 
+import asyncio
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +71,75 @@ def test_actors_are_placed_counted_and_drained_by_their_node() -> None:
         "actors [4, 2]",
         "nodes 2 pinned to the head True",
         "drained [] ['t0', 't1', 't2', 't3']",
+    ]
+
+
+OUTPOST = """
+import asyncio
+import os
+import ray
+from ray.cluster_utils import Cluster
+from actors import nodes
+from actors.options import for_tenant
+from actors.supervisor.locations import Locations
+from actors.supervisor.outpost import Outposts
+from controlplane.local.build import build_id
+from controlplane.persistence.fleet import Place
+
+class Where:
+    def id(self):
+        return ray.get_runtime_context().get_node_id()
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "resources": {"machine:a": 1}})
+other = cluster.add_node(num_cpus=1, resources={"machine:b": 1}, labels={"landlord/node": "b"})
+ray.init(address=cluster.address, namespace="landlord")
+locations = Locations(pinned=True)
+found = locations.look()
+print("nodes", [(node.name, node.head, node.joined) for node in found if not node.head], locations.outposts)
+
+async def said():
+    outposts, answer = Outposts(build_id()), {}
+    while not all(answer.get("b", {"process": None}).values()):
+        answer = await outposts.look([node for node in found if locations.has_outpost(node)])
+    handle, sweep = ray.get_actor("outpost:b", namespace="landlord"), {}
+    while "resources" not in sweep:
+        sweep = (await handle.describe.remote())["sweep"]
+    return answer, sweep["resources"]["error"]
+
+platforms, trouble = asyncio.run(said())
+print("platforms", {name: sorted(one) for name, one in platforms.items()}, trouble)
+options, node = locations.of(Place("process", False, True, False, "b", None))
+actor = ray.remote(Where).options(**for_tenant("t", options)).remote()
+print("placed on", node, ray.get(actor.id.remote()) == other.node_id)
+ray.shutdown()
+cluster.shutdown()
+"""
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(180)
+async def test_a_joined_machine_has_an_outpost_and_its_tenants_actors(database_url: str, tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "LANDLORD_HOME": str(tmp_path),
+        "LANDLORD_DATABASE_URL": database_url,
+        "LANDLORD_COMPUTE_PROVIDERS": "process",
+        "LANDLORD_INTERNAL_CLUSTER_ID": "test",
+    }
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", OUTPOST],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=160,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-3:] == [
+        "nodes [('b', False, True)] 1",
+        "platforms {'b': ['process']} None",
+        "placed on b True",
     ]
 
 

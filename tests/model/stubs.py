@@ -110,6 +110,9 @@ class Store:
     async def removed(self, execution_id: str) -> None:
         await _Ask("removed", execution_id)
 
+    async def abandoned(self, execution_id: str) -> None:
+        raise AssertionError("there is one machine in the model")
+
     async def switch(self, execution_id: str, observed: Observed) -> bool:
         return await _Ask("switch", execution_id)  # type: ignore[no-any-return]
 

@@ -10,7 +10,7 @@ from actors.supervisor.node_list import live_actors, node_list
 from controlplane.local.node import NAME_LABEL
 
 PLATFORMS = {"process": "machine-1", "docker": "engine-1"}
-TENANTS = {"docker": 2, "process": 0}
+TENANTS = {"host-h": {"docker": 2, "process": 0}}
 
 
 def row(id: str, address: str, *, alive: bool = True, **more: Any) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def test_a_dead_node_is_listed_once_until_it_is_back() -> None:
 
 def documents(pinned: bool, actors: dict[str, int], platforms: dict[str, str]) -> list[tuple[Any, ...]]:
     found = of_ray([HEAD_ROW, row("a", "10.0.0.1"), row("b", "10.0.0.2", alive=False)])
-    listed = node_list(found, pinned=pinned, actors=actors, ceiling=7, platforms=platforms, tenants=TENANTS)
+    listed = node_list(found, pinned=pinned, actors=actors, ceiling=7, platforms={"host-h": platforms}, tenants=TENANTS)
     return [(one["name"], one["alive"], one["providers"], one["live_actors"], one["ceiling"]) for one in listed]
 
 

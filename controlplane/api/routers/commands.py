@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from controlplane.api import execution_rows, tenant_rows
+from controlplane.api.elsewhere import require_here
 from controlplane.api.failures import invalid_body
 from controlplane.api.middleware.deadline import extend
 from controlplane.api.mutations import JSON
@@ -58,6 +59,7 @@ async def exec_in_tenant(name: str, request: Request, here: Here, token: Operato
     provider = here.compute_provider(placement.platform)
     if not isinstance(provider, RunsCommands):
         raise Refused(f"provider {placement.platform!r} runs no commands", code="exec_not_supported", status=422)
+    await require_here(here, provider, placement)
     execution, _ = await execution_rows.find(here.database, token, serving)
     if placement.platform == "process":
         require_role(token, here.settings.process_role, "a command beside one of the process provider")

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import PlainTextResponse, Response
 
 from controlplane.api import tenant_rows
+from controlplane.api.elsewhere import require_here
 from controlplane.api.openapi_parts import answers, named
 from controlplane.api.replica import Here
 from controlplane.api.security import Viewer
@@ -58,6 +59,7 @@ async def get_tenant_logs(
     provider = here.compute_provider(placement.platform)
     if not isinstance(provider, ProvidesLogs):
         raise _not_supported(f"provider {placement.platform!r} has no logs")
+    await require_here(here, provider, placement)
     if after is not None and not isinstance(provider, FollowsLogs):
         raise _not_supported(f"the logs of provider {placement.platform!r} cannot be followed")
     try:

@@ -4,6 +4,7 @@ PYTHON ?= python3
 RUNS ?= 200
 SEED ?= 1000
 PROCESSES ?= 2
+RETRY ?=
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The theme would say in each build that a successor exists.
@@ -26,8 +27,12 @@ run: .venv ## start the control plane and a demo tenant; safe to run twice
 down: .venv ## stop the control plane; tenants keep running
 	@$(BIN)/landlord down
 
+# With RETRY, as in .ci/run, what failed runs once more, in a new session and alone. pytest ends with 1 if tests failed, and with
+# another number if it was cut off or could not begin: then nothing is tried again.
 test: .venv/installed-dev suite-tools lint ## everything that is checked before a merge
-	$(BIN)/python -m pytest -m "not long" -n $(PROCESSES) --durations=25
+	$(BIN)/python -m pytest -m "not long" -n $(PROCESSES) --durations=25 || { \
+		test $$? = 1 && test -n "$(RETRY)" && echo "These failed, and run once more:" && \
+		$(BIN)/python -m pytest -m "not long" --last-failed --verbose; }
 
 coverage: .venv/installed-dev suite-tools ## the same tests one after the other, and what they do not reach
 	$(BIN)/python -m pytest -m "not long" --cov=controlplane --cov=actors --cov=providers --cov-report=term:skip-covered

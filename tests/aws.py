@@ -220,6 +220,18 @@ class _Listening(ThreadingHTTPServer):
     request_queue_size = 128  # five, the default, are less than one client opens at once
 
 
+def machines_of(states: Any) -> dict[str, str]:
+    """ARN by name of every state machine, over all pages."""
+    pages = states.get_paginator("list_state_machines").paginate()
+    return {machine["name"]: machine["stateMachineArn"] for page in pages for machine in page["stateMachines"]}
+
+
+def executions_of(states: Any, machine: str) -> list[str]:
+    """Names of all executions of the machine with this ARN."""
+    pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine)
+    return [execution["name"] for page in pages for execution in page["executions"]]
+
+
 def refusal(code: str, message: str, status: int = 400) -> Answer:
     """As AWS's JSON protocols word an error."""
     return status, {"__type": code, "message": message}

@@ -21,6 +21,8 @@ from controlplane.ports import WorkflowProvider
 from providers.conformance.workflow_bench import MAX_ATTEMPTS, Bench, end, until
 
 PROVISION = list(STEPS[Action.PROVISION])
+LONG_AWAY = [Unavailable("the platform is away", delay=3600)] * 50
+"""For a step that fails until its execution is stopped, however slow the machine."""
 CountAtEngine = Callable[[str], Awaitable[int]]
 
 
@@ -157,13 +159,14 @@ class WorkflowConformance:
     # --- stopping ---
 
     async def test_a_cancel_ends_a_backoff(self, provider: WorkflowProvider, bench: Bench) -> None:
-        bench.script.errors[StepName.APPLY_COMPUTE] = [Retryable("away", delay=3600)]
+        # An engine with pauses of its own tries again, and may do so before it is looked at.
+        bench.script.errors[StepName.APPLY_COMPUTE] = [Retryable("away", delay=3600), *LONG_AWAY]
         started = await provider.start(bench.request)
         await until(provider, bench, started.ref, lambda s: s.sub_state is SubState.BACKING_OFF)
         bench.store.state = ExecutionState.STOPPING
         await provider.cancel(bench.id, started.ref, "Deletion requested")
         assert (await end(provider, bench, started.ref)).sub_state is SubState.CANCELLED
-        assert bench.script.calls == [StepName.PLAN, StepName.APPLY_COMPUTE]
+        assert set(bench.script.calls) == {StepName.PLAN, StepName.APPLY_COMPUTE}
 
     async def test_a_cancel_ends_the_probing(self, provider: WorkflowProvider, bench: Bench) -> None:
         bench.script.probes = lambda look: "GET / is 500"

@@ -32,7 +32,7 @@ from controlplane.steps.probes import Probes
 
 MAX_ATTEMPTS = 3
 PROBE_SECONDS = 0.1
-UNTIL_SECONDS = 60.0
+UNTIL_SECONDS = 120.0
 SPEC = TenantSpec(compute=ComputeSpec(provider="scripted"))
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -17,7 +18,7 @@ from providers.aws.clients import ATTEMPTS, AssumedRole
 from providers.conformance.workflow import PROVISION, CountAtEngine, WorkflowConformance
 from providers.conformance.workflow_bench import Bench, end
 from providers.workflow.stepfunctions.provider import StepFunctionsWorkflow
-from tests.aws import ACCOUNT, refusal
+from tests.aws import ACCOUNT, Answer, Forward, executions_of, machines_of, refusal
 from tests.contract.lifecycle import EngineOf, EngineWorld, LifeOutside, ProviderFactory
 from tests.contract.stepfunctions_bench import Account, Work
 
@@ -25,12 +26,8 @@ from tests.contract.stepfunctions_bench import Account, Work
 @pytest.fixture
 def count_at_engine(account: Account) -> CountAtEngine:
     async def count(execution_id: str) -> int:
-        found = 0
-        for machine in account.states.list_state_machines()["stateMachines"]:
-            if machine["name"].startswith(account.prefix):
-                executions = account.states.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
-                found += [execution["name"] for execution in executions].count(execution_id)
-        return found
+        ours = [arn for name, arn in machines_of(account.states).items() if name.startswith(account.prefix)]
+        return sum(executions_of(account.states, arn).count(execution_id) for arn in ours)
 
     return count
 
@@ -112,15 +109,32 @@ async def test_a_step_that_takes_its_workers_down_is_given_up(account: Account) 
     await provider.close()
 
 
+async def test_a_message_that_overtakes_its_token_is_not_lost(account: Account) -> None:
+    """The emulator sends a task's message before it knows the token. AWS promises no order either."""
+    unknown: list[str] = []
+
+    def heartbeat(request: dict[str, Any], forward: Forward) -> Answer:
+        if unknown:
+            return forward()
+        unknown.append(request["taskToken"])
+        return refusal("InvalidToken", "Invalid token")
+
+    bench = Bench(Action.PROVISION)
+    provider = account.provider(bench.store)
+    started = await provider.start(bench.request)
+    account.front.rules["SendTaskHeartbeat"] = heartbeat
+    work = Work(account.worker(bench.attempts))
+    status = await end(provider, bench, started.ref)
+    await work.die()
+    await provider.close()
+    assert (status.sub_state, len(unknown)) == (SubState.SUCCEEDED, 1)
+
+
 async def test_a_machine_that_differs_is_updated(account: Account) -> None:
     bench = Bench(Action.PROVISION)
     provider = account.provider(bench.store)
     await provider.setup()
-    arn = next(
-        machine["stateMachineArn"]
-        for machine in account.states.list_state_machines()["stateMachines"]
-        if machine["name"] == f"{account.prefix}-provision"
-    )
+    arn = machines_of(account.states)[f"{account.prefix}-provision"]
     good = account.states.describe_state_machine(stateMachineArn=arn)["definition"]
     assert all(step.value in good for step in PROVISION)
     assert {tag["key"] for tag in account.states.list_tags_for_resource(resourceArn=arn)["tags"]} == {

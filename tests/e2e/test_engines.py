@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.aws import Answer, AwsEmulator, AwsFront, Forward, refusal
+from tests.aws import Answer, AwsEmulator, AwsFront, Forward, executions_of, machines_of, refusal
 from tests.collector import Collector
 from tests.e2e.engines import ENGINES
 from tests.e2e.installation import Installation, gone, ready, until
@@ -299,10 +299,9 @@ async def test_an_engine_that_is_down_at_post_is_503_and_ready_once_it_is_back(
 def executions_at(emulator: AwsEmulator) -> list[str]:
     """Names of all executions of provision, asked at the engine."""
     client = emulator.client("stepfunctions")
-    machines = {m["name"]: m["stateMachineArn"] for m in client.list_state_machines()["stateMachines"]}
-    found = client.list_executions(stateMachineArn=machines["e2e-provision"])["executions"]
+    found = executions_of(client, machines_of(client)["e2e-provision"])
     client.close()
-    return [execution["name"] for execution in found]
+    return found
 
 
 async def test_the_whole_control_plane_killed_while_the_engines_go_on(

@@ -32,6 +32,10 @@ LONG_POLL_SECONDS = 15
 """Less than `READ_SECONDS` of the SDK: an empty queue answers after this."""
 MAX_RECEIVES = 10
 """A message that came this often without an answer takes its workers down: it fails the execution."""
+UNKNOWN_RECEIVES = 3
+"""A message may overtake its token: its worker asks before the engine knows the token. A message is dropped only if its
+token was unknown so often; until then it comes back after `UNKNOWN_SECONDS`."""
+UNKNOWN_SECONDS = 2
 STORE_PAUSE = 1.0
 SHORT_LOOK_SECONDS = 1.0
 """If the wait between two probes is shorter than this, the worker waits itself: the engine counts whole seconds."""
@@ -113,7 +117,8 @@ class StepWorker:
             logger.error("message %s is no step: dropped", message["MessageId"])
             await self._drop(message)
             return
-        if int(message["Attributes"]["ApproximateReceiveCount"]) > self._max_receives:
+        receives = int(message["Attributes"]["ApproximateReceiveCount"])
+        if receives > self._max_receives:
             logger.error("%s of %s took its workers down %d times", step, execution_id, self._max_receives)
             await self._fail(token, POISONED, f"{step} took its workers down {self._max_receives} times")
             await self._drop(message)
@@ -121,6 +126,9 @@ class StepWorker:
         try:
             if await self._is_awaited(message, token):
                 await self._work(message, token, execution_id, step, probes, claims)
+            elif receives < UNKNOWN_RECEIVES:
+                await self._show_again(message, UNKNOWN_SECONDS)
+                return
             await self._drop(message)
         except LandlordError as error:
             # The message comes back when its visibility ends, and is answered then.
@@ -178,13 +186,7 @@ class StepWorker:
         message was answered. So a message that came twice is not done twice."""
         try:
             await self._aws.call("stepfunctions", "send_task_heartbeat", taskToken=token)
-            await self._aws.call(
-                "sqs",
-                "change_message_visibility",
-                QueueUrl=self._queue_url,
-                ReceiptHandle=message["ReceiptHandle"],
-                VisibilityTimeout=self._visibility,
-            )
+            await self._show_again(message, self._visibility)
         except Terminal:
             return False
         return True
@@ -219,6 +221,16 @@ class StepWorker:
             )
         except Terminal as refusal:
             logger.info("the answer came too late: %s", refusal.message)
+
+    async def _show_again(self, message: Mapping[str, Any], seconds: int) -> None:
+        """To whoever takes messages, after so many seconds from now."""
+        await self._aws.call(
+            "sqs",
+            "change_message_visibility",
+            QueueUrl=self._queue_url,
+            ReceiptHandle=message["ReceiptHandle"],
+            VisibilityTimeout=seconds,
+        )
 
     async def _drop(self, message: Mapping[str, Any]) -> None:
         await self._aws.call("sqs", "delete_message", QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])

@@ -41,6 +41,16 @@ async def _seen(client: Client) -> dict[str, Any]:
     return dict(answer.json()) if from_us else {"unanswered": answer.text}
 
 
+async def _answered(http: httpx.AsyncClient, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
+    """Asks again while the API says that it is busy: these are many questions at once, after a fault."""
+    give_up = asyncio.get_running_loop().time() + SETTLE_SECONDS
+    while (answer := await http.get(path, params=params)).status_code == 503:
+        assert asyncio.get_running_loop().time() < give_up, f"{path}: {answer.text}"
+        await asyncio.sleep(1)
+    assert answer.status_code == 200, f"{path}: {answer.text}"
+    return dict(answer.json())
+
+
 async def check(installation: Installation, clients: list[Client], http: httpx.AsyncClient) -> None:
     """Every invariant. The message of a failure names the tenant."""
     tenants = await asyncio.gather(*(settle(client) for client in clients))
@@ -83,7 +93,7 @@ async def _served(direct: httpx.AsyncClient, tenant: dict[str, Any]) -> str:
 
 async def _ended(http: httpx.AsyncClient, client: Client, id: str) -> None:
     """What was acknowledged with an execution id has run, or says what overtook it."""
-    execution = (await http.get(f"/executions/{id}")).json()
+    execution = await _answered(http, f"/executions/{id}")
     assert f"execution.{execution['state']}" in ENDINGS, f"{client.name}: {execution}"
     if execution["state"] == "superseded":
         assert execution["superseded_by"], f"{client.name}: {execution}"
@@ -141,7 +151,7 @@ async def _events(http: httpx.AsyncClient, tenant_id: str) -> list[dict[str, Any
     cursor: str | None = None
     while True:
         params = {"limit": "500", **({"cursor": cursor} if cursor else {})}
-        page = (await http.get(f"/tenants/{tenant_id}/events", params=params)).json()
+        page = await _answered(http, f"/tenants/{tenant_id}/events", params)
         items += page["items"]
         cursor = page["next_cursor"]
         if cursor is None:

@@ -2,28 +2,27 @@
 [--without-docker]`.
 
 Milliseconds. `post_202_cold`: POST of a new tenant, whose actor must be activated; `patch_202_live`: PATCH of a tenant
-with a live actor. `get`, `post_202_*`, `post_begun_*` and `bare_actor`: see `benchmarks.begin`; their ratio is that to
-the GET of this run. `docker_floor`: `docker run` and the first good probe, done directly with the SDK. `*_ready`: from
-the request until GET says ready at the newest generation. Compare the ratio and the difference within one run.
+with a live actor. `docker_floor`: `docker run` and the first good probe, done directly with the SDK. `*_ready`: from
+the request until GET says ready at the newest generation. Compare the ratio and the difference within one run. How soon
+a new tenant is answered, beside a GET: `benchmarks.begin`.
 """
 
 import argparse
 import asyncio
-import shutil
 import statistics
 import sys
-import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import docker
 import httpx
 
-from benchmarks import begin
+from benchmarks.installed import home, installed
+from benchmarks.lines import line
 from benchmarks.results import write
-from tests.e2e.installation import Installation, free_port, gone, ready
+from tests.e2e.installation import Installation, gone, ready
 from tests.engines import WEB_IMAGE, build_web_image, running_docker
 
 
@@ -107,9 +106,6 @@ async def run(installation: Installation, engine: docker.DockerClient | None, ro
     reference = statistics.median(floors) if floors else None
     lines = [line("docker_floor", floors, None)] if floors else []
     async with installation.http() as client:
-        begun = await begin.measure(installation, client, rounds)
-        get = statistics.median(begun["get"])
-        lines += [line(metric, samples, None if metric == "get" else get) for metric, samples in begun.items()]
         for provider in ("process", *(("docker",) if floors else ())):
             for metric, samples in (await measure(client, provider, rounds)).items():
                 of_docker = metric.startswith("docker")
@@ -117,38 +113,18 @@ async def run(installation: Installation, engine: docker.DockerClient | None, ro
     return lines
 
 
-def line(metric: str, samples: list[float], floor: float | None, **more: Any) -> dict[str, Any]:
-    ordered = sorted(samples)
-    p50 = statistics.median(ordered)
-    found: dict[str, Any] = {
-        "metric": metric,
-        "unit": "ms",
-        "n": len(ordered),
-        "p50": round(p50, 1),
-        "p99": round(ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))], 1),
-        **more,
-    }
-    if floor is not None:
-        found |= {"floor_p50": round(floor, 1), "ratio": round(p50 / floor, 2), "above_floor": round(p50 - floor, 1)}
-    return found
-
-
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     arguments.add_argument("--rounds", type=int, default=10)
     arguments.add_argument("--without-docker", action="store_true")
-    given, _ = arguments.parse_known_args()
-    home = Path(tempfile.mkdtemp(prefix="ll-bench-"))
-    installation = Installation(home, free_port(), LANDLORD_ACTOR_IDLE_SECONDS="never")
-    with nullcontext() if given.without_docker else running_docker(home) as engine:
+    given = arguments.parse_args(words)
+    with home() as place, nullcontext() if given.without_docker else running_docker(place) as engine:
         if engine is not None:
             build_web_image(engine)
-        installation.up()
-        try:
+        providers = "process" if engine is None else "process,docker"
+        settings = {"LANDLORD_COMPUTE_PROVIDERS": providers, "LANDLORD_ACTOR_IDLE_SECONDS": "never"}
+        with installed(place / "h", **settings) as installation:
             lines = asyncio.run(run(installation, engine, given.rounds))
-        finally:
-            installation.run("down", "--purge", check=False)
-    shutil.rmtree(home, ignore_errors=True)
     write("path", lines)
     return 0
 

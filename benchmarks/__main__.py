@@ -1,16 +1,63 @@
-"""`python -m benchmarks`: all of them, one after the other."""
+"""`python -m benchmarks [NAME …] [--tiny]`: these, or all of them, one after the other.
 
+`--tiny`: with the smallest numbers, to see that they run. One that fails is told, and the others follow. Exit 1: one
+has failed.
+"""
+
+import argparse
 import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import actor, fleet, path, reads, rest, scale, statements, tracing
-
-sys.exit(
-    statements.main()
-    or actor.main()
-    or scale.main()
-    or fleet.main()
-    or rest.main()
-    or path.main()
-    or reads.main()
-    or tracing.main()
+from benchmarks import (
+    actor,
+    begin,
+    burst,
+    fleet,
+    memory,
+    path,
+    reads,
+    rest,
+    scale,
+    statements,
+    tracing,
 )
+
+BENCHMARKS: Mapping[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "statements": (statements.main, ""),
+    "actor": (actor.main, "--rounds 1"),
+    "scale": (scale.main, "--tenants 200"),
+    "fleet": (fleet.main, "--tenants 100"),
+    "rest": (rest.main, "--seconds 2"),
+    "begin": (begin.main, "--rounds 1"),
+    "reads": (reads.main, "--tenants 200 --rounds 20"),
+    "path": (path.main, "--rounds 1"),
+    "burst": (burst.main, "--tenants 4"),
+    "memory": (memory.main, "--actors 2 --tenants 100"),
+    "tracing": (tracing.main, "--rounds 1 --tenants 2"),
+}
+"""Each with the words that make it tiny."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    arguments = argparse.ArgumentParser(prog="python -m benchmarks", description="all benchmarks, or those named")
+    arguments.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    arguments.add_argument("--tiny", action="store_true", help="with the smallest numbers, to see that they run")
+    options = arguments.parse_args(words)
+    unknown = [name for name in options.names if name not in BENCHMARKS]
+    if unknown:
+        arguments.error(f"no benchmark is called {unknown[0]}; there are {', '.join(BENCHMARKS)}")
+    failed = 0
+    for name in options.names or BENCHMARKS:
+        run, tiny = BENCHMARKS[name]
+        print(f"{name} …", file=sys.stderr, flush=True)
+        try:
+            failed |= run(tiny.split() if options.tiny else [])
+        except Exception:
+            traceback.print_exc()
+            failed = 1
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -29,7 +29,8 @@ from actors.runtime import Runtime, build_runtime
 from actors.tenant.mailbox import Mailbox
 from actors.tenant.replay import Replay
 from actors.tenant.runner import Runner
-from benchmarks.path import docker_spec, process_spec, write
+from benchmarks.path import docker_spec, process_spec
+from benchmarks.results import write
 from controlplane.local.build import build_id
 from controlplane.local.postgres import EmbeddedPostgres
 from controlplane.model import StepName, TenantSpec
@@ -164,11 +165,11 @@ def measure(url: str, environ: dict[str, str], provider: str, rounds: int) -> li
     return lines
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--providers", default=",".join(SPECS))
-    given = arguments.parse_known_args()[0]
+    given = arguments.parse_args(words)
     home = Path(tempfile.mkdtemp(prefix="ll-bench-"))
     server = EmbeddedPostgres(data=home / "pg", sockets=home / "s", log=home / "pg.log")
     lines: list[dict[str, Any]] = []

@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +99,10 @@ def lines(tenants: int, costs: dict[str, tuple[float, float]]) -> list[dict[str,
     return [*every, line("sweep", seconds, cpu, sum(shares.values()))]
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     arguments.add_argument("--tenants", default=SIZES)
-    sizes = [int(size) for size in arguments.parse_known_args()[0].tenants.split(",")]
+    sizes = [int(size) for size in arguments.parse_args(words).tenants.split(",")]
     found: list[dict[str, Any]] = []
     for size in sizes:
         home = Path(tempfile.mkdtemp(prefix="ll-bench-"))

@@ -1,9 +1,11 @@
-"""Pictures of results: `python -m benchmarks.plots [FILE …]` draws one for each benchmark, `results/bench-<name>.svg`.
+"""Pictures of results: `python -m benchmarks.plots [FILE …] [--into DIRECTORY]` draws `bench-<name>.svg` for each
+benchmark, by default beside the results.
 
 Without a FILE: of the commit that was measured last. A bar is a value; the line across it is its floor in the same run.
 Colours do for light and dark pages.
 """
 
+import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -76,18 +78,22 @@ def pictures(results: Sequence[Result]) -> Mapping[str, str]:
     return {f"bench-{bench}.svg": drawn(bench, lines) for bench, lines in benches.items()}
 
 
-def main(words: Sequence[str]) -> int:
+def main(words: Sequence[str] | None = None) -> int:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    arguments.add_argument("files", type=Path, nargs="*", metavar="FILE")
+    arguments.add_argument("--into", type=Path, metavar="DIRECTORY", default=RESULTS)
+    options = arguments.parse_args(words)
     try:
-        results = read(*map(Path, words)) if words else newest(read(RESULTS))
+        results = read(*options.files) if options.files else newest(read(RESULTS))
     except (OSError, ValueError) as error:
         print(f"cannot read results: {error}", file=sys.stderr)
         return 2
-    RESULTS.mkdir(exist_ok=True)
+    options.into.mkdir(exist_ok=True)
     for name, picture in pictures(results).items():
-        (RESULTS / name).write_text(picture)
-        print(RESULTS / name)
+        (options.into / name).write_text(picture)
+        print(options.into / name)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

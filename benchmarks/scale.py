@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -179,7 +179,7 @@ async def measure(url: str, home: Path, count: int) -> list[dict[str, Any]]:
     return lines + await turns(there)
 
 
-def main(words: list[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     arguments.add_argument("--tenants", type=int, default=TENANTS)
     count = arguments.parse_args(words).tenants

@@ -4,10 +4,12 @@ Each is a round trip. `create` and `patch`: the intent in the API. `provision` a
 then until the tenant is ready, on the fake cloud, with the engine in its own process.
 """
 
+import argparse
 import asyncio
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,8 @@ async def count(url: str, home: Path) -> list[dict[str, Any]]:
     return [{"metric": f"sql_{name}", "unit": "statements", "n": len(asked)} for name, asked in counted.items()]
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args(words)  # type: ignore[union-attr]
     home = Path(tempfile.mkdtemp(prefix="ll-bench-"))
     server = EmbeddedPostgres(data=home / "pg", sockets=home / "s", log=home / "pg.log")
     try:

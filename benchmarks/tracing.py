@@ -8,53 +8,33 @@ median over the rounds of what "on" took more than "off", in per cent.
 
 import argparse
 import asyncio
-import shutil
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from typing import Any
 
-import psutil
-
+from benchmarks.installed import home, installed, with_postgres
 from benchmarks.results import write
+from benchmarks.spent import Spent
 from tests.collector import collecting
-from tests.e2e.installation import Installation, free_port, gone, ready
+from tests.e2e.installation import Installation, gone, ready
 
 AT_ONCE = 8
 SPEC = {"compute": {"provider": "fake", "config": {}}}
 LOOK_SECONDS = 0.2
 
 
-class Spent:
-    """CPU seconds of an installation's processes. One that ends between two looks takes what it spent since the last
-    with it, which is the same for both."""
-
-    def __init__(self, installation: Installation) -> None:
-        self._installation = installation
-        self._by_process: dict[tuple[int, float], float] = {}
-
-    def look(self) -> float:
-        for process in (*self._installation.processes(), *self._installation.postgres_processes()):
-            try:
-                self._by_process[process.pid, process.create_time()] = sum(process.cpu_times()[:2])
-            except psutil.NoSuchProcess:
-                continue
-        return sum(self._by_process.values())
-
-    async def watch(self) -> None:
-        while True:
-            await asyncio.to_thread(self.look)
-            await asyncio.sleep(LOOK_SECONDS)
+async def watch(spent: Spent) -> None:
+    while True:
+        await asyncio.to_thread(spent.look)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def burst(installation: Installation, tenants: int) -> dict[str, float]:
     slots = asyncio.Semaphore(AT_ONCE)
     names = [f"traced-{number}" for number in range(tenants)]
-    spent = Spent(installation)
     async with installation.http() as client:
 
         async def make(name: str) -> None:
@@ -62,8 +42,8 @@ async def burst(installation: Installation, tenants: int) -> dict[str, float]:
                 (await client.post("/tenants", json={"name": name, "spec": SPEC})).raise_for_status()
             await ready(client, name, seconds=300, pause=0.5)
 
-        before, began = spent.look(), time.monotonic()
-        watching = asyncio.create_task(spent.watch())
+        spent, began = Spent(lambda: with_postgres(installation)), time.monotonic()
+        watching = asyncio.create_task(watch(spent))
         await asyncio.gather(*map(make, names))
         for name in names:
             (await client.delete(f"/tenants/{name}")).raise_for_status()
@@ -71,7 +51,10 @@ async def burst(installation: Installation, tenants: int) -> dict[str, float]:
             await gone(client, name, seconds=300)
         passed = time.monotonic() - began
         watching.cancel()
-        return {"cpu": spent.look() - before, "seconds": passed}
+        with suppress(asyncio.CancelledError):
+            await watching
+        spent.look()
+        return {"cpu": spent.total(), "seconds": passed}
 
 
 async def compare(pair: dict[str, Installation], rounds: int, tenants: int) -> list[dict[str, Any]]:
@@ -99,29 +82,19 @@ async def compare(pair: dict[str, Installation], rounds: int, tenants: int) -> l
     return lines
 
 
-@contextmanager
-def installed(**settings: str) -> Iterator[Installation]:
-    home = Path(tempfile.mkdtemp(prefix="ll-bench-"))
-    installation = Installation(home, free_port(), LANDLORD_COMPUTE_PROVIDERS="fake", **settings)
-    installation.up()
-    try:
-        yield installation
-    finally:
-        installation.run("down", "--purge", check=False)
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--tenants", type=int, default=40)
-    options = arguments.parse_known_args()[0]
+    options = arguments.parse_args(words)
     with ExitStack() as stack:
         collector = stack.enter_context(collecting())
-        pair = {
-            "off": stack.enter_context(installed()),
-            "on": stack.enter_context(installed(LANDLORD_OTLP_ENDPOINT=collector.url)),
-        }
+
+        def one(**settings: str) -> Installation:
+            place = stack.enter_context(home())
+            return stack.enter_context(installed(place, LANDLORD_COMPUTE_PROVIDERS="fake", **settings))
+
+        pair = {"off": one(), "on": one(LANDLORD_OTLP_ENDPOINT=collector.url)}
         lines = asyncio.run(compare(pair, options.rounds, options.tenants))
         assert collector.size > options.tenants, "nothing was traced"
     write("tracing", lines)

@@ -1,12 +1,14 @@
 """The results of benchmarks: their form, what got slower, and the pictures of them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks import __main__ as every
 from benchmarks import compare, plots
 from benchmarks import results as of
 from benchmarks.results import Result
@@ -111,11 +113,31 @@ def test_a_picture_has_each_line_its_value_and_its_floor() -> None:
     assert len([*tree.iter("{http://www.w3.org/2000/svg}line")]) == 2
 
 
-def test_pictures_are_drawn_of_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(plots, "RESULTS", tmp_path)
-    assert plots.main([file(tmp_path / "run", [GET, SQL, replace(GET, line="get p99")])]) == 0
+def test_pictures_are_drawn_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = file(tmp_path / "run", [GET, SQL, replace(GET, line="get p99")])
+    assert plots.main([drawn, "--into", str(tmp_path)]) == 0
     assert capsys.readouterr().out.split() == [str(tmp_path / f"bench-{name}.svg") for name in ("reads", "statements")]
     assert "p99" not in (tmp_path / "bench-reads.svg").read_text()
     assert plots.main([str(tmp_path / "none")]) == 2
+
+
+def test_one_that_fails_is_told_and_the_others_follow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[tuple[str, list[str]]] = []
+
+    def fails(words: Sequence[str]) -> int:
+        raise RuntimeError("no engine")
+
+    def runs(words: Sequence[str]) -> int:
+        given.append(("second", list(words)))
+        return 0
+
+    monkeypatch.setattr(every, "BENCHMARKS", {"first": (fails, ""), "second": (runs, "--rounds 1")})
+    assert every.main(["--tiny"]) == 1
+    assert every.main(["second"]) == 0
+    assert given == [("second", ["--rounds", "1"]), ("second", [])]
+    assert "no engine" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        every.main(["third"])
+    assert "no benchmark is called third" in capsys.readouterr().err

@@ -1,0 +1,59 @@
+"""Processor time and memory of processes, by kind."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+import psutil
+
+from benchmarks.kinds import kind_of
+
+
+class Spent:
+    """CPU seconds of `processes()` since this was made, by kind.
+
+    `look` often: what a process spends after the last look at it is lost when it ends, and one that begins and ends
+    between two looks is never seen. One that changes its kind (a ready worker becomes an actor) counts as what it
+    became.
+    """
+
+    def __init__(self, processes: Callable[[], Iterable[psutil.Process]]) -> None:
+        self._processes = processes
+        self._before: dict[tuple[int, float], float] = {}
+        self._now: dict[tuple[int, float], tuple[str, float]] = {}
+        self.look()
+        self._before = {key: seconds for key, (_, seconds) in self._now.items()}
+
+    def look(self) -> None:
+        for process in self._processes():
+            try:
+                key = (process.pid, process.create_time())
+                self._now[key] = (kind_of(process), sum(process.cpu_times()[:2]))
+            except (psutil.Error, ProcessLookupError):
+                continue
+
+    def by_kind(self) -> dict[str, float]:
+        """The most first."""
+        found: dict[str, float] = defaultdict(float)
+        for key, (kind, seconds) in self._now.items():
+            found[kind] += seconds - self._before.get(key, 0.0)
+        return dict(sorted(found.items(), key=lambda one: -one[1]))
+
+    def total(self) -> float:
+        return sum(self.by_kind().values())
+
+
+def of_machine() -> float:
+    """CPU seconds of all processes since the machine started, also of those that have ended."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
+
+
+def memory(processes: Iterable[psutil.Process]) -> dict[str, float]:
+    """MB by kind, proportional: a page that several processes share is shared out among them."""
+    found: dict[str, float] = defaultdict(float)
+    for process in processes:
+        try:
+            found[kind_of(process)] += process.memory_full_info().pss / 2**20
+        except psutil.Error:
+            continue
+    return dict(found)

@@ -102,7 +102,7 @@ def _unknown(request: Request, here: Replica, why: str) -> Refused:
             headers={"Retry-After": str(refusal.seconds)},
         )
     return Refused(
-        "send a valid token: `Authorization: Bearer …`",
+        "send a valid token in the header `Authorization`",
         code="unauthorized",
         status=401,
         headers={"WWW-Authenticate": "Bearer"},

@@ -1,7 +1,10 @@
 """`landlord demo`: a first tenant, from nothing to an answer over HTTP."""
 
 import shlex
+import shutil
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,6 +12,7 @@ import typer
 
 from controlplane.cli.console import errors, output
 from controlplane.cli.exit_codes import Exit
+from controlplane.cli.next_steps import after_failure
 from controlplane.cli.show_tenant import await_tenant
 from controlplane.client import connection
 from controlplane.local.paths import Home
@@ -53,12 +57,16 @@ def demo() -> None:
     if tenant.status != "ready" or not tenant.observed.endpoints:
         reason = tenant.workflow.error or tenant.status_message or "no endpoint"
         errors.print(f"{NAME} is {tenant.status}: {reason}", style="red", markup=False)
+        errors.print(f"next: {after_failure(tenant)}", markup=False)
         raise typer.Exit(Exit.FAILED)
     url = tenant.observed.endpoints[0].url
     answer = httpx.get(url, timeout=5, trust_env=False)
     output.print(f"\n$ curl {url}\n{answer.text.rstrip()}\n", markup=False)
     header = shlex.quote(str(Home(settings.home).token_header))
     output.print("Try next:")
+    activate = Path(sys.executable).with_name("activate")
+    if shutil.which("landlord") is None and activate.exists():
+        output.print(f"  . {shlex.quote(str(activate))}", markup=False)
     output.print(f"  curl -H @{header} {settings.base_url}/v1/tenants", markup=False)
     output.print("  landlord tenant list", markup=False)
 

@@ -7,6 +7,7 @@ from typer.core import TyperGroup
 
 from controlplane.cli.cluster import NotRunning
 from controlplane.cli.console import errors
+from controlplane.cli.next_steps import next_step
 from controlplane.errors import DeadlineExceeded, LandlordError, SettingsError
 from controlplane.text import clean
 from landlord_client import LandlordClientError, Problem, Unreachable, WaitedTooLong
@@ -43,11 +44,13 @@ def exit_of(error: LandlordError | LandlordClientError) -> Exit:
 
 
 def describe(error: LandlordError | LandlordClientError) -> str:
-    """One line for a person, and one more for each wrong field."""
+    """One line for a person, one more for each wrong field, and one that says what to do next."""
     lines = [clean(error.message)]
     if isinstance(error, Problem):
         lines[0] += f" ({error.code})"
         lines += ["  " + clean(f"{wrong['loc']}: {wrong['message']}") for wrong in error.errors]
+    if (step := next_step(error)) is not None:
+        lines.append(f"next: {step}")
     return "\n".join(lines)
 
 

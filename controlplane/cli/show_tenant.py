@@ -8,6 +8,7 @@ import typer
 from controlplane.cli.console import errors, output, progress
 from controlplane.cli.execution import said_of
 from controlplane.cli.exit_codes import Exit
+from controlplane.cli.next_steps import after_failure
 from controlplane.cli.output import Format, show
 from controlplane.model import ConditionType
 from landlord_client import Client, Tenant
@@ -22,8 +23,9 @@ def answer(client: Client, tenant: Tenant, wait: bool, timeout: float, format: F
         tenant = await_tenant(client, tenant, timeout)
     show_tenants(tenant, [tenant], format)
     if wait and tenant.status not in ("ready", "deleted"):
-        reason = tenant.workflow.error or tenant.status_message or "see `landlord execution get`"
+        reason = tenant.workflow.error or tenant.status_message or "it does not say why"
         errors.print(f"{tenant.name} is {tenant.status}: {reason}", style="red", markup=False)
+        errors.print(f"next: {after_failure(tenant)}", markup=False)
         raise typer.Exit(Exit.FAILED)
 
 

@@ -96,7 +96,7 @@ def drawn(found: dict[str, Any], trouble: str = "") -> Group:
     parts: list[RenderableType] = [Text(trouble, style="red")] if trouble else []
     counts = [(f"{count} {status}", COLOURS.get(status, "")) for status, count in found["statuses"].items()]
     head = [part for count in counts for part in ("  ", count)]
-    parts.append(Text.assemble((f"{found['tenants']} tenants", "bold"), *head, _paused(found)))
+    parts.append(Text.assemble((_tenants(found), "bold"), *head, _paused(found)))
     parts.append(Text(_queue(found)))
     for title, columns, rows in _lists(found):
         parts += [Text(title, style="bold"), coloured(columns, rows)]
@@ -105,10 +105,14 @@ def drawn(found: dict[str, Any], trouble: str = "") -> Group:
 
 def _print(found: dict[str, Any]) -> None:
     counts = "".join(f"  {count} {status}" for status, count in found["statuses"].items())
-    output.print(f"{found['tenants']} tenants{counts}{_paused(found)}\n{_queue(found)}", markup=False)
+    output.print(f"{_tenants(found)}{counts}{_paused(found)}\n{_queue(found)}", markup=False)
     for title, columns, rows in _lists(found):
         output.print(f"\n{title}", markup=False)
         table(columns, rows)
+
+
+def _tenants(found: dict[str, Any]) -> str:
+    return "1 tenant" if found["tenants"] == 1 else f"{found['tenants']} tenants"
 
 
 def _lists(found: dict[str, Any]) -> list[tuple[str, tuple[str, ...], list[tuple[object, ...]]]]:

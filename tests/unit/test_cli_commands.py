@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from controlplane.cli.cluster import Cluster
 from controlplane.cli.main import app
+from controlplane.cli.next_steps import NEXT
 from controlplane.client import connection
 from controlplane.local.installation import Component, Installation
 from controlplane.persistence.nodes import Nodes
@@ -112,13 +113,15 @@ def test_waiting_for_what_fails_is_exit_1_with_the_reason(server: Server, run: R
     server.answers["GET", "/v1/tenants/0190-id"] = httpx.Response(200, json=tenant("failed", "failed", "no such image"))
     done = run("tenant", "delete", "acme", "--wait")
     assert done.exit_code == 1
-    assert "acme is failed: no such image" in done.stderr
+    assert "acme is failed: no such image\nnext: `landlord execution list acme`" in done.stderr
 
 
 def test_waiting_too_long_is_exit_4(server: Server, run: Run) -> None:
     server.answers["GET", "/v1/tenants/acme"] = httpx.Response(200, json=tenant("updating", "pending"))
     server.answers["GET", "/v1/tenants/0190-id"] = httpx.Response(200, json=tenant("updating", "pending"))
-    assert run("tenant", "wait", "acme", "--timeout", "0.01").exit_code == 4
+    done = run("tenant", "wait", "acme", "--timeout", "0.01")
+    assert done.exit_code == 4
+    assert "next: it goes on; `landlord tenant wait NAME`" in done.stderr
 
 
 def test_a_wait_says_each_step_though_the_tenant_stays_as_it_is(
@@ -150,7 +153,8 @@ def test_a_problem_is_one_line_and_its_fields(server: Server, run: Run) -> None:
     server.answers["PATCH", "/v1/tenants/acme"] = httpx.Response(400, json=problem)
     done = run("tenant", "update", "acme", "--set", "spec.heal=x")
     assert done.exit_code == 1
-    assert done.stderr == "error: the spec is not valid (validation_failed)\n  spec.heal: wrong [word]\n"
+    told = "error: the spec is not valid (validation_failed)\n  spec.heal: wrong [word]\n"
+    assert done.stderr == f"{told}next: {NEXT['validation_failed']}\n"
 
 
 def test_an_update_of_another_tenant_by_mistake_is_refused(server: Server, run: Run) -> None:

@@ -140,8 +140,8 @@ def test_while_nobody_answers_the_last_picture_stays_and_says_so() -> None:
     loop = Loop((0, 1), (0, Unreachable("no control plane answers")), (0, busy), (0, 2))
     with pytest.raises(Stop):
         loop.run()
-    assert loop.drawn[1].startswith("no control plane answers\n1 tenants")
-    assert loop.drawn[2].startswith("overloaded\n1 tenants")
+    assert loop.drawn[1].startswith("no control plane answers\n1 tenant\n")
+    assert loop.drawn[2].startswith("overloaded\n1 tenant\n")
     assert loop.drawn[3].startswith("2 tenants")
 
 

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from controlplane.local.environment import (
     DIRECT,
+    HEALTH_CHECKS,
     fingerprint,
     node_environment,
     ray_environment,
@@ -100,13 +101,17 @@ def test_machines_speak_tls_with_each_other_unless_told_otherwise(tmp_path: Path
     variables = node_environment(Home(tmp_path), settings, "10.0.0.1:24000")
     assert variables.pop("RAY_ADDRESS") == "10.0.0.1:24000"
     assert variables == {
+        **HEALTH_CHECKS,
         "RAY_USE_TLS": "1",
         "RAY_TLS_SERVER_CERT": str(tmp_path / "nodes" / "node.pem"),
         "RAY_TLS_SERVER_KEY": str(tmp_path / "nodes" / "node.key"),
         "RAY_TLS_CA_CERT": str(tmp_path / "nodes" / "ca.pem"),
     }
     plain = node_environment(Home(tmp_path), settings.model_copy(update={"node_tls": False}), "10.0.0.1:24000")
-    assert plain == {"RAY_ADDRESS": "10.0.0.1:24000"}
+    assert plain == {"RAY_ADDRESS": "10.0.0.1:24000", **HEALTH_CHECKS}
+    # A silent node is dead to the head soon enough for its tenants to be told as lost within 30 s, one sweep included.
+    period, patience, tries = (int(value) for value in HEALTH_CHECKS.values())
+    assert tries * (period + patience) / 1000 + Settings().sweep_seconds < 30
 
 
 @pytest.mark.parametrize("uid", [0, 1000, 65534, 4294967294])

@@ -13,10 +13,12 @@ from benchmarks import (
     actor,
     begin,
     burst,
+    engines,
     fleet,
     memory,
     path,
     reads,
+    recovery,
     rest,
     scale,
     statements,
@@ -32,8 +34,10 @@ BENCHMARKS: Mapping[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "begin": (begin.main, "--rounds 1"),
     "reads": (reads.main, "--tenants 200 --rounds 20"),
     "path": (path.main, "--rounds 1"),
+    "engines": (engines.main, "--rounds 1"),
     "burst": (burst.main, "--tenants 4"),
     "memory": (memory.main, "--actors 2 --tenants 100"),
+    "recovery": (recovery.main, "--tenants 4"),
     "tracing": (tracing.main, "--rounds 1 --tenants 2"),
 }
 """Each with the words that make it tiny."""

@@ -144,7 +144,7 @@ def measure(url: str, environ: dict[str, str], provider: str, rounds: int) -> li
         for what, lives in seen.items():
             if what == "delete" and provider == "fake":
                 continue  # its cloud was in the memory of the process that made it
-            tenant, execution = forked(lambda: intend(url, provider, f"b{number}", gone=what == "delete"))  # noqa: B023
+            tenant, execution = forked(lambda: intend(url, provider, f"{provider}-{number}", gone=what == "delete"))  # noqa: B023
             lives.append(forked(lambda: life(environ, tenant, execution)))  # noqa: B023
             assert (state := forked(lambda: ended(url, execution))) == "succeeded", (provider, what, state)  # noqa: B023
     for what, lives in seen.items():

@@ -144,7 +144,7 @@ async def probes() -> dict[str, Any]:
         origin = Origin("bench", "bench", uuid4(), 1, 1, "tenant-bench-provision-1-00000000", "0" * 16)
         endpoints = (Endpoint("http", f"http://127.0.0.1:{port}", 8080),)
         resource = Resource("id", "bench", origin, ResourceState.RUNNING, endpoints)
-        health = HealthSpec.model_validate({"http": {}})
+        health = HealthSpec.model_validate({"http": {}, "timeout_seconds": 60})
 
         async def one() -> None:
             async with slots:

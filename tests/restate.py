@@ -93,7 +93,7 @@ class RestateServer:
 @pytest.fixture(scope="session")
 def restate_program() -> Path:
     """The server's binary, installed once for each version that is locked."""
-    return _install()
+    return installed_program()
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +104,7 @@ def restate_server(restate_program: Path, tmp_path_factory: pytest.TempPathFacto
     server.kill()
 
 
-def _install() -> Path:
+def installed_program() -> Path:
     packages = install(LOCKED, "restate")
     found = sorted(packages.glob("node_modules/@restatedev/restate-server-*/bin/restate-server"))
     if not found:

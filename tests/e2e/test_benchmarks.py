@@ -14,7 +14,9 @@ FLOORS = {
     "begin": {"post_202_pooled", "post_202_empty", "patch_202_live", "bare_actor"},
     "reads": {"get_one", "get_one_of_plain", "list_50", "get_one at once"},
     "path": {"docker_post_ready_cold docker", "docker_patch_ready_live docker"},
+    "engines": {"post_ready_restate", "patch_ready_stepfunctions"},
     "burst": {"4 docker ready", "4 docker gone"},
+    "recovery": {"recovered"},
 }
 
 

@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +43,20 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def scraping(directory: Path, port: int, token: str, *, more: list[str]) -> Iterator[Prometheus]:
-    """Our own configuration and rules, with these differences: the targets (`port`, and `more`), where the token is, a
-    look every three seconds, which are also its time-out, and no alert waits before it fires."""
+def scraping(
+    directory: Path, port: int, token: str, *, more: Sequence[str], ray: Sequence[int] = ()
+) -> Iterator[Prometheus]:
+    """Our own configuration and rules, with these differences: the targets (`port` and `more`; of Ray the ports `ray`),
+    where the token is, a look every three seconds, which are also its time-out, and no alert waits before it fires."""
     program = shutil.which("prometheus")
     if program is None:
         pytest.fail("these tests need Prometheus: apt-get install prometheus")
     config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
     config["global"] |= {"scrape_interval": "3s", "evaluation_interval": "1s"}
-    [job] = config["scrape_configs"]
+    job, of_ray = config["scrape_configs"]
     job["authorization"]["credentials_file"] = str(directory / "token")
     job["static_configs"] = [{"targets": [f"127.0.0.1:{port}", *more]}]
+    of_ray["static_configs"] = [{"targets": [f"127.0.0.1:{port}" for port in ray]}]
     (directory / "token").write_text(token)
     (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
     rules = yaml.safe_load((MONITORING / "alerts.yml").read_text())

@@ -30,7 +30,8 @@ DIRECT = (
     "metadata.google.internal",
 )
 """Never asked through a proxy: this machine, and where a cloud hands out credentials."""
-PASSED_THROUGH = ("AWS_", "DOCKER_", "LANDLORD_SECRET_", "RAY_testing_")
+PASSED_THROUGH = ("AWS_", "DOCKER_", "LANDLORD_SECRET_", "RAY_GRAFANA_", "RAY_PROMETHEUS_", "RAY_testing_")
+"""By those of Grafana and Prometheus Ray's dashboard finds the panels that it shows."""
 
 HEALTH_CHECKS = {
     "RAY_health_check_period_ms": "1000",

@@ -1,30 +1,51 @@
 """What deploy/monitoring has, in a real Prometheus on a real control plane: every query finds its metric, and an alert
 fires when its symptom is there."""
 
-import asyncio
 import json
 import re
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from controlplane.local.paths import Home
 from tests.e2e.installation import Installation, free_port, until
 from tests.integration.test_alerts import ALERTS, METRICS, targets
-from tests.prometheus import scraping
+from tests.prometheus import Prometheus, scraping
 
 pytestmark = [pytest.mark.docker, pytest.mark.cluster]
 
 NAME = "monitored"
+_VARIABLE = re.compile(r"[$]\w+")
+RAYS = {
+    "default": {
+        "Alive Actors by Name",
+        "All Actors by State",
+        "Cluster Utilization",
+        "Logical CPUs Usage",
+        "Node CPU Usage",
+        "Node CPU Usage by Component",
+        "Node Count",
+        "Node Disk Usage",
+        "Node Memory Usage (heap + object store)",
+        "Node Network",
+        "Object Store Memory Usage",
+        "Running Tasks by Node",
+    },
+    "serve": {"Controller Control Loop Duration", "Replicas per deployment"},
+}
+"""Dashboards of Ray's, and the panels among them that have something to show on any cluster of ours."""
 
 
 async def test_a_real_prometheus(installation: Installation, tmp_path: Path) -> None:
     """It reads the metrics with a viewer's token. One target does not answer, and one tenant fails."""
     secret = installation.run("token", "create", "prometheus", "--role", "viewer", "--expires", "never").stdout.strip()
     dead = f"127.0.0.1:{free_port()}"
-    with scraping(tmp_path, installation.port, secret, more=[dead]) as prometheus:
+    ports = json.loads((installation.home / "state.json").read_text())["ports"]
+    ray = [ports[name] for name in ("metrics_export", "dashboard_metrics", "monitor_metrics")]
+    with scraping(tmp_path, installation.port, secret, more=[dead], ray=ray) as prometheus:
         async with installation.http() as client:
             await fails(client)
             prometheus.until("query", lambda found: found["result"], query='landlord_tenants{status="failed"} > 0')
@@ -46,6 +67,29 @@ async def test_a_real_prometheus(installation: Installation, tmp_path: Path) -> 
             prometheus.get("query", query=query)
         [nodes] = prometheus.get("query", query='landlord_nodes{state="alive"}')["result"]
         assert nodes["value"][1] == "1"
+        rays_own_panels(prometheus, installation)
+
+
+def rays_own_panels(prometheus: Prometheus, installation: Installation) -> None:
+    """Ray's dashboards for Grafana, as Ray has written them for this very cluster, find their metrics in the same
+    Prometheus, and its agent has what our actors know."""
+    written = Home(installation.home).ray_sessions / "session_latest" / "metrics" / "grafana" / "dashboards"
+    for board, panels in RAYS.items():
+        asked = dict(queries_of(json.loads((written / f"{board}_grafana_dashboard.json").read_text())))
+        assert panels <= asked.keys(), "another Ray names its panels otherwise"
+        for panel in sorted(panels):
+            query = " or ".join(f"({_VARIABLE.sub('.*', one)})" for one in asked[panel])
+            prometheus.until("query", lambda found: found["result"], query=query)
+    for name in ("wakes", "activations"):
+        prometheus.until("query", lambda found: found["result"], query=f"ray_landlord_{name}_total")
+
+
+def queries_of(dashboard: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Each panel's title, with what it asks for."""
+    rows = [panel for panel in dashboard["panels"] if panel["type"] == "row"]
+    for panel in [*dashboard["panels"], *(one for row in rows for one in row.get("panels", []))]:
+        if panel.get("targets"):
+            yield panel["title"], [target["expr"] for target in panel["targets"]]
 
 
 async def fails(client: httpx.AsyncClient) -> None:
@@ -63,27 +107,3 @@ def names(found: Any) -> set[str]:
 def asked() -> list[str]:
     """What the dashboard asks, for all instances."""
     return [target["expr"].replace("$__rate_interval", "5m").replace("$instance", ".*") for target in targets()]
-
-
-async def test_rays_own_agent_has_what_actors_know(installation: Installation) -> None:
-    ports = json.loads((installation.home / "state.json").read_text())["ports"]
-    async with installation.http() as client, httpx.AsyncClient(trust_env=False) as agent:
-        spec = {"compute": {"provider": "fake", "config": {}}}
-        assert (await client.post("/tenants", json={"name": "of-ray", "spec": spec})).status_code == 202
-        await until(client, "of-ray", lambda tenant: tenant["status"] == "ready")
-        await until_told(agent, f"http://127.0.0.1:{ports['metrics_export']}/metrics")
-        await client.delete("/tenants/of-ray")
-
-
-async def until_told(agent: httpx.AsyncClient, url: str) -> None:
-    give_up = time.monotonic() + 90
-    while True:
-        text = (await agent.get(url)).text
-        if all(f"ray_landlord_{name}_total" in text for name in ("wakes", "activations")):
-            return
-        assert time.monotonic() < give_up, sorted(set(re.findall(r"^ray_\w+", text, re.M)))
-        await asyncio.sleep(0.5)
-
-
-def healthy(found: Any) -> bool:
-    return all(rule["health"] == "ok" for rule in found["groups"][0]["rules"])

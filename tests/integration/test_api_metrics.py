@@ -18,6 +18,7 @@ from actors.supervisor.breaker import FAILURES, Breaker
 from actors.supervisor.clockwork import Clockwork
 from actors.supervisor.figures import Figures, of_sweeps
 from controlplane.lifecycle.conditions import with_condition
+from controlplane.local.ports import derive_ports
 from controlplane.model import ENDED, ConditionType, EventType, ExecutionState, Reason, Status, TenantSpec
 from controlplane.persistence import executions, tables, tenants, totals
 from controlplane.persistence.totals import roll_up
@@ -319,6 +320,9 @@ async def test_of_a_fleet_they_are_few_and_quick(api: Api, database_url: str, tm
 
 
 def test_the_example_for_prometheus_asks_where_they_are() -> None:
-    [job] = yaml.safe_load((ROOT / "deploy" / "monitoring" / "prometheus.yml").read_text())["scrape_configs"]
+    job, of_ray = yaml.safe_load((ROOT / "deploy" / "monitoring" / "prometheus.yml").read_text())["scrape_configs"]
     assert job["metrics_path"] == "/metrics"
     assert job["authorization"]["credentials_file"]
+    ports = derive_ports(8000, free=lambda _: True)
+    targets = [f"127.0.0.1:{port}" for port in (ports.metrics_export, ports.dashboard_metrics, ports.monitor_metrics)]
+    assert of_ray["static_configs"] == [{"targets": targets}]

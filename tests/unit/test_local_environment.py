@@ -43,6 +43,9 @@ def test_credentials_and_tenants_secrets_are_passed_through_and_nothing_else(tmp
         "AWS_ACCESS_KEY_ID": "a",
         "DOCKER_HOST": "unix:///d",
         "LANDLORD_SECRET_DB": "s",
+        "RAY_GRAFANA_HOST": "http://grafana:3000",
+        "RAY_PROMETHEUS_HOST": "http://prometheus:9090",
+        "RAY_ADDRESS": "auto",
         "SSH_AUTH_SOCK": "/x",
         "LANDLORD_PORT": "1",
         "PYTHONPATH": "/y",
@@ -52,7 +55,9 @@ def test_credentials_and_tenants_secrets_are_passed_through_and_nothing_else(tmp
     assert variables["DOCKER_HOST"] == "unix:///d"
     assert variables["LANDLORD_SECRET_DB"] == "s"
     assert variables["LANDLORD_PORT"] == "8000"
-    assert not {"SSH_AUTH_SOCK", "PYTHONPATH"} & set(variables)
+    assert variables["RAY_GRAFANA_HOST"] == "http://grafana:3000"
+    assert variables["RAY_PROMETHEUS_HOST"] == "http://prometheus:9090"
+    assert not {"RAY_ADDRESS", "SSH_AUTH_SOCK", "PYTHONPATH"} & set(variables)
 
 
 def test_proxies_are_passed_in_both_spellings_and_never_for_this_machine(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ LOWEST, HIGHEST = 24000, 30000
 BLOCK = 32
 DASHBOARD_OFFSET = 8265 - 8000
 CLIENT_OFFSET = 10001 - 8000
+FREE_OF_REPLICAS = 8
+"""So many ports of a block must be free for replicas. Serve passes over a taken one, and after an end the kernel keeps
+those that replicas had for a minute: a restart within it must not move every other port."""
 EPHEMERAL = 32768
 """From here on Linux uses ports for outgoing connections."""
 
@@ -47,6 +50,7 @@ class Ports:
 
 
 _BLOCK_NAMES = [field.name for field in dataclasses.fields(Ports)][1:-1]
+_FIXED = _BLOCK_NAMES.index("ingress_first")
 
 
 def is_free(port: int) -> bool:
@@ -61,8 +65,8 @@ def is_free(port: int) -> bool:
 
 
 def derive_ports(http: int, free: Callable[[int], bool] = is_free) -> Ports:
-    """The ports that go with `http`. If a port of a block is taken, the whole block is skipped. `http` itself is not
-    checked.
+    """The ports that go with `http`. If a port of a block is taken that is not a replica's, the whole block is skipped.
+    `http` itself is not checked.
 
     Raises SettingsError if no block is free.
     """
@@ -70,7 +74,8 @@ def derive_ports(http: int, free: Callable[[int], bool] = is_free) -> Ports:
     for step in range(blocks):
         base = LOWEST + (http + step) % blocks * BLOCK
         block = range(base, base + BLOCK)
-        if http not in block and all(free(port) for port in block):
+        ours, replicas = block[:_FIXED], block[_FIXED:]
+        if http not in block and all(map(free, ours)) and sum(map(free, replicas)) >= FREE_OF_REPLICAS:
             break
     else:
         raise SettingsError(f"LANDLORD_PORT: no {BLOCK} free ports in a row between {LOWEST} and {HIGHEST}")

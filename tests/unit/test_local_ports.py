@@ -42,6 +42,12 @@ def test_a_taken_port_moves_the_whole_block() -> None:
     assert not set(range(first.gcs, first.ingress_last + 1)) & set(range(second.gcs, second.ingress_last + 1))
 
 
+def test_ports_that_replicas_had_a_moment_ago_move_nothing_unless_they_are_most() -> None:
+    first = derive_ports(8000, free=lambda port: True)
+    assert derive_ports(8000, free=lambda port: not first.ingress_first <= port < first.ingress_first + 4) == first
+    assert derive_ports(8000, free=lambda port: not first.ingress_first <= port < first.ingress_last - 2) != first
+
+
 def test_a_taken_dashboard_port_falls_back_into_the_block() -> None:
     ports = derive_ports(8000, free=lambda port: port != 8265)
     assert LOWEST <= ports.dashboard < HIGHEST

@@ -103,8 +103,8 @@ PIP := $(BIN)/pip install --quiet --require-hashes --no-deps --only-binary :all:
 	@touch $@
 
 # What the suite runs against, for real: Docker Engine, a static busybox to build its image from, an image registry, and npm,
-# from which the suite takes restate-server (tests/restate.py). The suite starts the registry, PgBouncer, Debian's Postgres, sshd
-# and Prometheus itself: the services of their packages, which would listen for everybody, are masked or not made before they come.
+# from which the suite takes restate-server (tests/restate.py). The suite starts the registry, PgBouncer, Debian's Postgres, sshd,
+# Redis and Prometheus itself: the services of their packages, which would listen for everybody, are masked or not made before they come.
 suite-tools:
 	@missing=""; \
 	PATH="$$PATH:/usr/sbin:/sbin"; \
@@ -124,9 +124,10 @@ suite-tools:
 	command -v ip >/dev/null || missing="$$missing iproute2"; \
 	command -v rsync >/dev/null || missing="$$missing rsync"; \
 	command -v sshd >/dev/null || missing="$$missing openssh-server openssh-client"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	if [ "$$(id -u)" = 0 ]; then \
 		mkdir -p /etc/systemd/system /etc/postgresql-common; \
-		for package in docker-registry pgbouncer prometheus; do \
+		for package in docker-registry pgbouncer prometheus redis-server; do \
 			case "$$missing" in *$$package*) ln -sf /dev/null /etc/systemd/system/$$package.service;; esac; \
 		done; \
 		case "$$missing" in *postgresql*) \

@@ -52,6 +52,10 @@ class Cluster:
         """End the drain. Returns False if the cluster was not draining."""
         return self._ask(lambda database: clusters.undrain(database, self.id, actor=actor))
 
+    def take_over(self, address: str) -> int:
+        """End the clusters whose head at this address is dead; return their number."""
+        return self._ask(lambda database: clusters.take_over(database, self.id, address, actor="landlord up"))
+
     @property
     def draining(self) -> bool:
         return self._ask(lambda database: clusters.state(database, self.id)) is ClusterState.DRAINING

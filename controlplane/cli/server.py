@@ -14,7 +14,7 @@ from controlplane.cli.console import errors, output, progress
 from controlplane.cli.exit_codes import Exit
 from controlplane.cli.output import Format, FormatOption, fields, show
 from controlplane.client import connection
-from controlplane.errors import Unavailable
+from controlplane.errors import SettingsError, Unavailable
 from controlplane.local.foreground import Foreground, notify, until_signalled
 from controlplane.local.head import HOST
 from controlplane.local.installation import Installation, UpResult
@@ -31,6 +31,10 @@ def up(
         bool,
         typer.Option("--foreground", help="Stay and start again what dies; SIGTERM or Ctrl-C stops all."),
     ] = False,
+    take_over: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="The head with this LANDLORD_NODE_ADDRESS is dead: take its tenants now."),
+    ] = None,
 ) -> None:
     """Start the control plane, or repair a running one, and end a drain. Returns once the control plane answers.
 
@@ -38,11 +42,24 @@ def up(
     """
     settings = load_settings()
     if foreground:
+        if take_over is not None:
+            raise typer.BadParameter("is said once, to `landlord up` without --foreground", param_hint="--take-over")
         _stay(settings)
         return
     started = bring_up(settings)
+    if take_over is not None:
+        _take_over(settings, take_over)
     output.print("[green]Landlord is up[/green]" if started.fresh else "Landlord is already running")
     fields(_addresses(Home(settings.home), settings, started))
+
+
+def _take_over(settings: Settings, address: str) -> None:
+    """Raises SettingsError."""
+    if address == settings.node_address:
+        raise SettingsError(f"--take-over: {address} is this machine")
+    if not Cluster.of(settings).take_over(address):
+        raise SettingsError(f"--take-over: no cluster of this database has its head at {address}, or it has ended")
+    errors.print(f"the cluster of {address} has ended: its tenants are activated here", markup=False)
 
 
 def _stay(settings: Settings) -> None:

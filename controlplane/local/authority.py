@@ -62,6 +62,8 @@ class NodeCertificates:
             )
             write_private(self.authority, _text(made))
             write_private(self.authority_key, _key_text(key))
+            # Of another head's authority, which this machine had joined.
+            self.certificate.unlink(missing_ok=True)
         if not self._good_for(address):
             self.keep(*self.issue(address))
 

@@ -56,6 +56,7 @@ class EventType(StrEnum):
     PAUSE_SET = "pause.set"
     PAUSE_LIFTED = "pause.lifted"
     CLUSTER_DRAINING = "cluster.draining"
+    CLUSTER_TAKEN_OVER = "cluster.taken_over"
     CLUSTER_ACTIVE = "cluster.active"
     TOKEN_CREATED = "token.created"
     TOKEN_REVOKED = "token.revoked"

@@ -75,6 +75,30 @@ async def joinable(database: AsyncEngine, address: str, port: int) -> Joinable |
     return Joinable(row.id, row.build, Head(**{name: row.head[name] for name in ("address", "port", "gcs")}))
 
 
+async def take_over(database: AsyncEngine, cluster_id: str, address: str, *, actor: str) -> int:
+    """Mark the other clusters whose head is at this address as ended: their leases are free at once. Returns the number
+    of those that had not ended.
+
+    For a head whose machine is known to be dead. If it lives all the same, fences and gates hold: its owners write and
+    make nothing more for a tenant that another one has taken, and it activates none."""
+    theirs = tables.clusters.c
+    async with transaction(database, actor=actor) as tx:
+        ended = (
+            update(tables.clusters)
+            .where(
+                theirs.head["address"].as_string() == address,
+                theirs.id != cluster_id,
+                theirs.state != ClusterState.ENDED,
+            )
+            .values(state=ClusterState.ENDED, ended_at=func.clock_timestamp())
+            .returning(theirs.id)
+        )
+        found = (await tx.connection.execute(ended)).scalars().all()
+        for one in sorted(found):
+            tx.record(EventType.CLUSTER_TAKEN_OVER, message=one)
+    return len(found)
+
+
 async def register(
     connection: AsyncConnection, *, home: str, before: str | None, build: str, id: str | None = None
 ) -> str:

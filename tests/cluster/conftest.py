@@ -10,6 +10,7 @@ import pytest
 
 from tests.cluster.machines import Machine, Network, running_network
 from tests.cluster.members import Member
+from tests.cluster.servers import MachineEngine, Redis, running_engine
 from tests.postgres import DebianServer, place
 
 TOKEN = "one-admin-token-for-the-whole-cluster"
@@ -26,9 +27,27 @@ def network() -> Iterator[Network]:
 
 
 @pytest.fixture(scope="module")
-def server(network: Network) -> Iterator[DebianServer]:
-    machine = network.machine("database")
-    server = DebianServer(place(), 5432, machine.address, machine.enter())
+def shared(network: Network) -> Machine:
+    """The machine of what all the others use: Postgres, and what else a test asks for."""
+    return network.machine("database")
+
+
+@pytest.fixture(scope="module")
+def engine(shared: Machine) -> Iterator[MachineEngine]:
+    """One Docker Engine for all machines."""
+    with running_engine(shared) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def redis(shared: Machine) -> Iterator[Redis]:
+    with Redis(shared).running() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(shared: Machine) -> Iterator[DebianServer]:
+    server = DebianServer(place(), 5432, shared.address, shared.enter())
     try:
         server.make()
         yield server

@@ -7,7 +7,7 @@ import pytest_asyncio
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controlplane.model import ClusterState
+from controlplane.model import ClusterState, EventType
 from controlplane.persistence import bootstrap, clusters, fleet, leases, tables, tokens
 from tests.integration.owner import create, spec
 
@@ -52,6 +52,29 @@ async def test_an_up_beside_a_cluster_leaves_it_and_its_leases_alone(
     assert await clusters.state(database, a) is ClusterState.ENDED
     assert await clusters.state(database, b) is ClusterState.ACTIVE
     assert await leases.acquire(database, tenant_id, cluster_id=again, actor_id="three") is not None
+
+
+async def test_the_tenants_of_a_head_that_is_said_to_be_dead_are_free_at_once(
+    database_url: str, database: AsyncEngine, tenant_id: UUID
+) -> None:
+    dead, another, ours = await up(database_url, A), await up(database_url, "/h@other"), await up(database_url, B)
+    for id, address in ((dead, "10.0.0.1"), (another, "10.0.0.2"), (ours, "10.0.0.3")):
+        await clusters.announce(database, id, clusters.Head(address, 8000, 24000), build="test")
+    assert await leases.acquire(database, tenant_id, cluster_id=dead, actor_id="one") is not None
+    assert await clusters.take_over(database, ours, "10.0.0.9", actor="test") == 0
+    assert await leases.acquire(database, tenant_id, cluster_id=ours, actor_id="two") is None
+    assert await clusters.take_over(database, ours, "10.0.0.1", actor="test") == 1
+    assert await clusters.state(database, dead) is ClusterState.ENDED
+    assert await clusters.state(database, another) is ClusterState.ACTIVE
+    assert await leases.acquire(database, tenant_id, cluster_id=ours, actor_id="two") is not None
+    assert await clusters.take_over(database, ours, "10.0.0.1", actor="test") == 0
+    async with database.connect() as connection:
+        told = (
+            await connection.execute(
+                select(tables.events.c.message).where(tables.events.c.type == EventType.CLUSTER_TAKEN_OVER)
+            )
+        ).scalars()
+        assert list(told) == [dead]
 
 
 async def test_the_cluster_that_a_home_remembers_is_ended_whatever_word_it_was_registered_with(

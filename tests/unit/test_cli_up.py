@@ -33,3 +33,34 @@ def test_a_restate_that_does_not_sign_has_a_line_of_its_own(
     for line in said:
         assert "LANDLORD_RESTATE_UNSIGNED" in line
         assert "whoever is on this machine can order steps" in line
+
+
+class Taking:
+    """A cluster that knows of one other head."""
+
+    @classmethod
+    def of(cls, settings: object) -> "Taking":
+        return cls()
+
+    def take_over(self, address: str) -> int:
+        return int(address == "10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "said"),
+    [
+        (["--take-over", "10.0.0.1"], 0, "the cluster of 10.0.0.1 has ended"),
+        (["--take-over", "10.0.0.9"], 1, "no cluster of this database has its head at 10.0.0.9"),
+        (["--take-over", "127.0.0.1"], 1, "127.0.0.1 is this machine"),
+        (["--take-over", "10.0.0.1", "--foreground"], 2, "is said once"),
+    ],
+)
+def test_taking_over_needs_another_head_and_is_said_once(
+    words: list[str], exit_code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "bring_up", lambda settings: UpResult(STATE, fresh=True))
+    monkeypatch.setattr(server, "Cluster", Taking)
+    done = CliRunner().invoke(app, ["up", *words], env={"LANDLORD_HOME": str(tmp_path)})
+    told = " ".join(done.output.split()) + str(done.exception)
+    assert (done.exit_code != 0) == (exit_code != 0), told
+    assert said in told

@@ -65,6 +65,16 @@ def test_an_invited_machine_has_a_certificate_of_the_same_authority_and_not_its_
         files.issue("10.0.0.3")
 
 
+def test_a_machine_that_had_joined_becomes_a_head_with_an_authority_of_its_own(head: Home, tmp_path: Path) -> None:
+    home = Home(tmp_path / "node")
+    home.root.mkdir()
+    Invitation.make(head, "10.0.0.2", tls=True).accept(home)
+    files = NodeCertificates(home.nodes)
+    files.prepare_head("10.0.0.2")
+    assert files.authority.read_bytes() != NodeCertificates(head.nodes).authority.read_bytes()
+    read(files.certificate).verify_directly_issued_by(read(files.authority))
+
+
 def test_without_tls_it_carries_the_token_alone(head: Home, tmp_path: Path) -> None:
     invitation = Invitation.make(head, "10.0.0.2", tls=False)
     home = Home(tmp_path / "node")

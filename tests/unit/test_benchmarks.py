@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import __main__ as every
-from benchmarks import compare, plots
+from benchmarks import compare, plots, profile
 from benchmarks import results as of
 from benchmarks.results import Result
 
@@ -141,3 +141,16 @@ def test_one_that_fails_is_told_and_the_others_follow(
     with pytest.raises(SystemExit):
         every.main(["third"])
     assert "no benchmark is called third" in capsys.readouterr().err
+
+
+def test_the_widest_functions_of_a_recording() -> None:
+    way_in = "run (x/loop.py:1);run_asgi (h/httptools_impl.py:2)"
+    recorded = ["get (a/b/c/api.py:10);ask (d.py:1) 30", "get (a/b/c/api.py:12) 20", "send (e.py:5) 50"]
+    stacks = ["wait (f.py:1) 900", *(f"{way_in};{stack}" for stack in recorded)]
+    assert [tuple(line.values()) for line in profile.shares(stacks)] == [
+        ("get (c/api.py)", "% of samples", 50.0, 20.0),
+        ("send (e.py)", "% of samples", 50.0, 50.0),
+        ("ask (d.py)", "% of samples", 30.0, 30.0),
+    ]
+    with pytest.raises(ValueError, match="no request"):
+        profile.shares(stacks[:1])

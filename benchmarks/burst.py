@@ -9,6 +9,7 @@ second between two looks, and those of others.
 
 import argparse
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,13 +22,12 @@ import httpx
 import psutil
 
 from benchmarks.at_once import at_once
-from benchmarks.installed import home, installed, with_postgres
+from benchmarks.installed import home, installed
 from benchmarks.path import answers, docker_spec, process_spec
 from benchmarks.results import write
-from benchmarks.spent import Spent, of_machine
+from benchmarks.spent import Spent, Watched, of_machine
 from tests.e2e.installation import Installation, gone, ready
 from tests.engines import WEB_IMAGE, build_web_image, running_docker
-from tests.processes import named
 
 LOOK_SECONDS = 1.0
 LONGEST = 1800.0
@@ -59,9 +59,13 @@ async def burst(installation: Installation, spec: dict[str, Any], count: int) ->
     """Seconds by name, and those of the processor by kind of process as `cpu`."""
     names = [f"burst-{number}" for number in range(count)]
 
-    def at_work() -> list[psutil.Process]:
-        engine = named(("dockerd", "containerd", "docker-proxy"), psutil.process_iter())
-        return [*with_postgres(installation), *engine]
+    def of_burst(process: psutil.Process) -> bool:
+        name = process.name()
+        if name.startswith(("dockerd", "containerd", "docker-proxy")):
+            return True
+        if name == "postgres":
+            return process.cwd().startswith(str(installation.home))
+        return process.pid == os.getpid() or process.environ().get("LANDLORD_HOME") == str(installation.home)
 
     async def look() -> None:
         while True:
@@ -80,7 +84,7 @@ async def burst(installation: Installation, spec: dict[str, Any], count: int) ->
             for name in names:
                 await wait(client, name, LONGEST)
 
-        spent, machine = Spent(at_work), of_machine()
+        spent, machine = Spent(Watched(of_burst)), of_machine()
         looking = asyncio.create_task(look())
         began, at = time.perf_counter(), time.time()
         accepted = await at_once([lambda name=name: create(name) for name in names])

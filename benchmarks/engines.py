@@ -76,6 +76,8 @@ def three_engines(place: Path) -> Iterator[dict[str, str]]:
                 "LANDLORD_STEPFUNCTIONS_QUEUE_URL": queue,
                 "LANDLORD_STEPFUNCTIONS_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/landlord-machines",
                 "LANDLORD_STEPFUNCTIONS_PREFIX": "bench",
+                # The emulator is slower than AWS on a busy machine; to wait is better than to be refused.
+                "LANDLORD_TRIGGER_TIMEOUT_SECONDS": "60",
             }
     finally:
         restate.kill()

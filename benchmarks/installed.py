@@ -1,6 +1,7 @@
 """A control plane for one benchmark: a home and a port of its own, real everything, gone afterwards."""
 
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tests.processes import titled
 READY_WORKERS = 2
 """The default of LANDLORD_WARM_WORKERS."""
 POOL_SECONDS = 300.0
+DOWN_SECONDS = 1800.0
 
 
 @contextmanager
@@ -32,7 +34,7 @@ def home() -> Iterator[Path]:
 @contextmanager
 def installed(home: Path, *, purge: bool = True, **settings: str) -> Iterator[Installation]:
     """It is up, with the default time between sweeps, and its ready workers stand ready. `purge`: False where its
-    tenants have no compute."""
+    tenants have no compute. Who interrupts while it is taken down waits until it is."""
     # A test's installation sweeps five times as often.
     installation = Installation(home, free_port(), **{"LANDLORD_SWEEP_SECONDS": "10", **settings})
     try:
@@ -40,7 +42,9 @@ def installed(home: Path, *, purge: bool = True, **settings: str) -> Iterator[In
         pooled(installation)
         yield installation
     finally:
-        installation.run("down", *(["--purge"] if purge else []), check=False)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        installation.run("down", *(["--purge"] if purge else []), check=False, timeout=DOWN_SECONDS)
+        signal.signal(signal.SIGINT, before)
 
 
 def pooled(installation: Installation) -> None:

@@ -1,10 +1,11 @@
-"""The kinds of processes: of an installation, and of the Docker Engine that works for it."""
+"""The kinds of processes: of an installation, of the Docker Engine that works for it, and of who measures."""
 
 import re
 
 import psutil
 
 KINDS = {
+    "this benchmark": r"-m benchmarks",
     "serve controller and proxies": r"ServeController|ProxyActor|HAProxyManager",
     "replicas": r"ServeReplica",
     "supervisor": r"Supervisor",

@@ -53,8 +53,7 @@ def main(words: Sequence[str] | None = None) -> int:
     options = arguments.parse_args(words)
     settings = {"LANDLORD_COMPUTE_PROVIDERS": "fake,process", "LANDLORD_ACTOR_IDLE_SECONDS": "never"}
     with home() as place, installed(place, purge=False, **settings) as installation:
-        lines = asyncio.run(measure(installation, options.actors, options.tenants))
-    write("memory", lines)
+        write("memory", asyncio.run(measure(installation, options.actors, options.tenants)))
     return 0
 
 

@@ -124,8 +124,7 @@ def main(words: Sequence[str] | None = None) -> int:
         providers = "process" if engine is None else "process,docker"
         settings = {"LANDLORD_COMPUTE_PROVIDERS": providers, "LANDLORD_ACTOR_IDLE_SECONDS": "never"}
         with installed(place / "h", **settings) as installation:
-            lines = asyncio.run(run(installation, engine, given.rounds))
-    write("path", lines)
+            write("path", asyncio.run(run(installation, engine, given.rounds)))
     return 0
 
 

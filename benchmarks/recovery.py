@@ -75,8 +75,7 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments.add_argument("--tenants", type=int, default=200)
     options = arguments.parse_args(words)
     with home() as place, installed(place, LANDLORD_COMPUTE_PROVIDERS="process") as installation:
-        lines = measure(installation, options.tenants)
-    write("recovery", lines)
+        write("recovery", measure(installation, options.tenants))
     return 0
 
 

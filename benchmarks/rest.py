@@ -39,8 +39,7 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments.add_argument("--seconds", type=float, default=60.0)
     seconds = arguments.parse_args(words).seconds
     with home() as place, installed(place, LANDLORD_COMPUTE_PROVIDERS="process") as installation:
-        lines = measure(installation, seconds)
-    write("rest", lines)
+        write("rest", measure(installation, seconds))
     return 0
 
 

@@ -8,6 +8,31 @@ import psutil
 from benchmarks.kinds import kind_of
 
 
+class Watched:
+    """The processes of which something is true. Each is asked twice at most, since a process that was just forked is
+    not yet what it becomes; and to ask costs more than to read its times."""
+
+    def __init__(self, such: Callable[[psutil.Process], bool]) -> None:
+        self._such = such
+        self._known: dict[psutil.Process, bool] = {}
+        self._asked_once: set[psutil.Process] = set()
+
+    def __call__(self) -> list[psutil.Process]:
+        return [process for process in psutil.process_iter() if self._counts(process)]
+
+    def _counts(self, process: psutil.Process) -> bool:
+        if process not in self._known:
+            try:
+                found = self._such(process)
+            except (psutil.Error, ProcessLookupError):
+                return False
+            if found or process in self._asked_once:
+                self._known[process] = found
+            self._asked_once.add(process)
+            return found
+        return self._known[process]
+
+
 class Spent:
     """CPU seconds of `processes()` since this was made, by kind.
 

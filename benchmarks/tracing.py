@@ -97,7 +97,7 @@ def main(words: Sequence[str] | None = None) -> int:
         pair = {"off": one(), "on": one(LANDLORD_OTLP_ENDPOINT=collector.url)}
         lines = asyncio.run(compare(pair, options.rounds, options.tenants))
         assert collector.size > options.tenants, "nothing was traced"
-    write("tracing", lines)
+        write("tracing", lines)
     return 0
 
 

@@ -146,7 +146,7 @@ def test_one_that_fails_is_told_and_the_others_follow(
 def test_the_widest_functions_of_a_recording() -> None:
     way_in = "run (x/loop.py:1);run_asgi (h/httptools_impl.py:2)"
     recorded = ["get (a/b/c/api.py:10);ask (d.py:1) 30", "get (a/b/c/api.py:12) 20", "send (e.py:5) 50"]
-    stacks = ["wait (f.py:1) 900", *(f"{way_in};{stack}" for stack in recorded)]
+    stacks = ["wait (threading.py:1) 900", *(f"{way_in};{stack}" for stack in recorded)]
     assert [tuple(line.values()) for line in profile.shares(stacks)] == [
         ("get (c/api.py)", "% of samples", 50.0, 20.0),
         ("send (e.py)", "% of samples", 50.0, 50.0),

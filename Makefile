@@ -65,7 +65,7 @@ bench: .venv/installed-dev suite-tools ## the benchmarks; results in benchmarks/
 	$(BIN)/python -m benchmarks
 
 bench-compare: .venv/installed-dev ## what got slower than in BASE=<file of results>; RUN=<file> if not what was measured last
-	@test -n "$(BASE)" || { echo "Say what to compare with: make bench-compare BASE=benchmarks/results/reads-….jsonl"; exit 2; }
+	@test -n "$(BASE)" || { echo "Say what to compare with: make bench-compare BASE=benchmarks/measured.jsonl"; exit 2; }
 	$(BIN)/python -m benchmarks.compare $(BASE) $(RUN)
 
 LOCK = $(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-build \

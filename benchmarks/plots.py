@@ -2,7 +2,8 @@
 benchmark, by default beside the results.
 
 Without a FILE: of the commit that was measured last. A bar is a value; the line across it is its floor in the same run.
-Colours do for light and dark pages.
+Colours do for light and dark pages. The pictures in the docs are of `benchmarks/measured.jsonl`, and a test compares
+them: `python -m benchmarks.plots benchmarks/measured.jsonl --into docs/img`.
 """
 
 import argparse
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from benchmarks.results import MORE_IS_BETTER, RESULTS, Result, best, newest, read
 
+MEASURED = Path(__file__).with_name("measured.jsonl")
+PICTURES = Path(__file__).parents[1] / "docs" / "img"
 WIDTH = 860
 LEFT, RIGHT = 300, 190
 """For the names, and for the numbers."""

@@ -154,3 +154,10 @@ def test_the_widest_functions_of_a_recording() -> None:
     ]
     with pytest.raises(ValueError, match="no request"):
         profile.shares(stacks[:1])
+
+
+def test_the_pictures_in_the_docs_are_those_of_what_was_measured() -> None:
+    drawn = {path.name: path.read_text() for path in plots.PICTURES.glob("bench-*.svg")}
+    assert drawn == plots.pictures(of.read(plots.MEASURED)), f"draw them again: {plots.__doc__}"
+    page = (plots.PICTURES.parent / "performance.md").read_text()
+    assert [name for name in drawn if f"(img/{name})" not in page] == []

@@ -103,7 +103,7 @@ def test_the_lock_of_a_key_fits_postgres() -> None:
     ("provider", "capabilities"),
     [
         (DockerCompute(), ["logs", "follow_logs", "exec", "exec_probe"]),
-        (ProcessCompute(Path("/nonexistent")), ["logs", "follow_logs"]),
+        (ProcessCompute(Path("/nonexistent")), ["logs", "follow_logs", "exec"]),
         (EcsCompute(), []),
         (FakeCompute(FakeCloud()), []),
     ],

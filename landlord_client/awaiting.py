@@ -108,6 +108,8 @@ class AsyncClient:
 
     list_providers = _call(installation.list_providers)
     list_nodes = _call(installation.list_nodes)
+    drain_node = _call(installation.drain_node)
+    undrain_node = _call(installation.undrain_node)
     provider_schema = _call(installation.provider_schema)
     create_token = _call(installation.create_token)
     iterate_tokens = _each(installation.iterate_tokens)

@@ -128,10 +128,16 @@ def mutate(
 
 
 def order(
-    method: Literal["POST", "DELETE"], path: str, kind: type[D], body: Any = None, *, tries: int = TRIES
+    method: Literal["POST", "DELETE"],
+    path: str,
+    kind: type[D],
+    body: Any = None,
+    *,
+    query: Mapping[str, str] | None = None,
+    tries: int = TRIES,
 ) -> Operation[D]:
     """A change of the installation itself. These take no key: doing them twice is doing them once, or is refused."""
-    return typed(kind, (yield from send(Request(method, path, {}, {}, body), tries)))
+    return typed(kind, (yield from send(Request(method, path, query or {}, {}, body), tries)))
 
 
 def paged(page_at: Callable[[str | None], Operation[Page[T]]]) -> Stream[T]:

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from landlord_client.exchange import Operation, Request, Stream, get, order, paged, quoted, read, send
-from landlord_client.models import Consistency, NewToken, Nodes, Pauses, Providers, Token, TokenPage, Trail
+from landlord_client.models import Consistency, NewToken, NodeDrain, Nodes, Pauses, Providers, Token, TokenPage, Trail
 from landlord_client.tenants import LARGEST_PAGE
 
 TRAIL_SECONDS = 300.0
@@ -20,6 +20,17 @@ def list_providers() -> Operation[Providers]:
 def list_nodes() -> Operation[Nodes]:
     """The machines of the cluster, as its supervisor saw them last."""
     return get("/v1/nodes", Nodes)
+
+
+def drain_node(name: str, *, tenants: bool = False) -> Operation[NodeDrain]:
+    """Start no actor and place no tenant there any more. `tenants`: move its tenants to other nodes, one by one."""
+    query = {"tenants": "true"} if tenants else None
+    return order("POST", f"/v1/nodes/{quoted(name)}/drain", NodeDrain, query=query)
+
+
+def undrain_node(name: str) -> Operation[NodeDrain]:
+    """End the drain of a node."""
+    return order("POST", f"/v1/nodes/{quoted(name)}/undrain", NodeDrain)
 
 
 def provider_schema(name: str) -> Operation[dict[str, Any]]:

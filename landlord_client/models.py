@@ -254,6 +254,13 @@ class Node(Document):
     ceiling: int = 0
 
 
+class NodeDrain(Document):
+    """What a node gives up: `actors`, `tenants` too, or nothing."""
+
+    name: str
+    gives_up: str | None = None
+
+
 class Nodes(Document):
     """The nodes of the cluster. `checked_at` None: the supervisor has not looked yet."""
 

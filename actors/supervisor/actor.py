@@ -20,10 +20,11 @@ from actors.runtime import build_runtime
 from actors.shared import SharedState
 from actors.supervisor.admission import Admission
 from actors.supervisor.clockwork import Clockwork, Stages
+from actors.supervisor.drained import Drained
 from actors.supervisor.engines import Engines
 from actors.supervisor.figures import Figures, of_sweeps
 from actors.supervisor.locations import Locations
-from actors.supervisor.node_list import live_actors, node_list
+from actors.supervisor.node_list import live_actors, living, node_list
 from actors.supervisor.nominations import Nominations
 from actors.supervisor.outpost import Outposts
 from actors.supervisor.pool import Pool
@@ -102,6 +103,7 @@ class Supervisor:
             "nodes": self._see_nodes,
             "lost_nodes": self._see_lost,
             "pool": self._pool.fill,
+            "drains": Drained(runtime, self._directory, self._locations, living).look,
             "actors": self._adopt,
             "owners": SilentOwners(database, self._cluster_id, self._admission.live, self._admission.end).look,
             "due": self._sweep.due,

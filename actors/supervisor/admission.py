@@ -122,9 +122,10 @@ class Admission:
 
     async def refuses(self, name: str) -> bool:
         """True if there is no place for the tenant; then actors at rest are asked to leave. Also true if another
-        cluster owns it."""
-        claim = _claim(await self._place(name))
-        return claim is None or not self._has_place(name, claim)
+        cluster owns it, or its node drains."""
+        place = await self._place(name)
+        claim = _claim(place)
+        return claim is None or not self._locations.takes(place) or not self._has_place(name, claim)
 
     async def adopt(self, names: Collection[str]) -> None:
         """Hold the live actors that were found, and learn what all of them have their places for now."""
@@ -151,7 +152,7 @@ class Admission:
                 return True
             place = await self._place(name)
             claim = _claim(place)
-            if claim is None or not self._has_place(name, claim):
+            if claim is None or not self._locations.takes(place) or not self._has_place(name, claim):
                 return False
             self.hold(name, claim, place, how="cold")
             await self._started(name)

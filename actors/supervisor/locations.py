@@ -1,6 +1,6 @@
 """The nodes on which tenants' actors are started: each actor runs where its tenant's platform is, or nowhere."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from actors import nodes
@@ -21,6 +21,8 @@ class Locations:
         self.platforms: dict[str, Mapping[str, str | None]] = {}
         """Node's name → what it says of its platforms: identity by provider."""
         self.found: Sequence[Node] = ()
+        self.draining: Collection[str] = ()
+        """Names of the nodes that get no actors."""
         self._known = known
 
     def look(self) -> Sequence[Node]:
@@ -38,10 +40,21 @@ class Locations:
 
     def of(self, place: Place | None) -> tuple[dict[str, Any], str | None]:
         """The options of an actor for it, and the name of the node that it will run on; None: any, or not known."""
-        if not self.pinned:
+        if not self.pinned and not self.draining:
             return {}, None
-        node = self._node(place) or next((node for node in self.found if node.head), None)
-        return (AT_HEAD, None) if node is None else (nodes.at(node), node.name)
+        node = (self._node(place) if self.pinned else None) or self._any()
+        return (AT_HEAD, None) if node is None else (nodes.at(node), node.name if self.pinned else None)
+
+    def takes(self, place: Place | None) -> bool:
+        """Whether an actor may be started for it: not on a node that drains, unless the tenant is deleted there."""
+        node = self._node(place) if self.pinned else None
+        return node is None or node.name not in self.draining or (place is not None and place.deleted)
+
+    def _any(self) -> Node | None:
+        """The head; while that drains, another one of ours."""
+        able = [node for node in self.found if node.alive and node.name not in self.draining]
+        fit = [node for node in able if node.head] or [node for node in able if node.joined]
+        return next(iter(fit or [node for node in self.found if node.head]), None)
 
     def _node(self, place: Place | None) -> Node | None:
         if place is None:

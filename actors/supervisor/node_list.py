@@ -1,7 +1,7 @@
 """What the supervisor says about each node of its cluster, for `GET /v1/nodes`."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,8 +50,17 @@ def node_list(
 
 def tenants_actors() -> Counter[str]:
     """The number of live tenant actors by the id of their node. Blocks: Ray's head sends one entry for each."""
-    table = ray_state.actors(actor_state_name="ALIVE")
-    return Counter(one["Address"]["NodeID"] for one in table.values() if name_of_tenant(one["Name"]) is not None)
+    return Counter({node: len(names) for node, names in living().items()})
+
+
+def living() -> dict[str, list[str]]:
+    """The names of the tenants with live actors by the id of their node. Blocks, as above."""
+    found = defaultdict[str, list[str]](list)
+    for one in ray_state.actors(actor_state_name="ALIVE").values():
+        name = name_of_tenant(one["Name"])
+        if name is not None:
+            found[one["Address"]["NodeID"]].append(name)
+    return found
 
 
 def _runs_actors(node: Node, pinned: bool) -> bool:

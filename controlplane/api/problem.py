@@ -24,6 +24,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "not_found": (404, "There is no such resource"),
     "tenant_not_found": (404, "There is no such tenant"),
     "execution_not_found": (404, "There is no such execution"),
+    "node_not_found": (404, "There is no such node"),
     "provider_not_found": (404, "There is no such provider here"),
     "token_not_found": (404, "There is no such token"),
     "version_required": (404, "The path needs an API version"),

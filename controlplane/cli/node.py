@@ -2,6 +2,8 @@
 
 import ipaddress
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +12,10 @@ import typer
 from controlplane.cli.connection import connect
 from controlplane.cli.console import errors, output, progress
 from controlplane.cli.database import ask
+from controlplane.cli.drain import POLL_SECONDS
+from controlplane.cli.options import DEFAULT_TIMEOUT, Timeout
 from controlplane.cli.output import Format, FormatOption, fields, instant, show
-from controlplane.errors import SettingsError
+from controlplane.errors import DeadlineExceeded, SettingsError
 from controlplane.local.build import build_id
 from controlplane.local.invitation import Invitation
 from controlplane.local.joined import JoinedNode, Joining
@@ -19,7 +23,7 @@ from controlplane.local.node import node_name
 from controlplane.local.paths import Home
 from controlplane.persistence import clusters
 from controlplane.settings import Settings, load_settings
-from landlord_client import Node
+from landlord_client import Node, Nodes
 
 app = typer.Typer(help="The machines of the cluster.", no_args_is_help=True)
 
@@ -106,6 +110,63 @@ def leave() -> None:
     with progress("leaving the cluster") as shown:
         ended = JoinedNode(load_settings(), os.environ, shown.say).leave()
     output.print(f"This machine has left the cluster; {ended} processes ended")
+
+
+@app.command("drain")
+def drain(
+    name: Annotated[str, typer.Argument(help="As `landlord node list` shows it.")],
+    tenants: Annotated[bool, typer.Option("--tenants", help="Also move its tenants to other machines.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="End the drain.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return once nothing is left there.")] = False,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+) -> None:
+    """Empty a machine of the cluster, for maintenance: it gets no more actors and tenants, and its actors leave.
+
+    With --tenants its tenants move too, one after the other, healthy first. Those stay that no other machine takes, and
+    those that keep data on it (volumes of docker, `workdir` of process).
+
+    Example: landlord node drain web-2 --tenants --wait
+    """
+    with connect() as client:
+        if undo:
+            client.undrain_node(name)
+            output.print(f"{name} takes actors and tenants again", markup=False)
+            return
+        client.drain_node(name, tenants=tenants)
+        if wait:
+            with progress("draining") as shown:
+                await_empty(client.list_nodes, name, shown.say, timeout, tenants=tenants)
+    state = "Drained" if wait else "Draining"
+    output.print(f"{state}. `landlord node drain {name} --undo` ends that", markup=False)
+
+
+def await_empty(
+    look: Callable[[], Nodes],
+    name: str,
+    say: Callable[[str], None],
+    timeout: float,
+    *,
+    tenants: bool,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Returns once nothing is left there, as the supervisor sees it. Raises DeadlineExceeded. Tests inject the last
+    two."""
+    deadline = clock() + timeout
+    since = look().checked_at
+    while True:
+        found = look()
+        node = next((one for one in found.items if one.name == name), None)
+        held = 0 if node is None else sum(platform.tenants for platform in node.providers.values())
+        actors = 0 if node is None else node.live_actors
+        fresh = found.checked_at is not None and found.checked_at != since
+        if fresh and not actors and not (tenants and held):
+            return
+        what = f"{actors} actors and {held} tenants are there" if tenants else f"{actors} actors are there"
+        say(what if fresh else "the supervisor has not looked yet")
+        if clock() > deadline:
+            raise DeadlineExceeded(f"after {timeout:g} s {what}; the drain goes on")
+        sleep(POLL_SECONDS)
 
 
 def _require_address(settings: Settings) -> None:

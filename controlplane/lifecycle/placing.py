@@ -7,7 +7,7 @@ A provider is bound to nodes if a node says that it has its platform. What is bo
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 
-from controlplane.model import Node, PlacementSpec, TenantSpec
+from controlplane.model import Node, NodeDrain, PlacementSpec, TenantSpec
 
 IN_OWNER = frozenset({"embedded"})
 """Engines whose steps run in the tenant's owner, on any node. The steps of all others run on the head."""
@@ -25,7 +25,8 @@ def choose(
 ) -> str | None:
     """The name of the node. None: the tenant is bound to none, or none is there for it.
 
-    It stays where it is, even if that node is down, unless its spec wants another one or the node is among `without`.
+    It stays where it is, even if that node is down, unless its spec wants another one, the node is among `without`, or
+    it gives up its tenants. No tenant comes to a node that drains.
     Else it goes to the living node with the fewest `tenants` for its size. `key` decides between equals, so that many
     at once spread."""
     bound = has_platform(nodes, spec)
@@ -35,9 +36,9 @@ def choose(
         return stays  # two clusters: whoever takes the tenant makes it on a machine of its own
     fit = [node for node in bound if node.name not in without and _admits(spec.placement, node)]
     fit = [node for node in fit if node.head or engine in IN_OWNER]
-    if any(node.name == stays for node in fit):
+    if any(node.name == stays and node.drain is not NodeDrain.TENANTS for node in fit):
         return stays
-    able = [node for node in fit if node.alive]
+    able = [node for node in fit if node.alive and node.drain is None]
     counted = tenants or {}
 
     def load(node: Node) -> tuple[float, str]:
@@ -73,6 +74,8 @@ def obstacle(nodes: Sequence[Node], spec: TenantSpec, engine: str) -> tuple[str,
     living = [node for node in with_platform if node.alive]
     if not living:
         return f"{names} is down; start it again, or choose another of: {known}", False
+    if all(node.drain is not None for node in living):
+        return f"{names} is being drained; end that, or choose another of: {known}", False
     if engine not in IN_OWNER and not any(node.head for node in living):
         return f"the steps of {engine} run on the head, and {names} is not it; use the engine embedded", True
     return None

@@ -10,6 +10,7 @@ from controlplane.model.spec import TenantSpec
 from controlplane.model.states import (
     Action,
     ExecutionState,
+    NodeDrain,
     PlacementState,
     Status,
     StepName,
@@ -72,6 +73,8 @@ class Node:
     """Its size."""
     cluster_id: str = ""
     """The cluster that saw it last."""
+    drain: NodeDrain | None = None
+    """What it gives up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,13 @@ class ClusterState(StrEnum):
     ENDED = "ended"
 
 
+class NodeDrain(StrEnum):
+    """What a node gives up because an operator drains it: its actors, or its tenants too. It gets no new ones."""
+
+    ACTORS = "actors"
+    TENANTS = "tenants"
+
+
 class StepState(StrEnum):
     RUNNING = "running"
     BACKING_OFF = "backing-off"

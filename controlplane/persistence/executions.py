@@ -91,7 +91,8 @@ async def add(
     instead. `fresh`: its image is pulled, even if the platform has one. `in_place`: it restarts what serves.
     `request_id`: of the request that caused it. `without`: nodes that are not chosen for it."""
     generation, spec = (tenant.generation, tenant.spec) if again is None else (again.generation, again.spec)
-    node = await nodes.place(connection, tenant, action, spec, engine, first=generation == run == 1, without=without)
+    first = generation == run == 1
+    node = await nodes.place(connection, tenant, action, spec, engine, first=first, in_place=in_place, without=without)
     request = ExecutionInput(
         execution_id=execution_id(tenant.name, action, generation, tenant.id, run),
         tenant_id=tenant.id,

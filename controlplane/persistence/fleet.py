@@ -137,6 +137,8 @@ class Place:
     elsewhere: bool
     node: str | None = None
     platform_identity: str | None = None
+    deleted: bool = False
+    """Its deletion was asked for."""
 
 
 async def places(database: AsyncEngine, names: Collection[str], cluster_id: str) -> dict[str, Place]:
@@ -166,6 +168,7 @@ async def places(database: AsyncEngine, names: Collection[str], cluster_id: str)
         unfinished().label("unfinished"),
         expressions.owned_elsewhere(cluster_id).label("elsewhere"),
         func.coalesce(node_of_work, placed.c.node).label("node"),
+        deleted.label("deleted"),
         placed.c.platform_identity,
     )
     query = query.outerjoin(placed, placed.c.execution_id == tables.tenants.c.serving_execution).where(
@@ -175,7 +178,13 @@ async def places(database: AsyncEngine, names: Collection[str], cluster_id: str)
     async with single(database) as connection:
         return {
             row.name: Place(
-                row.platform, row.mends, row.unfinished, bool(row.elsewhere), row.node, row.platform_identity
+                row.platform,
+                row.mends,
+                row.unfinished,
+                bool(row.elsewhere),
+                row.node,
+                row.platform_identity,
+                row.deleted,
             )
             for row in await connection.execute(query)
         }

@@ -229,16 +229,22 @@ async def restart(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> 
         in_place=True,
         request_id=tx.request_id,
     )
-    epoch = tenant.epoch + 1
-    if serving.generation == tenant.generation:
-        tenant = await tenants.change_status(
-            tx, tenant, Cause.REDEPLOY_ACCEPTED, execution=execution, newest_execution=execution.id, epoch=epoch
-        )
-    else:  # the newest generation failed, and stays so
-        tenant = await tenants.save(tx.connection, tenant, epoch=epoch)
-    tx.event(EventType.TENANT_RESTARTED, tenant, execution=execution)
-    tx.wake(tenant.id, tenant.name)
-    return Intent(tenant, execution, created=True)
+    return await _of_serving(tx, tenant, serving, execution, EventType.TENANT_RESTARTED)
+
+
+async def move(tx: Transaction, tenant: Tenant, serving: Execution, *, default_workflow: str) -> Intent:
+    """Queue a run of the generation that serves a locked tenant at rest, on another node: the one that it is on gives
+    its tenants up. The tenant serves on until the new resource is healthy."""
+    execution = await executions.add(
+        tx.connection,
+        tenant,
+        Action.UPDATE,
+        run=await executions.next_run(tx.connection, tenant.id, serving.generation),
+        trigger_source=TriggerSource.SUPERVISOR,
+        engine=workflow_of(serving.spec, default_workflow),
+        again=serving,
+    )
+    return await _of_serving(tx, tenant, serving, execution, EventType.TENANT_MOVED)
 
 
 async def cancel(tx: Transaction, tenant: Tenant, execution: Execution) -> Execution:
@@ -314,6 +320,22 @@ async def newest_execution(tx: Transaction, tenant: Tenant) -> Execution:
     execution = await executions.lock(tx.connection, tenant.newest_execution)
     assert execution is not None, "tenants.current_execution always names a row"
     return execution
+
+
+async def _of_serving(
+    tx: Transaction, tenant: Tenant, serving: Execution, execution: Execution, event: EventType
+) -> Intent:
+    """The rest of an intent that runs again what serves."""
+    epoch = tenant.epoch + 1
+    if serving.generation == tenant.generation:
+        tenant = await tenants.change_status(
+            tx, tenant, Cause.REDEPLOY_ACCEPTED, execution=execution, newest_execution=execution.id, epoch=epoch
+        )
+    else:  # the newest generation failed, and stays so
+        tenant = await tenants.save(tx.connection, tenant, epoch=epoch)
+    tx.event(event, tenant, execution=execution)
+    tx.wake(tenant.id, tenant.name)
+    return Intent(tenant, execution, created=True)
 
 
 async def _next_run(

@@ -124,15 +124,16 @@ async def place(
     engine: str,
     *,
     first: bool = False,
+    in_place: bool = False,
     without: Collection[str] = (),
 ) -> str | None:
-    """The node for an execution of this tenant; see `placing.choose`. A delete is where the resources are. Tenants are
-    counted only if there is a choice. `first`: the tenant is new, and has no resource yet."""
+    """The node for an execution of this tenant; see `placing.choose`. A delete, and what is `in_place`, is where the
+    resources are. Tenants are counted only if there is a choice. `first`: the tenant is new, and has no resource."""
     there = await known(connection)
     if not there:
         return None
     stays = None if first else await _where(connection, tenant, there)
-    if action is Action.DELETE:
+    if action is Action.DELETE or in_place:
         return stays
     key = str(tenant.id)
     chosen = placing.choose(there, spec, engine, key=key, stays=stays, without=without)

@@ -14,6 +14,7 @@ from controlplane.model import (
     Execution,
     ExecutionState,
     Node,
+    NodeDrain,
     Observed,
     Pause,
     Placement,
@@ -160,6 +161,7 @@ def node(row: Row) -> Node:
         platforms=row["platforms"],
         cpus=row["cpus"],
         cluster_id=row["cluster_id"],
+        drain=None if row["drain"] is None else word(NodeDrain, row["drain"]),
     )
 
 

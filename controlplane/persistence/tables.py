@@ -260,6 +260,7 @@ nodes = Table(
     Column("cpus", Double, nullable=False),
     Column("alive", Boolean, nullable=False),
     _timestamp("since", default=True),  # it is alive, or is not, since then
+    Column("drain", Text),  # a NodeDrain
 )
 
 heartbeats = Table(

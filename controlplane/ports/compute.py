@@ -323,6 +323,15 @@ class ReachesHost(Protocol):
 
 
 @runtime_checkable
+class HoldsData(Protocol):
+    """Capability: some configs keep data on the machine that runs them. A drain moves no such tenant."""
+
+    def holds_data(self, config: Mapping[str, Any]) -> bool:
+        """Whether a valid config does. No I/O."""
+        ...
+
+
+@runtime_checkable
 class KeepsBelongings(Protocol):
     """Capability: a tenant has belongings that outlive its resources (named volumes, a network)."""
 

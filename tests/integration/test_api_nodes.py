@@ -1,5 +1,6 @@
 """GET /v1/nodes: what the supervisor left with its cluster's row, at any replica."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,8 @@ from actors.nodes import Node
 from actors.supervisor.figures import Figures
 from actors.supervisor.node_list import node_list
 from controlplane.model import ClusterState, Status
-from controlplane.persistence import gauges
+from controlplane.persistence import gauges, nodes
+from controlplane.persistence.nodes import Seen
 from providers.compute.fake import FakeCloud
 from tests.integration.api_replica import CLUSTER, Api, api_on
 from tests.integration.owner import World, spec
@@ -112,3 +114,30 @@ async def test_who_may_see_them(api: Api) -> None:
     secret = (await api.client.post("/v1/tokens", json=narrowed)).json()["token"]
     refused = await api.client.get("/v1/nodes", headers={"Authorization": f"Bearer {secret}"})
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+
+
+async def test_a_node_is_drained_by_an_admin_until_that_is_ended(api: Api) -> None:
+    await nodes.saw(api.database, CLUSTER, [Seen("alpha", "10.0.0.1", True, True, {}, {"fake": "cloud"}, 2.0)])
+    await api.beat()
+    async with api.database.begin() as connection:
+        listed = [{"name": "alpha", "address": "10.0.0.1", "alive": True, "labels": {}, "providers": {}}]
+        figures = {"node_list": [{**listed[0], "live_actors": 0, "ceiling": 9}], "at": "2026-01-01T00:00:00Z"}
+        await connection.execute(
+            text("UPDATE clusters SET figures = CAST(:figures AS jsonb) WHERE id = :id"),
+            {"figures": json.dumps(figures), "id": CLUSTER},
+        )
+    for path, gives_up in (
+        ("drain", "actors"),
+        ("drain?tenants=true", "tenants"),
+        ("drain?tenants=true", "tenants"),
+        ("undrain", None),
+        ("undrain", None),
+    ):
+        answer = await api.client.post(f"/v1/nodes/alpha/{path}")
+        assert (answer.status_code, answer.json()) == (200, {"name": "alpha", "gives_up": gives_up}), answer.text
+        assert [one["draining"] for one in (await asked(api))["items"]] == [gives_up is not None]
+    unknown = await api.client.post("/v1/nodes/gamma/drain")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "node_not_found")
+    told = (await api.client.get("/v1/events")).json()["items"]
+    said = [(one["type"], one["data"].get("gives_up")) for one in told if one["type"].startswith("node.")]
+    assert said == [("node.active", None), ("node.draining", "tenants"), ("node.draining", "actors")]

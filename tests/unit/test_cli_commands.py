@@ -318,6 +318,17 @@ def test_providers_and_the_schema_of_one(server: Server, run: Run) -> None:
     assert json.loads(run("providers", "--schema", "docker").stdout) == {"type": "object"}
 
 
+def test_a_node_is_drained_and_taken_back(server: Server, run: Run) -> None:
+    server.answers["POST", "/v1/nodes/web-2/drain"] = httpx.Response(200, json={"name": "web-2", "gives_up": "tenants"})
+    done = run("node", "drain", "web-2", "--tenants")
+    assert done.stdout == "Draining. `landlord node drain web-2 --undo` ends that\n"
+    assert server.asked[-1].url.query == b"tenants=true"
+    assert run("node", "drain", "web-2").exit_code == 0
+    assert server.asked[-1].url.query == b""
+    server.answers["POST", "/v1/nodes/web-2/undrain"] = httpx.Response(200, json={"name": "web-2", "gives_up": None})
+    assert run("node", "drain", "web-2", "--undo").stdout == "web-2 takes actors and tenants again\n"
+
+
 def test_nodes_with_what_they_hold(server: Server, run: Run) -> None:
     alpha = {"name": "alpha", "address": "10.0.0.1", "alive": True, "draining": False, "labels": {"disk": "ssd"}}
     alpha |= {"providers": {"docker": {"engine": "id", "tenants": 12}}, "live_actors": 3, "ceiling": 90}

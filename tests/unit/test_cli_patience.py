@@ -1,15 +1,18 @@
 """The loops of `drain --wait` and `restore`: when they end, and with what."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import httpx
 import pytest
 
 from controlplane.cli.drain import await_rest
+from controlplane.cli.node import await_empty
 from controlplane.cli.restore import mend, wake_all
 from controlplane.errors import DeadlineExceeded
-from landlord_client import Client
+from landlord_client import Client, Node, NodePlatform, Nodes
 
 LOST: dict[str, Any] = {"kind": "missing_resource", "tenant": "acme", "resource": None, "detail": "gone"}
 
@@ -90,3 +93,38 @@ def test_every_tenant_is_woken_and_one_that_went_meanwhile_is_no_matter() -> Non
 
     wake_all(client(handle))
     assert woken == ["/v1/tenants/a/reconcile", "/v1/tenants/b/reconcile"]
+
+
+def seen(second: int, *, actors: int = 0, tenants: int = 0) -> Nodes:
+    platforms = {"docker": NodePlatform(engine="id", tenants=tenants)}
+    node = Node(name="web-2", live_actors=actors, providers=platforms)
+    return Nodes(
+        items=[Node(name="web-1", live_actors=9), node], checked_at=datetime(2026, 1, 1, second=second, tzinfo=UTC)
+    )
+
+
+def test_a_drained_node_is_empty_once_the_supervisor_has_looked_again() -> None:
+    time, said = Time(), []
+    looks = iter([seen(1), seen(1), seen(2, actors=1, tenants=2), seen(3, tenants=1), seen(4)])
+    await_empty(lambda: next(looks), "web-2", said.append, 10, tenants=True, sleep=time.sleep, clock=time.clock)
+    assert said == [
+        "the supervisor has not looked yet",
+        "1 actors and 2 tenants are there",
+        "0 actors and 1 tenants are there",
+    ]
+    looks = iter([seen(1), seen(2, tenants=2)])
+    await_empty(lambda: next(looks), "web-2", said.append, 10, tenants=False, sleep=time.sleep, clock=time.clock)
+
+
+def test_a_node_that_stays_full_is_waited_for_only_so_long() -> None:
+    time, moments = Time(), count()
+    with pytest.raises(DeadlineExceeded, match="after 3 s 0 actors and 1 tenants are there; the drain goes on"):
+        await_empty(
+            lambda: seen(next(moments) % 60, tenants=1),
+            "web-2",
+            lambda _: None,
+            3,
+            tenants=True,
+            sleep=time.sleep,
+            clock=time.clock,
+        )

@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from controlplane.model import NodeDrain
+
 Capability = Literal["logs", "follow_logs", "exec", "exec_probe"]
 
 
@@ -50,6 +52,13 @@ class NodeOut(BaseModel):
         description="The number of tenant actors that may live on it. On all nodes together there are no more than the "
         "largest of these."
     )
+
+
+class NodeDrainOut(BaseModel):
+    """What a node gives up."""
+
+    name: str
+    gives_up: NodeDrain | None = Field(description="Its actors, or its tenants too. Null: neither.")
 
 
 class NodesOut(BaseModel):

@@ -50,9 +50,10 @@ AVAILABLE_SECONDS = 2
 
 
 class DockerCompute(GatedCompute[DockerConfig]):
-    """A ComputeProvider, also `FollowsLogs`, `RunsCommands`, `RunsExecProbes` (as a HEALTHCHECK) and `KeepsBelongings`:
-    named volumes and the tenant's own network stay until the tenant is deleted. Also `ReachesHost`. Make one per
-    process; it connects at its first call. `subnets`: the ranges of addresses of tenants' networks."""
+    """A ComputeProvider, also `FollowsLogs`, `RunsCommands`, `RunsExecProbes` (as a HEALTHCHECK), `ReachesHost`,
+    `HoldsData` and `KeepsBelongings`: named volumes and the tenant's own network stay until the tenant is deleted.
+
+    Make one per process; it connects at its first call. `subnets`: the ranges of addresses of tenants' networks."""
 
     name: ClassVar[str] = "docker"
     resource_kind: ClassVar[str] = "container"
@@ -129,6 +130,9 @@ class DockerCompute(GatedCompute[DockerConfig]):
 
     def host_access(self, config: Mapping[str, Any]) -> Sequence[str]:
         return self.parse(config).host_access()
+
+    def holds_data(self, config: Mapping[str, Any]) -> bool:
+        return bool(self.parse(config).volumes)
 
     async def create(self, desired: DesiredResource) -> str | None:
         """A container that is not started. None: the name is taken. Its image, volumes and network come first."""

@@ -17,7 +17,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 from uuid import UUID, uuid4
 
 from controlplane.errors import InvalidConfig, NotAvailableYet, Retryable, SettingsError, Unavailable, WaitsFor
@@ -50,7 +50,8 @@ KEEPER = Path(__file__).with_name("keeper.py")
 
 
 class ProcessCompute(GatedCompute[ProcessConfig]):
-    """A ComputeProvider, also `FollowsLogs` and `RunsCommands`. Several may work on one `root`, in one process or more.
+    """A ComputeProvider, also `FollowsLogs`, `RunsCommands` and `HoldsData`. Several may work on one
+    `root`, in one process or more.
 
     `uids`: each tenant gets one of these. None: its processes have our account. `cgroups`: the directory where version
     2 of them is mounted ("": none), by default looked up. `address`: where tenants are reached.
@@ -113,6 +114,9 @@ class ProcessCompute(GatedCompute[ProcessConfig]):
         mark = await self._threads.ask(self._directory.mark)
         named = f"landlord process {_machine_id()} {mark}".rstrip()
         return hashlib.sha256(named.encode()).hexdigest()[:32]
+
+    def holds_data(self, config: Mapping[str, Any]) -> bool:
+        return self.parse(config).workdir is not None
 
     async def create(self, desired: DesiredResource) -> str | None:
         """Create without starting. None: the name is taken."""

@@ -154,6 +154,10 @@ class ExecutionNotFound(NotFound):
     """There is no such execution."""
 
 
+class NodeNotFound(NotFound):
+    """There is no such node."""
+
+
 class ProviderNotFound(NotFound):
     """There is no such provider."""
 
@@ -279,6 +283,7 @@ BY_CODE: Mapping[str, type[Problem]] = {
     "not_found": NotFound,
     "tenant_not_found": TenantNotFound,
     "execution_not_found": ExecutionNotFound,
+    "node_not_found": NodeNotFound,
     "provider_not_found": ProviderNotFound,
     "token_not_found": TokenNotFound,
     "version_required": VersionRequired,

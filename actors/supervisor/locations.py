@@ -47,11 +47,11 @@ class Locations:
 
     def takes(self, place: Place | None) -> bool:
         """Whether an actor may be started for it: not on a node that drains, unless the tenant is deleted there."""
-        node = self._node(place) if self.pinned else None
+        node = (self._node(place) if self.pinned else None) or self._any()
         return node is None or node.name not in self.draining or (place is not None and place.deleted)
 
     def _any(self) -> Node | None:
-        """The head; while that drains, another one of ours."""
+        """The head; while that drains, another one of ours; if all do, the head."""
         able = [node for node in self.found if node.alive and node.name not in self.draining]
         fit = [node for node in able if node.head] or [node for node in able if node.joined]
         return next(iter(fit or [node for node in self.found if node.head]), None)

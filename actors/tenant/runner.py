@@ -227,6 +227,8 @@ class Runner:
                 await own.tell_lost(execution.id, message)
             case decisions.PlaceAgain(execution, node):
                 await own.place_again(execution.id, node)
+            case decisions.RunElsewhere(execution, reason, without):
+                await own.run_elsewhere(execution.id, reason, without)
             case decisions.Stop(execution, cause, reason):
                 if await own.stop(execution.id, cause, reason):
                     await chores.begin("cancel", chores.cancel(execution, reason, kill=False))

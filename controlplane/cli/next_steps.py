@@ -16,6 +16,7 @@ NEXT: Mapping[str, str] = {
     "not_found": _CLIENT,
     "tenant_not_found": _NAMES,
     "execution_not_found": "`landlord execution list NAME` shows a tenant's executions",
+    "node_not_found": "`landlord node list` shows their names",
     "provider_not_found": "`landlord providers` shows those that are enabled",
     "token_not_found": "`landlord token list` shows their names",
     "version_required": _CLIENT,

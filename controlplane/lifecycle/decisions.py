@@ -80,6 +80,16 @@ class PlaceAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class RunElsewhere:
+    """Queue the next run of an execution that is under way on a lost node; the present one is stopped then."""
+
+    execution: Execution
+    reason: str
+    without: tuple[str, ...]
+    """Nodes that are lost."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     execution: Execution
     cause: StopCause
@@ -176,6 +186,7 @@ Act = (
     | TellWait
     | TellLost
     | PlaceAgain
+    | RunElsewhere
     | Stop
     | Finish
     | HandOver

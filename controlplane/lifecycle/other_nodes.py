@@ -6,7 +6,16 @@ after the grace it is made anew elsewhere, as a later run. What the silent one s
 """
 
 from controlplane.lifecycle import placing
-from controlplane.lifecycle.decisions import Decision, Heal, MarkLost, Passivate, PlaceAgain, Stop, TellLost
+from controlplane.lifecycle.decisions import (
+    Decision,
+    Heal,
+    MarkLost,
+    Passivate,
+    PlaceAgain,
+    RunElsewhere,
+    Stop,
+    TellLost,
+)
 from controlplane.lifecycle.due import sooner
 from controlplane.lifecycle.owner_state import OwnerState, Policy
 from controlplane.model import (
@@ -51,13 +60,25 @@ def work(rows: TenantRows, execution: Execution, policy: Policy) -> Decision | N
         if node is not None:
             return Decision(PlaceAgain(execution, node))
     elif lost and not serves:
-        return Decision(Stop(execution, StopCause.DEADLINE, f"{silent(there)}, and is lost"))
+        return _given_up(rows, execution, there)
     elif lost:
         return None  # it has switched, so it only ends
     message = silent(there)
     if not _says(rows, ConditionType.WAITING, message):
         return Decision(TellLost(execution, message))
     return Decision(None, _wait(rows, there, policy), durable=True)
+
+
+def _given_up(rows: TenantRows, execution: Execution, there: Node) -> Decision:
+    """What a lost machine was making: its next run, elsewhere, takes its place. A newer spec that waits does, too. It
+    fails if no other machine takes it, or if the newest generation is another one by now."""
+    reason = f"{silent(there)}, and is lost"
+    if rows.queued is not None:
+        return Decision(Stop(execution, StopCause.SUPERSEDED, reason))
+    newest = execution.id == rows.tenant.newest_execution
+    if newest and execution.cancel_requested_at is None and _another(rows, execution, there) is not None:
+        return Decision(RunElsewhere(execution, reason, (there.name,)))
+    return Decision(Stop(execution, StopCause.DEADLINE, reason))
 
 
 def kept(rows: TenantRows, serving: Execution, state: OwnerState, policy: Policy) -> Decision | None:

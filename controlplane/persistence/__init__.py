@@ -21,6 +21,7 @@ Each reader has its module, too:
     snapshot            decisions: the rows of one tenant, from one moment
     fleet, resting      the sweep: tenants that are due, and facts about observed resources
     slowest             operators, through the supervisor: the executions that took longest
+    drains              the API and the supervisor: nodes that are emptied
     nodes               the API: the machines of the clusters; whoever queues an execution: the choice of its node
     chain               whether the trail is as it was written; `events` moves its anchor
     tenants, executions, placements, events       answers of the API; the first two also lock and change their rows

@@ -235,6 +235,34 @@ class OwnedTenant:
             moved = await executions.advance(held.connection, execution_id, ExecutionState.QUEUED, node=node)
         return moved is not None
 
+    async def run_elsewhere(self, execution_id: str, reason: str, without: Collection[str]) -> bool:
+        """Queue the next run of the newest execution, which is under way, on none of the nodes `without`. False: it has
+        ended, serves, or a newer one waits."""
+        async with self._held() as held:
+            tenant = held.tenant
+            execution = await executions.lock(held.connection, execution_id)
+            if execution is None or execution.state not in CURRENT or tenant.newest_execution != execution_id:
+                return False
+            if tenant.serving_execution == execution_id:
+                return False
+            if await executions.find_queued(held.connection, tenant.id) is not None:
+                return False
+            following = await executions.add(
+                held.connection,
+                tenant,
+                execution.action,
+                run=await executions.next_run(held.connection, tenant.id, execution.generation),
+                trigger_source=TriggerSource.SUPERVISOR,
+                engine=execution.engine,
+                again=execution,
+                fresh=execution.fresh,
+                request_id=execution.request_id,
+                without=without,
+            )
+            tenant = await tenants.save(held.connection, tenant, newest_execution=following.id, epoch=tenant.epoch + 1)
+            held.tx.event(EventType.EXECUTION_QUEUED, tenant, execution=following, message=reason)
+        return True
+
     async def stop(self, execution_id: str, cause: StopCause, reason: str) -> bool:
         """starting or running → stopping: the gate closes. False after the switch: the execution can only succeed."""
         async with self._held() as held:

@@ -188,6 +188,20 @@ def test_tenants_are_placed_moved_and_made_anew(cluster: tuple[Member, Member], 
     assert page(get(client, stays)) == f"page of {stays}"
     assert cluster[0].run("doctor")
 
+    client.patch(f"/tenants/{mover}", json={"spec": {"placement": None}})  # else it has to stay there
+    until(lambda: get(client, mover)["observed_generation"] == 3, f"{mover} may go anywhere")
+
+    # Drained: all of them go to the other machine, one after the other, and none fails a request.
+    with Visitor(client, "a") as visitor:
+        drained = cluster[0].run("node", "drain", "first", "--tenants", "--wait", "--timeout", str(SECONDS))
+    assert "Drained" in drained
+    assert visitor.failed == []
+    assert {get(client, name)["observed"]["node"] for name in names} == {"second"}
+    assert sum(run_there(first, name) for name in names) == 0
+    for name in names:
+        assert page(get(client, name)) == f"page of {name}"
+    cluster[0].run("node", "drain", "first", "--undo")
+
     for name in names:
         client.delete(f"/tenants/{name}")
     for name in names:

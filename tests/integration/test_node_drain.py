@@ -146,6 +146,9 @@ async def test_nothing_comes_to_it_and_what_waits_for_it_goes_elsewhere(cluster:
     await drains.drain(cluster.database, "a", NodeDrain.ACTORS, actor=ADMIN)
     await create(cluster.database, "nowhere", spec("1"))
     assert await places(cluster, "nowhere") == {"nowhere": None}
+    await stage.look()
+    assert not stage.locations.takes((await fleet.places(cluster.database, ["nowhere"], "test"))["nowhere"])
+    assert not stage.locations.takes(None)
 
 
 async def test_actors_alone_leave_and_deletions_go_on(cluster: Cluster) -> None:

@@ -10,7 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.supervisor.nominations import Nominations
 from actors.supervisor.sweep import Sweep
-from controlplane.model import Condition, ConditionType, PlacementSpec, Reason, Status, Tenant, TenantSpec
+from controlplane.model import (
+    Condition,
+    ConditionType,
+    PlacementSpec,
+    Reason,
+    Status,
+    Tenant,
+    TenantSpec,
+)
 from controlplane.persistence import fleet, nodes
 from controlplane.persistence.nodes import Seen
 from controlplane.persistence.resting import resting_on
@@ -217,6 +225,29 @@ async def test_what_was_queued_for_a_lost_machine_goes_to_another(cluster: Clust
         view = await a.world.settled(tenant, Status.READY, 1)
         assert view.tenant.observed.node == "a"
     assert await b.world.instances() == []
+
+
+async def test_what_a_lost_machine_was_making_is_made_anew_and_its_rest_goes_when_it_is_back(cluster: Cluster) -> None:
+    a, b = cluster.a, cluster.b
+    await cluster.living(b)
+    tenant = await b.world.create(spec("1"))
+    b.world.failpoints.mkdir(parents=True)
+    async with b.world.held("apply_compute.before_record") as reached, b.world.owner(tenant, node="b"):
+        await b.world.until(tenant, lambda v: reached.exists())
+    # Its owner is dead, and what it had made is not even on record.
+    assert len(await b.world.instances()) == 1
+    await cluster.living(a)
+    await cluster.silent_for(b, 301)
+    async with a.world.owner(tenant, node="a"):
+        view = await a.world.settled(tenant, Status.READY, 1)
+        assert (view.tenant.observed.node, view.execution.run) == ("a", 2)
+    async with cluster.database.connect() as connection:
+        query = text("SELECT state, superseded_by IS NOT NULL AS by_another FROM executions ORDER BY run")
+        assert [tuple(row) for row in await connection.execute(query)] == [("superseded", True), ("succeeded", False)]
+    await cluster.living(a, b)
+    await b.swept()
+    assert await b.world.instances() == []
+    assert await a.world.instances() == [(1, 2, "running")]
 
 
 async def test_an_outpost_finds_the_drift_of_its_own_tenants_alone(cluster: Cluster) -> None:

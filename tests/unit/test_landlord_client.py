@@ -472,6 +472,7 @@ def test_each_model_has_the_fields_of_the_document() -> None:
         "EventOut": "Event",
         "ExecutionOut": "Execution",
         "HeadOut": "TrailHead",
+        "NodeDrainOut": "NodeDrain",
         "NodeOut": "Node",
         "NodePlatformOut": "NodePlatform",
         "NodesOut": "Nodes",

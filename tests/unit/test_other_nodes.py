@@ -138,10 +138,23 @@ def test_what_no_engine_has_met_is_placed_again_after_the_grace() -> None:
     assert act(world(Status.REQUESTED, queued, nodes=(A, LOST))) == decisions.PlaceAgain(queued, "a")
 
 
-def test_what_a_lost_machine_was_making_is_stopped() -> None:
-    running = on_b(ExecutionState.RUNNING)
-    found = act(world(Status.PROVISIONING, running, nodes=(A, LOST)))
-    assert found == decisions.Stop(running, StopCause.DEADLINE, f"{silent(LOST)}, and is lost")
+@pytest.mark.parametrize("state", [ExecutionState.STARTING, ExecutionState.RUNNING])
+def test_what_a_lost_machine_was_making_is_made_elsewhere(state: ExecutionState) -> None:
+    running, why = on_b(state), f"{silent(LOST)}, and is lost"
+    look = world(Status.PROVISIONING, running, nodes=(A, LOST))
+    assert act(look) == decisions.RunElsewhere(running, why, ("b",))
+    # Its next run waits then, as a newer spec may: either takes its place.
+    again = replace(look, executions=(running, execution(ExecutionState.QUEUED, run=2, node="a")))
+    assert act(again) == decisions.Stop(running, StopCause.SUPERSEDED, why)
+
+
+def test_what_a_lost_machine_was_making_fails_if_no_other_one_takes_it() -> None:
+    running, why = on_b(ExecutionState.RUNNING), f"{silent(LOST)}, and is lost"
+    look = world(Status.PROVISIONING, running, nodes=(node("a", platforms={}), LOST))
+    assert act(look) == decisions.Stop(running, StopCause.DEADLINE, why)
+    older = world(Status.PROVISIONING, running, nodes=(A, LOST))
+    older = replace(older, tenant=replace(older.tenant, newest_execution="another"))
+    assert act(older) == decisions.Stop(running, StopCause.DEADLINE, why)
 
 
 def test_a_delete_waits_for_the_grace_and_goes_on_without_the_lost_machine() -> None:

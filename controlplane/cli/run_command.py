@@ -30,6 +30,6 @@ def run_command(
     if ended.cut:
         errors.print("there was more output, which is left out")
     if ended.exit_code is None:
-        errors.print(f"not ended within {timeout:g} s; it may still run")
+        errors.print("left before its end" if ended.cut else f"not ended within {timeout:g} s; it may still run")
         raise typer.Exit(Exit.TIMEOUT)
     raise typer.Exit(ended.exit_code)

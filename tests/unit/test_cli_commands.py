@@ -516,3 +516,24 @@ def test_a_file_of_authorities_that_is_none_is_one_line(run: Run, monkeypatch: p
     done = run("--ca", "/nowhere/ca.pem", "tenant", "list")
     assert done.exit_code == 2
     assert done.stderr.startswith("error: LANDLORD_CA: /nowhere/ca.pem cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("ended", "code", "told"),
+    [
+        ({"exit_code": 3, "output": "said\n", "cut": False}, 3, ""),
+        ({"exit_code": None, "output": "said\n", "cut": False}, 4, "not ended within 2 s; it may still run\n"),
+        (
+            {"exit_code": None, "output": "said\n", "cut": True},
+            4,
+            "there was more output, which is left out\nleft before its end\n",
+        ),
+    ],
+)
+def test_a_command_in_a_tenant_ends_with_its_own_code(
+    server: Server, run: Run, ended: dict[str, Any], code: int, told: str
+) -> None:
+    server.answers["POST", "/v1/tenants/acme/exec"] = httpx.Response(200, json=ended)
+    done = run("tenant", "exec", "acme", "--timeout", "2", "--", "ls", "-l")
+    assert (done.exit_code, done.stdout, done.stderr) == (code, "said\n", told)
+    assert json.loads(server.asked[0].content) == {"command": ["ls", "-l"], "timeout_seconds": 2.0}

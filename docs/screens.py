@@ -23,11 +23,13 @@ from rich.text import Text
 
 IMAGES = Path(__file__).parent / "img"
 LANDLORD = Path(sys.executable).with_name("landlord")
-COLUMNS, LINES = 130, 18
+COLUMNS, LINES = 140, 18
 SECONDS = 150.0
 """More than the command takes to say that nobody answers."""
 CHANGES = 5
 SPEC = "spec.compute.provider=fake"
+NAMES = ("acme", "globex", "initech")
+SLOW, WRONG = "spec.compute.config.health=[starting]", "spec.compute.config.refuses=no such image"
 
 # Rich's own form, without its fonts, which come from another server.
 SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
@@ -87,19 +89,23 @@ def terminal(environ: Mapping[str, str], *words: str) -> Iterator[Terminal]:
             subprocess.run([*tmux, "kill-server"], capture_output=True, check=False)
 
 
-def screens(environ: Mapping[str, str], name: str) -> Iterator[tuple[str, str, str]]:
-    """Name, command line and text of each, on a control plane that runs. Makes the tenant `name`, which stays."""
+def screens(environ: Mapping[str, str], names: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Name, command line and text of each, on a control plane that runs. Makes tenants of these three names, which
+    stay: one is well, one is on its way, and one fails."""
 
-    def run(*words: str) -> None:
-        subprocess.run([str(LANDLORD), *words], env=dict(environ), capture_output=True, check=True)
+    def run(*words: str, check: bool = True) -> None:
+        subprocess.run([str(LANDLORD), *words], env=dict(environ), capture_output=True, check=check)
 
+    name, slow, wrong = names
     create = ["tenant", "create", name, "--set", SPEC, "--wait"]
     with terminal(environ, *create) as shown:
         said = shlex.join(["landlord", *create])
         yield "waiting", said, shown.until(r"apply_compute|wait_healthy|ready after")
         yield "created", said, shown.until(r"tenant-[\w-]+provision")
+    run("tenant", "create", slow, "--set", SPEC, "--set", SLOW)
+    run("tenant", "create", wrong, "--set", SPEC, "--set", WRONG, "--wait", check=False)
     with terminal(environ, "top") as shown:
-        yield "top", "landlord top", shown.until(r"\d+ ready|ready +\d+")
+        yield "top", "landlord top", shown.until(rf"{slow} .*wait_healthy(?s:.*)Unwell(?s:.*){wrong} ")
     with terminal(environ, "tenant", "watch", name) as shown:
         shown.until("watching")
         yield "watch", f"landlord tenant watch {name}", changed_until_seen(shown, name, run)
@@ -136,7 +142,7 @@ def main() -> None:
         }
         subprocess.run([LANDLORD, "up"], env=environ, check=True)
         try:
-            for name, command, text in screens(environ, "acme"):
+            for name, command, text in screens(environ, NAMES):
                 (IMAGES / f"screen-{name}.svg").write_text(svg(name, command, text))
                 print(text)
         finally:

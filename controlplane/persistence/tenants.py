@@ -105,6 +105,20 @@ async def _take(tx: Transaction, query: Prepared, key: UUID | str) -> Tenant | N
     return rows.tenant(row)
 
 
+_SAVED = (
+    update(tables.tenants)
+    .values(wake_at=None, updated_at=func.clock_timestamp())
+    .returning(tables.tenants.c.updated_at)
+)
+_SWITCHED = ("serving_execution", "observed")
+_SWITCH = Prepared(
+    _SAVED.where(tables.tenants.c.id == bindparam("key")).values(
+        {name: bindparam(f"new_{name}", type_=tables.tenants.c[name].type) for name in _SWITCHED}
+    )
+)
+"""The switch: once in each provision and update, on a connection that has executed nothing else of the kind."""
+
+
 async def save(connection: AsyncConnection | Draft, tenant: Tenant, **values: Any) -> Tenant:
     """Write columns of a locked row; return the tenant's new state. JSON columns take the model's values. The row has
     changed, so a tenant whose owner left for a while is due at once."""
@@ -117,15 +131,11 @@ async def save(connection: AsyncConnection | Draft, tenant: Tenant, **values: An
         encoded["observed"] = rows.observed_json(values["observed"], tenant.observed)
     if "spec" in encoded:
         encoded["spec"] = values["spec"].canonical()
-    row = (
-        await connection.execute(
-            update(tables.tenants)
-            .where(tables.tenants.c.id == tenant.id)
-            .values(**encoded, wake_at=None, updated_at=func.clock_timestamp())
-            .returning(tables.tenants.c.updated_at)
-        )
-    ).one()
-    return replace(tenant, **values, updated_at=row.updated_at)
+    if encoded.keys() == set(_SWITCHED):
+        saved = await _SWITCH.on(connection, key=tenant.id, **{f"new_{name}": encoded[name] for name in encoded})
+    else:
+        saved = await connection.execute(_SAVED.where(tables.tenants.c.id == tenant.id).values(**encoded))
+    return replace(tenant, **values, updated_at=saved.one().updated_at)
 
 
 async def change_status(

@@ -14,6 +14,8 @@ from controlplane.ports import ProbeResult, Resource, ResourceState
 from controlplane.steps.stranger import StrangerTransport, no_cookies
 
 HEALTHY = range(200, 400)
+_UNCHECKED = httpx.create_ssl_context(verify=False, trust_env=False)
+"""Made when this is imported, so a fork has it already."""
 _LONGEST_REASON = 300
 """Characters. The text of an error may quote what the server sent."""
 LISTEN_SECONDS = 0.25
@@ -31,7 +33,7 @@ class HealthProber:
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(
-            transport=transport or StrangerTransport(httpx.create_ssl_context(verify=False, trust_env=False)),
+            transport=transport or StrangerTransport(_UNCHECKED),
             cookies=no_cookies(),
             trust_env=False,
             follow_redirects=False,

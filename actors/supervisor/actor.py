@@ -183,6 +183,7 @@ class Supervisor:
             "tenants_waiting": self._waker.queued,
             "activations": self._admission.activations.read(),
             "departures": self._admission.departures.read(),
+            "starts_at_once": self._admission.pace.limits,
             "nodes": nodes.alive(),
             **of_sweeps(self._clockwork, self._sweep.breakers),
         }

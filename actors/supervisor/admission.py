@@ -1,7 +1,6 @@
 """The live tenant actors of this cluster, and the admission of further ones. Work waits durably; it never fails."""
 
 import asyncio
-import os
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, suppress
 from typing import Any
@@ -15,7 +14,9 @@ from actors.counts import Counted
 from actors.directory import RayDirectory
 from actors.naming import NAMESPACE, tenant_actor
 from actors.options import CONNECTIONS_PER_ACTOR, OUTPOST_CONNECTIONS, for_tenant
+from actors.pressure import Reading
 from actors.supervisor.locations import Locations
+from actors.supervisor.pace import Pace
 from actors.supervisor.shares import Claim, Shares
 from actors.supervisor.tasks import Tasks
 from actors.tenant.actor import TenantActor
@@ -25,8 +26,8 @@ from controlplane.persistence.fleet import Place
 ACTOR_BYTES = 100 * 2**20
 """An actor is a process: 94 MB resident on stock Ray, measured."""
 
-ACTIVATIONS_AT_ONCE = max(4, 2 * (os.cpu_count() or 1))
-"""Actors that are being started at once. A burst is served one after the other, so that not all of it is late."""
+LOOKS_AT_ONCE = 4
+"""Tenants whose rows are looked at at once: the supervisor has few connections."""
 
 WAKE_SECONDS = 30.0
 
@@ -94,7 +95,8 @@ class Admission:
         self._died = died
         self._room = room
         self._activation = activation
-        self._activating = asyncio.Semaphore(ACTIVATIONS_AT_ONCE)
+        self.pace = Pace(locations.cores)
+        self._looking = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._making_room: set[str] = set()
         """The live actors that were asked to leave as soon as they are at rest."""
         self._turned_away = False
@@ -147,22 +149,29 @@ class Admission:
             self._make_room()
 
     async def _admit(self, name: str) -> bool:
-        async with self._activating:
+        place = await self._place(name)
+        claim = _claim(place)
+        if claim is None:
+            return name in self.live
+        _, node = self._locations.of(place)
+        async with self.pace.turn(node, urgent=claim.urgent) as waited:
+            if waited:
+                place = await self._place(name)
+                claim = _claim(place)
             if name in self.live:
                 return True
-            place = await self._place(name)
-            claim = _claim(place)
             if claim is None or not self._locations.takes(place) or not self._has_place(name, claim):
                 return False
             self.hold(name, claim, place, how="cold")
-            await self._started(name)
+            self.pace.heard(node, await self._started(name))
         return True
 
     async def _place(self, name: str) -> Place | None:
         """None: the tenant has been deleted."""
-        if self.ceiling == 0:
-            await self.measure()
-        return (await fleet.places(self._database, [name], self._cluster_id)).get(name)
+        async with self._looking:
+            if self.ceiling == 0:
+                await self.measure()
+            return (await fleet.places(self._database, [name], self._cluster_id)).get(name)
 
     def _has_place(self, name: str, claim: Claim) -> bool:
         held = [self._claims.get(one, NOBODYS) for one in self.live]
@@ -172,11 +181,13 @@ class Admission:
         self._make_room()
         return False
 
-    async def _started(self, name: str) -> None:
-        """Wait until its process answers or has ended."""
+    async def _started(self, name: str) -> Reading | None:
+        """Wait until its process answers or has ended. It says how busy its machine is."""
         with suppress(ValueError, RayError, TimeoutError):
             actor = ray.get_actor(tenant_actor(name), namespace=NAMESPACE)
-            await asyncio.wait_for(actor.ping.remote(), WAKE_SECONDS)
+            reading: Reading | None = await asyncio.wait_for(actor.pressure.remote(), WAKE_SECONDS)
+            return reading
+        return None
 
     async def _watch(self, name: str, actor: Any) -> None:
         """Returns when the actor leaves. Its death is noticed at once."""

@@ -1,5 +1,6 @@
 """The nodes on which tenants' actors are started: each actor runs where its tenant's platform is, or nowhere."""
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,11 @@ class Locations:
         able = [node for node in self.found if node.alive and node.name not in self.draining]
         fit = [node for node in able if node.head] or [node for node in able if node.joined]
         return next(iter(fit or [node for node in self.found if node.head]), None)
+
+    def cores(self, node: str | None) -> int:
+        """Of the node of that name; None: of all that live. This machine's, if Ray does not say."""
+        told = [one.cpus for one in self.found if one.alive and one.cpus and (node is None or one.name == node)]
+        return max(1, int(sum(told))) if told else os.cpu_count() or 1
 
     def _node(self, place: Place | None) -> Node | None:
         if place is None:

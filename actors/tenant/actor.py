@@ -16,7 +16,9 @@ from uuid import UUID
 
 import ray
 
+from actors import pressure
 from actors.options import CONNECTIONS_PER_ACTOR
+from actors.pressure import Reading
 from actors.runtime import Runtime, build_runtime
 from actors.shared import SharedState
 from actors.tenant.mailbox import Mailbox
@@ -120,6 +122,10 @@ class TenantOwner:
     async def ping(self) -> str:
         """Answers once the process is up."""
         return "pong"
+
+    async def pressure(self) -> Reading | None:
+        """Answers once the process is up: how busy its machine is. None: its kernel does not count that."""
+        return pressure.read()
 
     async def describe(self) -> dict[str, Any]:
         """For operators: its identity, what its rows said last (`replay.Replay`), and its present work. `age` in

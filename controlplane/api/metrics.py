@@ -1,7 +1,7 @@
 """The text of /metrics: totals and gauges from rows, and what this replica counts itself.
 
-Labels are words of the code, names of enabled providers and engines, and templates of routes: never what a client
-chose.
+Labels are words of the code, names of enabled providers, of engines and of machines, and templates of routes: never
+what a client chose.
 """
 
 import os
@@ -137,6 +137,12 @@ def of_gauges(now: Gauges) -> Iterator[Metric]:
             yield GaugeMetricFamily(f"landlord_{name}", described, value=figures[name])
     yield _by("landlord_tenants", "Tenants that are not deleted.", "status", figures.get("tenants", {}))
     yield _by("landlord_nodes", "Machines of this cluster.", "state", figures.get("nodes", {}))
+    yield _by(
+        "landlord_starts_at_once",
+        "Tenant actors that are started at once on a machine: fewer while work waits for its cores.",
+        "node",
+        figures.get("starts_at_once", {}),
+    )
     for name, described, label in (
         ("activations", "Tenant actors that were started (cold) or found by a new supervisor (adopted).", "how"),
         (

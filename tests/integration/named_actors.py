@@ -55,6 +55,9 @@ class Tenant:
     async def ping(self) -> str:
         return "pong"
 
+    async def pressure(self) -> None:
+        return None
+
     async def describe(self) -> dict[str, Any]:
         return {"build": "test"}
 

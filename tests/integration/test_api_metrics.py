@@ -203,6 +203,7 @@ async def test_the_supervisor_leaves_what_it_knows(database: AsyncEngine, databa
         broken.failed(100.0)
     own: dict[str, Any] = {"actors_live": 7, "actors_ceiling": 90, "tenants_waiting": 3}
     own |= {"activations": {"cold": 9}, "departures": {"lost": 2}, "nodes": {"alive": 1, "dead": 0}}
+    own |= {"starts_at_once": {"box": 5}}
     own |= of_sweeps(clockwork, {"cloud": broken, "fake": Breaker()}, now=101.0)
     world = World(database, database_url, tmp_path, FakeCloud(identity="cloud"))
     async with api_on(database_url) as api, world.net(LANDLORD_INTERNAL_CLUSTER_ID=CLUSTER) as supervisors:
@@ -236,6 +237,7 @@ async def test_the_supervisor_leaves_what_it_knows(database: AsyncEngine, databa
     assert of(found, "landlord_activations_total", how="cold") == 9
     assert of(found, "landlord_departures_total", reason="lost") == 2
     assert of(found, "landlord_nodes", state="alive") == 1
+    assert of(found, "landlord_starts_at_once", node="box") == 5
     assert of(found, "landlord_breaker_open", provider="cloud") == 1
     assert of(found, "landlord_breaker_open", provider="fake") == 0
     assert of(found, "landlord_sweep_stage_failures_total", stage="engines") == 2

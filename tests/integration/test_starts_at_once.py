@@ -1,0 +1,57 @@
+"""The supervisor starts as many actors at once as their machine takes, and a delete does not wait behind them."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from actors.supervisor.pace import Pace
+from providers.compute.fake import FakeCloud
+from tests.integration.named_actors import Tenant
+from tests.integration.owner import World, create, delete, spec
+from tests.integration.test_back_pressure import Cluster
+
+
+async def test_a_burst_of_slow_starts(
+    database: AsyncEngine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, waited = asyncio.Event(), 0.0
+
+    async def pressure(_: Tenant) -> dict[str, object]:
+        nonlocal waited
+        await go_on.wait()
+        waited += 1
+        return {"machine": "box", "waited": waited, "at": waited}
+
+    monkeypatch.setattr(Tenant, "pressure", pressure)
+    cluster, world = Cluster(monkeypatch, database, 100), World(database, database_url, tmp_path, FakeCloud())
+    names = [f"t{number}" for number in range(7)]
+    for name in names:
+        await create(database, name, spec())
+    async with (
+        world.net(LANDLORD_SWEEP_SECONDS="3600", LANDLORD_WARM_WORKERS="0") as runtime,
+        cluster.supervised(runtime) as supervisor,
+    ):
+        supervisor._admission.pace = Pace(lambda _: 2)
+        await begun(cluster, 4)
+        await create(database, "leaves", spec())
+        await delete(database, "leaves")
+        leaving = asyncio.create_task(supervisor.activate("leaves"))
+        await begun(cluster, 5)
+        assert "leaves" in cluster.names
+        assert supervisor._figures()["starts_at_once"] == {"any": 4}
+        go_on.set()
+        await begun(cluster, 8)
+        assert await leaving
+        assert sorted(cluster.names) == ["leaves", *names]
+        async with asyncio.timeout(60):
+            while supervisor._figures()["starts_at_once"] != {"any": 2}:  # noqa: ASYNC110, the last one answers
+                await asyncio.sleep(0.01)
+
+
+async def begun(cluster: Cluster, number: int) -> None:
+    async with asyncio.timeout(60):
+        while len(cluster.begun) < number:  # noqa: ASYNC110, the supervisor's own tasks bring it about
+            await asyncio.sleep(0.01)
+    assert len(cluster.begun) == number

@@ -10,7 +10,6 @@ import psutil
 
 from controlplane.model import EventType
 from tests.chaos.load import Client
-from tests.e2e.installation import Installation
 
 SETTLE_SECONDS = 120.0
 ENDINGS = {f"execution.{state}" for state in ("succeeded", "failed", "cancelled", "superseded")}
@@ -51,7 +50,7 @@ async def _answered(http: httpx.AsyncClient, path: str, params: dict[str, str] |
     return dict(answer.json())
 
 
-async def check(installation: Installation, clients: list[Client], http: httpx.AsyncClient) -> None:
+async def check(clients: list[Client], http: httpx.AsyncClient) -> None:
     """Every invariant. The message of a failure names the tenant."""
     tenants = await asyncio.gather(*(settle(client) for client in clients))
     each = [_of_tenant(client, tenant, http) for client, tenant in zip(clients, tenants, strict=True)]

@@ -17,7 +17,7 @@ SERVER = (
     "    def do_GET(self):\n"
     "        self.send_response(200); self.end_headers(); self.wfile.write(os.environ['COLOR'].encode())\n"
     "    def log_message(self, *a): pass\n"
-    "http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), H).serve_forever()"
+    "http.server.HTTPServer((sys.argv[2], int(sys.argv[1])), H).serve_forever()"
 )
 PAUSE_SECONDS = 0.2
 GIVE_UP_SECONDS = 150.0
@@ -28,7 +28,7 @@ def spec_of(provider: str, color: str, image: str) -> dict[str, Any]:
     if provider == "docker":
         config: dict[str, Any] = {"image": image, "env": {"COLOR": color}, "ports": [{"container_port": 8080}]}
     else:
-        config = {"command": ["python3", "-S", "-c", SERVER, "{port}"], "env": {"COLOR": color}}
+        config = {"command": ["python3", "-S", "-c", SERVER, "{port}", "{address}"], "env": {"COLOR": color}}
     return {
         "compute": {"provider": provider, "config": config},
         "health": {"http": {"path": "/"}, "interval_seconds": 1},

@@ -66,9 +66,9 @@ async def run(
                 report.during = acknowledged(clients) - before
             report.acknowledged = acknowledged(clients)
             assert report.during > 0, "nothing was acknowledged during the faults"
-            await check(installation, clients, http)
+            await check(clients, http)
             await delete_all(clients)
-            await check(installation, clients, http)
+            await check(clients, http)
         except Exception as error:
             why = _told(error)
             raise AssertionError(f"seed {seed}, after {report.faults}: {why}") from error

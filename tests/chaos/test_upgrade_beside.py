@@ -143,7 +143,7 @@ async def test_no_request_is_lost_while_a_second_cluster_takes_over(beside: Besi
         seen.append(acknowledged(clients))
         assert front.lost == []
         assert sorted(set(seen)) == seen, f"acknowledged after each part: {seen}"
-        await check(new, clients, here)
+        await check(clients, here)
         await delete_all(clients)
-        await check(new, clients, here)
+        await check(clients, here)
     print(f"acknowledged after each part: {seen}")

@@ -113,12 +113,33 @@ class Machine:
             raise AssertionError(f"{self.name}: {' '.join(map(str, words))}: exit {done.returncode}\n{done.stdout}")
         return done.stdout
 
+    def start(self, *words: Any, **environ: str) -> "subprocess.Popen[bytes]":
+        """Run a command there until it ends, or the process that asked for it does. Nobody hears what it says."""
+        return subprocess.Popen(
+            [*HELD, *self.enter(), *map(str, words)],
+            env={**_inherited(), **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
     def cut(self) -> None:
         """Nothing comes in or goes out any more."""
         self._network.link(self, "down")
 
     def mend(self) -> None:
         self._network.link(self, "up")
+
+    @contextlib.contextmanager
+    def dropping(self, *rules: str) -> Iterator[None]:
+        """Packets that match one of these rules of iptables are dropped there within the block, as if they were lost:
+        nobody is told."""
+        program = [_program("iptables", "iptables"), "--wait"]
+        with contextlib.ExitStack() as left:
+            for rule in rules:
+                self.run(*program, "--append", *rule.split(), "--jump", "DROP")
+                left.callback(self.run, *program, "--delete", *rule.split(), "--jump", "DROP")
+            yield
 
     def processes(self) -> list[psutil.Process]:
         """All that run there, whatever they are."""

@@ -1,16 +1,19 @@
 """An installation on one of the machines: the head of a cluster, or a node of it."""
 
 import ssl
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tests.cluster.machines import Machine
+from tests.postgres import DebianServer
 
 LANDLORD = str(Path(sys.executable).with_name("landlord"))
-UP_SECONDS = 300
+UP_SECONDS = 600
 
 
 class Member:
@@ -30,6 +33,10 @@ class Member:
         """`landlord …` on that machine; what it says."""
         return self.machine.run(LANDLORD, *words, check=check, timeout=UP_SECONDS, **{**self.settings, **settings})
 
+    def start(self, *words: str) -> "subprocess.Popen[bytes]":
+        """The same, without waiting for its end."""
+        return self.machine.start(LANDLORD, *words, **self.settings)
+
     def http(self, authority: Path, token: str) -> httpx.Client:
         """From this machine, at the address there."""
         return httpx.Client(
@@ -48,3 +55,22 @@ class Member:
 
     def listens(self, program: str) -> set[str]:
         return {address for address, name in self.listening() if name == program}
+
+
+def joined(
+    machines: Sequence[Machine], server: DebianServer, port: int, token: str, grace_seconds: int
+) -> list[Member]:
+    """A cluster with `process`, the first machine the head; what a lost one held is made anew after that time."""
+    settings = {
+        "LANDLORD_DATABASE_URL": server.url(host=server.address, sslmode="require"),
+        "LANDLORD_COMPUTE_PROVIDERS": "process",
+        "LANDLORD_NODE_GRACE_SECONDS": str(grace_seconds),
+        "LANDLORD_ADMIN_TOKEN": token,
+    }
+    head, *others = members = [Member(machine, port, **settings) for machine in machines]
+    head.run("up")
+    for other in others:
+        invitation = other.machine.directory / "invitation"
+        invitation.write_text(head.run("node", "invite", other.machine.address))
+        other.run("node", "join", head.machine.address, "--invitation", str(invitation))
+    return members

@@ -20,8 +20,8 @@ RAYS_OWN = ("gcs_server", "raylet", "ray::", "python")
 """Processes that listen on all addresses: Ray has no setting for it."""
 
 
-def until(look: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + SECONDS
+def until(look: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
+    deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, what
         time.sleep(0.2)

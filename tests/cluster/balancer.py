@@ -1,0 +1,32 @@
+"""A load balancer before the machines, as clients see it: who does not answer is not asked next."""
+
+import ssl
+from collections.abc import Sequence
+
+import httpx
+
+CONNECT_SECONDS, ANSWER_SECONDS = 3.0, 30.0
+
+
+class Balancer(httpx.AsyncBaseTransport):
+    """Asks one machine, and the next one after it once that one has not answered. What has failed is the client's to
+    ask again."""
+
+    def __init__(self, addresses: Sequence[str], verify: ssl.SSLContext) -> None:
+        self._addresses = addresses
+        self._asked = 0
+        self._transport = httpx.AsyncHTTPTransport(verify=verify)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        asked = self._asked
+        request.url = request.url.copy_with(host=self._addresses[asked % len(self._addresses)])
+        request.headers["Host"] = request.url.netloc.decode()
+        try:
+            return await self._transport.handle_async_request(request)
+        except httpx.TransportError:
+            if asked == self._asked:  # not changed by another request meanwhile
+                self._asked += 1
+            raise
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()

@@ -63,7 +63,8 @@ async def run(members: Sequence[Member], token: str, seed: int) -> Report:
                 report.during = acknowledged(clients) - before
             await _joined(members, http)
             report.acknowledged = acknowledged(clients)
-            assert report.during > 0, "nothing was acknowledged meanwhile"
+            if report.cut.seconds > ANSWER_SECONDS:  # in less, each client may wait for the machine that is silent
+                assert report.during > 0, "nothing was acknowledged meanwhile"
             async with _retrying(clients, report):
                 await check(clients, http)
             await delete_all(clients)

@@ -218,33 +218,15 @@ async def restart(tx: Transaction, tenant: Tenant, *, default_workflow: str) -> 
         )
     serving = await executions.lock(tx.connection, tenant.serving_execution)
     assert serving is not None, "tenants.serving_execution always names a row"
-    execution = await executions.add(
-        tx.connection,
-        tenant,
-        Action.UPDATE,
-        run=await executions.next_run(tx.connection, tenant.id, serving.generation),
-        trigger_source=TriggerSource.API,
-        engine=workflow_of(serving.spec, default_workflow),
-        again=serving,
-        in_place=True,
-        request_id=tx.request_id,
+    return await _run_serving(
+        tx, tenant, serving, TriggerSource.API, EventType.TENANT_RESTARTED, default_workflow, in_place=True
     )
-    return await _of_serving(tx, tenant, serving, execution, EventType.TENANT_RESTARTED)
 
 
 async def move(tx: Transaction, tenant: Tenant, serving: Execution, *, default_workflow: str) -> Intent:
     """Queue a run of the generation that serves a locked tenant at rest, on another node: the one that it is on gives
     its tenants up. The tenant serves on until the new resource is healthy."""
-    execution = await executions.add(
-        tx.connection,
-        tenant,
-        Action.UPDATE,
-        run=await executions.next_run(tx.connection, tenant.id, serving.generation),
-        trigger_source=TriggerSource.SUPERVISOR,
-        engine=workflow_of(serving.spec, default_workflow),
-        again=serving,
-    )
-    return await _of_serving(tx, tenant, serving, execution, EventType.TENANT_MOVED)
+    return await _run_serving(tx, tenant, serving, TriggerSource.SUPERVISOR, EventType.TENANT_MOVED, default_workflow)
 
 
 async def cancel(tx: Transaction, tenant: Tenant, execution: Execution) -> Execution:
@@ -322,10 +304,28 @@ async def newest_execution(tx: Transaction, tenant: Tenant) -> Execution:
     return execution
 
 
-async def _of_serving(
-    tx: Transaction, tenant: Tenant, serving: Execution, execution: Execution, event: EventType
+async def _run_serving(
+    tx: Transaction,
+    tenant: Tenant,
+    serving: Execution,
+    source: TriggerSource,
+    event: EventType,
+    default_workflow: str,
+    *,
+    in_place: bool = False,
 ) -> Intent:
-    """The rest of an intent that runs again what serves."""
+    """Queue the next run of the generation that serves, and move the status."""
+    execution = await executions.add(
+        tx.connection,
+        tenant,
+        Action.UPDATE,
+        run=await executions.next_run(tx.connection, tenant.id, serving.generation),
+        trigger_source=source,
+        engine=workflow_of(serving.spec, default_workflow),
+        again=serving,
+        in_place=in_place,
+        request_id=tx.request_id,
+    )
     epoch = tenant.epoch + 1
     if serving.generation == tenant.generation:
         tenant = await tenants.change_status(

@@ -122,6 +122,7 @@ suite-tools:
 	command -v tmux >/dev/null || missing="$$missing tmux"; \
 	command -v rootlesskit >/dev/null || missing="$$missing rootlesskit slirp4netns uidmap"; \
 	command -v ip >/dev/null || missing="$$missing iproute2"; \
+	command -v iptables >/dev/null || missing="$$missing iptables"; \
 	command -v rsync >/dev/null || missing="$$missing rsync"; \
 	command -v sshd >/dev/null || missing="$$missing openssh-server openssh-client"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \

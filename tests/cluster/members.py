@@ -70,7 +70,12 @@ def joined(
     head, *others = members = [Member(machine, port, **settings) for machine in machines]
     head.run("up")
     for other in others:
-        invitation = other.machine.directory / "invitation"
-        invitation.write_text(head.run("node", "invite", other.machine.address))
-        other.run("node", "join", head.machine.address, "--invitation", str(invitation))
+        other.run("node", "join", head.machine.address, "--invitation", str(invited(head, other)))
     return members
+
+
+def invited(head: Member, other: Member) -> Path:
+    """The invitation that the head has made for it."""
+    invitation = other.machine.directory / "invitation"
+    invitation.write_text(head.run("node", "invite", other.machine.address))
+    return invitation

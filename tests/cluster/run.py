@@ -45,10 +45,12 @@ class Report:
         return f"seed {self.seed}: {self.cut}; {told}; {self.seconds:.0f} s"
 
 
-async def run(members: Sequence[Member], token: str, seed: int) -> Report:
-    """`members`: the head first. Raises AssertionError with the seed where an invariant does not hold."""
+async def run(members: Sequence[Member], token: str, seed: int, cut: Cut | None = None) -> Report:
+    """`members`: the head first. `cut`: instead of the seed's. Raises AssertionError with the seed where an invariant
+    does not hold."""
     rng = random.Random(seed)
-    report = Report(seed, Cut.of(rng, len(members)))
+    drawn = Cut.of(rng, len(members))
+    report = Report(seed, cut or drawn)
     began = time.monotonic()
     ours = f"m{seed}-{token_hex(3)}"  # the same seed may run in another checkout
     async with balanced(members, token) as http:

@@ -41,7 +41,7 @@ from controlplane.model import Action
 from controlplane.persistence import compatibility, fleet, gauges, leases
 from controlplane.persistence.fleet import TenantKey
 from controlplane.persistence.listen import listen
-from controlplane.persistence.nodes import Seen, saw, silent_nodes
+from controlplane.persistence.nodes import Seen, of_others, saw, silent_nodes
 from controlplane.persistence.resting import resting_on
 from controlplane.persistence.slowest import slowest
 from controlplane.persistence.transaction import WAKE_CHANNEL
@@ -224,6 +224,8 @@ class Supervisor:
         ]
         self._locations.platforms = {one.name: one.platforms for one in seen}
         await saw(self._runtime.database, self._cluster_id, seen)
+        living = [one.name for one in seen if one.alive]
+        self._locations.of_others = await of_others(self._runtime.database, self._cluster_id, living)
         return sum(node.alive for node in found)
 
     async def _see_lost(self) -> int:

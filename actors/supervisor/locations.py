@@ -24,6 +24,8 @@ class Locations:
         self.found: Sequence[Node] = ()
         self.draining: Collection[str] = ()
         """Names of the nodes that get no actors."""
+        self.of_others: Collection[str] = ()
+        """Names of the machines that live in other clusters of this database: their tenants are theirs."""
         self._known = known
 
     def look(self) -> Sequence[Node]:
@@ -47,7 +49,10 @@ class Locations:
         return (AT_HEAD, None) if node is None else (nodes.at(node), node.name if self.pinned else None)
 
     def takes(self, place: Place | None) -> bool:
-        """Whether an actor may be started for it: not on a node that drains, unless the tenant is deleted there."""
+        """Whether an actor may be started for it: not on a node that drains, unless the tenant is deleted there; and
+        not for what a machine of another cluster has to do."""
+        if self.pinned and place is not None and place.node in self.of_others:
+            return False
         node = (self._node(place) if self.pinned else None) or self._any()
         return node is None or node.name not in self.draining or (place is not None and place.deleted)
 

@@ -2,6 +2,7 @@
 which signs one certificate for each machine, good for that machine's address alone. Its key never leaves that home."""
 
 import ipaddress
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -54,7 +55,8 @@ class NodeCertificates:
         private_directory(self.directory)
         if not self.authority_key.exists():
             key = ec.generate_private_key(ec.SECP256R1())
-            name = _name("Landlord's nodes")
+            # A name of its own: in a file with two authorities, OpenSSL finds the one that signed by its name.
+            name = _name(f"Landlord's nodes {secrets.token_hex(4)}")
             made = (
                 _builder(name, name, key.public_key(), AUTHORITY_DAYS)
                 .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -91,9 +93,11 @@ class NodeCertificates:
         return _text(made), _key_text(key)
 
     def keep(self, certificate: str, key: str, authority: str | None = None) -> None:
-        """Make these this machine's. `authority`: of another home."""
+        """Make these this machine's. `authority`: of another home; one of this home is none any more, since what it
+        would sign from now on the other machines do not trust."""
         private_directory(self.directory)
         if authority is not None:
+            self.authority_key.unlink(missing_ok=True)
             write_private(self.authority, authority)
         write_private(self.certificate, certificate)
         write_private(self.key, key)

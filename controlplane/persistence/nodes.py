@@ -15,7 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from controlplane.errors import Refused
 from controlplane.lifecycle import placing
 from controlplane.model import LIVE, Action, ClusterState, Node, Tenant, TenantSpec
+from controlplane.model import nodes as model_nodes
 from controlplane.persistence import rows, tables
+from controlplane.persistence.clusters import CLUSTER_SECONDS
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import ago, is_one_of
 from controlplane.persistence.prepared import Prepared
@@ -57,8 +59,8 @@ class Seen:
 
 
 async def saw(database: AsyncEngine, cluster_id: str, seen: Collection[Seen]) -> None:
-    """Write down the nodes of this cluster. A node is dead once the cluster that saw it last says so or has ended: this
-    one takes it over then. If nothing has changed, no row is written."""
+    """Write down the nodes of this cluster. A node is dead once the cluster that saw it last says so, has ended or has
+    not swept for `CLUSTER_SECONDS`: this one takes it over then. If nothing has changed, no row is written."""
     table = tables.nodes
     living = [one for one in seen if one.alive]
     async with database.begin() as connection:
@@ -84,7 +86,10 @@ async def saw(database: AsyncEngine, cluster_id: str, seen: Collection[Seen]) ->
             )
         names = {one.name for one in living}
         if any(name not in names and (row.alive or row.cluster_id != cluster_id) for name, row in known.items()):
-            ended = select(tables.clusters.c.id).where(tables.clusters.c.state == ClusterState.ENDED)
+            gone = or_(
+                tables.clusters.c.state == ClusterState.ENDED, tables.clusters.c.heartbeat_at < ago(CLUSTER_SECONDS)
+            )
+            ended = select(tables.clusters.c.id).where(gone, tables.clusters.c.id != cluster_id)
             ours = and_(table.c.alive, table.c.cluster_id == cluster_id)
             died = case((table.c.alive, func.clock_timestamp()), else_=table.c.since)
             await connection.execute(
@@ -97,6 +102,12 @@ async def saw(database: AsyncEngine, cluster_id: str, seen: Collection[Seen]) ->
 def _platforms(now: Mapping[str, str | None], before: Mapping[str, str]) -> dict[str, str]:
     found = {name: identity or before.get(name) for name, identity in now.items()}
     return {name: identity for name, identity in found.items() if identity is not None}
+
+
+async def of_others(database: AsyncEngine, cluster_id: str, living: Collection[str]) -> set[str]:
+    """The names of the machines that live in other clusters of this database. `living`: names of our own."""
+    async with single(database) as connection:
+        return model_nodes.of_others(await known(connection), cluster_id, living)
 
 
 async def silent_nodes(database: AsyncEngine, grace: float | None) -> dict[str, bool]:

@@ -83,6 +83,24 @@ async def test_a_node_is_alive_as_long_as_one_cluster_sees_it(database: AsyncEng
     }
 
 
+async def test_the_nodes_of_a_cluster_that_sweeps_no_more_are_dead(database: AsyncEngine, database_url: str) -> None:
+    old, new = [
+        await bootstrap.prepare(database_url, home=home, build="test", admin_token=None) for home in ("h1", "h2")
+    ]
+    await nodes.saw(database, old, [seen("a", head=True), seen("b")])
+    await nodes.saw(database, new, [seen("z", head=True)])
+    assert await nodes.of_others(database, new, ["z"]) == {"a", "b"}
+    async with database.begin() as connection:
+        ago = "clock_timestamp() - make_interval(secs => 121)"
+        await connection.execute(text(f"UPDATE clusters SET heartbeat_at = {ago} WHERE id = :id"), {"id": old})
+    await nodes.saw(database, new, [seen("z", head=True)])
+    assert {name: alive for name, (alive, *_) in (await rows(database)).items()} == {"a": False, "b": False, "z": True}
+    assert await nodes.of_others(database, new, ["z"]) == set()
+    # It was silent only.
+    await nodes.saw(database, old, [seen("a", head=True), seen("b")])
+    assert await nodes.of_others(database, new, ["z"]) == {"a", "b"}
+
+
 async def test_each_execution_has_its_node_in_the_transaction_of_the_intent(
     database: AsyncEngine, database_url: str, tmp_path: Path
 ) -> None:

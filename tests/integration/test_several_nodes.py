@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from actors.nodes import Node
+from actors.supervisor.locations import Locations
 from actors.supervisor.nominations import Nominations
 from actors.supervisor.sweep import Sweep
 from controlplane.model import (
@@ -194,6 +196,29 @@ async def test_a_machine_that_is_back_within_the_grace_has_its_tenants_back(clus
         view = await b.world.settled(tenant, Status.READY, 1)
         assert view.execution.run == 1
     assert await b.world.instances() == [(1, 1, "running")]
+    assert await a.world.instances() == []
+
+
+async def test_a_machine_that_goes_to_another_cluster_takes_its_tenants_along(cluster: Cluster) -> None:
+    a, b = cluster.a, cluster.b
+    tenant = await cluster.on(b, a)
+    await cluster.living(a)
+    async with a.world.owner(tenant, node="a") as owner:
+        await a.world.until(tenant, lambda v: v.tenant.status is Status.DEGRADED)
+        await nodes.saw(cluster.database, "another", [b.seen])
+        await cluster.living(a)
+        owner.mailbox.mark_dirty()
+        assert await owner.left() == "passivated"
+    # The supervisor of the cluster that it has left starts no owner, also for what is to be done.
+    locations = Locations(pinned=True, known=lambda: [Node("id-a", "a", "10.0.0.1", True, True, {}, joined=True)])
+    locations.look()
+    locations.of_others = await nodes.of_others(cluster.database, "test", ["a"])
+    await b.world.patch(spec("2"))
+    place = (await fleet.places(cluster.database, ["acme"], "test"))["acme"]
+    assert (place.node, locations.takes(place)) == ("b", False)
+    async with b.world.owner(tenant, node="b"):
+        await b.world.settled(tenant, Status.READY, 2)
+    assert await b.world.instances() == [(2, 1, "running")]
     assert await a.world.instances() == []
 
 

@@ -2,6 +2,7 @@
 
 import json
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,32 @@ def test_a_machine_that_had_joined_becomes_a_head_with_an_authority_of_its_own(h
     files.prepare_head("10.0.0.2")
     assert files.authority.read_bytes() != NodeCertificates(head.nodes).authority.read_bytes()
     read(files.certificate).verify_directly_issued_by(read(files.authority))
+
+
+def test_a_head_that_has_joined_another_one_and_becomes_a_head_again_has_an_authority_anew(
+    head: Home, tmp_path: Path
+) -> None:
+    home = Home(tmp_path / "other")
+    home.root.mkdir()
+    files = NodeCertificates(home.nodes)
+    files.prepare_head("10.0.0.2")
+    Invitation.make(head, "10.0.0.2", tls=True).accept(home)
+    files.prepare_head("10.0.0.2")
+    read(files.certificate).verify_directly_issued_by(read(files.authority))
+    assert files.authority.read_bytes() != NodeCertificates(head.nodes).authority.read_bytes()
+
+
+def test_a_client_may_trust_two_authorities_at_once(head: Home, tmp_path: Path) -> None:
+    other = NodeCertificates(tmp_path / "other")
+    other.prepare_head("10.0.0.2")
+    files = NodeCertificates(head.nodes)
+    both = tmp_path / "both.pem"
+    for first, second in ((files, other), (other, files)):
+        both.write_bytes(first.authority.read_bytes() + second.authority.read_bytes())
+        for each in (files, other):
+            verified = ["openssl", "verify", "-CAfile", str(both), str(each.certificate)]
+            done = subprocess.run(verified, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_without_tls_it_carries_the_token_alone(head: Home, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from controlplane.model import (
     StopCause,
     TenantRows,
 )
-from controlplane.model.nodes import away, silent
+from controlplane.model.nodes import away, of_others, silent
 from tests.unit.builders import NOW, POLICY, execution, placement, rows, seconds, tenant
 
 GRACE = 300.0
@@ -75,7 +75,21 @@ def test_what_is_away() -> None:
     assert away("gone", "a", [A, B]) is None
     # The machine of this head had another name before.
     assert away("old", "a", [A, node("old", head=True, dead=5)]) is None
-    assert away("b", "a", [A, node("b", cluster_id="another")]) is None
+
+
+def test_what_a_machine_of_another_cluster_holds_is_its_own() -> None:
+    theirs = node("b", cluster_id="another")
+    assert away("b", "a", [A, theirs]) == theirs
+    assert of_others([A, theirs], "c", {"a"}) == {"b"}
+    assert of_others([A, B, node("d", cluster_id="another", dead=5)], "c", {"a", "b"}) == set()
+
+
+def test_one_machine_with_a_node_in_each_of_two_clusters_is_both_clusters_own() -> None:
+    again = node("a2", cluster_id="another", platforms={"fake": "a"})
+    assert away("a2", "a", [A, again]) is None
+    assert of_others([A, again], "c", {"a"}) == set()
+    # They have one name, and the other cluster was the last to see it.
+    assert of_others([node("a", cluster_id="another")], "c", {"a"}) == set()
 
 
 def test_an_owner_leaves_what_another_living_machine_is_to_do() -> None:

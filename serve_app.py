@@ -18,6 +18,7 @@ from ray.serve.schema import LoggingConfig
 
 from actors import nodes, restate_endpoint, step_worker
 from actors.directory import RayDirectory
+from actors.machines import RayMachines
 from actors.naming import NAMESPACE, SUPERVISOR
 from actors.options import API, APPLICATION, REPLICAS
 from actors.runtime import Identity, database_url
@@ -56,6 +57,7 @@ class Api:
             settings,
             database_url=database_url(settings),
             directory=RayDirectory(),
+            machines=RayMachines(),
             compute=registry.enabled_compute(settings, SharedState),
             workflows=registry.enabled_workflow_names(settings),
             cluster_id=Identity.from_environment().cluster_id,

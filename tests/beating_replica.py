@@ -13,6 +13,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
+from actors.machines import RayMachines
 from controlplane.api.app import create_app
 from controlplane.persistence import tokens
 from controlplane.persistence.database import open_database
@@ -72,6 +73,7 @@ async def main(database_url: str) -> None:
         settings,
         database_url=database_url,
         directory=directory,
+        machines=RayMachines(),
         compute=compute,
         workflows=["embedded"],
         cluster_id=CLUSTER,

@@ -12,7 +12,7 @@ from uuid import UUID
 import ray
 from ray.util import list_named_actors
 
-from actors import nodes, raylet
+from actors import machines, nodes, raylet
 from actors.directory import RayDirectory
 from actors.naming import NAMESPACE, SUPERVISOR, name_of_tenant
 from actors.options import SUPERVISOR_CONNECTIONS, for_supervisor
@@ -142,6 +142,10 @@ class Supervisor:
     async def live(self) -> list[str]:
         """Names of the tenants with live actors in this cluster."""
         return sorted(self._admission.live)
+
+    async def use_compute(self, provider: str, verb: machines.Verb, *arguments: Any) -> Any:
+        """A replica on another machine asks, for a client."""
+        return await machines.use(self._runtime.compute, provider, verb, *arguments)
 
     async def describe(self) -> dict[str, Any]:
         """For operators: live tenants, the queue, removals that have not returned, the last sweep's stages (seconds,

@@ -12,6 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from actors import machines
 from actors.naming import NAMESPACE, SUPERVISOR, outpost_actor
 from actors.nodes import Node
 from actors.options import OUTPOST_CONNECTIONS, for_outpost
@@ -76,6 +77,10 @@ class Outpost:
             "orphans": self._sweep.orphans,
             "sweep": self._clockwork.report,
         }
+
+    async def use_compute(self, provider: str, verb: machines.Verb, *arguments: Any) -> Any:
+        """A replica on another machine asks, for a client."""
+        return await machines.use(self._runtime.compute, provider, verb, *arguments)
 
     def _nominate(self, tenant: TenantKey, priority: Priority) -> None:
         self._tasks.begin(self._told(tenant, priority), f"nominate {tenant.name}")

@@ -34,7 +34,7 @@ from controlplane.api.routers import (
     tokens,
 )
 from controlplane.api.shortcuts import shortcuts
-from controlplane.ports import ComputeProvider, TenantDirectory
+from controlplane.ports import ComputeProvider, Machines, TenantDirectory
 from controlplane.settings import Settings
 
 ROUTERS = (
@@ -64,6 +64,7 @@ def create_app(
     *,
     database_url: str,
     directory: TenantDirectory,
+    machines: Machines,
     compute: Mapping[str, ComputeProvider],
     workflows: Sequence[str],
     cluster_id: str,
@@ -75,7 +76,7 @@ def create_app(
     `compute`: the enabled compute providers by name. During a request the API calls only their verbs without network
     (and health and logs). `workflows`: names of the enabled engines. `cluster_id`: the cluster of this replica.
     `in_owner`: the engines that work in the tenant's own actor, for which no answer waits."""
-    parts = Parts(settings, database_url, directory, compute, workflows, cluster_id, in_owner)
+    parts = Parts(settings, database_url, directory, machines, compute, workflows, cluster_id, in_owner)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

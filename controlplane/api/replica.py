@@ -28,7 +28,7 @@ from controlplane.persistence.database import Bounds, open_database
 from controlplane.persistence.idempotency import KeyScope
 from controlplane.persistence.tokens import Token
 from controlplane.persistence.transaction import Transaction, transaction
-from controlplane.ports import ComputeProvider, TenantDirectory
+from controlplane.ports import ComputeProvider, Machines, TenantDirectory
 from controlplane.settings import Settings
 
 MUTATIONS = 6
@@ -60,6 +60,7 @@ class Parts:
     settings: Settings
     database_url: str
     directory: TenantDirectory
+    machines: Machines
     compute: Mapping[str, ComputeProvider]
     workflows: Sequence[str]
     cluster_id: str
@@ -97,6 +98,10 @@ class Replica:
     @property
     def directory(self) -> TenantDirectory:
         return self.parts.directory
+
+    @property
+    def machines(self) -> Machines:
+        return self.parts.machines
 
     @property
     def compute(self) -> Mapping[str, ComputeProvider]:

@@ -1,7 +1,7 @@
 """The seams: the interfaces that the rules need to compute platforms, workflow engines, the store and the live actors.
 
 Providers implement `ComputeProvider` and `WorkflowProvider`; `persistence` implements `ExecutionStore`; `actors`
-implements `TenantDirectory` and `StepRunner`. Every verb is idempotent: observe, then act.
+implements `TenantDirectory`, `Machines` and `StepRunner`. Every verb is idempotent: observe, then act.
 """
 
 from controlplane.ports.clock import Clock
@@ -37,6 +37,7 @@ from controlplane.ports.directory import (
     Wake,
 )
 from controlplane.ports.health import ProviderHealth
+from controlplane.ports.machines import Machines, RemoteCompute
 from controlplane.ports.store import (
     ExecutionStore,
     RunContext,
@@ -71,6 +72,7 @@ __all__ = [
     "KeepsBelongings",
     "ListsBelongings",
     "LogPart",
+    "Machines",
     "Origin",
     "PlatformHealth",
     "ProbeResult",
@@ -79,6 +81,7 @@ __all__ = [
     "ProvidesLogs",
     "Ran",
     "ReachesHost",
+    "RemoteCompute",
     "Resource",
     "ResourceState",
     "Restarts",

@@ -25,6 +25,7 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.send_response(200); self.end_headers(); self.wfile.write(sys.argv[3].encode())
     def log_message(self, *arguments):
         pass
+print(f"{sys.argv[3]} begins", flush=True)
 http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Page).serve_forever()
 """
 
@@ -154,6 +155,15 @@ def test_tenants_are_placed_moved_and_made_anew(cluster: tuple[Member, Member], 
         assert tenant["observed"]["endpoints"][0]["url"].startswith(f"http://{there.address}:")
         assert page(tenant) == f"page of {name}"
         assert run_there(there, name) == 1
+
+    # Commands and logs are had at any machine.
+    for member in cluster:
+        with member.http(cluster[0].home / "nodes" / "ca.pem", TOKEN) as asked:
+            for name in names:
+                ran = asked.post(f"/tenants/{name}/exec", json={"command": ["sh", "-c", "echo said by $0", name]})
+                assert ran.json() == {"exit_code": 0, "output": f"said by {name}\n", "cut": False}, ran.text
+                shown = asked.get(f"/tenants/{name}/logs")
+                assert (shown.status_code, shown.text) == (200, f"page of {name} begins\n")
 
     # Moved: the new one is healthy before the old one goes.
     mover, stays = [name for name in names if on[name] == "second"]

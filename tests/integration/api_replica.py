@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from actors.machines import RayMachines
 from controlplane.api.app import create_app
 from controlplane.api.replica import Replica
 from controlplane.model import ENDED, ExecutionState, Status, TriggerSource
@@ -168,6 +169,7 @@ async def api_on(
         Settings(**settings),
         database_url=database_url,
         directory=directory,
+        machines=RayMachines(),
         compute={cloud.name: cloud, "process": FakeStudio(), **(more or {})},
         workflows=["embedded", "restate"],
         cluster_id=CLUSTER,

@@ -168,38 +168,6 @@ async def test_a_wish_is_checked_and_shown(api: Api) -> None:
     assert changed.status_code == 202, changed.text
 
 
-@pytest.mark.parametrize(("identity", "status"), [("cloud-1", 200), ("another", 503)])
-async def test_the_output_of_a_tenant_on_another_machine_is_not_said_to_be_empty(
-    api: Api, identity: str, status: int
-) -> None:
-    await nodes.saw(
-        api.database, "here", [seen("a", head=True, platforms={}), seen("b", platforms={"process": identity})]
-    )
-    made = await api.client.post(
-        "/v1/tenants",
-        json={"name": "acme", "spec": {"compute": {"provider": "process", "config": {"command": ["serve"]}}}},
-    )
-    execution = made.json()["workflow_execution_id"]
-    async with api.database.begin() as connection:
-        await connection.execute(
-            text(
-                "INSERT INTO placements (execution_id, tenant_id, provider, engine_identity, generation, run, name,"
-                " resource_id, state, node)"
-                " SELECT id, tenant_id, 'process', :identity, 1, 1, 'n', 'r-1', 'placed', node FROM executions"
-            ),
-            {"identity": identity},
-        )
-        assert (await connection.execute(text("SELECT node FROM placements"))).scalar_one() == "b", execution
-    studio = api.replica.compute["process"]
-    studio.text = {"r-1": "a line"}  # type: ignore[attr-defined]
-    answer = await api.client.get("/v1/tenants/acme/logs")
-    assert answer.status_code == status, answer.text
-    if status == 503:
-        assert answer.json()["detail"] == "the tenant runs on node b: ask the API on that machine, 10.0.0.1"
-    else:
-        assert answer.text == "a line"
-
-
 async def test_a_platform_that_is_on_no_node_takes_no_wish(api: Api) -> None:
     wish = {"compute": {"provider": "cloud", "config": {"image": "i"}}, "placement": {"node": "a"}}
     refused = await api.client.post("/v1/tenants", json={"name": "acme", "spec": wish})

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from controlplane.api import execution_rows, tenant_rows
-from controlplane.api.elsewhere import require_here
+from controlplane.api.elsewhere import remote
 from controlplane.api.failures import invalid_body
 from controlplane.api.middleware.deadline import extend
 from controlplane.api.mutations import JSON
@@ -59,20 +59,20 @@ async def exec_in_tenant(name: str, request: Request, here: Here, token: Operato
     provider = here.compute_provider(placement.platform)
     if not isinstance(provider, RunsCommands):
         raise Refused(f"provider {placement.platform!r} runs no commands", code="exec_not_supported", status=422)
-    await require_here(here, provider, placement)
     execution, _ = await execution_rows.find(here.database, token, serving)
     if placement.platform == "process":
         require_role(token, here.settings.process_role, "a command beside one of the process provider")
     if isinstance(provider, ReachesHost) and provider.host_access(execution.spec.compute.config):
         require_role(token, "admin", "a command where the config reaches the host")
+    there = await remote(here, provider, placement) or provider
     try:
-        found = await provider.inspect(placement.resource_id)
+        found = await there.inspect(placement.resource_id)
         if found is None or found.state is not ResourceState.RUNNING:
             raise Refused.invalid_transition(f"what serves tenant {tenant.name!r} does not run")
         async with by_token(here, token) as tx:
             locked = await tenant_rows.lock(tx, token, str(tenant.id))
             tx.event(EventType.TENANT_COMMAND_RUN, locked, data=mask({"command": wanted.command}))
-        ran = await provider.run_command(placement.resource_id, wanted.command, wanted.timeout_seconds)
+        ran = await there.run_command(placement.resource_id, wanted.command, wanted.timeout_seconds)
     except Refused:
         raise
     except LandlordError as error:

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Query
 from starlette.responses import PlainTextResponse, Response
 
 from controlplane.api import tenant_rows
-from controlplane.api.elsewhere import require_here
+from controlplane.api.elsewhere import remote
 from controlplane.api.openapi_parts import answers, named
 from controlplane.api.replica import Here
 from controlplane.api.security import Viewer
 from controlplane.errors import LandlordError, Refused
 from controlplane.persistence import placements
-from controlplane.ports import FollowsLogs, ProvidesLogs
+from controlplane.ports import FollowsLogs, ProvidesLogs, RemoteCompute
 
 CURSOR = "Log-Cursor"
 
@@ -59,18 +59,18 @@ async def get_tenant_logs(
     provider = here.compute_provider(placement.platform)
     if not isinstance(provider, ProvidesLogs):
         raise _not_supported(f"provider {placement.platform!r} has no logs")
-    await require_here(here, provider, placement)
     if after is not None and not isinstance(provider, FollowsLogs):
         raise _not_supported(f"the logs of provider {placement.platform!r} cannot be followed")
+    there = await remote(here, provider, placement)
     try:
         if after is None:
-            return PlainTextResponse(await provider.logs(placement.resource_id, tail))
-        return await _following(provider, placement.resource_id, after, tail)
+            return PlainTextResponse(await (there or provider).logs(placement.resource_id, tail))
+        return await _following(there or provider, placement.resource_id, after, tail)
     except LandlordError as error:
         raise Refused(error.message, code="unavailable", status=503, headers={"Retry-After": "2"}) from None
 
 
-async def _following(provider: FollowsLogs, resource_id: str, after: str, tail: int) -> Response:
+async def _following(provider: FollowsLogs | RemoteCompute, resource_id: str, after: str, tail: int) -> Response:
     """A cursor is the id of a resource and the provider's position in its output."""
     before, _, position = after.rpartition("/")
     resource = quote(resource_id, safe="")

@@ -41,13 +41,21 @@ async def _seen(client: Client) -> dict[str, Any]:
 
 
 async def _answered(http: httpx.AsyncClient, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
-    """Asks again while the API says that it is busy: these are many questions at once, after a fault."""
+    """Asks again while nobody answers, or the API says that it is busy: these are many questions at once, after a
+    fault."""
     give_up = asyncio.get_running_loop().time() + SETTLE_SECONDS
-    while (answer := await http.get(path, params=params)).status_code == 503:
-        assert asyncio.get_running_loop().time() < give_up, f"{path}: {answer.text}"
+    while True:
+        try:
+            answer = await http.get(path, params=params)
+        except httpx.TransportError as error:
+            seen = repr(error)
+        else:
+            seen = answer.text
+            if answer.status_code != 503:
+                assert answer.status_code == 200, f"{path}: {seen}"
+                return dict(answer.json())
+        assert asyncio.get_running_loop().time() < give_up, f"{path}: {seen}"
         await asyncio.sleep(1)
-    assert answer.status_code == 200, f"{path}: {answer.text}"
-    return dict(answer.json())
 
 
 async def check(clients: list[Client], http: httpx.AsyncClient) -> None:
@@ -178,9 +186,8 @@ def _statuses_follow(trail: list[dict[str, Any]], name: str) -> None:
 async def _doctor_is_clean(http: httpx.AsyncClient) -> None:
     give_up = asyncio.get_running_loop().time() + SETTLE_SECONDS
     while True:
-        answer = await http.get("/admin/consistency")
-        body = answer.json()
-        if answer.status_code == 200 and body["differences"] == []:
+        body = await _answered(http, "/admin/consistency")
+        if body["differences"] == []:
             return
         assert asyncio.get_running_loop().time() < give_up, f"the doctor says {body}"
         await asyncio.sleep(0.5)

@@ -1,4 +1,4 @@
-"""A load balancer before the machines, as clients see it: who does not answer is not asked next."""
+"""A load balancer before the machines, as clients see it: who does not answer, or is not ready, is not asked next."""
 
 import ssl
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ CONNECT_SECONDS, ANSWER_SECONDS = 3.0, 30.0
 
 
 class Balancer(httpx.AsyncBaseTransport):
-    """Asks one machine, and the next one after it once that one has not answered. What has failed is the client's to
-    ask again."""
+    """Asks one machine, and the next one after it once that one has not answered, or has answered 503: it has no
+    database, say. What has failed is the client's to ask again."""
 
     def __init__(self, addresses: Sequence[str], verify: ssl.SSLContext) -> None:
         self._addresses = addresses
@@ -22,11 +22,17 @@ class Balancer(httpx.AsyncBaseTransport):
         request.url = request.url.copy_with(host=self._addresses[asked % len(self._addresses)])
         request.headers["Host"] = request.url.netloc.decode()
         try:
-            return await self._transport.handle_async_request(request)
+            answer = await self._transport.handle_async_request(request)
         except httpx.TransportError:
-            if asked == self._asked:  # not changed by another request meanwhile
-                self._asked += 1
+            self._leave(asked)
             raise
+        if answer.status_code == 503:
+            self._leave(asked)
+        return answer
+
+    def _leave(self, asked: int) -> None:
+        if asked == self._asked:  # not changed by another request meanwhile
+            self._asked += 1
 
     async def aclose(self) -> None:
         await self._transport.aclose()

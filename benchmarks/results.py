@@ -23,6 +23,7 @@ _FIGURES: Mapping[str, tuple[str, str | None]] = {
     "cpu_ms": ("cpu", "ms"),
     "cpu": ("cpu", None),
     "pss_mb": ("memory", "MB"),
+    "grown_mb": ("growth", "MB"),
     "seconds": ("", "s"),
     "cpu_seconds": ("cpu", "s"),
     "share": ("share", "% of a core"),

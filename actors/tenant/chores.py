@@ -6,6 +6,7 @@ result, and marks the mailbox when it is done.
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,10 +14,11 @@ from typing import Any, Protocol
 
 from actors.runtime import Runtime
 from actors.tenant.follower import Follower
-from actors.tenant.health import HealthTracker, Observer
+from actors.tenant.health import OBSERVE_SECONDS, HealthTracker, Observer
 from actors.tenant.mailbox import Mailbox
 from controlplane import tracing
 from controlplane.errors import LandlordError, LeaseLost, ProviderNotEnabled, told
+from controlplane.lifecycle.owner_state import Finding
 from controlplane.model import Execution, ExecutionState, Observed, Status, TenantRows
 from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.ports import ExecutionInput, RunsInOwner, WorkflowProvider
@@ -38,6 +40,9 @@ CHECKED_AT_SECONDS = 30.0
 
 LONG = timedelta(seconds=15)
 """A chore that takes longer says since when it is at work."""
+
+QUIET_SECONDS = OBSERVE_SECONDS
+"""For so long a look goes on by itself while all is well, or for the time after which an idle owner leaves."""
 
 ANSWER_SECONDS = 0.01
 """Callers that wait for a start get their answer first, and have the cores for this time, before an engine in this
@@ -157,27 +162,38 @@ class Chores:
                 self._note(clean_due=now + CLEAN_PAUSE)
 
     async def look(self, execution: Execution, rows: TenantRows) -> None:
-        """Observe, probe, remember; write down the changes."""
-        tenant = rows.tenant
-        interval = timedelta(seconds=execution.spec.health.interval_seconds)
-        self._note(finding_due=rows.now + interval, look_due=rows.now + LOOK_PAUSE, looking=True)
+        """Observe, probe, remember; write down the changes. While all is well, go on with probes for QUIET_SECONDS or
+        until the next mark: the runner would decide nothing, and to read the rows each time costs more than a probe."""
+        idle = self._runtime.policy.idle
+        until = time.monotonic() + (QUIET_SECONDS if idle is None else min(QUIET_SECONDS, idle))
+        interval = execution.spec.health.interval_seconds
+        self._note(finding_due=rows.now + timedelta(seconds=interval), look_due=rows.now + LOOK_PAUSE, looking=True)
         try:
-            resource, result = await self._observer.look(execution)
+            finding, observed = await self._look(execution, rows, rows.tenant.observed)
+            while _is_well(finding, rows) and time.monotonic() + interval < until:
+                self._begun.pop("look", None)  # nobody waits for it now
+                if await self._mailbox.wait(interval):
+                    break
+                finding, observed = await self._look(execution, rows, observed)
         finally:
             self._note(looking=False)
+
+    async def _look(self, execution: Execution, rows: TenantRows, before: Observed) -> tuple[Finding, Observed]:
+        """The finding, and what the row says now. `before`: what it said until then."""
+        tenant, now = rows.tenant, self._runtime.clock.now()
+        resource, result = await self._observer.look(execution)
         self._note(look_due=None)
         finding = self._tracker.judge(execution, tenant.epoch, resource, result)
         observed = Observed(
             endpoints=resource.endpoints if resource else (),
-            resources=tenant.observed.resources if resource else {},
-            healthy=finding.healthy if finding.healthy is not None else tenant.observed.healthy,
-            checked_at=rows.now,
-            node=self._runtime.node_of(execution.spec.compute.provider, tenant.observed.node),
+            resources=before.resources if resource else {},
+            healthy=finding.healthy if finding.healthy is not None else before.healthy,
+            checked_at=now,
+            node=self._runtime.node_of(execution.spec.compute.provider, before.node),
         )
-        aged = tenant.observed.checked_at is None or (
-            (rows.now - tenant.observed.checked_at).total_seconds() > CHECKED_AT_SECONDS
-        )
-        if aged or replace(observed, checked_at=None) != replace(tenant.observed, checked_at=None):
+        aged = before.checked_at is None or (now - before.checked_at).total_seconds() > CHECKED_AT_SECONDS
+        changed = replace(observed, checked_at=before.checked_at) != before
+        if aged or changed:
             await self._owned.observed(tenant.epoch, observed)
         news: dict[str, Any] = {"finding": finding}
         if finding.good:
@@ -188,6 +204,7 @@ class Chores:
         elif tenant.status is Status.DEGRADED:
             news["degradations"] = await self._owned.degradations_since(window)
         self._note(**news)
+        return finding, observed if aged or changed else before
 
     async def restore(self, execution: Execution, now: datetime) -> None:
         """Start the execution's resource again, and look again."""
@@ -222,6 +239,12 @@ class Chores:
                 f"workflow provider {execution.engine!r} is not enabled here", enabled=sorted(enabled)
             )
         return enabled[execution.engine]
+
+
+def _is_well(finding: Finding, rows: TenantRows) -> bool:
+    """Whether it leaves the runner nothing to decide."""
+    well = finding.healthy is True and finding.present and finding.running and finding.bad == 0
+    return well and rows.tenant.status is Status.READY
 
 
 def _said(kind: str, begun: datetime, now: datetime) -> str:

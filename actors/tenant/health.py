@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from controlplane.lifecycle.owner_state import Finding
 from controlplane.model import Execution, HealthSpec
-from controlplane.ports import Prober, ProbeResult, Resource, ResourceState
+from controlplane.ports import Prober, ProbeResult, Resource, ResourceState, RunContext
 from controlplane.steps.upkeep import Upkeep
 
 OBSERVE_SECONDS = 10.0
@@ -19,14 +19,15 @@ platform is restarting it in a loop. One restart by a person is none."""
 @dataclass(frozen=True, slots=True)
 class _Seen:
     execution_id: str
+    context: RunContext
     resource: Resource
     at: float
 
 
 class Observer:
-    """Looks at the serving resource. While the resource answers its probes well, rows and platform are asked at most
-    every OBSERVE_SECONDS: asking a platform each second costs more than the tenant. After a bad answer they are asked
-    at once."""
+    """Looks at the serving resource. While that is well, the rows are asked at most every OBSERVE_SECONDS, and so is
+    the platform of a resource that answers probes itself: asking a platform each second costs more than the tenant.
+    After a bad answer both are asked at once."""
 
     def __init__(self, upkeep: Upkeep, prober: Prober, clock: Callable[[], float] = time.monotonic) -> None:
         self._upkeep = upkeep
@@ -40,16 +41,23 @@ class Observer:
 
     async def look(self, execution: Execution) -> tuple[Resource | None, ProbeResult]:
         """The resource (None: there is none), and the result of its probe. Raises Unavailable."""
-        health, now = execution.spec.health, self._clock()
-        answers_itself = health.http is not None or health.tcp is not None
-        seen = self._seen
-        if answers_itself and seen and seen.execution_id == execution.id and now - seen.at < OBSERVE_SECONDS:
-            result = await self._prober.probe(seen.resource, health)
+        health, now, seen = execution.spec.health, self._clock(), self._seen
+        if seen and seen.execution_id == execution.id and now - seen.at < OBSERVE_SECONDS:
+            answers_itself = health.http is not None or health.tcp is not None
+            resource, result = await self._again(execution, seen, answers_itself=answers_itself)
             if result.healthy:
-                return seen.resource, result
-        resource, result = await self._upkeep.observe(execution)
-        self._seen = _Seen(execution.id, resource, now) if resource is not None else None
+                return resource, result
+        context = await self._upkeep.context(execution)
+        resource, result = await self._upkeep.observe(execution, context)
+        self._seen = _Seen(execution.id, context, resource, now) if resource is not None else None
         return resource, result
+
+    async def _again(
+        self, execution: Execution, seen: _Seen, *, answers_itself: bool
+    ) -> tuple[Resource | None, ProbeResult]:
+        if answers_itself:
+            return seen.resource, await self._prober.probe(seen.resource, execution.spec.health)
+        return await self._upkeep.observe(execution, seen.context)
 
 
 class HealthTracker:

@@ -44,12 +44,13 @@ class Mailbox:
         look, self._look = self._look, False
         return look
 
-    async def wait(self, seconds: float | None) -> None:
-        """Wait until the next mark, or for that many seconds."""
+    async def wait(self, seconds: float | None) -> bool:
+        """Wait until the next mark, or for that many seconds. True: there was a mark."""
         # Not `wait_for`: up to Python 3.11 it swallows a cancellation that comes together with a mark.
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._dirty.wait()
+                return await self._dirty.wait()
+        return False
 
     async def outcome(self, execution_id: str, seconds: float | None) -> Wake:
         """The outcome of an execution's start. `pending` if it takes longer than `seconds`."""

@@ -1,13 +1,19 @@
 """HTTP to a server that means harm: a tenant's own. Nothing of one answer is there at the next."""
 
+import sys
 from collections.abc import Iterable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.util import find_spec
 from ssl import SSLContext
 from typing import Any
 
 import anyio._backends._asyncio  # noqa: F401, by httpcore at a first connection: this way a fork has it already
 import httpcore
 import httpx
+
+if find_spec("sniffio") is None:
+    # httpcore tries to import it for each connection and each request, and Python searches all directories each time.
+    sys.modules["sniffio"] = None  # type: ignore[assignment]  # Python's own mark for a module that is not there
 
 MOST_BYTES = 64 * 1024
 """A server may send this much before its answer's header is complete."""

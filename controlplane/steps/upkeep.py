@@ -4,7 +4,7 @@ The tenant's runner calls it, as chores. Each verb is idempotent and reads rows 
 """
 
 from controlplane.model import Execution
-from controlplane.ports import ExecutionStore, Prober, ProbeResult, Resource, ResourceState
+from controlplane.ports import ExecutionStore, Prober, ProbeResult, Resource, ResourceState, RunContext
 from controlplane.steps.platforms import Platforms
 
 
@@ -23,10 +23,13 @@ class Upkeep:
         if await self._store.removable(execution.id):
             await self._platforms.remove(context, [p for p in context.placements if p.execution_id == execution.id])
 
-    async def observe(self, execution: Execution) -> tuple[Resource | None, ProbeResult]:
+    async def context(self, execution: Execution) -> RunContext:
+        """The rows that `observe` needs."""
+        return await self._store.context(execution.id)
+
+    async def observe(self, execution: Execution, context: RunContext) -> tuple[Resource | None, ProbeResult]:
         """One probe of an execution's resource, without a gate. Raises Unavailable if its platform does not answer, or
         if another platform does."""
-        context = await self._store.context(execution.id)
         resource = await (await self._platforms.of(context)).observe(context.origin)
         if resource is None:
             return None, ProbeResult(healthy=False, detail=f"{context.origin.name} is gone")

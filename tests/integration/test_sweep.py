@@ -125,11 +125,11 @@ async def test_what_another_engine_shows_is_never_acted_on(world: World) -> None
     async with world.net() as runtime:
         serving = (await runtime.store.context(tenant.newest_execution)).execution
         with pytest.raises(Unavailable, match="another platform"):
-            await runtime.upkeep.observe(serving)
+            await runtime.upkeep.observe(serving, await runtime.upkeep.context(serving))
         with pytest.raises(Unavailable, match="another platform"):
             await runtime.upkeep.restore(serving)
     async with world.net(LANDLORD_LOST_PLATFORMS="cloud") as runtime:
-        assert (await runtime.upkeep.observe(serving))[0] is None
+        assert (await runtime.upkeep.observe(serving, await runtime.upkeep.context(serving)))[0] is None
         assert await Net(runtime).looked() == [("acme", Priority.DRIFT)]
     assert len(cloud.instances()) == 1
     assert not world.cloud.instances()

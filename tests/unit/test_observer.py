@@ -1,6 +1,7 @@
 """Looks at what serves: a probe each time, the platform now and then, and at once when the probe fails."""
 
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -17,12 +18,17 @@ class Platform:
     """Counts how often it is asked, as upkeep and as prober."""
 
     def __init__(self) -> None:
-        self.observed = self.probed = 0
+        self.observed = self.probed = self.read = 0
         self.resource: Resource | None = THERE
         self.healthy: bool | None = True
         self.now = 0.0
 
-    async def observe(self, of: Execution) -> tuple[Resource | None, ProbeResult]:
+    async def context(self, of: Execution) -> Any:
+        self.read += 1
+        return of.id
+
+    async def observe(self, of: Execution, context: Any) -> tuple[Resource | None, ProbeResult]:
+        assert context == of.id
         self.observed += 1
         return self.resource, ProbeResult(self.healthy if self.resource else False)
 
@@ -64,7 +70,12 @@ async def test_what_answers_badly_is_observed_at_once(platform: Platform, observ
 async def test_the_platforms_own_health_is_asked_each_time(platform: Platform, observer: Observer) -> None:
     for _ in range(3):
         await observer.look(probed(by_us=False))
-    assert (platform.observed, platform.probed) == (3, 0)
+    assert (platform.observed, platform.probed, platform.read) == (3, 0, 1)
+    platform.healthy = False
+    await observer.look(probed(by_us=False))
+    assert (platform.observed, platform.read) == (5, 2), (
+        "what it says badly is asked again, with rows that are read now"
+    )
 
 
 async def test_another_execution_and_a_sweeps_finding_ask_anew(platform: Platform, observer: Observer) -> None:

@@ -42,8 +42,9 @@ MAX_ONGOING_REQUESTS = 2500
     max_ongoing_requests=MAX_ONGOING_REQUESTS,
     health_check_period_s=5,
     graceful_shutdown_timeout_s=10,
-    # The API writes its own line for each request. Serve's would go to two more files.
-    logging_config=LoggingConfig(enable_access_log=False),
+    # The API writes its own line for each request. Serve's would go to two more files; it is made, and dropped, unless
+    # the level keeps Serve from making it.
+    logging_config=LoggingConfig(enable_access_log=False, log_level="WARNING"),
 )
 @serve.ingress()
 class Api:

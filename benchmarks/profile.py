@@ -3,22 +3,25 @@
 Per cent of the samples of requests in one replica while it answers GETs of one tenant, eight at a time; samples of its
 other threads, and while it waits, do not count. `width`: in a function or in what it calls, its width in a flame graph;
 `own`: in the function itself. The ten widest of those that do not hold nearly everything, and those of the ten that
-take most by themselves which are not among them. Recorded by py-spy, which Ray brings along.
+take most by themselves which are not among them. All of it is a flame graph beside the results. Recorded by py-spy,
+which Ray brings along.
 """
 
 import argparse
 import asyncio
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import flame
 from benchmarks.installed import database_url, home, installed
 from benchmarks.reads import Connection, fill, replicas
-from benchmarks.results import write
+from benchmarks.results import RESULTS, write
 from tests.e2e.installation import Installation
 
 AT_ONCE = 8
@@ -29,21 +32,30 @@ REQUESTS = ("httptools_impl.py", "_private/replica.py", "starlette/", "fastapi/"
 """What is done for a request is in one of these places, or called from there: Serve answers it on two loops. The other
 threads of a replica wait, which the recorder does not always see."""
 PER_SECOND = 100
+PICTURE = RESULTS / "flame-get.svg"
+_LINE = re.compile(r":\d+\)$")
+
+
+def requests(stacks: Iterable[str]) -> Iterator[tuple[list[str], int]]:
+    """Of py-spy's raw form (`outermost;…;innermost count` a line), the stacks of requests and how often each was seen.
+    A function is `name (path)`, without its line and the thread around it."""
+    for stack in stacks:
+        frames, _, number = stack.rpartition(" ")
+        if any(place in frames for place in REQUESTS):
+            functions = [_LINE.sub(")", frame) for frame in frames.split(";")]
+            yield [one for one in functions if not one.endswith("(threading.py)")], int(number)
 
 
 def shares(stacks: Iterable[str]) -> list[dict[str, Any]]:
-    """Of py-spy's raw form: `outermost;…;innermost count` a line. Raises ValueError if no request is among them."""
+    """Of py-spy's raw form. Raises ValueError if no request is among them."""
     wide, own = Counter[str](), Counter[str]()
     total = 0
-    for stack in stacks:
-        frames, _, number = stack.rpartition(" ")
-        if not any(place in frames for place in REQUESTS):
-            continue
-        functions = [_function(frame) for frame in frames.split(";")]
-        total += int(number)
-        own[functions[-1]] += int(number)
+    for stack, number in requests(stacks):
+        functions = [_short(function) for function in stack]
+        total += number
+        own[functions[-1]] += number
         for function in set(functions):
-            wide[function] += int(number)
+            wide[function] += number
     if not total:
         raise ValueError("no request was recorded")
     widest = [function for function, count in wide.most_common() if count <= WAY_IN * total][:WIDEST]
@@ -59,11 +71,10 @@ def shares(stacks: Iterable[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _function(frame: str) -> str:
-    """Without its line, so that a function is one thing, and with the last folder of its path."""
-    name, _, place = frame.partition(" (")
-    path = place.rstrip(")").rpartition(":")[0]
-    return f"{name} ({'/'.join(Path(path).parts[-2:])})" if path else name
+def _short(function: str) -> str:
+    """With the last folder of its path."""
+    name, _, path = function.partition(" (")
+    return f"{name} ({'/'.join(Path(path.rstrip(')')).parts[-2:])})" if path else name
 
 
 async def asked(installation: Installation, tenants: int, recording: "asyncio.Task[None]") -> None:
@@ -102,7 +113,9 @@ def main(words: Sequence[str] | None = None) -> int:
         asyncio.run(fill(database_url(installation), options.tenants))
         output = place / "stacks"
         asyncio.run(record_under_load(installation, output, options.tenants, options.seconds))
-        write("profile", shares(output.read_text().splitlines()))
+        stacks = output.read_text().splitlines()
+        write("profile", shares(stacks))
+        PICTURE.write_text(flame.drawn(flame.tree(requests(stacks))))
     return 0
 
 

@@ -33,7 +33,7 @@ from controlplane.api.routers import (
     tenants,
     tokens,
 )
-from controlplane.api.shortcuts import shortcuts
+from controlplane.api.shortcuts import Shortcuts, shortcuts
 from controlplane.ports import ComputeProvider, Machines, TenantDirectory
 from controlplane.settings import Settings
 
@@ -103,14 +103,18 @@ def bare_app(lifespan: Lifespan[FastAPI] | None = None, request_timeout_seconds:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Spans and figures are our own (`tracing`, `metrics`). The framework would look for exporters at each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    app.router.routes.extend(shortcuts())
+    short = shortcuts()
+    app.router.routes.extend(short)
     for router in ROUTERS:
         app.include_router(router)
     failures.install(app, ROUTERS)
     app.add_middleware(Deadline, seconds=request_timeout_seconds)
     app.add_middleware(BodyLimit)
     app.add_middleware(Head)
+    app.add_middleware(Shortcuts, shortcuts=short, seconds=request_timeout_seconds)
     app.state.requests = RequestCounts()
     app.add_middleware(Edge, requests=app.state.requests)
     app.openapi = lambda: openapi.document(app, ROUTERS)  # type: ignore[method-assign]

@@ -1,7 +1,7 @@
 """Errors of the layers below, as problems. An unforeseen error is a 500 that does not reveal its cause."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -65,6 +65,15 @@ def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
     app.add_exception_handler(PoolTimeout, _overloaded)
     app.add_exception_handler(DBAPIError, _database)
     app.add_exception_handler(OSError, _unavailable)
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """As the framework would find it, by the handlers of the application. Raises the error if there is none."""
+    handlers = request.app.exception_handlers
+    handler = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
+    if handler is None:
+        raise error
+    return cast(Response, await handler(request, error))
 
 
 def validation_failed(detail: str, errors: Sequence[Mapping[str, str]]) -> Refused:

@@ -130,7 +130,7 @@ class Mutation:
             if view is not None and allowed:
                 headers["ETag"] = etag(view.tenant)
                 headers["Preference-Applied"] = f"wait={self.wait:g}"
-                text = await beside(weight(view.tenant.spec), lambda: self._shown(view.tenant, view.execution))
+                text = await beside(len(view.spec_json), lambda: self._shown(view.tenant, view.execution))
                 return Response(text, 200, headers, JSON)
         return Response(answer.body, answer.status, headers, JSON)
 

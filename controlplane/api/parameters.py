@@ -16,6 +16,8 @@ _SHOWN = 64
 
 def refuse_unknown_parameters(request: Request) -> None:
     """Raises Refused validation_failed (400), with the parameters that the route has."""
+    if not request.scope["query_string"]:
+        return
     route = request.scope.get("route")
     if not request.query_params or not isinstance(route, APIRoute):
         return

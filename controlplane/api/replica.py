@@ -26,6 +26,7 @@ from controlplane.model import Event
 from controlplane.persistence import compatibility
 from controlplane.persistence.database import Bounds, open_database
 from controlplane.persistence.idempotency import KeyScope
+from controlplane.persistence.tenants import Views
 from controlplane.persistence.tokens import Token
 from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import ComputeProvider, Machines, TenantDirectory
@@ -73,6 +74,7 @@ class Replica:
 
     parts: Parts
     database: AsyncEngine
+    views: Views
     tokens: TokenCache
     grants: Grants
     feed: EventFeed
@@ -150,7 +152,8 @@ async def replica(parts: Parts) -> AsyncIterator[Replica]:
     turns = Turns(OF_ONE_TENANT, queue=MUTATION_QUEUE + MUTATIONS - OF_ONE_TENANT, patience=patience)
     rates = RateLimit(parts.settings.rate_limit_per_minute)
     room = KeyRoom(parts.settings.max_keys_per_token)
-    made = Replica(parts, database, tokens, grants, feed, LastUse(database), rates, mutations, turns, room)
+    views = Views(database)
+    made = Replica(parts, database, views, tokens, grants, feed, LastUse(database), rates, mutations, turns, room)
     try:
         await compatibility.require(database)
         async with feed.running():
@@ -158,6 +161,7 @@ async def replica(parts: Parts) -> AsyncIterator[Replica]:
             await made.background.finish(_GOODBYE_SECONDS)
             await made.last_use.finish()
     finally:
+        await views.close()
         await database.dispose()
 
 

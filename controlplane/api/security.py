@@ -32,8 +32,7 @@ class Requires(HTTPBearer):
 
     async def __call__(self, request: Request) -> Token:  # type: ignore[override]  # the scheme gives what was sent
         here = await of(request)
-        credentials = await super().__call__(request)
-        secret = credentials.credentials if credentials else ""
+        secret = _secret(request)
         token = await here.tokens.find(secret) if 0 < len(secret) <= _MAX_TOKEN else None
         if token is None:
             raise _unknown(request, here, "unknown token" if secret else "no token")
@@ -79,8 +78,8 @@ class RequiresUnlessOpen(Requires):
 async def token_if_any(request: Request, here: Here) -> Token | None:
     """The caller's token if it is valid and can be looked up. For routes that are open to everyone and say more to
     callers with a token."""
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not 0 < len(secret) <= _MAX_TOKEN:
+    secret = _secret(request)
+    if not 0 < len(secret) <= _MAX_TOKEN:
         return None
     try:
         token = await here.tokens.find(secret)
@@ -89,6 +88,12 @@ async def token_if_any(request: Request, here: Here) -> Token | None:
     if token is not None:
         note(request.scope, token=token.name, token_id=str(token.id), role=token.role)
     return token
+
+
+def _secret(request: Request) -> str:
+    """What the request sent as a bearer token; empty for nothing."""
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
 
 
 def _unknown(request: Request, here: Replica, why: str) -> Refused:

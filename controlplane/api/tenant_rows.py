@@ -14,28 +14,28 @@ from controlplane.model import Status, Tenant, is_tenant_name
 from controlplane.model.selector import Requirement
 from controlplane.persistence import tenants
 from controlplane.persistence.pages import Page
-from controlplane.persistence.tenants import TenantView
+from controlplane.persistence.tenants import TenantView, Views
 from controlplane.persistence.tokens import Token
 from controlplane.persistence.transaction import Transaction
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.I)
 
 
-async def find(database: AsyncEngine, token: Token, reference: str) -> TenantView:
+async def find(views: Views, token: Token, reference: str) -> TenantView:
     """Find a tenant for reading. A deleted one is found by UUID only.
 
     Raises Refused tenant_not_found (404), tenant_deleted (410)."""
-    view = await find_any(database, token, reference)
+    view = await find_any(views, token, reference)
     if view.tenant.status is Status.DELETED and not _is_uuid(reference):
         raise deleted(view.tenant)
     return view
 
 
-async def find_any(database: AsyncEngine, token: Token, reference: str) -> TenantView:
+async def find_any(views: Views, token: Token, reference: str) -> TenantView:
     """Find a tenant; if the name is nobody's now, the newest deleted one of that name. Raises Refused tenant_not_found
     (404)."""
     _refuse_nonsense(reference)
-    view = await tenants.get(database, reference)
+    view = await views.get(reference)
     if view is None or not reaches(token, view.tenant):
         raise Refused.tenant_not_found(reference)
     return view

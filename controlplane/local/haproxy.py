@@ -39,6 +39,12 @@ LOOPBACK = ("127.", "localhost:", "[::1]:")
 ASIDE_CONNECTIONS = 50
 """Connections for statistics and for metrics, so that neither takes the API's."""
 
+UNTIL_THE_END = "x-request-disconnect-disabled"
+"""A header for Serve: it then runs the request to its end, whether or not the client is still there. Otherwise it makes
+two tasks for each request to see that. Clients may not send it: a wait would keep its slot after its client left."""
+SHORT_READS = "^/(healthz|v1/tenants(/[^/]*)?)$"
+"""Paths whose GET is answered in a moment."""
+
 _EVERY_ADDRESS = re.compile(r"^(\s*bind\s+)(?:\*|0\.0\.0\.0|\[::\]|::)?:(?=\d)", re.MULTILINE)
 _OPEN_SOCKET = re.compile(r"^(\s*stats\s+socket\s+.*\bmode\s+)\d+", re.MULTILINE)
 _HARDENED = "# hardened by landlord"
@@ -111,6 +117,8 @@ def _added(section: tuple[str, ...], most: int) -> list[str]:
                 "    option http-buffer-request",
                 "    http-request set-var(txn.landlord_path) path,bytes(0,1024),json(utf8s)",
                 "    http-request set-header X-Forwarded-For %[src]",
+                f"    http-request del-header {UNTIL_THE_END}",
+                f"    http-request set-header {UNTIL_THE_END} ?1 if METH_GET {{ path_reg {SHORT_READS} }}",
                 "    http-response set-var(txn.landlord_id) res.hdr(x-request-id,1),bytes(0,128),json(utf8s)",
                 # Serve appends another behind the application's own.
                 "    http-response set-header X-Request-ID %[res.hdr(x-request-id,1)] "

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,26 +18,41 @@ LARGEST = 16 * 1024 * 1024
 KEPT = 3
 """Number of full files next to the current one: `x.log.1` is the newest of them."""
 LONGEST_LINE = 32 * 1024
+LOOK_SECONDS = 0.1
+"""Whether the file still has its name, and is not full yet, is looked at so often at most: each look takes more time
+than the line."""
 
 
 class LineFile:
     """Appends each line by one write, so that lines of several processes never mix. A line may land in a file that was
-    moved aside a moment ago; none is lost. A full disk or a missing directory costs lines and nothing else: nothing
-    here raises."""
+    moved aside a moment ago, and a file may become a little larger than it should; none is lost. A full disk or a
+    missing directory costs lines and nothing else: nothing here raises."""
 
-    def __init__(self, path: Path, *, largest: int = LARGEST, kept: int = KEPT) -> None:
+    def __init__(
+        self, path: Path, *, largest: int = LARGEST, kept: int = KEPT, look_seconds: float = LOOK_SECONDS
+    ) -> None:
         self._path = path
         self._largest = largest
         self._kept = kept
+        self._look_seconds = look_seconds
         self._file = -1
+        self._looked = 0.0
+        self._written = 0
+        """Bytes since then."""
 
     def write(self, line: bytes) -> None:
         """`line` without its end."""
         with contextlib.suppress(OSError):
-            self._open_current()
-            os.write(self._file, line[:LONGEST_LINE] + b"\n")
-            if os.fstat(self._file).st_size > self._largest:
-                self._move_aside()
+            text = line[:LONGEST_LINE] + b"\n"
+            now = time.monotonic()
+            looks = now - self._looked > self._look_seconds or self._written + len(text) > self._largest // 16
+            if looks or self._file < 0:
+                self._open_current()
+            self._written += os.write(self._file, text)
+            if looks:
+                self._looked, self._written = now, 0
+                if os.fstat(self._file).st_size > self._largest:
+                    self._move_aside()
 
     def close(self) -> None:
         if self._file >= 0:

@@ -12,6 +12,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic_core import to_json
+
 from controlplane.local.logfile import LineFile
 from controlplane.local.paths import Home
 from controlplane.secrecy import hide
@@ -83,6 +85,13 @@ class Json(Named):
         }
         if record.exc_info:
             line["error"] = hide(self.formatException(record.exc_info))[-LONGEST:]
+        return _encoded(line)
+
+
+def _encoded(line: dict[str, Any]) -> str:
+    try:
+        return to_json(line, fallback=str, ensure_ascii=True).decode()
+    except ValueError:  # halves of characters, which only the slow way can write
         return json.dumps(line, default=str)
 
 

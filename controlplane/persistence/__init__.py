@@ -26,6 +26,7 @@ Each reader has its module, too:
     chain               whether the trail is as it was written; `events` moves its anchor
     tenants, executions, placements, events       answers of the API; the first two also lock and change their rows
     lookups             statements that the API and owners ask often, read from the driver
+    batched             one of them for many requests of the API at once
     listen              waits for notifications
 
 Below them all: `tables` (imported as a module: `tables.tenants.c.id`), `rows` (from a row to a value of the model, and

@@ -33,7 +33,7 @@ class Lookup:
         connection = await database.connect()
         idle = False
         try:
-            driver = _driver(connection)
+            driver = driver_of(connection)
             try:
                 found = await driver.fetch(prepared.sql, *values)
                 idle = True
@@ -51,7 +51,7 @@ class Lookup:
         return found[0] if found else None
 
 
-def _driver(connection: AsyncConnection) -> Any:
-    """Of a connection that was just taken, hence is open."""
+def driver_of(connection: AsyncConnection) -> Any:
+    """The driver's own connection, of one that was just taken, hence is open."""
     assert connection.sync_connection is not None
     return connection.sync_connection.connection.driver_connection

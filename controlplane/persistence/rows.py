@@ -41,13 +41,14 @@ def part(row: Row, prefix: str) -> Row:
     return {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}
 
 
-def tenant(row: Row) -> Tenant:
+def tenant(row: Row, spec: TenantSpec | None = None) -> Tenant:
+    """`spec`: as the row has it, for whoever has read it already."""
     return Tenant(
         id=row["id"],
         name=row["name"],
         labels=row["labels"],
         annotations=row["annotations"],
-        spec=TenantSpec.stored(row["spec"]),
+        spec=spec or TenantSpec.stored(row["spec"]),
         generation=row["generation"],
         observed_generation=row["observed_generation"],
         status=word(Status, row["status"]),

@@ -1,5 +1,6 @@
 """Reading and changing tenant rows inside a transaction."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -7,7 +8,8 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, func, select, update
+from sqlalchemy import Text, and_, any_, bindparam, cast, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.errors import LeaseLost
@@ -22,6 +24,7 @@ from controlplane.model import (
     Status,
     SubState,
     Tenant,
+    TenantSpec,
     TriggerSource,
     Truth,
 )
@@ -29,6 +32,7 @@ from controlplane.model.reach import Reach
 from controlplane.model.selector import Requirement
 from controlplane.model.tolerance import word
 from controlplane.persistence import pages, rows, tables
+from controlplane.persistence.batched import Batched
 from controlplane.persistence.drafts import Draft
 from controlplane.persistence.lookups import Lookup
 from controlplane.persistence.pages import Page
@@ -165,6 +169,11 @@ async def change_status(
 
 # --- reads for the API ------------------------------------------------------------------------------------------------
 
+SHORT_SPEC = 4096
+KNOWN_SPECS = 1024
+"""Specs that a process keeps read, of up to so many characters of JSON each."""
+SHORTEST_UUID = 32
+
 
 @dataclass(frozen=True, slots=True)
 class ExecutionLine:
@@ -185,15 +194,18 @@ class ExecutionLine:
 
 @dataclass(frozen=True, slots=True)
 class TenantView:
-    """The rows behind a GET: a tenant and the execution of its newest generation."""
+    """The rows behind a GET: a tenant and the execution of its newest generation. `spec_json`: the tenant's spec, as
+    the database writes it."""
 
     tenant: Tenant
     execution: ExecutionLine
+    spec_json: str
 
 
 _LINE = tables.executions.c
 _VIEWS = select(
-    tables.tenants,
+    *(column for column in tables.tenants.c if column is not tables.tenants.c.spec),
+    cast(tables.tenants.c.spec, Text).label("spec_json"),
     *pause_columns(),
     _LINE.id.label("x_id"),
     _LINE.run.label("x_run"),
@@ -207,6 +219,9 @@ _VIEWS = select(
     _LINE.stop_reason.label("x_stop_reason"),
     _LINE.created_at.label("x_created_at"),
 ).join(tables.executions, tables.executions.c.id == tables.tenants.c.newest_execution)
+_LIVE_VIEWS = _VIEWS.where(
+    tables.tenants.c.name == any_(bindparam("keys", type_=ARRAY(Text))), tables.tenants.c.deleted_at.is_(None)
+)
 _VIEW_BY_ID = Lookup(_VIEWS.where(tables.tenants.c.id == bindparam("key")))
 _VIEW_BY_NAME = Lookup(
     _VIEWS.where(tables.tenants.c.name == bindparam("key"))
@@ -229,7 +244,18 @@ def _view(found: rows.Row) -> TenantView:
         stop_reason=found["x_stop_reason"],
         created_at=found["x_created_at"],
     )
-    return TenantView(rows.tenant(found), line)
+    text = found["spec_json"]
+    spec = _known_spec(text) if len(text) <= SHORT_SPEC else read_spec(text)
+    return TenantView(rows.tenant(found, spec), line, text)
+
+
+def read_spec(text: str) -> TenantSpec:
+    """Of `TenantView.spec_json`."""
+    return TenantSpec.stored(json.loads(text))
+
+
+_known_spec = lru_cache(maxsize=KNOWN_SPECS)(read_spec)
+"""Whoever reads a tenant again and again, or tenants that are alike, has most of the work of a row saved."""
 
 
 async def get(database: AsyncEngine, name_or_id: str) -> TenantView | None:
@@ -241,6 +267,23 @@ async def get(database: AsyncEngine, name_or_id: str) -> TenantView | None:
     else:
         row = await _VIEW_BY_ID.first(database, key=id)
     return _view(row) if row else None
+
+
+class Views:
+    """The reads of one replica that come thousands of times a second."""
+
+    def __init__(self, database: AsyncEngine) -> None:
+        self.database = database
+        self._live = Batched(database, _LIVE_VIEWS, "name")
+
+    async def get(self, name_or_id: str) -> TenantView | None:
+        """As `get`. Those who ask for live tenants by name at the same time share a statement."""
+        row = None if len(name_or_id) >= SHORTEST_UUID else await self._live.first(name_or_id)
+        return _view(row) if row else await get(self.database, name_or_id)
+
+    async def close(self) -> None:
+        """Before the database is disposed."""
+        await self._live.close()
 
 
 async def page(

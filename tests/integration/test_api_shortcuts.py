@@ -1,13 +1,16 @@
 """A shortcut answers as the ordinary way would: it is only less work."""
 
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 import pytest_asyncio
+from fastapi import Request
+from starlette.responses import Response
 from starlette.routing import Match
 
 from controlplane.api import cursors
-from controlplane.api.shortcuts import Shortcut, shortcuts
+from controlplane.api.shortcuts import Shortcut, Shortcuts, shortcuts
 from tests.integration.api_replica import Api, api_on
 
 NEXT = cursors.encode("tenants", "one")
@@ -72,10 +75,43 @@ async def test_both_ways_answer_the_same(api: Api) -> None:
     short = await answers(api, *callers)
     counted = dict(api.app.state.requests.read())
     api.app.router.routes[:] = [one for one in api.app.router.routes if not isinstance(one, Shortcut)]
+    layer(api).clear()
     assert await answers(api, *callers) == short
     once = {name: after - counted.get(name, 0) for name, after in api.app.state.requests.read().items()}
     created = counted.keys() & {("/v1/tenants", "POST", "2xx"), ("/v1/tenants/{name}", "DELETE", "2xx")}
     assert once == {name: 0 if name in created else number for name, number in counted.items()}
+
+
+async def test_a_request_with_a_body_takes_the_ordinary_way(api: Api) -> None:
+    """Its layers bound the body."""
+    layer(api)[:] = [Broken(one) for one in layer(api)]
+    answer = await api.client.request("GET", "/v1/tenants/one", content=b"x")
+    assert (answer.status_code, answer.json()["name"]) == (200, "one")
+    large = await api.client.request("GET", "/v1/tenants/one", content=b"x" * 300_000)
+    assert large.json()["code"] == "payload_too_large"
+
+
+async def test_an_error_that_nobody_knows_tells_nothing(api: Api) -> None:
+    layer(api)[:] = [Broken(one) for one in layer(api)]
+    answer = await api.client.get("/v1/tenants/one")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert "broken" not in answer.text
+
+
+class Broken(Shortcut):
+    """Knows the same requests as another one, and fails."""
+
+    def __init__(self, other: Shortcut) -> None:
+        vars(self).update(vars(other))
+
+    async def answer(self, request: Request) -> Response:
+        raise RuntimeError("broken")
+
+
+def layer(api: Api) -> list[Shortcut]:
+    """The shortcuts of the outer layer."""
+    found = next(one for one in api.app.user_middleware if one.cls is Shortcuts)  # type: ignore[comparison-overlap]
+    return cast(list[Shortcut], found.kwargs["shortcuts"])
 
 
 @pytest.mark.parametrize("target", PLAIN)

@@ -24,7 +24,7 @@ import pytest_asyncio
 
 from controlplane.errors import SettingsError
 from controlplane.local import front
-from controlplane.local.haproxy import CLIENT_SECONDS, REQUEST_SECONDS, launcher
+from controlplane.local.haproxy import CLIENT_SECONDS, REQUEST_SECONDS, UNTIL_THE_END, launcher
 from controlplane.local.head import real_haproxy
 from controlplane.local.paths import Home
 from controlplane.settings import Settings
@@ -250,6 +250,16 @@ async def test_each_request_is_one_line_of_json_with_its_id_and_no_line_of_the_c
         200,
         "from-the-app",
     )
+
+
+async def test_only_short_reads_run_to_their_end_without_their_client(door: Door) -> None:
+    """Whatever a client says: its waits and watches end when it leaves."""
+    short = ["/healthz", "/v1/tenants", "/v1/tenants?limit=50", "/v1/tenants/acme"]
+    others = ["/readyz", "/v1/watch", "/v1/tenants/acme/watch", "/v1/tenants/acme/logs", "/v1/events"]
+    asked = [("GET", path) for path in short + others] + [("POST", "/v1/tenants"), ("PATCH", "/v1/tenants/acme")]
+    async with client(door) as http:
+        found = [(await http.request(*one, headers={UNTIL_THE_END: "?1"})).json()["headers"] for one in asked]
+    assert [one.get(UNTIL_THE_END) for one in found] == ["?1"] * len(short) + [None] * (len(asked) - len(short))
 
 
 async def test_statistics_take_no_place_of_the_apis(door: Door) -> None:

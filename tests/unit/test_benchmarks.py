@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import __main__ as every
-from benchmarks import compare, plots, profile
+from benchmarks import compare, flame, plots, profile
 from benchmarks import results as of
 from benchmarks.results import Result
 
@@ -154,6 +154,25 @@ def test_the_widest_functions_of_a_recording() -> None:
     ]
     with pytest.raises(ValueError, match="no request"):
         profile.shares(stacks[:1])
+
+
+def test_a_flame_graph_has_each_function_on_the_one_that_called_it() -> None:
+    recorded = ["run_asgi (h/httptools_impl.py:2);get (controlplane/api.py:10);ask (d.py:1) 30"]
+    recorded += [
+        "run_asgi (h/httptools_impl.py:3);send<x> (e.py:5) 69",
+        "run_asgi (h/httptools_impl.py:3);rare (f.py:5) 1",
+    ]
+    root = flame.tree(profile.requests(recorded), narrowest=0.1)
+    [asgi] = root.calls.values()
+    assert {name: one.samples for name, one in asgi.calls.items()} == {
+        "get (controlplane/api.py)": 30,
+        "send<x> (e.py)": 69,
+    }
+    picture = flame.drawn(root)
+    assert ElementTree.fromstring(picture) is not None
+    assert "<title>get (controlplane/api.py): 30.0 %</title>" in picture
+    assert "<title>send&lt;x&gt; (e.py): 69.0 %</title>" in picture
+    assert "rare" not in picture
 
 
 def test_the_pictures_in_the_docs_are_those_of_what_was_measured() -> None:

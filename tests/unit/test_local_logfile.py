@@ -26,7 +26,7 @@ def test_a_full_file_is_moved_aside_and_every_writer_goes_on_in_the_new_one(tmp_
 
 def test_nothing_that_the_disk_does_is_raised(tmp_path: Path) -> None:
     LineFile(tmp_path / "missing" / "x.log").write(b"lost")
-    file = LineFile(tmp_path / "x.log")
+    file = LineFile(tmp_path / "x.log", look_seconds=0)
     file.write(b"a")
     (tmp_path / "x.log").unlink()
     file.write(b"b" * (LONGEST_LINE + 10))

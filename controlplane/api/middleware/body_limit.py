@@ -15,6 +15,11 @@ answer."""
 _ARRIVAL_SECONDS = 30.0
 
 
+def has_body(scope: Scope) -> bool:
+    """A request without one of these headers has none."""
+    return any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+
+
 class BodyLimit:
     """ASGI middleware: the body is complete and small before the application runs."""
 
@@ -23,10 +28,10 @@ class BodyLimit:
         self._most = most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
-        if "content-length" not in headers and "transfer-encoding" not in headers:
+        if scope["type"] != "http" or not has_body(scope):
             await self._app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
         try:
             async with asyncio.timeout(_ARRIVAL_SECONDS):
                 body = await _read(headers, receive, self._most)

@@ -3,6 +3,7 @@
 import asyncio
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controlplane.api.problem import problem_response
@@ -36,9 +37,12 @@ class Deadline:
         except TimeoutError:
             if not timeout.expired():
                 raise
-            detail = "no answer in time; a change once begun runs to its end: ask again with the same Idempotency-Key"
-            response = problem_response("overloaded", detail, headers={"Retry-After": "1"})
-            await response(scope, receive, send)
+            await late()(scope, receive, send)
+
+
+def late() -> Response:
+    detail = "no answer in time; a change once begun runs to its end: ask again with the same Idempotency-Key"
+    return problem_response("overloaded", detail, headers={"Retry-After": "1"})
 
 
 def extend(request: Request, seconds: float) -> None:

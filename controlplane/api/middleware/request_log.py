@@ -102,8 +102,13 @@ def _write(scope: Scope, id: str, status: int, seconds: float) -> None:
     method, path = scope["method"], _path(scope)
     level = logging.WARNING if status in (0, 401, 403, 429) or status >= 500 else logging.INFO
     said = {"request_id": id, "client": client_of(scope), "method": method, "path": path, "status": status}
-    fields = {**said, "ms": round(seconds * 1000, 1), **who}
-    access_log.log(level, "%s %s %s", method, path, status or "aborted", extra=fields)
+    if not access_log.isEnabledFor(level):
+        return
+    # As `access_log.log` would, without looking for the line of the source from which it is called.
+    words = (method, path, status or "aborted")
+    record = logging.LogRecord(access_log.name, level, __file__, 0, "%s %s %s", words, None)
+    vars(record).update(said, ms=round(seconds * 1000, 1), **who)
+    access_log.handle(record)
 
 
 def _path(scope: Scope) -> str:

@@ -51,7 +51,7 @@ async def exec_in_tenant(name: str, request: Request, here: Here, token: Operato
     except ValidationError as error:
         raise invalid_body(error) from None
     extend(request, wanted.timeout_seconds)
-    tenant = (await tenant_rows.find(here.database, token, name)).tenant
+    tenant = (await tenant_rows.find(here.views, token, name)).tenant
     serving = tenant.serving_execution
     placement = None if serving is None else await placements.of_execution(here.database, serving)
     if serving is None or placement is None or placement.resource_id is None:

@@ -50,7 +50,7 @@ async def list_tenant_events(
     name: str, here: Here, token: Viewer, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     """List the events of one tenant, newest first. Name a deleted tenant by its UUID."""
-    view = await tenant_rows.find(here.database, token, name)
+    view = await tenant_rows.find(here.views, token, name)
     return await _list(here, token, view.tenant.id, limit, cursor)
 
 
@@ -74,12 +74,12 @@ async def watch_tenants(here: Here, token: Viewer, last_event_id: LastEventId = 
 async def watch_tenant(name: str, here: Here, token: Viewer, last_event_id: LastEventId = None) -> Response:
     """Stream the events of one tenant as Server-Sent Events. The stream ends after the tenant's deletion."""
     try:
-        tenant = (await tenant_rows.find(here.database, token, name)).tenant
+        tenant = (await tenant_rows.find(here.views, token, name)).tenant
     except Refused as error:
         if error.code != "tenant_deleted":
             raise
         # A client that lost its connection before the last event may still fetch that event.
-        tenant = (await tenant_rows.find_any(here.database, token, name)).tenant
+        tenant = (await tenant_rows.find_any(here.views, token, name)).tenant
     if tenant.status is Status.DELETED and not await watch.has_after(here, token, tenant.id, last_event_id):
         raise tenant_rows.deleted(tenant)
     return await watch.watch(here, token, tenant_id=tenant.id, last_event_id=last_event_id)

@@ -31,7 +31,7 @@ ExecutionId = Annotated[str, Path(examples=["tenant-acme-provision-1-9f8e7d6c"])
 async def list_executions(name: str, here: Here, token: Viewer, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List a tenant's executions, newest first. Name a deleted tenant by its UUID."""
     key = cursors.decode(cursor, "executions", int, int)
-    view = await tenant_rows.find(here.database, token, name)
+    view = await tenant_rows.find(here.views, token, name)
     before = (int(key[0]), int(key[1])) if key else None
     found = await execution_rows.page(here.database, view.tenant, before=before, limit=limit + 1)
     items, more = page_of(found, limit)

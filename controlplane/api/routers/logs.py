@@ -52,7 +52,7 @@ async def get_tenant_logs(
 ) -> Response:
     """Show the last lines of the serving resource. If none serves yet, show the newest one's; if there is none, the
     answer is empty. With `after` the answer has a `Log-Cursor`, unless there is no resource yet."""
-    tenant = (await tenant_rows.find(here.database, token, name)).tenant
+    tenant = (await tenant_rows.find(here.views, token, name)).tenant
     placement = await placements.of_execution(here.database, tenant.serving_execution or tenant.newest_execution)
     if placement is None or placement.resource_id is None:
         return PlainTextResponse("")

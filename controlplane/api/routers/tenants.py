@@ -18,7 +18,7 @@ from controlplane.api.paging import Cursor, Limit
 from controlplane.api.plans import changes
 from controlplane.api.replica import Here
 from controlplane.api.schemas.requests import TenantCreate, TenantPatch
-from controlplane.api.schemas.tenant import TenantOut, TenantPage, shown, shown_page, shown_spec
+from controlplane.api.schemas.tenant import TenantOut, TenantPage, shown_page, shown_spec, shown_view
 from controlplane.api.security import Viewer, require_role
 from controlplane.api.spec_check import check_new_spec, merged
 from controlplane.api.strict_json import read_object
@@ -126,10 +126,10 @@ async def list_tenants(
 )
 async def get_tenant(name: str, here: Here, token: Viewer) -> Response:
     """Show one tenant, by name or UUID. Name a deleted tenant by its UUID."""
-    view = await tenant_rows.find(here.database, token, name)
+    view = await tenant_rows.find(here.views, token, name)
 
     rest = here.settings.rest_probe_seconds
-    text = await beside(weight(view.tenant.spec), lambda: shown(view.tenant, view.execution, rest))
+    text = await beside(len(view.spec_json), lambda: shown_view(view, rest))
     return Response(text, 200, {"ETag": etag(view.tenant)}, JSON)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, get_args
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from controlplane.api.schemas.execution import WorkflowOut, workflow
 from controlplane.api.schemas.words import words
 from controlplane.lifecycle.conditions import with_condition
 from controlplane.model import Condition, ConditionType, Execution, Reason, Status, Tenant, TenantSpec, Truth
-from controlplane.persistence.tenants import ExecutionLine, TenantView
+from controlplane.persistence.tenants import KNOWN_SPECS, SHORT_SPEC, ExecutionLine, TenantView, read_spec
 
 
 class EndpointOut(BaseModel):
@@ -129,25 +130,39 @@ class TenantPage(BaseModel):
 
 def shown(tenant: Tenant, execution: Execution | ExecutionLine, rest_probe_seconds: float) -> bytes:
     """The tenant as JSON. `execution`: that of its newest generation. `rest_probe_seconds`: the setting."""
-    return to_json(_document(tenant, execution, rest_probe_seconds))
+    return _text(tenant, execution, rest_probe_seconds, to_json(shown_spec(tenant.spec)))
+
+
+def shown_view(view: TenantView, rest_probe_seconds: float) -> bytes:
+    """As `shown`, of what was read for a GET."""
+    text, spec = view.spec_json, view.tenant.spec
+    shown = _known_spec(text) if len(text) <= SHORT_SPEC else to_json(shown_spec(spec))
+    return _text(view.tenant, view.execution, rest_probe_seconds, shown)
 
 
 def shown_page(views: Iterable[TenantView], next_cursor: str | None, rest_probe_seconds: float) -> bytes:
     """A `TenantPage` as JSON."""
-    items = [_document(view.tenant, view.execution, rest_probe_seconds) for view in views]
-    return to_json({"items": items, "next_cursor": next_cursor})
+    items = b",".join(shown_view(view, rest_probe_seconds) for view in views)
+    return b'{"items":[%b],"next_cursor":%b}' % (items, to_json(next_cursor))
 
 
-def _document(tenant: Tenant, execution: Execution | ExecutionLine, rest_probe_seconds: float) -> dict[str, Any]:
+@lru_cache(maxsize=KNOWN_SPECS)
+def _known_spec(text: str) -> bytes:
+    """What is shown of a spec is a matter of its text alone."""
+    return to_json(shown_spec(read_spec(text)))
+
+
+def _text(tenant: Tenant, execution: Execution | ExecutionLine, rest_probe_seconds: float, spec: bytes) -> bytes:
     """A `TenantOut`. Made of our own rows, it is written as it is: to build the model and check it again would cost as
-    much as all the rest of a GET."""
+    much as all the rest of a GET. `spec`: as JSON."""
     observed = tenant.observed
-    return {
+    before = {
         "id": tenant.id,
         "name": tenant.name,
         "labels": mask_at("labels", tenant.labels),
         "annotations": mask_at("annotations", tenant.annotations),
-        "spec": shown_spec(tenant.spec),
+    }
+    after = {
         "generation": tenant.generation,
         "observed_generation": tenant.observed_generation,
         "status": tenant.status.value,
@@ -178,6 +193,7 @@ def _document(tenant: Tenant, execution: Execution | ExecutionLine, rest_probe_s
         "updated_at": tenant.updated_at,
         "deleted_at": tenant.deleted_at,
     }
+    return b'%b,"spec":%b,%b' % (to_json(before)[:-1], spec, to_json(after)[1:])
 
 
 def effective_interval(tenant: Tenant, rest_probe_seconds: float) -> float | None:

@@ -131,16 +131,15 @@ class EventFeed:
                 await asyncio.sleep(UNWATCHED_SECONDS)
 
     async def _read(self) -> None:
-        async with self._database.connect() as connection:
-            if self._position is None:
-                self._position = (await events.extent(connection)).newest
-                self._begun.set()
-            while True:
-                found = await events.after(connection, self._position, limit=PAGE)
-                for event in found:
-                    self._hand_out(event)
-                if len(found) < PAGE:
-                    return
+        if self._position is None:
+            self._position = await events.newest(self._database)
+            self._begun.set()
+        while True:
+            found = await events.news(self._database, self._position, limit=PAGE)
+            for event in found:
+                self._hand_out(event)
+            if len(found) < PAGE:
+                return
 
     def _hand_out(self, event: Event) -> None:
         self._on_event(event)

@@ -6,6 +6,7 @@ Commit and wake run shielded from the client's disconnect: once begun, they run 
 depends on the wake: the supervisor reads rows.
 """
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterator
@@ -61,6 +62,7 @@ Prefer = Annotated[
     ),
 ]
 _RETRY_AFTER = "5"
+ANSWER_FIRST_SECONDS = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +146,15 @@ class Mutation:
         if not accepted.wake:
             return _Outcome(answer)
         if not (accepted.started and self.here.may_refuse(accepted.execution.engine)):
-            self.here.background.start(self._wake(accepted))
+            self.here.background.start(self._wake_behind(accepted))
             return _Outcome(answer)
         woken = await self._wake(accepted)
         return _Outcome(answer, refusal=woken if woken.outcome == "refused" else None)
+
+    async def _wake_behind(self, accepted: Accepted) -> None:
+        """Ray's calls keep the loop for longer than the answer does, so the answer goes first."""
+        await asyncio.sleep(ANSWER_FIRST_SECONDS)
+        await self._wake(accepted)
 
     async def _wake(self, accepted: Accepted) -> Wake:
         """Nothing may fail after the commit. If the wake-up fails, the supervisor mends it."""

@@ -7,10 +7,11 @@ alone says what is old.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, case, func, literal, select
+from sqlalchemy import Select, bindparam, case, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -19,6 +20,7 @@ from controlplane.model.reach import EVERYTHING, Reach
 from controlplane.persistence import chain, pages, rows, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.expressions import ago
+from controlplane.persistence.lookups import Lookup
 from controlplane.persistence.pages import Page
 from controlplane.persistence.reached import of_reached
 
@@ -85,6 +87,18 @@ async def after(
         .limit(limit)
     )
     return [rows.event(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def news(database: AsyncEngine, id: int, *, limit: int) -> list[Event]:
+    """As `after`, of all tenants, for the feed: each replica asks it after each change."""
+    return [rows.event(row) for row in await _news(limit).all(database, after=id)]
+
+
+@lru_cache(maxsize=8)
+def _news(limit: int) -> Lookup:
+    trail = tables.events.c
+    query = select(*_WITHOUT_DATA, _DATA_OF_TOKENS).where(trail.id > bindparam("after", type_=trail.id.type))
+    return Lookup(query.order_by(trail.id).limit(limit))
 
 
 async def touched(database: AsyncEngine, after: int, *, limit: int) -> list[tuple[int, UUID | None]]:

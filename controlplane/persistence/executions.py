@@ -45,6 +45,19 @@ _ADD = Prepared(
     .values(state=ExecutionState.QUEUED, next_attempt_at=from_now(bindparam("delay", type_=Float)))
     .returning(tables.executions)
 )
+_SUPERSEDE = Prepared(
+    update(tables.executions)
+    .where(
+        tables.executions.c.tenant_id == bindparam("key"),
+        is_one_of(tables.executions.c.state, [ExecutionState.QUEUED]),
+    )
+    .values(
+        state=ExecutionState.SUPERSEDED,
+        superseded_by=bindparam("by", type_=tables.executions.c.superseded_by.type),
+        ended_at=func.clock_timestamp(),
+    )
+    .returning(tables.executions)
+)
 
 
 async def lock(connection: AsyncConnection | Draft, id: str) -> Execution | None:
@@ -166,12 +179,7 @@ async def advance(
 
 async def supersede_queued(connection: AsyncConnection, tenant_id: UUID, by: str) -> Execution | None:
     """Mark the queued execution, if any, as overtaken by `by`. It never reached an engine, so it simply ends."""
-    query = (
-        update(tables.executions)
-        .where(tables.executions.c.tenant_id == tenant_id, tables.executions.c.state == ExecutionState.QUEUED)
-        .values(state=ExecutionState.SUPERSEDED, superseded_by=by, ended_at=func.clock_timestamp())
-    )
-    row = (await connection.execute(query.returning(tables.executions))).mappings().one_or_none()
+    row = (await _SUPERSEDE.on(connection, key=tenant_id, by=by)).mappings().one_or_none()
     return rows.execution(row) if row else None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, case, false, func, or_, select, update
+from sqlalchemy import Text, and_, bindparam, case, false, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -120,6 +120,25 @@ async def silent_nodes(database: AsyncEngine, grace: float | None) -> dict[str, 
 
 
 _KNOWN = Prepared(select(tables.nodes).order_by(tables.nodes.c.name))
+_PLACEMENT = tables.placements.c
+_RESOURCE = (
+    select(
+        _PLACEMENT.node.label("at_node"),
+        _PLACEMENT.platform.label("at_platform"),
+        _PLACEMENT.platform_identity.label("at_identity"),
+    )
+    .where(_PLACEMENT.tenant_id == bindparam("tenant"), is_one_of(_PLACEMENT.state, LIVE))
+    .order_by(
+        func.coalesce(_PLACEMENT.execution_id == bindparam("serving", type_=Text), false()).desc(),
+        _PLACEMENT.generation.desc(),
+        _PLACEMENT.run.desc(),
+    )
+    .limit(1)
+    .subquery()
+)
+_KNOWN_AND_WHERE = Prepared(
+    select(tables.nodes, _RESOURCE).outerjoin_from(tables.nodes, _RESOURCE, true()).order_by(tables.nodes.c.name)
+)
 
 
 async def known(connection: AsyncConnection) -> list[Node]:
@@ -140,10 +159,9 @@ async def place(
 ) -> str | None:
     """The node for an execution of this tenant; see `placing.choose`. A delete, and what is `in_place`, is where the
     resources are. Tenants are counted only if there is a choice. `first`: the tenant is new, and has no resource."""
-    there = await known(connection)
+    there, stays = (await known(connection), None) if first else await _known_and_where(connection, tenant)
     if not there:
         return None
-    stays = None if first else await _where(connection, tenant, there)
     if action is Action.DELETE or in_place:
         return stays
     key = str(tenant.id)
@@ -154,22 +172,17 @@ async def place(
     return placing.choose(there, spec, engine, key=key, stays=stays, without=without, tenants=counted)
 
 
-async def _where(connection: AsyncConnection, tenant: Tenant, there: Sequence[Node]) -> str | None:
-    """The node that has the resource that serves, else the newest one. Platforms tell machines apart, whatever their
-    names are now."""
-    placements = tables.placements.c
-    serves = func.coalesce(placements.execution_id == tenant.serving_execution, false())
-    query = (
-        select(placements.node, placements.platform, placements.platform_identity)
-        .where(placements.tenant_id == tenant.id, is_one_of(placements.state, LIVE))
-        .order_by(serves.desc(), placements.generation.desc(), placements.run.desc())
-        .limit(1)
-    )
-    row = (await connection.execute(query)).one_or_none()
-    if row is None:
-        return None
-    same = [node for node in there if node.platforms.get(row.platform) == row.platform_identity]
-    return next((node.name for node in same if node.alive), row.node)
+async def _known_and_where(connection: AsyncConnection, tenant: Tenant) -> tuple[list[Node], str | None]:
+    """All nodes, and the one that has the resource that serves, else the newest one. Platforms tell machines apart,
+    whatever their names are now."""
+    found = await _KNOWN_AND_WHERE.on(connection, tenant=tenant.id, serving=tenant.serving_execution)
+    there = found.mappings().all()
+    known = [rows.node(row) for row in there]
+    if not there or there[0]["at_platform"] is None:
+        return known, None
+    at = there[0]
+    same = [node for node in known if node.platforms.get(at["at_platform"]) == at["at_identity"]]
+    return known, next((node.name for node in same if node.alive), at["at_node"])
 
 
 async def require(connection: AsyncConnection, spec: TenantSpec, engine: str) -> None:

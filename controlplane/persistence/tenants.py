@@ -114,13 +114,17 @@ _SAVED = (
     .values(wake_at=None, updated_at=func.clock_timestamp())
     .returning(tables.tenants.c.updated_at)
 )
-_SWITCHED = ("serving_execution", "observed")
-_SWITCH = Prepared(
-    _SAVED.where(tables.tenants.c.id == bindparam("key")).values(
-        {name: bindparam(f"new_{name}", type_=tables.tenants.c[name].type) for name in _SWITCHED}
-    )
-)
-"""The switch: once in each provision and update, on a connection that has executed nothing else of the kind."""
+
+
+@lru_cache(maxsize=64)
+def _saved(columns: frozenset[str]) -> Prepared:
+    """The statement that writes these columns; code that saves names a bounded number of them."""
+    new = {name: bindparam(f"new_{name}", type_=tables.tenants.c[name].type) for name in sorted(columns)}
+    return Prepared(_SAVED.where(tables.tenants.c.id == bindparam("key")).values(new))
+
+
+# Compiled before the fork, since their process executes each of them once.
+_saved(frozenset({"serving_execution", "observed"}))
 
 
 async def save(connection: AsyncConnection | Draft, tenant: Tenant, **values: Any) -> Tenant:
@@ -135,10 +139,8 @@ async def save(connection: AsyncConnection | Draft, tenant: Tenant, **values: An
         encoded["observed"] = rows.observed_json(values["observed"], tenant.observed)
     if "spec" in encoded:
         encoded["spec"] = values["spec"].canonical()
-    if encoded.keys() == set(_SWITCHED):
-        saved = await _SWITCH.on(connection, key=tenant.id, **{f"new_{name}": encoded[name] for name in encoded})
-    else:
-        saved = await connection.execute(_SAVED.where(tables.tenants.c.id == tenant.id).values(**encoded))
+    new = {f"new_{name}": value for name, value in encoded.items()}
+    saved = await _saved(frozenset(encoded)).on(connection, key=tenant.id, **new)
     return replace(tenant, **values, updated_at=saved.one().updated_at)
 
 

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
+import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
+from controlplane.api import mutations
 from controlplane.model import ExecutionState, Status
 from controlplane.ports import Wake
 from tests.integration.api_replica import Api, api_on, served, tenant
@@ -85,6 +87,14 @@ async def test_no_answer_waits_for_an_engine_that_refuses_nothing(database_url: 
         assert (await api.create("other", spec=spec)).status_code == 503
 
 
+async def test_the_answer_goes_before_the_wake_up(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutations, "ANSWER_FIRST_SECONDS", 0.5)
+    async with api_on(database_url, in_owner=["embedded"]) as api:
+        assert (await api.create()).status_code == 202
+        assert api.directory.woken == []
+        await api.woken()
+
+
 async def test_a_refused_trigger_is_503_and_the_tenant_is_kept(api: Api) -> None:
     api.directory.outcome = Wake("refused", "restate at 127.0.0.1:9 refuses connections")
 
@@ -155,6 +165,7 @@ async def test_a_patch_during_work_does_not_wait_for_its_own_start(api: Api) -> 
     api.directory.woken.clear()
     body = (await api.client.patch("/v1/tenants/acme", json={"spec": {"heal": "none"}})).json()
     assert (body["generation"], body["status"]) == (2, "requested")
+    await api.woken()
     assert [woken.execution_id for woken in api.directory.woken] == [None]
 
 
@@ -261,6 +272,7 @@ async def test_reconcile_wakes_the_actor(api: Api) -> None:
     api.directory.woken.clear()
     answer = await api.client.post("/v1/tenants/acme/reconcile")
     assert answer.status_code == 202
+    await api.woken()
     assert [(woken.name, woken.execution_id) for woken in api.directory.woken] == [("acme", None)]
 
 

@@ -217,6 +217,7 @@ async def test_pause_and_resume(api: Api) -> None:
     resumed = (await api.client.post("/v1/tenants/acme/resume")).json()
     assert (resumed["paused"], resumed["conditions"][0]["reason"]) == (False, "Resumed")
     # None of the three waited for a start that a pause forbids.
+    await api.woken(3)
     assert [woken.execution_id for woken in api.directory.woken] == [None, None, None]
     told = [item["type"] for item in (await api.client.get("/v1/tenants/acme/events")).json()["items"]]
     assert {"tenant.paused", "tenant.resumed"} <= set(told)

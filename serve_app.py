@@ -66,8 +66,9 @@ class Api:
         )
 
     async def check_health(self) -> None:
-        """Called by Serve every few seconds: brings a missing supervisor back."""
-        ensure_supervisor()
+        """Called by Serve every few seconds: brings a missing supervisor back. Ray's call waits for the head, and our
+        loop does not."""
+        await asyncio.to_thread(ensure_supervisor)
 
 
 def application(_: dict[str, str]) -> serve.Application:

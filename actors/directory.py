@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
 from actors.counts import Counted
-from actors.naming import NAMESPACE, SUPERVISOR, tenant_actor
+from actors.names import Names
+from actors.naming import SUPERVISOR, tenant_actor
 from actors.tenant.actor import as_wake
 from controlplane.errors import Unavailable
 from controlplane.ports import ProviderHealth, Wake
@@ -34,6 +34,7 @@ class RayDirectory:
 
     def __init__(self) -> None:
         self._handles: dict[str, Any] = {}
+        self._names = Names()
         self._wakes = Counted("landlord_wakes", "Wake-ups of tenants, by whether an actor was there.", "actor")
 
     async def wake(
@@ -44,18 +45,18 @@ class RayDirectory:
             return await asyncio.wait_for(self._wake(name, tenant_id, execution_id, give_up), timeout)
         except TimeoutError:
             return Wake("pending", "the tenant's actor did not answer in time")
-        except RayError as error:
+        except (RayError, Unavailable) as error:
             return Wake("pending", f"the cluster does not answer ({type(error).__name__})")
 
     async def _wake(self, name: str, tenant_id: UUID, execution_id: str | None, give_up: float | None) -> Wake:
         for attempt in range(ACTIVATIONS):
-            handle = self._find(name)
+            handle = await self._find(name)
             if attempt == 0:
                 self._wakes.add("live" if handle is not None else "cold")
             if handle is None:
                 if not await self._activate(name):
                     return Wake("pending", "the supervisor admits no more tenants at the moment")
-                handle = self._find(name)
+                handle = await self._find(name)
             seconds = None if give_up is None else max(0.05, give_up - time.monotonic())
             try:
                 wake = as_wake(await handle.wake.remote(str(tenant_id), execution_id, seconds)) if handle else None
@@ -67,40 +68,37 @@ class RayDirectory:
             await asyncio.sleep(LEAVING_PAUSE)
         return Wake("pending", "the tenant's actor keeps leaving")
 
-    def _find(self, name: str) -> Any:
-        """The handle of a live actor, or None. `ray.get_actor` blocks for 0.1 ms."""
+    async def _find(self, name: str) -> Any:
+        """The handle of a live actor, or None. Raises Unavailable."""
         if name not in self._handles:
-            try:
-                self._handles[name] = ray.get_actor(tenant_actor(name), namespace=NAMESPACE)
-            except ValueError:
+            found = await self._names.find(tenant_actor(name))
+            if found is None:
                 return None
+            self._handles[name] = found
         return self._handles[name]
 
     async def _activate(self, name: str) -> bool:
         """Ask the supervisor to create the actor. False: it admits no more, or there is none."""
-        try:
-            supervisor = ray.get_actor(SUPERVISOR, namespace=NAMESPACE)
-        except ValueError:
-            return False
-        return bool(await supervisor.activate.remote(name))
+        supervisor = await self._names.find(SUPERVISOR)
+        return supervisor is not None and bool(await supervisor.activate.remote(name))
 
     async def make_room(self, name: str) -> None:
         """Ask a live actor to leave if it is at rest. If there is none, do nothing."""
         self._handles.pop(name, None)  # maybe the handle of an actor that has left, which would never answer
-        handle = self._find(name)
-        if handle is not None:
-            with suppress(RayError):
+        with suppress(RayError, Unavailable):
+            handle = await self._find(name)
+            if handle is not None:
                 await handle.make_room.remote()
 
     async def build(self, name: str) -> str | None:
         """The build of the code that a live actor runs. None: there is none, it does not answer, or it has nothing to
         do yet."""
-        handle = self._find(name)
-        if handle is None:
-            return None
         try:
+            handle = await self._find(name)
+            if handle is None:
+                return None
             described = await asyncio.wait_for(handle.describe.remote(), DESCRIBE_SECONDS)
-        except (RayError, TimeoutError):
+        except (RayError, TimeoutError, Unavailable):
             return None
         return str(described["build"]) if described["build"] else None
 
@@ -110,18 +108,22 @@ class RayDirectory:
 
     async def live(self) -> list[str]:
         """Names of the tenants with live actors in this cluster. Raises Unavailable."""
+        supervisor = await self._names.find(SUPERVISOR)
+        if supervisor is None:
+            raise Unavailable("there is no supervisor actor")
         try:
-            supervisor = ray.get_actor(SUPERVISOR, namespace=NAMESPACE)
             return list(await supervisor.live.remote())
-        except (ValueError, RayError) as error:
+        except RayError as error:
             raise Unavailable(f"the supervisor does not answer ({type(error).__name__})") from None
 
     async def ray_health(self) -> ProviderHealth:
         try:
-            supervisor = ray.get_actor(SUPERVISOR, namespace=NAMESPACE)
+            supervisor = await self._names.find(SUPERVISOR)
+            if supervisor is None:
+                return ProviderHealth(healthy=False, detail="there is no supervisor actor")
             await asyncio.wait_for(supervisor.ping.remote(), 2.0)
-        except ValueError:
-            return ProviderHealth(healthy=False, detail="there is no supervisor actor")
+        except Unavailable as error:
+            return ProviderHealth(healthy=False, detail=str(error))
         except (TimeoutError, GetTimeoutError, RayError) as error:
             return ProviderHealth(healthy=False, detail=f"the supervisor does not answer ({type(error).__name__})")
         return ProviderHealth(healthy=True)

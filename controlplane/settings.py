@@ -54,6 +54,8 @@ class Settings(BaseModel):
     """Where the other machines of the cluster reach this one. Loopback: there are no others."""
     node_tls: bool = True
     """With others: they speak TLS with each other, and so does the API on `node_address`."""
+    ray_redis: SecretStr | None = None
+    """On the head: a Redis that keeps what Ray knows of the cluster. None: it is in the head's memory."""
     url: str | None = None
     ca: Path | None = None
     """For the client: certificates by which it trusts an https URL, instead of the usual authorities."""
@@ -349,6 +351,8 @@ def _contradiction(settings: Settings) -> str | None:
             "LANDLORD_NODE_ADDRESS: no other machine reaches the embedded Postgres; give LANDLORD_DATABASE_URL, a "
             "Postgres that every machine of the cluster reaches"
         )
+    if settings.ray_redis is not None and settings.alone:
+        return "LANDLORD_RAY_REDIS goes with LANDLORD_NODE_ADDRESS: a machine that is alone is its own head"
     if settings.process_unsafe and settings.process_role != "admin" and os.geteuid() != 0:
         return (
             "LANDLORD_PROCESS_ROLE: with LANDLORD_PROCESS_UNSAFE, a `process` tenant has all rights of the control "

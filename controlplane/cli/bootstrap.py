@@ -37,8 +37,13 @@ class PostgresBootstrap:
             )
         )
 
-    def announce(self, database_url: str, cluster_id: str, *, build: str, address: str, port: int, gcs: int) -> None:
-        head = clusters.Head(address, port, gcs)
+    def has_ended(self, database_url: str, cluster_id: str) -> bool:
+        return ask(database_url, lambda database: clusters.has_ended(database, cluster_id), application=UP)
+
+    def announce(
+        self, database_url: str, cluster_id: str, *, build: str, address: str, port: int, gcs: int, stored: bool
+    ) -> None:
+        head = clusters.Head(address, port, gcs, stored)
         ask(
             database_url,
             lambda database: clusters.announce(database, cluster_id, head, build=build),

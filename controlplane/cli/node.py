@@ -93,7 +93,7 @@ def join(
     found = _joinable(settings, head)
     with progress("joining") as shown:
         node = JoinedNode(settings, os.environ, shown.say)
-        joining = Joining(found.id, f"{found.head.address}:{found.head.gcs}")
+        joining = Joining(found.id, f"{found.head.address}:{found.head.gcs}", found.head.stored)
         fresh = node.join(joining, invited.accept if invited is not None else lambda _: None)
     output.print("[green]This machine has joined[/green]" if fresh else "This machine is a node already")
     scheme = "https" if settings.tls or settings.nodes_tls else "http"

@@ -14,9 +14,9 @@ from controlplane.settings import PREFIX, Settings
 
 CLUSTER_VARIABLE = "LANDLORD_INTERNAL_CLUSTER_ID"
 
-NOT_FOR_PROCESSES = frozenset({"admin_token", "token", "url", "ca", "context", "database_owner_url"})
+NOT_FOR_PROCESSES = frozenset({"admin_token", "token", "url", "ca", "context", "database_owner_url", "ray_redis"})
 """Settings for clients and for `landlord up` only: the server keeps only hashes of tokens, does not need its own
-address, and must not own its tables. So a change of these needs no restart."""
+address, and must not own its tables. Of these, a change of `ray_redis` alone needs a restart: of the head."""
 ORDINARY = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR")
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")

@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +22,10 @@ from controlplane.local.haproxy import launcher
 from controlplane.local.node import NAME_LABEL, resource_of
 from controlplane.local.paths import Home, end_of, write_private
 from controlplane.local.ports import Ports
-from controlplane.local.processes import find_processes, name_of
+from controlplane.local.processes import end_processes, find_processes, name_of
 
 START_SECONDS = 180.0
+STARTS = 3
 OBJECT_STORE_BYTES = 80_000_000
 """About the smallest that Ray accepts: we move no data through it."""
 KEPT_SESSIONS = 3
@@ -92,6 +93,19 @@ class RayNode:
         self._close_sessions()
         if code != 0:
             raise Unavailable(f"Ray did not start (exit {code}), see {log}: {end_of(log)}")
+
+    def start_patiently(self, environment: Mapping[str, str], log: Path, say: Callable[[str], None]) -> None:
+        """As `start`. Ray gives a raylet 15 s for its agents, and 30 s to be seen at the head, which a busy machine may
+        take: so more than once. `say` hears why."""
+        for left in reversed(range(STARTS)):
+            try:
+                self.start(environment, log)
+                return
+            except Unavailable as error:
+                end_processes(self.home.id, self.home.ray)
+                if not left:
+                    raise
+                say(f"trying again: {error}")
 
     def renew_workers(self) -> None:
         """End the fork servers and the workers that stand ready, which hold older code: those started from now on have

@@ -9,7 +9,7 @@ from typing import Protocol
 import psutil
 
 from controlplane.errors import SettingsError, Unavailable
-from controlplane.local import admin_token, front
+from controlplane.local import admin_token, front, head_store
 from controlplane.local.application import READY_SECONDS, RENEWED_SECONDS, SETTLED_SECONDS, Application
 from controlplane.local.authority import NodeCertificates
 from controlplane.local.build import build_id
@@ -22,6 +22,7 @@ from controlplane.local.environment import (
 )
 from controlplane.local.hardening import forbid_core_dumps
 from controlplane.local.head import HOST, RayNode, accepts
+from controlplane.local.head_store import HeadStore
 from controlplane.local.lock import file_lock
 from controlplane.local.node import node_name
 from controlplane.local.paths import Home
@@ -51,9 +52,15 @@ class Bootstrap(Protocol):
         identity; `before`: the id of the cluster that its last `up` registered. Returns the new one's id."""
         ...
 
-    def announce(self, database_url: str, cluster_id: str, *, build: str, address: str, port: int, gcs: int) -> None:
+    def announce(
+        self, database_url: str, cluster_id: str, *, build: str, address: str, port: int, gcs: int, stored: bool
+    ) -> None:
         """Say to other machines which code runs, and where the head is: the address, and the ports of its API and its
-        GCS."""
+        GCS. `stored`: they are to wait for it, should it be lost."""
+        ...
+
+    def has_ended(self, database_url: str, cluster_id: str) -> bool:
+        """Whether another machine has taken that cluster's tenants over, or nobody knows it."""
         ...
 
     def migrate(self, database_url: str, *, owner_url: str | None) -> None:
@@ -89,8 +96,8 @@ class Installation:
     """One home on this machine. `up` and `down` exclude each other through a file lock.
 
     Whatever was killed, in whatever order, `up` works. If the head is not healthy, `up` ends every process with this
-    home's id and starts again: rows are the truth, and a lost cluster is an ordinary event. Tenants' compute and the
-    embedded Postgres do not have that id.
+    home's id and starts again: the same cluster if a store outside has it, else another one. Rows are the truth, and a
+    lost cluster is an ordinary event. Tenants' compute and the embedded Postgres do not have that id.
     """
 
     def __init__(self, settings: Settings, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
@@ -100,6 +107,8 @@ class Installation:
         self._say = say
         self.home = Home(settings.home)
         self._application = Application(settings.own_url, self.home.tls if settings.tls else None)
+        redis = settings.ray_redis
+        self._store = None if redis is None else HeadStore.of(redis.get_secret_value())
 
     def up(self, bootstrap: Bootstrap) -> UpResult:
         """Start or repair everything. Returns once `/readyz` is 200. Raises SettingsError, Unavailable,
@@ -119,11 +128,17 @@ class Installation:
                 NodeCertificates(self.home.nodes).prepare_head(self._settings.node_address)
             front.prepare(self.home, self._settings)
             settings_env = settings_environment(self._settings, url, self._environ)
-            if state is not None and self._keeps(state, self._fingerprint(settings_env, state.ports)):
+            stored = self._stored(state)
+            if state is not None and self._unchanged(state, settings_env):
                 try:
                     return self._renew(state, settings_env, url, owner_url, token, bootstrap)
                 except Unavailable as error:
-                    self._say(f"starting anew: {error}")
+                    self._say(f"starting {'the head again' if stored else 'anew'}: {error}")
+                if stored:
+                    try:
+                        return self._resume(state, settings_env, url, owner_url, token, bootstrap)
+                    except Unavailable as error:
+                        self._say(f"starting anew: {error}")
             return self._start(settings_env, url, owner_url, token, bootstrap, state)
 
     def down(self) -> int:
@@ -132,6 +147,7 @@ class Installation:
             return 0
         with file_lock(self.home.lock, waiting=lambda: self._say("another landlord command works on this home")):
             ended = end_processes(self.home.id, self.home.ray)
+            self._forget(RunState.read(self.home.state))
             postgres = self.postgres
             if postgres.pid is not None:
                 self._say("stopping Postgres")
@@ -178,15 +194,25 @@ class Installation:
         postgres.start()
         return postgres.running_url, postgres.url
 
-    def _keeps(self, state: RunState, fingerprint: str) -> bool:
-        """True if the head may stay: it is healthy, and nothing that it was started with has changed."""
-        if state.fingerprint != fingerprint or state.ports.http != self._settings.port:
-            self._say("the settings have changed")
-            return False
-        trouble = self._head(state.ports).trouble()
-        if trouble is not None:
-            self._say(f"starting anew: {trouble}")
-        return trouble is None
+    def _unchanged(self, state: RunState, settings_env: Mapping[str, str]) -> bool:
+        """True if nothing has changed that the head was started with."""
+        found = self._fingerprint(settings_env, state.ports)
+        if state.fingerprint == found and state.ports.http == self._settings.port:
+            return True
+        self._say("the settings have changed")
+        return False
+
+    def _stored(self, state: RunState | None) -> bool:
+        """True if the store has the cluster of the last start. Raises Unavailable if the store does not answer."""
+        return self._store is not None and self._store.holds("" if state is None else state.cluster_id, self._environ)
+
+    def _forget(self, ended: RunState | None) -> None:
+        """Remove an ended cluster from the store. What cannot be removed now is of no harm: nobody asks for it."""
+        if self._store is not None and ended is not None:
+            try:
+                self._store.forget(ended.cluster_id, self._environ)
+            except Unavailable as error:
+                self._say(str(error))
 
     def _renew(
         self,
@@ -197,7 +223,10 @@ class Installation:
         token: str,
         bootstrap: Bootstrap,
     ) -> UpResult:
-        """Keep the running head. If the application is ours and ready, do nothing; else deploy it again."""
+        """Keep the running head. If the application is ours and ready, do nothing; else deploy it again. Raises
+        Unavailable if the head is not healthy."""
+        if (trouble := self._head(state.ports).trouble()) is not None:
+            raise Unavailable(trouble)
         build = build_id()
         if build != state.build:
             bootstrap.migrate(url, owner_url=owner_url)
@@ -217,6 +246,31 @@ class Installation:
         self._announce(renewed, url, bootstrap)
         return UpResult(renewed, fresh=True)
 
+    def _resume(
+        self,
+        state: RunState,
+        settings_env: Mapping[str, str],
+        url: str,
+        owner_url: str | None,
+        token: str,
+        bootstrap: Bootstrap,
+    ) -> UpResult:
+        """Start the head again; its cluster, whose other machines wait for it, goes on."""
+        if bootstrap.has_ended(url, state.cluster_id):
+            raise Unavailable("another machine has taken this cluster's tenants over")
+        ended = end_processes(self.home.id, self.home.ray)
+        if ended:
+            self._say(f"ended {ended} processes of the earlier start")
+        build = build_id()
+        if build != state.build:
+            bootstrap.migrate(url, owner_url=owner_url)
+        self._admit(state, url, token, bootstrap)
+        resumed = replace(state, build=build)
+        self._start_ray(resumed, settings_env)
+        self._deploy(resumed, settings_env, READY_SECONDS)
+        self._announce(resumed, url, bootstrap)
+        return UpResult(resumed, fresh=True)
+
     def _start(
         self,
         settings_env: Mapping[str, str],
@@ -233,6 +287,7 @@ class Installation:
         if not is_free(port):
             raise SettingsError(f"LANDLORD_PORT: {port} is in use by {_listener(port)}; set LANDLORD_PORT to another")
         compute = self._compute_providers(settings_env, before)
+        self._forget(before)
         build = build_id()
         last = None if before is None else before.cluster_id
         cluster_id = bootstrap.register(
@@ -243,17 +298,28 @@ class Installation:
         fingerprint = self._fingerprint(settings_env, ports)
         state = RunState(build, fingerprint, cluster_id, ports, compute)
         state.write(self.home.state)
-        self._say("starting Ray")
-        self._head(ports).start(self._environment(state, settings_env), self.home.logs / "ray.log")
+        self._start_ray(state, settings_env)
         self._deploy(state, settings_env, READY_SECONDS)
         self._announce(state, url, bootstrap)
         return UpResult(state, fresh=True)
+
+    def _start_ray(self, state: RunState, settings_env: Mapping[str, str]) -> None:
+        self._say("starting Ray")
+        stored = {} if self._store is None else self._store.environment(state.cluster_id, self._environ)
+        environment = self._environment(state, settings_env) | stored
+        self._head(state.ports).start_patiently(environment, self.home.logs / "ray.log", self._say)
 
     def _announce(self, state: RunState, url: str, bootstrap: Bootstrap) -> None:
         if not self._settings.alone:
             address, ports = self._settings.node_address, state.ports
             bootstrap.announce(
-                url, state.cluster_id, build=state.build, address=address, port=ports.http, gcs=ports.gcs
+                url,
+                state.cluster_id,
+                build=state.build,
+                address=address,
+                port=ports.http,
+                gcs=ports.gcs,
+                stored=self._store is not None,
             )
 
     def _admit(self, state: RunState, url: str, token: str, bootstrap: Bootstrap) -> None:
@@ -293,11 +359,14 @@ class Installation:
     def _ray(self, ports: Ports) -> dict[str, str]:
         gcs = f"{self._settings.node_address}:{ports.gcs}"
         of_node = node_environment(self.home, self._settings, gcs)
-        return of_node | ray_environment(self.home, ports, self._head(ports).haproxy)
+        waits = {} if self._store is None else head_store.waiting(self._environ)
+        return of_node | waits | ray_environment(self.home, ports, self._head(ports).haproxy)
 
     def _fingerprint(self, settings_env: Mapping[str, str], ports: Ports) -> str:
         """Hash of everything that running processes inherited at start; if it changes, the head must restart."""
-        return fingerprint({**self._ray(ports), **settings_env}, sys.executable, version("ray"))
+        redis = self._settings.ray_redis
+        store = [] if redis is None else [redis.get_secret_value()]
+        return fingerprint({**self._ray(ports), **settings_env}, sys.executable, version("ray"), *store)
 
 
 def _listening(name: str, port: int, address: str) -> Component:

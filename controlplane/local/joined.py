@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from controlplane.errors import SettingsError, Unavailable
-from controlplane.local import front
+from controlplane.local import front, head_store
 from controlplane.local.application import READY_SECONDS, SETTLED_SECONDS, Application
 from controlplane.local.authority import NodeCertificates
 from controlplane.local.build import build_id
@@ -28,15 +28,15 @@ from controlplane.local.providers import resolve
 from controlplane.local.state import RunState
 from controlplane.settings import Settings
 
-STARTS = 3
-
 
 @dataclass(frozen=True)
 class Joining:
-    """The cluster that this machine joins, as the database has it: `gcs` is the address and port of its head's."""
+    """The cluster that this machine joins, as the database has it: `gcs` is the address and port of its head's.
+    `stored`: the cluster outlives its head, so this machine waits for it."""
 
     cluster_id: str
     gcs: str
+    stored: bool = False
 
 
 class JoinedNode:
@@ -121,23 +121,12 @@ class JoinedNode:
             environ=self._environ,
         )
         self._say("starting Ray")
-        self._start_ray(node, environment)
+        node.start_patiently(environment, self.home.logs / "ray.log", self._say)
         # The supervisor, at its next sweep, has the API start here too.
         self._application.await_ready(READY_SECONDS + 2 * self._settings.sweep_seconds, self._say)
         return True
 
-    def _start_ray(self, node: RayNode, environment: Mapping[str, str]) -> None:
-        """Ray gives a raylet 30 s to be seen at the head, which a busy machine may take: so more than once."""
-        for left in reversed(range(STARTS)):
-            try:
-                node.start(environment, self.home.logs / "ray.log")
-                return
-            except Unavailable as error:
-                end_processes(self.home.id, self.home.ray)
-                if not left:
-                    raise
-                self._say(f"trying again: {error}")
-
     def _ray(self, cluster: Joining, node: RayNode) -> dict[str, str]:
         of_node = node_environment(self.home, self._settings, cluster.gcs)
-        return of_node | ray_environment(self.home, node.ports, node.haproxy)
+        waits = head_store.waiting(self._environ) if cluster.stored else {}
+        return of_node | waits | ray_environment(self.home, node.ports, node.haproxy)

@@ -32,6 +32,8 @@ class Head:
     address: str
     port: int
     gcs: int
+    stored: bool = False
+    """What the GCS knows is in a store outside: the other machines wait for a head that is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ async def announce(database: AsyncEngine, cluster_id: str, head: Head, *, build:
     statement = update(tables.clusters).where(tables.clusters.c.id == cluster_id).values(told)
     async with database.begin() as connection:
         await connection.execute(statement)
+
+
+async def has_ended(database: AsyncEngine, cluster_id: str) -> bool:
+    """Whether it is recorded as ended, or not at all."""
+    return await state(database, cluster_id) in (ClusterState.ENDED, None)
 
 
 async def joinable(database: AsyncEngine, address: str, port: int) -> Joinable | None:
@@ -72,7 +79,8 @@ async def joinable(database: AsyncEngine, address: str, port: int) -> Joinable |
         return None
     if row is None:
         return None
-    return Joinable(row.id, row.build, Head(**{name: row.head[name] for name in ("address", "port", "gcs")}))
+    told = {name: row.head[name] for name in ("address", "port", "gcs", "stored") if name in row.head}
+    return Joinable(row.id, row.build, Head(**told))
 
 
 async def take_over(database: AsyncEngine, cluster_id: str, address: str, *, actor: str) -> int:

@@ -28,6 +28,7 @@ ELSEWHERE = {
     ("docs/operations.md", "python examples/ray/live.py"): "test_operator.py",
     ("docs/operations.md", "export LANDLORD_DATABASE_URL="): "test_join.py",
     ("docs/operations.md", "landlord node leave"): "test_head_lost.py",
+    ("docs/operations.md", "export LANDLORD_RAY_REDIS="): "test_head_redis.py",
     ("docs/operations.md", "landlord restore"): "test_backup.py",
     ("docs/operations.md", "old=/opt/landlord"): "test_upgrade_beside.py",
     ("docs/reliability.md", "make chaos"): "make chaos",

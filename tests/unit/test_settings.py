@@ -79,6 +79,8 @@ def test_secrets_are_masked(tmp_path: Path) -> None:
         LANDLORD_TOKEN="hush",
         LANDLORD_ADMIN_TOKEN="hush" * 8,
         LANDLORD_DATABASE_URL="postgresql://u:hush@h/d",
+        LANDLORD_NODE_ADDRESS="10.0.0.1",
+        LANDLORD_RAY_REDIS="redis://u:hush@h:6379",
     )
     settings = load_settings(given)
     assert "hush" not in repr(settings)
@@ -122,6 +124,11 @@ def test_the_process_provider_refuses_that_role_by_itself(tmp_path: Path, monkey
     ProcessCompute.build(settings)
     with pytest.raises(SettingsError, match="LANDLORD_PROCESS_ROLE"):
         ProcessCompute.build(settings.model_copy(update={"process_role": "operator"}))
+
+
+def test_a_store_of_the_head_is_for_several_machines(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="LANDLORD_RAY_REDIS goes with LANDLORD_NODE_ADDRESS"):
+        load_settings(environ(tmp_path, LANDLORD_RAY_REDIS="redis://h:6379"))
 
 
 def test_other_machines_need_a_database_that_they_reach() -> None:

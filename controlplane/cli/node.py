@@ -4,6 +4,7 @@ import ipaddress
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,8 @@ from controlplane.cli.options import DEFAULT_TIMEOUT, Timeout
 from controlplane.cli.output import Format, FormatOption, fields, instant, show
 from controlplane.errors import DeadlineExceeded, SettingsError
 from controlplane.local.build import build_id
+from controlplane.local.foreground import Foreground, notify, until_signalled
+from controlplane.local.installation import Component, Installation
 from controlplane.local.invitation import Invitation
 from controlplane.local.joined import JoinedNode, Joining
 from controlplane.local.node import node_name
@@ -78,6 +81,10 @@ def join(
     invitation: Annotated[
         Path | None, typer.Option(help="What `landlord node invite` printed on the head; kept from then on.")
     ] = None,
+    foreground: Annotated[
+        bool,
+        typer.Option("--foreground", help="Stay, and join again when Ray has died here; SIGTERM or Ctrl-C leaves."),
+    ] = False,
 ) -> None:
     """Make this machine a node of another one's cluster, or repair it. Returns once the API answers here too.
 
@@ -90,15 +97,37 @@ def join(
         raise SettingsError(
             f"the invitation is for {invited.address}, and LANDLORD_NODE_ADDRESS here is {settings.node_address}"
         )
+    accept = invited.accept if invited is not None else lambda _: None
+    if foreground:
+        _stay(settings, head, accept)
+    else:
+        _join(settings, head, accept)
+
+
+def _join(settings: Settings, head: str, accept: Callable[[Home], None]) -> None:
     found = _joinable(settings, head)
     with progress("joining") as shown:
         node = JoinedNode(settings, os.environ, shown.say)
         joining = Joining(found.id, f"{found.head.address}:{found.head.gcs}", found.head.stored)
-        fresh = node.join(joining, invited.accept if invited is not None else lambda _: None)
+        fresh = node.join(joining, accept)
     output.print("[green]This machine has joined[/green]" if fresh else "This machine is a node already")
     scheme = "https" if settings.tls or settings.nodes_tls else "http"
     api = f"{scheme}://{settings.node_address}:{settings.port}/v1"
     fields({"node": node_name(settings), "head": f"{found.head.address}:{found.head.port}", "API": api})
+
+
+def _stay(settings: Settings, head: str, accept: Callable[[Home], None]) -> None:
+    """Only Ray's own end here is a reason to join again: what Serve has started here, Serve starts again."""
+    asked = until_signalled()
+    say = partial(errors.print, markup=False)
+    installation = Installation(settings, os.environ, say)
+
+    def ray() -> list[Component]:
+        return [part for part in installation.components() if part.name == "ray node"]
+
+    Foreground(lambda: _join(settings, head, accept), ray, say, asked.wait).run()
+    notify("STOPPING=1")
+    _leave(settings)
 
 
 @app.command("leave")
@@ -107,8 +136,12 @@ def leave() -> None:
 
     Example: landlord node leave
     """
+    _leave(load_settings())
+
+
+def _leave(settings: Settings) -> None:
     with progress("leaving the cluster") as shown:
-        ended = JoinedNode(load_settings(), os.environ, shown.say).leave()
+        ended = JoinedNode(settings, os.environ, shown.say).leave()
     output.print(f"This machine has left the cluster; {ended} processes ended")
 
 

@@ -1,4 +1,5 @@
-"""`landlord up --foreground`: stay, and start again what has died. The command runs below systemd or in a terminal."""
+"""`landlord up --foreground`, and `landlord node join --foreground`: stay, and start again what has died. The command
+runs below systemd or in a terminal."""
 
 import os
 import signal
@@ -7,12 +8,12 @@ from collections.abc import Callable, Sequence
 from threading import Event
 from types import FrameType
 
-from controlplane.errors import LandlordError
 from controlplane.local.installation import Component
 
 LOOK_SECONDS = 5.0
 LONGEST_PAUSE = 60.0
-_NEEDED = ("ray head", "postgres", "api")
+_RAY = ("ray head", "ray node")
+_NEEDED = (*_RAY, "postgres", "api")
 
 
 class Foreground:
@@ -48,16 +49,16 @@ class Foreground:
             try:
                 self._bring_up()
                 pause, suspected = LOOK_SECONDS, False
-            except LandlordError as error:
+            except Exception as error:  # nobody else would start it again
                 pause = min(LONGEST_PAUSE, pause * 2)
-                self._say(f"{error}; trying again in {pause:.0f} s")
+                self._say(f"{str(error) or type(error).__name__}; trying again in {pause:.0f} s")
 
 
 def dead(components: Sequence[Component]) -> str | None:
     """The first part that runs no more, with the reason; None if all run. No row at all of a part that is needed is no
     start yet, or a `landlord down`."""
     rows = {part.name: part for part in components}
-    if "ray head" not in rows:
+    if rows.keys().isdisjoint(_RAY):
         return "nothing runs"
     for part in (rows[name] for name in _NEEDED if name in rows):
         if not part.up and (part.name != "api" or part.pid is None):

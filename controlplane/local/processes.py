@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from controlplane.errors import Unavailable
+
 HOME_ID_VARIABLE = "LANDLORD_INTERNAL_HOME_MARK"
 RAY_TITLES = ("ray::", "ray-dashboard-")
 GRACE_SECONDS = 3.0
@@ -50,7 +52,7 @@ def name_of(process: psutil.Process) -> str:
 def end_processes(home_id: str, directory: Path) -> int:
     """End them all: SIGTERM, then SIGKILL for those left after 3 s. Returns their number.
 
-    Processes that appear during this (a raylet may start a worker while it ends) are ended too. Raises TimeoutError if
+    Processes that appear during this (a raylet may start a worker while it ends) are ended too. Raises Unavailable if
     some survive SIGKILL; only the kernel can cause that.
     """
     ended: set[int] = set()
@@ -58,7 +60,7 @@ def end_processes(home_id: str, directory: Path) -> int:
     while found := find_processes(home_id, directory):
         elapsed = time.monotonic() - start
         if elapsed > GRACE_SECONDS + KILL_SECONDS:
-            raise TimeoutError(f"these processes do not end: {', '.join(str(process.pid) for process in found)}")
+            raise Unavailable(f"these processes do not end: {', '.join(str(process.pid) for process in found)}")
         if elapsed > GRACE_SECONDS:
             _signal(found, signal.SIGKILL)
         else:

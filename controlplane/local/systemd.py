@@ -18,7 +18,7 @@ Type=notify
 NotifyAccess=main
 Environment=LANDLORD_HOME={home}
 EnvironmentFile=-/etc/default/landlord
-ExecStart={landlord} up --foreground
+ExecStart={landlord} {command} --foreground
 # Longer than the slowest first start.
 TimeoutStartSec=900
 TimeoutStopSec=120
@@ -35,10 +35,12 @@ WantedBy=multi-user.target
 """
 
 
-def unit(home: Path) -> str:
-    """The unit's text, for the `landlord` that runs now."""
+def unit(home: Path, head: str | None = None) -> str:
+    """The unit's text, for the `landlord` that runs now. `head`: this machine is a node of the cluster there; None: it
+    has a control plane of its own."""
     landlord = Path(sys.executable).with_name("landlord")
-    return _TEMPLATE.format(home=_escaped(str(home)), landlord=_escaped(str(landlord)))
+    command = "up" if head is None else f"node join {_escaped(head)}"
+    return _TEMPLATE.format(home=_escaped(str(home)), landlord=_escaped(str(landlord)), command=command)
 
 
 def _escaped(text: str) -> str:

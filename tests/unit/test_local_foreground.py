@@ -18,9 +18,12 @@ HEADLESS = [Component("api", False, "there"), Component("ray head", False, "ther
 class World:
     """Looks come from a list; the end of the list is the end of the loop."""
 
-    def __init__(self, *looks: list[Component], refusals: int = 0) -> None:
+    def __init__(
+        self, *looks: list[Component], refusals: int = 0, how: type[Exception] | Exception | None = None
+    ) -> None:
         self.looks = iter(looks)
         self.refusals = refusals
+        self.how = how or Unavailable("the database does not answer")
         self.ups = 0
         self.said: list[str] = []
         self.pauses: list[float] = []
@@ -30,7 +33,7 @@ class World:
         self.ups += 1
         if self.ups > 1 and self.refusals:
             self.refusals -= 1
-            raise Unavailable("the database does not answer")
+            raise self.how
 
     def wait(self, seconds: float) -> bool:
         self.pauses.append(seconds)
@@ -61,6 +64,13 @@ def test_a_start_that_is_refused_is_tried_again_with_growing_pauses() -> None:
     assert world.pauses[-1] == LOOK_SECONDS
 
 
+@pytest.mark.parametrize("how", [TimeoutError(), OSError("no space left on device")], ids=repr)
+def test_it_stays_whatever_a_start_fails_with(how: Exception) -> None:
+    world = World(HEADLESS, HEADLESS, HEADLESS, WELL, refusals=1, how=how).run()
+    assert world.ups == 3
+    assert world.said[1] == f"{str(how) or 'TimeoutError'}; trying again in 10 s"
+
+
 def test_the_first_start_is_for_a_person() -> None:
     def refuse() -> None:
         raise SettingsError("LANDLORD_PORT: 8000 is in use")
@@ -78,6 +88,8 @@ def test_the_first_start_is_for_a_person() -> None:
         ([API, HEAD, Component("postgres", False, "there")], "postgres is down"),
         ([API, HEAD, Component("dashboard", False, "there")], None),
         ([API, POSTGRES], "nothing runs"),
+        ([Component("ray node", True, "there", 7)], None),
+        ([Component("ray node", False, "there", detail="no raylet")], "ray node is down: no raylet"),
     ],
 )
 def test_what_is_dead(components: list[Component], trouble: str | None) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import ray
 from fastapi import FastAPI
 from ray import serve
+from ray.exceptions import GetTimeoutError, RayActorError
 from ray.serve.config import HTTPOptions
 from ray.serve.schema import LoggingConfig
 
@@ -34,6 +35,9 @@ from providers import registry
 
 MAX_ONGOING_REQUESTS = 2500
 """Per replica. Serve's default is 5; overload is answered by the app, not by a queue in front of it."""
+
+SUPERVISOR_SECONDS = 10
+"""One that does not say in this time which build it is of is replaced as well."""
 
 
 @serve.deployment(
@@ -122,8 +126,12 @@ def _replace_old_supervisor(build: str) -> None:
         supervisor: Any = ray.get_actor(SUPERVISOR, namespace=NAMESPACE)
     except ValueError:
         return
-    if ray.get(supervisor.describe.remote(), timeout=10)["build"] != build:
-        ray.kill(supervisor)
+    try:
+        if ray.get(supervisor.describe.remote(), timeout=SUPERVISOR_SECONDS)["build"] == build:
+            return
+    except (RayActorError, GetTimeoutError):
+        pass  # its head was lost, and Ray is starting it again
+    ray.kill(supervisor)
 
 
 if __name__ == "__main__":

@@ -153,6 +153,9 @@ class RayNode:
         sessions = sorted(path for path in self.home.ray_sessions.glob("session_2*") if path.is_dir())
         for session in sessions[: -KEPT_SESSIONS + 1]:
             shutil.rmtree(session, ignore_errors=True)
+        # A session may go on. Beside dead sockets Ray gives new ones longer names, and their length is bounded.
+        for socket_file in self.home.ray_sessions.glob("session_2*/sockets/*"):
+            socket_file.unlink(missing_ok=True)
         # HAProxy's leftovers, one directory per Ray node: dead sockets.
         for state in self.home.runtime.glob("*/haproxy.cfg"):
             shutil.rmtree(state.parent, ignore_errors=True)

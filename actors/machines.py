@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import ray
 from ray.exceptions import RayError, RayTaskError
 
-from actors.naming import NAMESPACE, SUPERVISOR, outpost_actor
+from actors.names import Names
+from actors.naming import SUPERVISOR, outpost_actor
 from controlplane.errors import LandlordError, ProviderNotEnabled, Unavailable
 from controlplane.ports import ComputeProvider, LogPart, Ran, Resource
 
@@ -20,15 +20,18 @@ Verb = Literal["inspect", "logs", "logs_after", "run_command"]
 class RayMachines:
     """`ports.Machines` on Ray's named actors."""
 
+    def __init__(self) -> None:
+        self._names = Names()
+
     def compute(self, node: str, *, head: bool, provider: str) -> "RayCompute":
-        return RayCompute(node, SUPERVISOR if head else outpost_actor(node), provider)
+        return RayCompute(self._names, node, SUPERVISOR if head else outpost_actor(node), provider)
 
 
 class RayCompute:
     """`ports.RemoteCompute` by an actor on that node."""
 
-    def __init__(self, node: str, actor: str, provider: str) -> None:
-        self._node, self._actor, self._provider = node, actor, provider
+    def __init__(self, names: Names, node: str, actor: str, provider: str) -> None:
+        self._names, self._node, self._actor, self._provider = names, node, actor, provider
 
     async def inspect(self, resource_id: str) -> Resource | None:
         found: Resource | None = await self._ask("inspect", resource_id)
@@ -47,14 +50,16 @@ class RayCompute:
 
     async def _ask(self, verb: Verb, *arguments: Any, takes: float = 0.0) -> Any:
         try:
-            actor: Any = ray.get_actor(self._actor, namespace=NAMESPACE)
+            actor = await self._names.find(self._actor)
+            if actor is None:
+                raise Unavailable(f"the tenant runs on node {self._node}, where no actor of ours is")
             asked = actor.use_compute.remote(self._provider, verb, *arguments)
             return await asyncio.wait_for(asked, takes + ANSWER_SECONDS)
         except RayTaskError as error:
             if isinstance(error.cause, LandlordError):
                 raise error.cause from None
             raise
-        except (ValueError, TimeoutError, RayError) as error:
+        except (TimeoutError, RayError) as error:
             raise Unavailable(
                 f"the tenant runs on node {self._node}, which does not answer ({type(error).__name__})"
             ) from None

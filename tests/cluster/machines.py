@@ -113,15 +113,16 @@ class Machine:
             raise AssertionError(f"{self.name}: {' '.join(map(str, words))}: exit {done.returncode}\n{done.stdout}")
         return done.stdout
 
-    def start(self, *words: Any, **environ: str) -> "subprocess.Popen[bytes]":
-        """Run a command there until it ends, or the process that asked for it does. Nobody hears what it says."""
-        return subprocess.Popen(
-            [*HELD, *self.enter(), *map(str, words)],
-            env={**_inherited(), **environ},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    def start(self, *words: Any, said: Path = Path(os.devnull), **environ: str) -> "subprocess.Popen[bytes]":
+        """Run a command there until it ends, or the process that asked for it does. What it says is in that file."""
+        with said.open("ab") as output:
+            return subprocess.Popen(
+                [*HELD, *self.enter(), *map(str, words)],
+                env={**_inherited(), **environ},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
 
     def cut(self) -> None:
         """Nothing comes in or goes out any more."""

@@ -33,9 +33,9 @@ class Member:
         """`landlord …` on that machine; what it says."""
         return self.machine.run(LANDLORD, *words, check=check, timeout=UP_SECONDS, **{**self.settings, **settings})
 
-    def start(self, *words: str) -> "subprocess.Popen[bytes]":
-        """The same, without waiting for its end."""
-        return self.machine.start(LANDLORD, *words, **self.settings)
+    def start(self, *words: str, said: Path) -> "subprocess.Popen[bytes]":
+        """The same, without waiting for its end; what it says is in that file."""
+        return self.machine.start(LANDLORD, *words, said=said, **self.settings)
 
     def http(self, authority: Path, token: str) -> httpx.Client:
         """From this machine, at the address there."""

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.conftest import PORT, TOKEN
 from tests.cluster.machines import Machine
-from tests.cluster.members import Member
+from tests.cluster.members import Member, invited
 from tests.cluster.servers import REDIS_PASSWORD, Redis
 from tests.cluster.test_join import nodes
 from tests.cluster.test_placement import get, page, run_there, spec, until
@@ -36,9 +36,7 @@ def cluster(machines: tuple[Machine, Machine], server: DebianServer, redis: Redi
     first = Member(machines[0], PORT, **settings, LANDLORD_RAY_REDIS=redis.url)
     second = Member(machines[1], PORT, **settings)
     first.run("up")
-    invitation = second.machine.directory / "invitation"
-    invitation.write_text(first.run("node", "invite", second.machine.address))
-    second.run("node", "join", first.machine.address, "--invitation", str(invitation))
+    second.run("node", "join", first.machine.address, "--invitation", str(invited(first, second)))
     with second.http(first.home / "nodes" / "ca.pem", TOKEN) as client:
         for name in TENANTS:
             body = {"name": name, "spec": there("before")}

@@ -182,11 +182,19 @@ class Admission:
         return False
 
     async def _started(self, name: str) -> Reading | None:
-        """Wait until its process answers or has ended. It says how busy its machine is."""
-        with suppress(ValueError, RayError, TimeoutError):
+        """Wait until its process answers, or has ended, or the actor has left. It says how busy its machine is."""
+        watch = self.live.get(name)
+        if watch is None:
+            return None
+        with suppress(ValueError, RayError):
             actor = ray.get_actor(tenant_actor(name), namespace=NAMESPACE)
-            reading: Reading | None = await asyncio.wait_for(actor.pressure.remote(), WAKE_SECONDS)
-            return reading
+            asked: asyncio.Future[Reading | None] = asyncio.ensure_future(actor.pressure.remote())
+            try:
+                # Whoever asks an actor that has left meanwhile gets no answer, and no error either.
+                await asyncio.wait({asked, watch}, timeout=WAKE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                return asked.result() if asked.done() else None
+            finally:
+                asked.cancel()
         return None
 
     async def _watch(self, name: str, actor: Any) -> None:

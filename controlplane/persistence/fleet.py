@@ -42,6 +42,7 @@ from controlplane.model import (
 from controlplane.model.tolerance import word
 from controlplane.persistence import expressions, tables
 from controlplane.persistence.database import single
+from controlplane.persistence.lookups import Lookup
 from controlplane.persistence.paused import is_paused
 
 SUPERVISOR = "supervisor"
@@ -141,10 +142,7 @@ class Place:
     """Its deletion was asked for."""
 
 
-async def places(database: AsyncEngine, names: Collection[str], cluster_id: str) -> dict[str, Place]:
-    """By name, for the tenants among them that are not deleted."""
-    if not names:
-        return {}
+def _places() -> Select[Any]:
     by_supervisor = tables.executions.alias("by_supervisor")
     heals = exists().where(
         by_supervisor.c.tenant_id == tables.tenants.c.id,
@@ -166,28 +164,37 @@ async def places(database: AsyncEngine, names: Collection[str], cluster_id: str)
         tables.tenants.c.spec["compute"]["provider"].as_string().label("platform"),
         or_(deleted, heals, tables.tenants.c.status == Status.DEGRADED).label("mends"),
         unfinished().label("unfinished"),
-        expressions.owned_elsewhere(cluster_id).label("elsewhere"),
+        expressions.owned_elsewhere(bindparam("cluster_id", "", type_=Text)).label("elsewhere"),
         func.coalesce(node_of_work, placed.c.node).label("node"),
         deleted.label("deleted"),
-        placed.c.platform_identity,
+        placed.c.platform_identity.label("identity"),
     )
-    query = query.outerjoin(placed, placed.c.execution_id == tables.tenants.c.serving_execution).where(
-        tables.tenants.c.name == any_(bindparam("names", list(names), type_=ARRAY(Text))),
+    return query.outerjoin(placed, placed.c.execution_id == tables.tenants.c.serving_execution).where(
+        tables.tenants.c.name == any_(bindparam("names", [], type_=ARRAY(Text))),
         tables.tenants.c.deleted_at.is_(None),
     )
-    async with single(database) as connection:
-        return {
-            row.name: Place(
-                row.platform,
-                row.mends,
-                row.unfinished,
-                bool(row.elsewhere),
-                row.node,
-                row.platform_identity,
-                row.deleted,
-            )
-            for row in await connection.execute(query)
-        }
+
+
+_PLACES = Lookup(_places())
+"""Asked two or three times for each actor that is started."""
+
+
+async def places(database: AsyncEngine, names: Collection[str], cluster_id: str) -> dict[str, Place]:
+    """By name, for the tenants among them that are not deleted."""
+    if not names:
+        return {}
+    return {
+        row["name"]: Place(
+            row["platform"],
+            row["mends"],
+            row["unfinished"],
+            bool(row["elsewhere"]),
+            row["node"],
+            row["identity"],
+            row["deleted"],
+        )
+        for row in await _PLACES.all(database, names=list(names), cluster_id=cluster_id)
+    }
 
 
 async def deleted_among(database: AsyncEngine, tenant_ids: Collection[UUID]) -> list[UUID]:

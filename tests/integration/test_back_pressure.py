@@ -64,10 +64,11 @@ class Cluster:
         try:
             yield supervisor
         finally:
-            tasks = list(supervisor._tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            # A task that is answered at this very moment goes on: asyncio.wait_for keeps the answer, not the end.
+            while tasks := [task for task in supervisor._tasks if not task.done()]:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks, timeout=1)
 
     @property
     def live(self) -> list[Tenant]:

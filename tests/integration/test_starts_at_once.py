@@ -10,7 +10,7 @@ from actors.supervisor.pace import Pace
 from providers.compute.fake import FakeCloud
 from tests.integration.named_actors import Tenant
 from tests.integration.owner import World, create, delete, spec
-from tests.integration.test_back_pressure import Cluster
+from tests.integration.test_back_pressure import Cluster, until
 
 
 async def test_a_burst_of_slow_starts(
@@ -48,6 +48,28 @@ async def test_a_burst_of_slow_starts(
         async with asyncio.timeout(60):
             while supervisor._figures()["starts_at_once"] != {"any": 2}:  # noqa: ASYNC110, the last one answers
                 await asyncio.sleep(0.01)
+
+
+async def test_an_actor_that_left_before_it_answered_makes_nobody_wait(
+    database: AsyncEngine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def pressure(_: Tenant) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Tenant, "pressure", pressure)
+    cluster, world = Cluster(monkeypatch, database, 100), World(database, database_url, tmp_path, FakeCloud())
+    for number in range(5):
+        await create(database, f"t{number}", spec())
+    async with (
+        world.net(LANDLORD_SWEEP_SECONDS="3600", LANDLORD_WARM_WORKERS="0") as runtime,
+        cluster.supervised(runtime) as supervisor,
+    ):
+        supervisor._admission.pace = Pace(lambda _: 2)
+        await begun(cluster, 4)
+        _, first = cluster.begun[0]
+        first.told = 1  # as if there were no room for another one
+        first.rest()
+        await until(lambda: len(cluster.begun) > 4)
 
 
 async def begun(cluster: Cluster, number: int) -> None:

@@ -212,6 +212,7 @@ class Supervisor:
     async def _see_nodes(self) -> int:
         """Look at the nodes, and write down what has changed. How many live."""
         found = self._locations.look()
+        self._admission.pace.keep(node.name for node in found if node.alive)
         said = await self._outposts.look([node for node in found if self._locations.has_outpost(node)])
         enabled: dict[str, str | None] = dict.fromkeys(self._sweep.platforms)
         seen = [

@@ -4,7 +4,7 @@ To start an actor takes a core for a while, and then its tenant's work takes one
 waits for something else, and others can begin beside it. If work waits for cores, another start makes all later.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
@@ -47,6 +47,11 @@ class Pace:
     def limits(self) -> dict[str, int]:
         """Starts at once, by node, of those on which some were begun."""
         return {node or "any": lane.turns.limit for node, lane in self._lanes.items()}
+
+    def keep(self, nodes: Iterable[str]) -> None:
+        """Forget all other nodes: they have left. Whoever waits for a turn there still gets it."""
+        kept = {None, *nodes}
+        self._lanes = {node: lane for node, lane in self._lanes.items() if node in kept}
 
     def turn(self, node: str | None, *, urgent: bool) -> AbstractAsyncContextManager[bool]:
         """A turn to start an actor there; see `Turns.take`."""

@@ -22,8 +22,12 @@ KEEP_SECONDS = 3600
 """Ray ends an unused worker after this time, if the node has more of them than CPUs; then the next sweep orders another
 one. So those that are too many, by a wrong count, go as well."""
 
-START_SECONDS = 30.0
+START_SECONDS = 10.0
 """An ordered worker that has not come after this time is not expected any more."""
+
+LOOK_SECONDS = 1.0
+"""While ordered workers are expected, it looks for them so often: one that came and died between two looks counts as
+expected until START_SECONDS have passed."""
 
 PAUSE_SECONDS = 0.1
 """Workers are replaced so long after the last activation: in a burst the cores belong to the tenants."""
@@ -75,20 +79,31 @@ class Pool:
             addresses = self.addresses()
             for gone in self._nodes.keys() - set(addresses):
                 await self._nodes.pop(gone).raylet.close()
-            return sum([await self._fill(address) for address in addresses])
+            found = sum([await self._fill(address) for address in addresses])
+        if self._activations == 0 and any(node.expected for node in self._nodes.values()):
+            self._later(LOOK_SECONDS)
+        return found
 
     @contextmanager
     def activation(self) -> Iterator[None]:
         """Held while an actor is activated, or waits for that. PAUSE_SECONDS after the last one, the pool is filled."""
         self._activations += 1
-        if self._timer is not None:
-            self._timer.cancel()
+        self._not_later()
         try:
             yield
         finally:
             self._activations -= 1
             if self._activations == 0 and self.wanted > 0:
-                self._timer = asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._begin)
+                self._later(PAUSE_SECONDS)
+
+    def _later(self, seconds: float) -> None:
+        self._not_later()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._begin)
+
+    def _not_later(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _begin(self) -> None:
         self._timer = None
@@ -98,9 +113,7 @@ class Pool:
         await self.fill()
 
     async def _fill(self, address: str) -> int:
-        if address not in self._nodes:
-            self._nodes[address] = _Node(self.connect(address))
-        node = self._nodes[address]
+        node = self._node(address)
         try:
             workers = await node.raylet.workers()
             node.expected = self._still_expected(node, workers)
@@ -114,6 +127,11 @@ class Pool:
             logger.warning("no worker is ordered: %s", error)
             return 0
         return len(workers.unused)
+
+    def _node(self, address: str) -> _Node:
+        if address not in self._nodes:
+            self._nodes[address] = _Node(self.connect(address))
+        return self._nodes[address]
 
     def _still_expected(self, node: _Node, workers: Workers) -> int:
         """Some may have come and been taken already, so every new worker counts as one of them."""

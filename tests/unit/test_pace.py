@@ -75,6 +75,14 @@ def test_each_node_has_its_own_limit() -> None:
     assert pace.limits == {"small": 4, "large": 31, "any": 34}
 
 
+def test_a_node_that_has_left_has_none() -> None:
+    pace = Pace(lambda _: 2)
+    for node in ("stays", "left", None):
+        pace.turn(node, urgent=False)
+    pace.keep(["stays", "new"])
+    assert pace.limits == {"stays": 4, "any": 4}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

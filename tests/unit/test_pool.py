@@ -54,7 +54,11 @@ class World:
 
     def pool(self, wanted: int) -> Pool:
         return Pool(
-            wanted, Tasks(), lambda: list(self.nodes), connect=lambda at: self.nodes[at], clock=lambda: self.now
+            wanted,
+            Tasks(),
+            lambda: list(self.nodes),
+            connect=lambda at: self.nodes[at],
+            clock=lambda: self.now,
         )
 
 
@@ -92,6 +96,19 @@ async def test_an_order_that_nobody_came_for_is_given_again_later(world: World) 
     await pool.fill()
     assert node.orders == [2]
     world.now += 1
+    await pool.fill()
+    assert node.orders == [2, 2]
+
+
+async def test_one_that_came_and_died_between_two_sweeps_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    pool, node = world.pool(2), world.nodes["head"]
+    await pool.fill()
+    node.come(2)
+    async with asyncio.timeout(30):
+        while pool._nodes["head"].expected:  # noqa: ASYNC110, its own timer brings it about
+            await asyncio.sleep(0.01)
+    node.unused.clear()
     await pool.fill()
     assert node.orders == [2, 2]
 

@@ -52,7 +52,7 @@ class RayCompute:
         try:
             actor = await self._names.find(self._actor)
             if actor is None:
-                raise Unavailable(f"the tenant runs on node {self._node}, where no actor of ours is")
+                raise self._silent("no actor")
             asked = actor.use_compute.remote(self._provider, verb, *arguments)
             return await asyncio.wait_for(asked, takes + ANSWER_SECONDS)
         except RayTaskError as error:
@@ -60,9 +60,10 @@ class RayCompute:
                 raise error.cause from None
             raise
         except (TimeoutError, RayError) as error:
-            raise Unavailable(
-                f"the tenant runs on node {self._node}, which does not answer ({type(error).__name__})"
-            ) from None
+            raise self._silent(type(error).__name__) from None
+
+    def _silent(self, why: str) -> Unavailable:
+        return Unavailable(f"the tenant runs on node {self._node}, which does not answer ({why})")
 
 
 async def use(compute: Mapping[str, ComputeProvider], provider: str, verb: Verb, *arguments: Any) -> Any:

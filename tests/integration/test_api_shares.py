@@ -189,6 +189,7 @@ async def test_reconciling_again_and_again_is_one_event(api: Api) -> None:
     await api.create()
     for _ in range(5):
         assert (await api.client.post("/v1/tenants/acme/reconcile")).status_code == 202
+    await api.woken(6)
     assert len(api.directory.woken) == 6
     assert await reconciled(api) == 1
     await api.client.patch("/v1/tenants/acme", json={"labels": {"tier": "gold"}})

@@ -19,6 +19,9 @@ PASSWORD = "p/w@of#the:tests"
 PASSWORD_IN_URL = "p%2Fw%40of%23the:tests"
 SECONDS = 60
 
+CONNECTIONS = 300
+"""The default of 100 leaves two machines with one live actor at a time."""
+
 
 @dataclass
 class DebianServer:
@@ -51,6 +54,7 @@ class DebianServer:
                 f"listen_addresses='127.0.0.1,{self.address}'\nport={self.port}\nunix_socket_directories=''\nfsync=off\nssl=on\n"
             )
             file.write("ssl_cert_file='server.pem'\nssl_key_file='server.key'\n")
+            file.write(f"max_connections={CONNECTIONS}\n")
         (self.data / "pg_hba.conf").write_text(
             "hostssl all all 0.0.0.0/0 scram-sha-256\nhostssl replication all 127.0.0.1/32 scram-sha-256\n"
         )

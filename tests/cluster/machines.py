@@ -36,6 +36,17 @@ mkdir -p /run/landlord
 mount -t tmpfs -o mode=700 run /run/landlord
 ip link set lo up
 """
+APART_OPTIONS = ["--pid", "--fork", "--kill-child", "--mount-proc"]
+APART = """
+for place in /tmp /opt /home /run /dev/shm /var/lib/landlord; do
+    mkdir -p $place
+    mount -t tmpfs -o mode=755 own $place
+done
+chmod 1777 /tmp
+sed 's|^\\(root:[^:]*:0:0:[^:]*\\):[^:]*|\\1:/home|' /etc/passwd > "$2/passwd"
+mount --bind "$2/passwd" /etc/passwd
+"""
+"""Root lives in /home there: the Python that runs the tests may be in the real one."""
 
 
 def _program(name: str, package: str) -> str:
@@ -50,6 +61,8 @@ class _Namespace:
     """A process that does nothing and holds namespaces of its own. `options`: those of unshare."""
 
     holder: "subprocess.Popen[bytes]"
+    apart: bool = False
+    """Processes there have ids of their own, and see no others."""
 
     @classmethod
     def hold(cls, options: list[str], script: str, *arguments: str) -> "_Namespace":
@@ -68,11 +81,20 @@ class _Namespace:
                 holder.kill()
                 holder.wait()
                 pytest.fail(f"no namespace: {said.decode()}")
-        return cls(holder)
+        return cls(holder, "--pid" in options)
+
+    @property
+    def pid(self) -> int:
+        """Of the process that does nothing, as this machine counts."""
+        if not self.apart:
+            return self.holder.pid
+        (first,) = psutil.Process(self.holder.pid).children()
+        return int(first.pid)
 
     def enter(self) -> list[str]:
         """A prefix of a command that runs there."""
-        return ["nsenter", "--target", str(self.holder.pid), "--net", "--mount", "--uts", "--"]
+        apart = ["--pid"] if self.apart else []
+        return ["nsenter", "--target", str(self.pid), "--net", "--mount", "--uts", *apart, "--"]
 
     def ip(self, words: str) -> None:
         ip(words, self.enter())
@@ -144,9 +166,9 @@ class Machine:
 
     def processes(self) -> list[psutil.Process]:
         """All that run there, whatever they are."""
-        holder = self._namespace.holder.pid
-        own = _network_of(holder)
-        return such(lambda one: _network_of(one.pid) == own and one.pid != holder)
+        none = (self._namespace.holder.pid, self._namespace.pid)
+        own = _network_of(none[0])
+        return such(lambda one: _network_of(one.pid) == own and one.pid not in none)
 
     def die(self) -> None:
         """Kill everything that runs there at once."""
@@ -174,14 +196,18 @@ class Network:
         ip(f"link set {end} up")
         self._plug("here")
 
-    def machine(self, name: str) -> Machine:
+    def machine(self, name: str, *, apart: bool = False) -> Machine:
+        """`apart`: it also has process ids, and each directory that is written to, for itself. Only `directory` is
+        shared, which then must not be below one of those."""
         directory = self._directory / name
         directory.mkdir()
         address = self._address(len(self.machines) + 1)
         (directory / "machine-id").write_text(f"{secrets.token_hex(16)}\n")
         (directory / "hosts").write_text(f"127.0.0.1 localhost\n{address} {name}\n")
         (directory / "resolv.conf").write_text("")  # there is nobody to ask, and waiting for an answer takes long
-        namespace = _Namespace.hold(["--net", "--mount", "--uts"], MACHINE, name, str(directory))
+        options = ["--net", "--mount", "--uts", *(APART_OPTIONS if apart else [])]
+        script = f"{APART}{MACHINE}" if apart else MACHINE
+        namespace = _Namespace.hold(options, script, name, str(directory))
         machine = Machine(name, address, directory, namespace, self)
         self.machines.append(machine)
         self._left.callback(namespace.end)

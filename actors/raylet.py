@@ -1,17 +1,19 @@
-"""The raylet of one node: which of its workers are unused, and the order for more.
+"""The raylet of one node: which of its workers are unused, the order for more, and the end of the unused ones.
 
-By the service that Ray's own parts ask, `NodeManagerService`, with the cluster's token. It is no public interface of
-Ray, which is one reason why Ray is pinned exactly.
+By the services that Ray's own parts ask, `NodeManagerService` and `CoreWorkerService`, with the cluster's token. They
+are no public interface of Ray, which is one reason why Ray is pinned exactly.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import ray
 from ray._private.grpc_utils import init_grpc_channel
-from ray.core.generated import node_manager_pb2_grpc
+from ray.core.generated import core_worker_pb2_grpc, node_manager_pb2_grpc
 from ray.core.generated.common_pb2 import Language, WorkerType
+from ray.core.generated.core_worker_pb2 import ExitRequest
 from ray.core.generated.node_manager_pb2 import GetNodeStatsRequest, PrestartWorkersRequest
 
 from actors.nodes import HEAD
@@ -49,12 +51,7 @@ class Raylet:
 
     async def workers(self) -> Workers:
         """The Python workers that have registered. Those that are only being started are not among them."""
-        found = await self._ask(self._stub.GetNodeStats, GetNodeStatsRequest(include_memory_info=False))
-        workers = [
-            one
-            for one in found.core_workers_stats
-            if one.worker_type == WorkerType.WORKER and one.language == Language.PYTHON
-        ]
+        workers = await self._workers()
         return Workers(
             all=frozenset(one.worker_id.hex() for one in workers),
             unused=frozenset(one.worker_id.hex() for one in workers if _unused(one)),
@@ -68,8 +65,29 @@ class Raylet:
         )
         await self._ask(self._stub.PrestartWorkers, request)
 
+    async def dismiss(self) -> None:
+        """Ask each unused worker to end. One that has got work meanwhile stays, as does one that does not answer."""
+        workers = await self._workers()
+        ending = (self._end(f"{one.ip_address}:{one.port}") for one in workers if _unused(one))
+        await asyncio.gather(*ending, return_exceptions=True)
+
     async def close(self) -> None:
         await self._channel.close()
+
+    async def _workers(self) -> list[Any]:
+        found = await self._ask(self._stub.GetNodeStats, GetNodeStatsRequest(include_memory_info=False))
+        return [
+            one
+            for one in found.core_workers_stats
+            if one.worker_type == WorkerType.WORKER and one.language == Language.PYTHON
+        ]
+
+    async def _end(self, worker: str) -> None:
+        channel = init_grpc_channel(worker, asynchronous=True)
+        try:
+            await self._ask(core_worker_pb2_grpc.CoreWorkerServiceStub(channel).Exit, ExitRequest(force_exit=False))
+        finally:
+            await channel.close()
 
     async def _ask(self, call: Any, request: Any) -> Any:
         try:

@@ -71,7 +71,8 @@ class Supervisor:
         self._pool = Pool(
             runtime.settings.warm_workers,
             self._tasks,
-            lambda: [] if self._draining else raylet.addresses(head_only=self._locations.pinned),
+            lambda: raylet.addresses(head_only=self._locations.pinned),
+            lambda: self._draining,
         )
         self._admission = Admission(
             database,

@@ -38,6 +38,7 @@ class Ordering(Protocol):
 
     async def workers(self) -> Workers: ...
     async def start(self, number: int, *, keep_seconds: int) -> None: ...
+    async def dismiss(self) -> None: ...
     async def close(self) -> None: ...
 
 
@@ -56,14 +57,16 @@ class Pool:
     """Keeps `wanted` unused workers on each node.
 
     Promises: `fill`, at each sweep, orders what is missing and no more, so a worker that was killed is replaced within
-    a sweep; the same happens once activations pause. If a raylet does not answer, its node waits for the next
-    sweep. 0 wanted: it asks nobody.
+    a sweep; the same happens once activations pause. While the cluster drains, it orders none, and unused ones end. If
+    a raylet does not answer, its node waits for the next sweep. 0 wanted: it asks nobody.
     """
 
     wanted: int
     tasks: Tasks
     addresses: Callable[[], Collection[str]]
-    """Of the raylets on whose nodes tenants' actors may begin: none while the cluster drains."""
+    """Of the raylets on whose nodes tenants' actors may begin."""
+    draining: Callable[[], bool] = lambda: False
+    """Whether the cluster drains: no actor begins then."""
     connect: Callable[[str], Ordering] = Raylet
     clock: Callable[[], float] = time.monotonic
     _nodes: dict[str, _Node] = field(default_factory=dict)
@@ -79,7 +82,8 @@ class Pool:
             addresses = self.addresses()
             for gone in self._nodes.keys() - set(addresses):
                 await self._nodes.pop(gone).raylet.close()
-            found = sum([await self._fill(address) for address in addresses])
+            work = self._dismiss if self.draining() else self._fill
+            found = sum([await work(address) for address in addresses])
         if self._activations == 0 and any(node.expected for node in self._nodes.values()):
             self._later(LOOK_SECONDS)
         return found
@@ -127,6 +131,16 @@ class Pool:
             logger.warning("no worker is ordered: %s", error)
             return 0
         return len(workers.unused)
+
+    async def _dismiss(self, address: str) -> int:
+        """The unused workers of a node end."""
+        node = self._node(address)
+        node.expected = 0
+        try:
+            await node.raylet.dismiss()
+        except Unavailable as error:
+            logger.warning("unused workers stay: %s", error)
+        return 0
 
     def _node(self, address: str) -> _Node:
         if address not in self._nodes:

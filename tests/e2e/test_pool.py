@@ -43,3 +43,16 @@ async def test_killed_ones_are_replaced(installation: Installation) -> None:
     before = await filled(installation)
     kill(before.values())
     assert not before.keys() & (await filled(installation)).keys()
+
+
+async def test_a_drain_ends_them_and_its_end_brings_others(installation: Installation) -> None:
+    await filled(installation)
+    try:
+        installation.run("drain")
+        give_up = time.monotonic() + 60
+        while found := unused(installation):
+            assert time.monotonic() < give_up, f"{len(found)} workers still stand ready"
+            await asyncio.sleep(0.2)
+    finally:
+        installation.run("drain", "--undo")
+    await filled(installation)

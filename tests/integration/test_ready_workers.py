@@ -15,7 +15,7 @@ from tests.integration.test_back_pressure import Cluster
 from tests.unit.test_pool import Node
 
 
-async def test_a_draining_cluster_orders_none_until_it_is_active_again(
+async def test_a_draining_cluster_ends_those_that_are_unused_until_it_is_active_again(
     database: AsyncEngine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = Node()
@@ -38,7 +38,8 @@ async def test_a_draining_cluster_orders_none_until_it_is_active_again(
         node.take()
         assert await supervisor._pool.fill() == 0
         assert node.orders == [2]
+        assert not node.unused
         assert await clusters.undrain(database, id, actor="test")
         await supervisor._beat()
-        assert await supervisor._pool.fill() == 1
-        assert node.orders == [2, 1]
+        assert await supervisor._pool.fill() == 0
+        assert node.orders == [2, 2]

@@ -35,6 +35,11 @@ class Node:
         self.orders.append(number)
         self.ordered.set()
 
+    async def dismiss(self) -> None:
+        if self.away:
+            raise Unavailable("it does not answer")
+        self.unused.clear()
+
     async def close(self) -> None:
         self.closed = True
 
@@ -51,12 +56,14 @@ class Node:
 class World:
     nodes: dict[str, Node]
     now: float = 1000.0
+    draining: bool = False
 
     def pool(self, wanted: int) -> Pool:
         return Pool(
             wanted,
             Tasks(),
             lambda: list(self.nodes),
+            lambda: self.draining,
             connect=lambda at: self.nodes[at],
             clock=lambda: self.now,
         )
@@ -111,6 +118,20 @@ async def test_one_that_came_and_died_between_two_sweeps_is_seen(world: World, m
     node.unused.clear()
     await pool.fill()
     assert node.orders == [2, 2]
+
+
+async def test_while_the_cluster_drains_none_is_ordered_and_unused_ones_end(world: World) -> None:
+    second = world.nodes["second"] = Node()
+    pool, node = world.pool(2), world.nodes["head"]
+    await pool.fill()
+    node.come(2)
+    node.take()
+    world.draining, second.away = True, True
+    assert await pool.fill() == 0
+    assert (node.unused, len(node.taken), node.orders) == (set(), 1, [2])
+    world.draining, second.away = False, False
+    await pool.fill()
+    assert (node.orders, second.orders) == ([2, 2], [2, 2])
 
 
 async def test_each_node_has_its_own_and_one_that_is_away_waits(world: World) -> None:

@@ -5,7 +5,7 @@ Raises the SDK's errors, which `engine` translates, and the errors that each fun
 
 import ipaddress
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -36,8 +36,12 @@ def provide_network(api: docker.APIClient, pool: SubnetPool, origin: Origin) -> 
     Creating a network is not atomic by name: two at once make two, and then neither starts a container ("is ambiguous",
     seen on 20.10). So each network has a name of its own, and the later creator removes its own."""
     labels = [f"{name}={value}" for name, value in shared_labels(origin).items()]
-    made = None if dialect.networks(api, labels) else _create_network(api, pool, origin, labels)
-    oldest, *others = sorted(dialect.networks(api, labels), key=lambda found: (found["Created"], found["Id"]))
+    every = api.networks()
+    own, made = dialect.bearing(labels, every), None
+    if not own:
+        made = _create_network(api, pool, origin, labels, _subnets(every))
+        own = dialect.networks(api, labels)
+    oldest, *others = sorted(own, key=lambda found: (found["Created"], found["Id"]))
     if made is not None and made in [other["Id"] for other in others]:
         remove(api.remove_network, made)
     return str(oldest["Id"])
@@ -92,13 +96,15 @@ def explanation(error: APIError) -> str:
     return " ".join((text.decode(errors="replace") if isinstance(text, bytes) else str(text)).split())
 
 
-def _create_network(api: docker.APIClient, pool: SubnetPool, origin: Origin, labels: Sequence[str]) -> str | None:
+def _create_network(
+    api: docker.APIClient, pool: SubnetPool, origin: Origin, labels: Sequence[str], in_use: Sequence[Network]
+) -> str | None:
     """The id of a new network on a free subnet. None: meanwhile the tenant has one.
 
     Where to look first depends on the tenant, so tenants do not compete for a subnet, and two creators for one tenant
     do: the second is refused, and finds the first one's network."""
     name = f"{shared_name(origin)}-{secrets.token_hex(4)}"
-    taken = [*_subnets_in_use(api), *host_routes()]
+    taken = [*in_use, *host_routes()]
     tried = 0
     for subnet in islice(pool.free(taken, origin.tenant_id.int), TRIES):
         ipam = IPAMConfig(pool_configs=[IPAMPool(subnet=str(subnet))])
@@ -119,9 +125,9 @@ def _create_network(api: docker.APIClient, pool: SubnetPool, origin: Origin, lab
     )
 
 
-def _subnets_in_use(api: docker.APIClient) -> list[Network]:
+def _subnets(networks: Iterable[Mapping[str, Any]]) -> list[Network]:
     found = []
-    for network in api.networks():
+    for network in networks:
         for part in (network.get("IPAM") or {}).get("Config") or ():
             try:
                 found.append(Network(part.get("Subnet") or "", strict=False))
@@ -132,6 +138,15 @@ def _subnets_in_use(api: docker.APIClient) -> list[Network]:
 
 def _remove_network(api: docker.APIClient, network: str, labels: Sequence[str]) -> None:
     try:
+        remove(api.remove_network, network)
+    except APIError:
+        _empty(api, network, labels)
+        remove(api.remove_network, network)
+
+
+def _empty(api: docker.APIClient, network: str, labels: Sequence[str]) -> None:
+    """Disconnect containers of others. Raises Retryable while one of ours is connected."""
+    try:
         attached = api.inspect_network(network)["Containers"] or {}
         for container in attached:
             if _is_ours(api, container, labels):
@@ -139,7 +154,6 @@ def _remove_network(api: docker.APIClient, network: str, labels: Sequence[str]) 
             remove(lambda name: api.disconnect_container_from_network(name, network, force=True), container)
     except NotFound:
         return
-    remove(api.remove_network, network)
 
 
 def _users_left(api: docker.APIClient, volume: str, labels: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 
 from controlplane.errors import Unavailable
-from providers.compute.docker import ssh
+from providers.compute.docker import dialect, ssh
 from providers.compute.docker.address import EngineAddress
 from providers.compute.docker.belongings import explanation
 from providers.compute.docker.dialled import BASE_URL, SCHEME, DialledAdapter, UnixConnection
@@ -27,11 +27,15 @@ class EngineClient(docker.APIClient):
 
     def __init__(self, address: EngineAddress, timeout: int, connections: int, silence: float) -> None:
         """`silence`: seconds, of a call without a time-out."""
+        self._connections_made = 0
+        """To a local socket."""
+        self._known: tuple[int, str] | None = None
+        """The identity, and how many connections had been made when it was asked for."""
         dial: Callable[[], HTTPConnection] | None = None
         if address.scheme == "ssh":
             dial = partial(ssh.SshConnection, address.url, timeout)
         elif address.scheme == "unix":
-            dial = partial(UnixConnection, urlsplit(address.url).path, timeout)
+            dial = partial(UnixConnection, urlsplit(address.url).path, timeout, self._made)
         super().__init__(
             base_url=address.url if dial is None else None,
             # Replaced below: the SDK asks for the engine's own before its connections are ours.
@@ -47,11 +51,32 @@ class EngineClient(docker.APIClient):
             self.mount(SCHEME, DialledAdapter(dial, connections))
             self.base_url = BASE_URL
         try:
-            self._version = str(self.version(api_version=False)["ApiVersion"])
+            self._version = self._spoken()
         except APIError as error:
             raise DockerException(explanation(error)) from None
         except (KeyError, TypeError, ValueError):
             raise DockerException("what answers at its address is no Docker Engine") from None
+
+    def _spoken(self) -> str:
+        """The newest version of the API that the engine speaks. A ping says it; to ask for all versions starts two
+        programs on the engine's machine."""
+        pinged = self.get(f"{self.base_url}/_ping", timeout=self.timeout)
+        told = pinged.headers.get("Api-Version") if pinged.ok else None
+        return told or str(self.version(api_version=False)["ApiVersion"])
+
+    def _made(self) -> None:
+        self._connections_made += 1
+
+    def identity(self) -> str:
+        """Of the engine. To ask for it starts two programs on the engine's machine. On a local socket a connection
+        leads to one engine as long as it lasts, so a ping does, unless it made another connection: another engine may
+        be there by then."""
+        if self._known is not None and self._connections_made:
+            self.ping()
+        made = self._connections_made
+        if self._known is None or self._known[0] != made or made == 0:
+            self._known = (made, dialect.identity(self))
+        return self._known[1]
 
     @property
     def _general_configs(self) -> dict[str, Any]:

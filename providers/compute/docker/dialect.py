@@ -26,15 +26,15 @@ def identity(api: docker.APIClient) -> str:
 
 def containers(api: docker.APIClient, labels: Sequence[str]) -> list[Mapping[str, Any]]:
     """All containers with all these labels, running or not."""
-    return _with(labels, api.containers(all=True, filters={"label": list(labels)}))
+    return bearing(labels, api.containers(all=True, filters={"label": list(labels)}))
 
 
 def networks(api: docker.APIClient, labels: Sequence[str]) -> list[Mapping[str, Any]]:
-    return _with(labels, api.networks(filters={"label": list(labels)}))
+    return bearing(labels, api.networks(filters={"label": list(labels)}))
 
 
 def volumes(api: docker.APIClient, labels: Sequence[str]) -> list[Mapping[str, Any]]:
-    return _with(labels, api.volumes(filters={"label": list(labels)})["Volumes"] or ())
+    return bearing(labels, api.volumes(filters={"label": list(labels)})["Volumes"] or ())
 
 
 def name_taken(error: APIError, explanation: str) -> bool:
@@ -45,6 +45,7 @@ def subnet_taken(explanation: str) -> bool:
     return "overlap" in explanation.lower() or "already used on the host or by another config" in explanation
 
 
-def _with(labels: Sequence[str], found: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def bearing(labels: Sequence[str], found: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those with all these labels."""
     wanted = {tuple(label.partition("=")[::2]) for label in labels}
     return [one for one in found if wanted <= set((one["Labels"] or {}).items())]

@@ -39,11 +39,12 @@ class DialledAdapter(HTTPAdapter):
 
 
 class UnixConnection(HTTPConnection):
-    """The SDK's own leaves its socket open if no process listens."""
+    """The SDK's own leaves its socket open if no process listens. `made`: called each time that it is connected."""
 
-    def __init__(self, path: str, timeout: float) -> None:
+    def __init__(self, path: str, timeout: float, made: Callable[[], None] = lambda: None) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
+        self._made = made
 
     def connect(self) -> None:
         dialled = socket.socket(socket.AF_UNIX)
@@ -54,6 +55,7 @@ class UnixConnection(HTTPConnection):
             dialled.close()
             raise
         self.sock = dialled
+        self._made()
 
 
 class _Pool(HTTPConnectionPool):

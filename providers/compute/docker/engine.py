@@ -79,8 +79,8 @@ class DockerEngine:
         self._pull_seconds = pull_seconds
         self._silence = min(SILENCE_SECONDS, pull_seconds)
         self._lock = threading.Lock()
-        self._connecting: Future[docker.APIClient] | None = None
-        self._api: docker.APIClient | None = None
+        self._connecting: Future[EngineClient] | None = None
+        self._api: EngineClient | None = None
 
     def ping(self) -> None:
         with self._speaking() as api:
@@ -88,7 +88,7 @@ class DockerEngine:
 
     def identity(self) -> str:
         with self._speaking() as api:
-            return dialect.identity(api)
+            return api.identity()
 
     def inspect(self, name_or_id: str) -> Mapping[str, Any] | None:
         """A container's inspection. None: there is no such container."""
@@ -133,18 +133,16 @@ class DockerEngine:
 
     def provide_image(self, config: DockerConfig, logins: Logins, *, fresh: bool) -> None:
         """Have the image here. It may be asked for twice, and by several at once: Docker Engine pulls once. `logins` is
-        asked if it has to be pulled.
+        asked if it has to be pulled. Raises InvalidConfig if it keeps data in a volume that the config does not name.
 
         `fresh`: pull it even if it is here, unless it was built here: no registry knows such an image."""
         with self._speaking() as api:
             images.provide(api, config, logins, fresh=fresh, seconds=self._pull_seconds, silence=self._silence)
 
     def create(self, config: DockerConfig, desired: DesiredResource) -> str | None:
-        """The id of a new container, not started. Volumes and network come first. None: the name is taken. Raises
-        InvalidConfig if the image keeps data in a volume that the config does not name."""
+        """The id of a new container, not started. Volumes and network come first. None: the name is taken."""
         origin = desired.origin
         with self._speaking() as api:
-            images.refuse_unnamed_volumes(api, config)
             for volume in config.volumes:
                 if not volume.of_host:
                     belongings.provide_volume(api, shared_name(origin, volume.source), origin)
@@ -228,7 +226,7 @@ class DockerEngine:
             self._api.close()
 
     @contextmanager
-    def _speaking(self) -> Iterator[docker.APIClient]:
+    def _speaking(self) -> Iterator[EngineClient]:
         api = None
         try:
             api = self._connected()
@@ -244,7 +242,7 @@ class DockerEngine:
                 self._let_go(api)
             raise Unavailable(f"Docker Engine does not answer: {reason(error)}") from None
 
-    def _let_go(self, api: docker.APIClient | None) -> None:
+    def _let_go(self, api: EngineClient | None) -> None:
         """The next call connects anew. Calls that run keep their connections to their end."""
         with self._lock:
             if api is None or self._api is not api:
@@ -252,12 +250,12 @@ class DockerEngine:
             self._api = None
         api.close()
 
-    def _connected(self) -> docker.APIClient:
+    def _connected(self) -> EngineClient:
         """Whoever comes while another caller connects shares that attempt and its end."""
         with self._lock:
             if self._api is not None:
                 return self._api
-            attempt, mine = self._connecting, Future[docker.APIClient]()
+            attempt, mine = self._connecting, Future[EngineClient]()
             if attempt is None:
                 self._connecting = mine
         if attempt is not None:
@@ -272,7 +270,7 @@ class DockerEngine:
         mine.set_result(api)
         return api
 
-    def _connect(self) -> docker.APIClient:
+    def _connect(self) -> EngineClient:
         address = EngineAddress.find()
         if self._ports_at is None:
             self.reach = Reach(ssh.host_of(address.url)) if address.scheme == "ssh" else address.reach

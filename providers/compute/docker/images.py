@@ -28,7 +28,8 @@ Logins = Callable[[str], Login]
 def provide(
     api: docker.APIClient, config: DockerConfig, logins: Logins, *, fresh: bool, seconds: float, silence: float
 ) -> None:
-    """Have the image here. Raises NotAvailableYet, and what `logins` raises if the image has to be pulled.
+    """Have the image here. Raises NotAvailableYet, what `logins` raises if the image has to be pulled, and
+    InvalidConfig if it keeps data in a volume that the config does not name.
 
     `fresh`: pull it even if it is here, unless it was built here: no registry knows such an image. `seconds`: time for
     the pull. `silence`: it ends if nothing comes for this time."""
@@ -38,6 +39,7 @@ def provide(
         raise refused_image(config.image, config.pull, "", code)
     again = config.pull == "always" or (fresh and image is not None and _was_pulled(image, repository))
     if config.pull == "never" or (image is not None and not again):
+        _refuse_unnamed_volumes(image, config)
         return
     login = logins(ImageReference.parse(config.image).registry)
 
@@ -56,12 +58,12 @@ def provide(
         raise refused(explanation(error), error.status_code or 0) from None
     except (requests.Timeout, urllib3.exceptions.ReadTimeoutError):
         raise refused(f"its registry sent nothing more for {silence:g} s") from None
+    _refuse_unnamed_volumes(_find(api, config.image)[0], config)
 
 
-def refuse_unnamed_volumes(api: docker.APIClient, config: DockerConfig) -> None:
+def _refuse_unnamed_volumes(image: Mapping[str, Any] | None, config: DockerConfig) -> None:
     """Docker Engine gives each container a new, empty volume at each VOLUME of its image, and the volume goes with the
     container: an update, or a heal that nobody asked for, would empty a database. Raises InvalidConfig."""
-    image, _ = _find(api, config.image)
     declared = ((image or {}).get("Config") or {}).get("Volumes") or {}
     unnamed = [place for place in sorted(declared) if _clean(place) not in map(_clean, config.mounted)]
     if not unnamed:

@@ -129,7 +129,7 @@ async def test_a_subnet_that_another_took_first_is_left_to_it(
     installation_id: str, web_image: str, docker_engine: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Docker Engine is the judge: what was listed a moment ago is not what is."""
-    monkeypatch.setattr(belongings, "_subnets_in_use", lambda api: [])
+    monkeypatch.setattr(belongings, "_subnets", lambda networks: [])
     monkeypatch.setattr(belongings, "host_routes", list)
     async with compute("10.214.241.0/26") as provider:
         # Each of these four looks at the same subnet first.

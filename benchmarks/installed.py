@@ -2,10 +2,11 @@
 
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -13,12 +14,12 @@ import psutil
 from controlplane.local.paths import Home
 from controlplane.local.postgres import EmbeddedPostgres
 from tests.e2e.installation import Installation, free_port
-from tests.processes import titled
+from tests.processes import kill, such, titled
 
 READY_WORKERS = 2
 """The default of LANDLORD_WARM_WORKERS."""
 POOL_SECONDS = 300.0
-DOWN_SECONDS = 1800.0
+DOWN_SECONDS = 900.0
 
 
 @contextmanager
@@ -43,8 +44,18 @@ def installed(home: Path, *, purge: bool = True, **settings: str) -> Iterator[In
         yield installation
     finally:
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            taken_down(installation, purge=purge)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def taken_down(installation: Installation, *, purge: bool) -> None:
+    """By the command, and by force if that fails or takes too long: whoever was interrupted while it was killed or came
+    up has no API that could delete its tenants."""
+    with suppress(subprocess.TimeoutExpired):
         installation.run("down", *(["--purge"] if purge else []), check=False, timeout=DOWN_SECONDS)
-        signal.signal(signal.SIGINT, before)
+    kill([*with_postgres(installation), *such(lambda process: process.cwd().startswith(str(installation.home)))])
 
 
 def pooled(installation: Installation) -> None:

@@ -19,9 +19,22 @@ KINDS = {
     "client server": r"ray\.util\.client",
     "workers that stand ready": r"ray::IDLE",
     "tenants' actors": r"ray::",
-    "docker engine": r"^(dockerd|containerd|docker-proxy|runc)",
+    "docker engine": r"^(dockerd|containerd( |$))",
+    "containers' shims and proxies": r"^(containerd-shim|docker-proxy)",
 }
 """By the name and the command line; the first that fits."""
+
+SHORT_LIVED = {
+    re.compile(pattern): kind
+    for pattern, kind in {
+        r"ray::Tenant|ray::IDLE": "tenants' actors",
+        r"(ip6?tables|modprobe|xtables)": "iptables, of networks and ports",
+        r"(runc|exe$|docker-init|docker-runc)": "runc and its helpers",
+        r"(containerd-shim|docker-proxy)": "containers' shims and proxies",
+        r"dockerd|containerd$": "docker engine",
+    }.items()
+}
+"""Processes that nobody may have looked at, by the name that the kernel has of them."""
 
 
 def kind_of(process: psutil.Process) -> str:

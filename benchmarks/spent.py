@@ -8,31 +8,6 @@ import psutil
 from benchmarks.kinds import kind_of
 
 
-class Watched:
-    """The processes of which something is true. Each is asked twice at most, since a process that was just forked is
-    not yet what it becomes; and to ask costs more than to read its times."""
-
-    def __init__(self, such: Callable[[psutil.Process], bool]) -> None:
-        self._such = such
-        self._known: dict[psutil.Process, bool] = {}
-        self._asked_once: set[psutil.Process] = set()
-
-    def __call__(self) -> list[psutil.Process]:
-        return [process for process in psutil.process_iter() if self._counts(process)]
-
-    def _counts(self, process: psutil.Process) -> bool:
-        if process not in self._known:
-            try:
-                found = self._such(process)
-            except (psutil.Error, ProcessLookupError):
-                return False
-            if found or process in self._asked_once:
-                self._known[process] = found
-            self._asked_once.add(process)
-            return found
-        return self._known[process]
-
-
 class Spent:
     """CPU seconds of `processes()` since this was made, by kind.
 
@@ -68,9 +43,10 @@ class Spent:
 
 
 def of_machine() -> float:
-    """CPU seconds of all processes since the machine started, also of those that have ended."""
+    """CPU seconds of all processes since the machine started, also of those that have ended. What a host takes from
+    this machine is none of it."""
     times = psutil.cpu_times()
-    return sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
+    return float(sum(times) - times.idle - times.iowait - times.steal - times.guest - times.guest_nice)
 
 
 def memory(processes: Iterable[psutil.Process]) -> dict[str, float]:

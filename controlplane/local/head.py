@@ -156,6 +156,9 @@ class RayNode:
         # A session may go on. Beside dead sockets Ray gives new ones longer names, and their length is bounded.
         for socket_file in self.home.ray_sessions.glob("session_2*/sockets/*"):
             socket_file.unlink(missing_ok=True)
+        # The address of the head before. If it is to be the same again, Ray refuses while any process that it sees
+        # speaks with it: those of joined machines, where machines are containers of one host.
+        (self.home.ray_sessions / "ray_current_cluster").unlink(missing_ok=True)
         # HAProxy's leftovers, one directory per Ray node: dead sockets.
         for state in self.home.runtime.glob("*/haproxy.cfg"):
             shutil.rmtree(state.parent, ignore_errors=True)

@@ -21,7 +21,7 @@ from controlplane.persistence import bootstrap, fleet
 from controlplane.persistence.database import open_database
 from controlplane.persistence.discretion import sqlstate
 from tests.integration.api_replica import ADMIN, Api, api_on, served, until
-from tests.postgres import PASSWORD, DebianServer, PgBouncer, account, place
+from tests.postgres import CONNECTIONS, PASSWORD, DebianServer, PgBouncer, account, place
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 
@@ -133,7 +133,7 @@ async def test_the_limit_of_the_role_is_the_limit(debian: DebianServer) -> None:
         database = open_database(debian.url(user=user), pool=1)
         found[user] = await fleet.max_connections(database)
         await database.dispose()
-    assert found == {"small": 30, "large": 97, "landlord": 100}
+    assert found == {"small": 30, "large": CONNECTIONS - 3, "landlord": CONNECTIONS}
 
 
 async def test_after_a_fail_over_the_api_goes_on_by_itself(debian: DebianServer) -> None:

@@ -99,7 +99,8 @@ async def burst(bed: Bed, count: int) -> dict[str, Any]:
     turns = itertools.cycle(clients)
 
     async def create(name: str) -> None:
-        (await next(turns).post("/tenants", json={"name": name, "spec": SPEC})).raise_for_status()
+        answer = await next(turns).post("/tenants", json={"name": name, "spec": SPEC})
+        assert answer.status_code == 202, f"{answer.status_code} {answer.text}"
 
     async def delete(name: str) -> None:
         (await next(turns).delete(f"/tenants/{name}")).raise_for_status()

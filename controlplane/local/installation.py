@@ -227,13 +227,10 @@ class Installation:
         Unavailable if the head is not healthy."""
         if (trouble := self._head(state.ports).trouble()) is not None:
             raise Unavailable(trouble)
-        build = build_id()
-        if build != state.build:
-            bootstrap.migrate(url, owner_url=owner_url)
-        self._admit(state, url, token, bootstrap)
+        renewed = self._prepare(state, url, owner_url, token, bootstrap)
         if self._settings.tls and front.renew(self.home, self._settings.port):
             self._say("the API shows another certificate")
-        if build == state.build:
+        if renewed.build == state.build:
             try:
                 self._application.await_ready(SETTLED_SECONDS, self._say)
                 return UpResult(state, fresh=False)
@@ -241,7 +238,6 @@ class Installation:
                 self._say(str(error))
         else:
             self._head(state.ports).renew_workers()
-        renewed = replace(state, build=build)
         self._deploy(renewed, settings_env, RENEWED_SECONDS)
         self._announce(renewed, url, bootstrap)
         return UpResult(renewed, fresh=True)
@@ -261,11 +257,7 @@ class Installation:
         ended = end_processes(self.home.id, self.home.ray)
         if ended:
             self._say(f"ended {ended} processes of the earlier start")
-        build = build_id()
-        if build != state.build:
-            bootstrap.migrate(url, owner_url=owner_url)
-        self._admit(state, url, token, bootstrap)
-        resumed = replace(state, build=build)
+        resumed = self._prepare(state, url, owner_url, token, bootstrap)
         self._start_ray(resumed, settings_env)
         self._deploy(resumed, settings_env, READY_SECONDS)
         self._announce(resumed, url, bootstrap)
@@ -302,6 +294,14 @@ class Installation:
         self._deploy(state, settings_env, READY_SECONDS)
         self._announce(state, url, bootstrap)
         return UpResult(state, fresh=True)
+
+    def _prepare(self, state: RunState, url: str, owner_url: str | None, token: str, bootstrap: Bootstrap) -> RunState:
+        """Make the database fit for the code of now, and the token the home's. Returns what that code's run is."""
+        build = build_id()
+        if build != state.build:
+            bootstrap.migrate(url, owner_url=owner_url)
+        self._admit(state, url, token, bootstrap)
+        return replace(state, build=build)
 
     def _start_ray(self, state: RunState, settings_env: Mapping[str, str]) -> None:
         self._say("starting Ray")

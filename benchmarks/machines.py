@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import contextlib
 import itertools
-import shutil
 import ssl
 import sys
 import time
@@ -30,7 +29,8 @@ from landlord_client import AsyncClient
 from tests.cluster.conftest import PORT, TOKEN
 from tests.cluster.machines import Machine, Network, running_network
 from tests.cluster.members import Member, invited
-from tests.postgres import DebianServer, place
+from tests.cluster.servers import running_postgres
+from tests.postgres import DebianServer
 from tests.processes import titled
 
 SPEC = {"compute": {"provider": "fake", "config": {}}}
@@ -152,10 +152,7 @@ def bed(bound: float) -> Iterator[Bed]:
         directory = left.enter_context(home())
         network = left.enter_context(running_network(directory))
         shared = network.machine("database")
-        server = DebianServer(place(), 5432, shared.address, shared.enter())
-        left.callback(shutil.rmtree, server.directory, ignore_errors=True)
-        server.make()
-        left.callback(server.stop)
+        server = left.enter_context(running_postgres(shared))
         unbound = left.enter_context(cores("unbound"))
         unbound.take(lambda: [psutil.Process(), *shared.processes()])
         yield Bed(network, server, left, bound)

@@ -1,7 +1,6 @@
 """The live tenant actors of this cluster, and the admission of further ones. Work waits durably; it never fails."""
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager, suppress
 from typing import Any
@@ -27,8 +26,8 @@ from controlplane.persistence.fleet import Place
 ACTOR_BYTES = 100 * 2**20
 """An actor is a process: 94 MB resident on stock Ray, measured."""
 
-CROWDED_SECONDS = 15.0
-"""After so long a live actor is asked to leave once it rests, where others wait for a turn to start.
+RESTING_PER_CORE = 8
+"""As many live actors for each core of a machine may rest there while others wait for a turn to start.
 
 One that rests takes 0.95 % of a core, half of it for the hundred times a second that Ray's worker looks for signals.
 A start takes about 0.2 s of one, so after 20 s a rest has cost what its return would."""
@@ -61,9 +60,9 @@ class Admission:
 
     Promises: no more actors are started than the ceiling allows, and none that takes a place which is kept for others
     (`shares`). If one leaves or dies, that is noticed at once. If a tenant was refused, each live actor is asked, once,
-    to leave as soon as it is at rest, and `room` is called when one has left. If starts wait on a machine, those of its
-    actors are asked so too that are no longer new. Nothing breaks it lastingly: live actors that are found later are
-    held as well.
+    to leave as soon as it is at rest, and `room` is called when one has left. If starts wait on a machine, its oldest
+    actors are asked so too, but for a few. Nothing breaks it lastingly: live actors that are found later are held as
+    well.
     """
 
     def __init__(
@@ -100,8 +99,8 @@ class Admission:
         """Connections that are not for actors."""
         self._claims: dict[str, Claim] = {}
         """What the live actors' places were taken for, as the rows say since."""
-        self._placed: dict[str, tuple[str | None, float]] = {}
-        """Of each live actor the node that it was placed on (None: any), and when, by time.monotonic()."""
+        self._nodes: dict[str, str | None] = {}
+        """Of each live actor the node that it was placed on; None: any."""
         self._died = died
         self._room = room
         self._activation = activation
@@ -124,7 +123,7 @@ class Admission:
         if name not in self.live:
             self.activations.add(how)
             where, node = self._locations.of(place)
-            self._placed[name] = node, time.monotonic()
+            self._nodes[name] = node
             actor = TenantActor.options(**for_tenant(name, where)).remote(name, node)
             self.live[name] = self._tasks.begin(self._watch(name, actor), f"watch {name}")
 
@@ -220,7 +219,7 @@ class Admission:
         finally:
             self.live.pop(name, None)
             self._claims.pop(name, None)
-            self._placed.pop(name, None)
+            self._nodes.pop(name, None)
             self._making_room.discard(name)
             if self._turned_away:
                 self._turned_away = False
@@ -233,8 +232,8 @@ class Admission:
 
     def _thin(self, node: str | None) -> None:
         """Those that rest on that node take its cores from those that wait for a turn there."""
-        before = time.monotonic() - CROWDED_SECONDS
-        self._ask_to_leave([name for name, (where, at) in self._placed.items() if where == node and at <= before])
+        there = [name for name in self.live if self._nodes[name] == node]
+        self._ask_to_leave(there[: max(0, len(there) - RESTING_PER_CORE * self._locations.cores(node))])
 
     def _ask_to_leave(self, names: Iterable[str]) -> None:
         for name in [one for one in names if one not in self._making_room]:

@@ -17,7 +17,7 @@ from tests.cluster.cuts import GRACE_SECONDS
 from tests.cluster.machines import running_network
 from tests.cluster.members import Member, joined
 from tests.cluster.run import run
-from tests.postgres import DebianServer, place
+from tests.cluster.servers import running_postgres
 
 
 def main() -> int:
@@ -55,11 +55,7 @@ def _members() -> Iterator[list[Member]]:
         left.callback(shutil.rmtree, directory, ignore_errors=True)
         network = left.enter_context(running_network(directory))
         machines = network.machine("first"), network.machine("second")
-        shared = network.machine("database")
-        server = DebianServer(place(), 5432, shared.address, shared.enter())
-        left.callback(shutil.rmtree, server.directory, ignore_errors=True)
-        server.make()
-        left.callback(server.stop)
+        server = left.enter_context(running_postgres(network.machine("database")))
         yield joined(machines, server, PORT, TOKEN, GRACE_SECONDS)
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.cluster.machines import Machine, Network, running_network
 from tests.cluster.members import Member
-from tests.cluster.servers import MachineEngine, Redis, running_engine
-from tests.postgres import DebianServer, place
+from tests.cluster.servers import MachineEngine, Redis, running_engine, running_postgres
+from tests.postgres import DebianServer
 
 TOKEN = "one-admin-token-for-the-whole-cluster"
 PORT = 8000
@@ -47,14 +47,8 @@ def redis(shared: Machine) -> Iterator[Redis]:
 
 @pytest.fixture(scope="module")
 def server(shared: Machine) -> Iterator[DebianServer]:
-    server = DebianServer(place(), 5432, shared.address, shared.enter())
-    try:
-        server.make()
-        yield server
-    finally:
-        with contextlib.suppress(pytest.fail.Exception):
-            server.stop()
-        shutil.rmtree(server.directory, ignore_errors=True)
+    with running_postgres(shared) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

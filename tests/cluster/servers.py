@@ -1,4 +1,4 @@
-"""What a machine of the suite runs beside Landlord, where a test asks for it: a Docker Engine, a Redis."""
+"""What a machine of the suite runs beside Landlord, where a test asks for it: a Postgres, a Docker Engine, a Redis."""
 
 import contextlib
 import shutil
@@ -15,6 +15,7 @@ import pytest
 from tests.chaos.load import spec_of
 from tests.cluster.machines import HELD, START_SECONDS, Machine
 from tests.engines import build_web_image, isolated, start_engine
+from tests.postgres import DebianServer, place
 from tests.remote_engine import TLS_PORT, certify
 
 OWN_SOCKET = "/run/landlord/docker.sock"
@@ -22,6 +23,19 @@ OWN_SOCKET = "/run/landlord/docker.sock"
 REDIS_PORT = 6379
 REDIS_PASSWORD = "one:of@its/own"
 REDIS_PASSWORD_IN_URL = "one%3Aof%40its%2Fown"
+
+
+@contextlib.contextmanager
+def running_postgres(machine: Machine) -> Iterator[DebianServer]:
+    """On that machine, with a new database; nothing of it is left."""
+    server = DebianServer(place(), 5432, machine.address, machine.enter())
+    try:
+        server.make()
+        yield server
+    finally:
+        with contextlib.suppress(pytest.fail.Exception):
+            server.stop()
+        shutil.rmtree(server.directory, ignore_errors=True)
 
 
 @dataclass(frozen=True)

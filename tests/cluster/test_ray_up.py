@@ -19,8 +19,8 @@ import pytest
 import yaml
 
 from tests.cluster.machines import START_SECONDS, Machine, running_network
+from tests.cluster.servers import running_postgres
 from tests.pages import ROOT
-from tests.postgres import DebianServer, place
 from tests.processes import such, title
 
 pytestmark = [pytest.mark.long, pytest.mark.cluster, pytest.mark.timeout(1200)]
@@ -88,11 +88,7 @@ def cluster() -> Iterator[Cluster]:
     with contextlib.ExitStack() as left:
         left.callback(shutil.rmtree, directory, ignore_errors=True)
         network = left.enter_context(running_network(directory))
-        shared = network.machine("database")
-        server = DebianServer(place(), 5432, shared.address, shared.enter())
-        left.callback(shutil.rmtree, server.directory, ignore_errors=True)
-        server.make()
-        left.callback(server.stop)
+        server = left.enter_context(running_postgres(network.machine("database")))
         for key in ("host", "user"):
             made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / key)]
             subprocess.run(made, capture_output=True, check=True)

@@ -1,10 +1,10 @@
-"""Puts what Landlord's machines share into the home of this one: the database's URL and settings into config.yaml,
-Ray's token into a file of its own. Both come from the secrets that machines.yaml makes.
+"""Writes config.yaml into the home of this machine: the database's URL, from the secret that machines.yaml makes, and
+the settings that are named.
 
     python deploy/aws/shared.py --region eu-central-1 --prefix landlord --ca rds.pem compute_providers=ecs
 
-Run it again after one of them has changed, and `landlord up` after it. Settings in config.yaml that are not named here
-stay. It ends with 1 and one line if a secret cannot be read or a setting is none.
+Run it again after one of them has changed, and `landlord up` or `landlord node join` after it. Settings in config.yaml
+that are not named here stay. It ends with 1 and one line if the secret cannot be read or a setting is none.
 """
 
 import argparse
@@ -33,14 +33,10 @@ def main(words: list[str] | None = None) -> None:
     try:
         home = Home(load_settings().home)
         secrets = boto3.client("secretsmanager", region_name=chosen.region)
-        database, token = (
-            secrets.get_secret_value(SecretId=f"{chosen.prefix}/{name}")["SecretString"]
-            for name in ("database", "ray-token")
-        )
+        database = secrets.get_secret_value(SecretId=f"{chosen.prefix}/database")["SecretString"]
         home.ensure()
         further = dict(setting.split("=", 1) for setting in chosen.settings)
         _write(home.root / "config.yaml", further | {"database_url": url(json.loads(database), chosen.ca)})
-        write_private(home.ray_token, token)
         load_settings()
     except (BotoCoreError, ClientError, SettingsError, ValueError, KeyError) as error:
         sys.exit(f"deploy/aws/shared.py: {error}")

@@ -45,6 +45,16 @@ two tasks for each request to see that. Clients may not send it: a wait would ke
 SHORT_READS = "^/(healthz|v1/tenants(/[^/]*)?)$"
 """Paths whose GET is answered in a moment."""
 
+UNANSWERED_FILE = "503.http"
+"""Beside the configuration: what a client gets where no replica has answered."""
+_PROBLEM = {
+    "type": "urn:landlord:problem:unavailable",
+    "title": "A part that is needed does not answer",
+    "status": 503,
+    "detail": "no replica of the API answered; try again, a change with the same Idempotency-Key",
+    "code": "unavailable",
+}
+
 _EVERY_ADDRESS = re.compile(r"^(\s*bind\s+)(?:\*|0\.0\.0\.0|\[::\]|::)?:(?=\d)", re.MULTILINE)
 _OPEN_SOCKET = re.compile(r"^(\s*stats\s+socket\s+.*\bmode\s+)\d+", re.MULTILINE)
 _HARDENED = "# hardened by landlord"
@@ -138,6 +148,9 @@ def _rewritten(line: str, section: tuple[str, ...], most: int, front: Front) -> 
             return [f"    maxconn {most}"]
         case (("defaults", *_), ["timeout", "client" | "http-request", _]):
             return []
+        case (("defaults", *_), ["errorfile", status, file]):
+            # Serve's is a text with the status 500, which no client tries again.
+            return [f"    errorfile {status} {Path(file).with_name(UNANSWERED_FILE)}"]
         case (("frontend", "http_frontend"), ["bind", here]):
             there = [] if front.address is None else [f"{front.address}:{here.rpartition(':')[2]}"]
             bound = ((here, front.certificate), *((one, front.address_certificate) for one in there))
@@ -150,6 +163,13 @@ def _rewritten(line: str, section: tuple[str, ...], most: int, front: Front) -> 
 
 def _bind(address: str, certificate: str | None) -> str:
     return f"    bind {address}" + (f' ssl crt "{certificate}" ssl-min-ver TLSv1.2' if certificate else "")
+
+
+def unanswered() -> str:
+    """The whole answer, as HAProxy sends it."""
+    body = json.dumps(_PROBLEM)
+    headers = f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\nRetry-After: 2\r\n"
+    return f"HTTP/1.1 503 Service Unavailable\r\n{headers}Cache-Control: no-store\r\n\r\n{body}"
 
 
 def configuration_files(arguments: list[str]) -> list[str]:
@@ -170,6 +190,7 @@ def main(arguments: list[str]) -> None:
     for name in configuration_files(rest):
         file = Path(name)
         file.write_text(harden(file.read_text(), files=files, front=front))
+        file.with_name(UNANSWERED_FILE).write_text(unanswered())
     parent = os.getppid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:

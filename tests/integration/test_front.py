@@ -22,6 +22,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from controlplane.api.problem import CODES, TYPE_PREFIX
 from controlplane.errors import SettingsError
 from controlplane.local import front
 from controlplane.local.haproxy import CLIENT_SECONDS, REQUEST_SECONDS, UNTIL_THE_END, launcher
@@ -81,13 +82,16 @@ class Door:
 
 
 async def application(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Says what it got: the path and the headers; `/slow` after a while, `/stream` bit by bit."""
+    """Says what it got: the path and the headers; `/slow` after a while, `/stream` bit by bit, `/breaks` nonsense."""
     try:
         while head := (await reader.readuntil(b"\r\n\r\n")).decode():
             path, headers = head.split()[1], head.split("\r\n")[1:-2]
             sent = {name.lower(): value for name, _, value in (line.partition(": ") for line in headers)}
             await reader.readexactly(int(sent.get("content-length", 0)))
             body = json.dumps({"path": path, "headers": sent}).encode()
+            if path == "/breaks":
+                writer.write(b"no answer\r\n\r\n")
+                return
             writer.write(b"HTTP/1.1 200 OK\r\nX-Request-ID: from-the-app\r\nx-request-id: from-serve\r\n")
             if path == "/stream":
                 writer.write(b"Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
@@ -250,6 +254,18 @@ async def test_each_request_is_one_line_of_json_with_its_id_and_no_line_of_the_c
         200,
         "from-the-app",
     )
+
+
+async def test_a_request_that_no_replica_answers_is_a_problem_to_try_again(door: Door) -> None:
+    async with client(door) as http:
+        answer = await http.post("/breaks", json={})
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["retry-after"] == "2"
+    problem = answer.json()
+    assert problem["code"] == "unavailable"
+    assert problem["type"] == f"{TYPE_PREFIX}{problem['code']}"
+    assert (problem["status"], problem["title"]) == CODES[problem["code"]]
 
 
 async def test_only_short_reads_run_to_their_end_without_their_client(door: Door) -> None:

@@ -53,6 +53,11 @@ def test_the_template_of_this_ray_has_no_listener_that_we_miss() -> None:
     assert all(bind.startswith(("127.0.0.1:", "{{")) for bind in binds)
 
 
+def test_what_no_replica_answers_is_ours_and_not_serves_text() -> None:
+    written = "defaults\n    errorfile 502 /run/x/500.http\n    errorfile 503 /run/x/500.http\n"
+    assert "    errorfile 502 /run/x/503.http\n    errorfile 503 /run/x/503.http\n" in harden(written, files=9999)
+
+
 def test_files_are_what_follows_each_f() -> None:
     assert configuration_files(["-db", "-f", "/a", "-dR", "-f", "/b", "-sf", "1"]) == ["/a", "/b"]
     assert configuration_files(["-v"]) == []

@@ -13,14 +13,19 @@ logger = logging.getLogger(__name__)
 
 
 class Replicas:
-    """Tells Serve when machines have come or gone. Those replicas that are there stay."""
+    """Tells Serve when machines have come or gone. Those replicas that are there stay.
+
+    While Serve counts replicas of a machine that is gone, it is told nothing: of fewer ones it would stop those of a
+    machine that lives, whose HAProxy would have none.
+    """
 
     def __init__(self) -> None:
         self._wanted = 0
 
     async def fit(self) -> int:
         """The number for the machines that are alive. If Serve cannot be told now, the next sweep does it."""
-        wanted = REPLICAS * max(1, nodes.alive().get("alive", 1))
+        alive = {node.id for node in nodes.known() if node.alive}
+        wanted = REPLICAS * max(1, len(alive))
         if wanted != self._wanted:
             # Here, since Serve warns at its import.
             from ray.serve._private.common import DeploymentID  # noqa: PLC0415
@@ -28,6 +33,9 @@ class Replicas:
 
             try:
                 controller: Any = ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+                if gone := _nodes(await controller.get_serve_instance_details.remote()) - alive:
+                    logger.info("Serve still counts replicas on %d machines that are gone", len(gone))
+                    return self._wanted
                 await controller.update_deployment_replicas.remote(DeploymentID(API, APPLICATION), wanted)
             except (ValueError, RayError) as error:
                 # The application is not deployed yet, or is just being deployed.
@@ -35,3 +43,10 @@ class Replicas:
                 return 0
             self._wanted = wanted
         return wanted
+
+
+def _nodes(details: dict[str, Any]) -> set[str]:
+    """Ray's ids of the machines on which Serve counts a replica that runs."""
+    deployments = details["applications"].get(APPLICATION, {}).get("deployments", {})
+    replicas = deployments.get(API, {}).get("replicas", ())
+    return {one["node_id"] for one in replicas if one["state"] == "RUNNING"}

@@ -259,11 +259,16 @@ class PostgresExecutionStore:
     async def step_in_call(
         self, execution_id: str, step: StepName, in_call_to: str | None, since: datetime | None
     ) -> None:
-        steps = tables.steps.c
+        steps, of = tables.steps.c, tables.executions.c
+        current = select(of.id).where(of.id == execution_id, of.state.in_(CURRENT))
         async with single(self._database) as connection:
             await connection.execute(
                 update(tables.steps)
-                .where(steps.execution_id == execution_id, steps.name == step, steps.state == StepState.RUNNING)
+                .where(
+                    steps.execution_id == current.scalar_subquery(),
+                    steps.name == step,
+                    steps.state == StepState.RUNNING,
+                )
                 .values(in_call_to=in_call_to, in_call_since=since)
             )
 

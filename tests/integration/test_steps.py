@@ -235,6 +235,17 @@ async def test_the_next_owners_attempt_waits_from_its_own_beginning(database: As
     await pulling.go_on(InvalidConfig("enough"))
 
 
+async def test_a_stale_owner_notes_no_call_on_an_execution_that_was_superseded(
+    database: AsyncEngine, pulling: Pulling
+) -> None:
+    store, id = PostgresExecutionStore(database), pulling.provision.id
+    await store.step_started(id, StepName.APPLY_COMPUTE)
+    await pulling.owner.finish(id, ExecutionState.SUPERSEDED)
+    await store.step_in_call(id, StepName.APPLY_COMPUTE, "fake", datetime.now(UTC))
+    assert (await step_of(database, id)).in_call_to is None
+    await pulling.go_on(InvalidConfig("enough"))
+
+
 class Slow(FakeCompute):
     """Answers looks once it may."""
 

@@ -16,8 +16,8 @@ from ray.core.generated.common_pb2 import Language, WorkerType
 from ray.core.generated.core_worker_pb2 import ExitRequest
 from ray.core.generated.node_manager_pb2 import GetNodeStatsRequest, PrestartWorkersRequest
 
+from actors.nodes import HEAD
 from controlplane.errors import Unavailable
-from controlplane.local.node import resource_of
 
 ANSWER_SECONDS = 3.0
 """A raylet asks each of its workers, and waits for those that are stopped."""
@@ -31,13 +31,12 @@ class Workers:
     unused: frozenset[str]
 
 
-def addresses(*, joined_only: bool) -> list[str]:
-    """`host:port` of the raylet of each living node, or of each that `landlord` started. Blocks for some
-    milliseconds."""
+def addresses(*, head_only: bool) -> list[str]:
+    """`host:port` of the raylet of each living node, or of the head's alone. Blocks for some milliseconds."""
     return [
         f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
         for node in ray.nodes()  # type: ignore[no-untyped-call]
-        if node["Alive"] and (not joined_only or any(name.startswith(resource_of("")) for name in node["Resources"]))
+        if node["Alive"] and (not head_only or HEAD in node["Resources"])
     ]
 
 

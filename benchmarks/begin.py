@@ -41,7 +41,7 @@ class Bare:
         return "pong"
 
 async def main(rounds):
-    raylet = Raylet(addresses(joined_only=True)[0])
+    raylet = Raylet(addresses(head_only=True)[0])
     samples = []
     for number in range(rounds):
         while len((await raylet.workers()).unused) < 2:

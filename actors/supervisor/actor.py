@@ -71,7 +71,7 @@ class Supervisor:
         self._pool = Pool(
             runtime.settings.warm_workers,
             self._tasks,
-            lambda: raylet.addresses(joined_only=self._locations.pinned),
+            lambda: raylet.addresses(head_only=self._locations.pinned),
             lambda: self._draining,
         )
         self._admission = Admission(

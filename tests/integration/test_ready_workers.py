@@ -19,7 +19,7 @@ async def test_a_draining_cluster_ends_those_that_are_unused_until_it_is_active_
     database: AsyncEngine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = Node()
-    monkeypatch.setattr("actors.supervisor.actor.raylet.addresses", lambda joined_only: ["head"])
+    monkeypatch.setattr("actors.supervisor.actor.raylet.addresses", lambda head_only: ["head"])
     monkeypatch.setattr("actors.supervisor.actor.Pool", partial(Pool, connect=lambda _: node))
     cluster, world = Cluster(monkeypatch, database), World(database, database_url, tmp_path, FakeCloud())
     async with database.begin() as connection:

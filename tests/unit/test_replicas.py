@@ -1,6 +1,5 @@
 """How many replicas of the API Serve is told to keep, and when."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,7 +36,7 @@ async def test_a_machine_that_has_gone_costs_no_other_one_its_replicas(monkeypat
     """Serve would choose among all that it counts, the dead ones included."""
     controller, known = Controller("a", "b", "c"), [machine("a"), machine("b"), machine("c")]
     monkeypatch.setattr("ray.get_actor", lambda *_, **__: Handle(controller))
-    monkeypatch.setattr("actors.supervisor.replicas.nodes", SimpleNamespace(known=lambda: known))
+    monkeypatch.setattr(nodes, "known", lambda: known)
     replicas = Replicas()
     assert await replicas.fit() == 3 * REPLICAS
     known[2] = machine("c", alive=False)

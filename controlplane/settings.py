@@ -96,8 +96,8 @@ class Settings(BaseModel):
     aws_endpoint_url: str | None = None
     actor_idle_seconds: Seconds | Literal["never"] = 60.0
     warm_workers: int = Field(default=2, ge=0, le=64)
-    """Processes kept ready for the next tenants' actors, 30 to 45 MB each; 0: none. On each node, or on the head alone if
-    a provider's resources live on one machine."""
+    """Processes kept ready for the next tenants' actors, 30 to 45 MB each; 0: none. On each node, or on the head alone
+    if a provider's resources live on one machine."""
     sweep_seconds: Seconds = 10.0
     rest_probe_seconds: Seconds = 30.0
     orphan_grace_seconds: Seconds | Literal["never"] = "never"

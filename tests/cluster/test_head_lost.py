@@ -6,7 +6,7 @@ from tests.cluster.conftest import PORT, TOKEN
 from tests.cluster.machines import Machine
 from tests.cluster.members import Member
 from tests.cluster.servers import MachineEngine
-from tests.cluster.test_join import until
+from tests.cluster.waiting import until
 from tests.postgres import DebianServer
 
 pytestmark = [pytest.mark.long, pytest.mark.cluster, pytest.mark.timeout(1200)]

@@ -11,8 +11,8 @@ from tests.cluster.conftest import PORT, TOKEN
 from tests.cluster.machines import Machine
 from tests.cluster.members import Member, invited
 from tests.cluster.servers import REDIS_PASSWORD, Redis
-from tests.cluster.test_join import nodes
-from tests.cluster.test_placement import get, page, run_there, spec, until
+from tests.cluster.test_placement import get, page, run_there, spec
+from tests.cluster.waiting import nodes, until
 from tests.postgres import DebianServer
 from tests.processes import kill
 

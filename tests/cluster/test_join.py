@@ -1,35 +1,19 @@
 """A second machine joins a cluster, serves its API, runs an actor, and leaves."""
 
 import json
-import time
-from collections.abc import Callable
-from typing import Any
 
-import httpx
 import pytest
 
 from tests.cluster.conftest import TOKEN
 from tests.cluster.members import Member
+from tests.cluster.waiting import nodes, until
 from tests.postgres import DebianServer
 
 pytestmark = [pytest.mark.long, pytest.mark.cluster, pytest.mark.timeout(900)]
 
-SECONDS = 90
 SPEC = {"compute": {"provider": "fake", "config": {}}}
 RAYS_OWN = ("gcs_server", "raylet", "ray::", "python")
 """Processes that listen on all addresses: Ray has no setting for it."""
-
-
-def until(look: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
-    return found
-
-
-def nodes(client: httpx.Client) -> dict[str, dict[str, Any]]:
-    return {node["name"]: node for node in client.get("/nodes").json()["items"]}
 
 
 def test_a_machine_joins_serves_and_leaves(members: tuple[Member, Member], server: DebianServer) -> None:

@@ -10,7 +10,7 @@ from tests.cluster.conftest import PORT, TOKEN
 from tests.cluster.cuts import GRACE_SECONDS
 from tests.cluster.machines import Machine, Network
 from tests.cluster.members import joined
-from tests.cluster.test_join import nodes, until
+from tests.cluster.waiting import nodes, until
 from tests.postgres import DebianServer
 from tests.processes import such
 

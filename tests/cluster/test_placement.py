@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -12,6 +12,7 @@ import pytest
 from tests.cluster.conftest import PORT, TOKEN
 from tests.cluster.machines import Machine
 from tests.cluster.members import Member
+from tests.cluster.waiting import until
 from tests.postgres import DebianServer
 
 pytestmark = [pytest.mark.long, pytest.mark.cluster, pytest.mark.timeout(1200)]
@@ -28,14 +29,6 @@ class Page(http.server.BaseHTTPRequestHandler):
 print(f"{sys.argv[3]} begins", flush=True)
 http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Page).serve_forever()
 """
-
-
-def until(look: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + SECONDS
-    while not (found := look()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,13 @@ import yaml
 
 from tests.cluster.machines import START_SECONDS, Machine, running_network
 from tests.cluster.servers import running_postgres
+from tests.cluster.waiting import until
 from tests.pages import ROOT
 from tests.processes import such, title
 
 pytestmark = [pytest.mark.long, pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 NAMES = ("landlord-1", "landlord-2", "landlord-3")
-CLUSTER_SECONDS = 60
 MISSED_SECONDS = 120
 """Until a machine that misses its head has ended what belongs to the cluster."""
 
@@ -120,14 +119,6 @@ def listen(machine: Machine, sshd: str, directory: Path) -> "subprocess.Popen[by
     running = machine.start(sshd, "-D", "-e", "-f", machine.directory / "sshd")
     until(lambda: f"{machine.address}:22" in machine.run("ss", "-ltnH"), "sshd comes up", START_SECONDS)
     return running
-
-
-def until(look: Callable[[], Any], what: str, seconds: float = CLUSTER_SECONDS) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.5)
-    return found
 
 
 def of_the_cluster(process: psutil.Process) -> bool:

@@ -14,7 +14,7 @@ from tests.cluster.cuts import BOTH_WAYS, SHORT, Cut
 from tests.cluster.machines import Machine, Network
 from tests.cluster.members import Member, invited, joined
 from tests.cluster.run import run
-from tests.cluster.test_join import nodes, until
+from tests.cluster.waiting import nodes, until
 from tests.postgres import DebianServer
 
 pytestmark = [

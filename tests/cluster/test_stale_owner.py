@@ -11,7 +11,7 @@ from tests.chaos.load import spec_of
 from tests.cluster.conftest import PORT, TOKEN
 from tests.cluster.machines import Machine
 from tests.cluster.members import Member, invited
-from tests.cluster.test_join import nodes, until
+from tests.cluster.waiting import nodes, until
 from tests.postgres import DebianServer
 from tests.processes import processes_with, such, titled
 

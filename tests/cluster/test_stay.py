@@ -4,7 +4,7 @@ import pytest
 
 from tests.cluster.conftest import TOKEN
 from tests.cluster.members import Member, invited
-from tests.cluster.test_join import nodes, until
+from tests.cluster.waiting import nodes, until
 from tests.processes import kill
 
 pytestmark = [pytest.mark.long, pytest.mark.cluster, pytest.mark.timeout(1200)]

@@ -24,6 +24,7 @@ _FIGURES: Mapping[str, tuple[str, str | None]] = {
     "cpu": ("cpu", None),
     "pss_mb": ("memory", "MB"),
     "grown_mb": ("growth", "MB"),
+    "grown_late_mb": ("growth in the second half", "MB"),
     "seconds": ("", "s"),
     "cpu_seconds": ("cpu", "s"),
     "share": ("share", "% of a core"),

@@ -4,7 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, Subquery, Table, Text, and_, cast, func, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Subquery,
+    Table,
+    Text,
+    and_,
+    cast,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 T = TypeVar("T")
@@ -25,7 +39,8 @@ class Page(Generic[T]):
 def chosen(keys: Select[Any], order: str, limit: int, *, newest_first: bool = False) -> Subquery:
     """Of the rows of `keys`, as many as fit a page. `keys` gives `bytes` and the column `order` of each row, in that
     order. The result has that column, the bytes `upto` the row, and whether there is `more` behind it."""
-    found = keys.limit(limit + 1).subquery()
+    # Written out: by the number of rows, Postgres would plan each execution (`prepared.unseen`).
+    found = keys.limit(literal_column(str(limit + 1), Integer)).subquery()
     key = found.c[order]
     order_by = key.desc() if newest_first else key
     counted = select(

@@ -6,14 +6,16 @@ a process that has imported this.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, CursorResult
+from sqlalchemy import BindParameter, ColumnElement, CursorResult, cast, select
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import Executable
 
 from controlplane.persistence.columns import to_json
+
+T = TypeVar("T")
 
 _DIALECT = asyncpg.dialect(json_serializer=to_json)  # type: ignore[no-untyped-call]
 
@@ -48,3 +50,12 @@ class Prepared:
 def _sent(bind: BindParameter[Any]) -> Callable[[Any], Any] | None:
     """How a value of that parameter is made ready for the driver."""
     return bind.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
+
+
+def unseen(parameter: BindParameter[T]) -> ColumnElement[T]:
+    """The parameter's value, which Postgres does not see while it plans.
+
+    Postgres keeps the plan of a prepared statement unless plans for the values at hand seem to be cheaper. By the
+    length of a list, or the place where a range begins, they seem so. Then it plans each execution, which can take five
+    times as long as the execution itself (`plan_cache_mode` in its manual)."""
+    return cast(select(parameter).scalar_subquery(), parameter.type)

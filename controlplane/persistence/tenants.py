@@ -37,7 +37,7 @@ from controlplane.persistence.drafts import Draft
 from controlplane.persistence.lookups import Lookup
 from controlplane.persistence.pages import Page
 from controlplane.persistence.paused import pause_columns
-from controlplane.persistence.prepared import Prepared
+from controlplane.persistence.prepared import Prepared, unseen
 from controlplane.persistence.reached import labelled, reached
 from controlplane.persistence.transaction import Transaction
 
@@ -222,7 +222,7 @@ _VIEWS = select(
     _LINE.created_at.label("x_created_at"),
 ).join(tables.executions, tables.executions.c.id == tables.tenants.c.newest_execution)
 _LIVE_VIEWS = _VIEWS.where(
-    tables.tenants.c.name == any_(bindparam("keys", type_=ARRAY(Text))), tables.tenants.c.deleted_at.is_(None)
+    tables.tenants.c.name == any_(unseen(bindparam("keys", type_=ARRAY(Text)))), tables.tenants.c.deleted_at.is_(None)
 )
 _VIEW_BY_ID = Lookup(_VIEWS.where(tables.tenants.c.id == bindparam("key")))
 _VIEW_BY_NAME = Lookup(
@@ -316,7 +316,7 @@ def _page(
 ) -> Lookup:
     """Kept: whoever turns the pages of a list asks the same again and again. No name comes before `""`."""
     of_tenant = tables.tenants.c
-    conditions = [of_tenant.deleted_at.is_(None), reached(reach), of_tenant.name > bindparam("after", "")]
+    conditions = [of_tenant.deleted_at.is_(None), reached(reach), of_tenant.name > unseen(bindparam("after", ""))]
     if statuses:
         conditions.append(of_tenant.status.in_([status.value for status in statuses]))
     conditions += [labelled(requirement) for requirement in selector]

@@ -15,6 +15,7 @@ from actors.directory import RayDirectory
 from actors.naming import NAMESPACE, tenant_actor
 from actors.options import CONNECTIONS_PER_ACTOR, OUTPOST_CONNECTIONS, for_tenant
 from actors.pressure import Reading
+from actors.supervisor.crowd import Crowd, most
 from actors.supervisor.locations import Locations
 from actors.supervisor.pace import Pace
 from actors.supervisor.shares import Claim, Shares
@@ -26,7 +27,7 @@ from controlplane.persistence.fleet import Place
 ACTOR_BYTES = 100 * 2**20
 """An actor is a process: 94 MB resident on stock Ray, measured."""
 
-RESTING_PER_CORE = 8
+RESTING_PER_CORE = 1
 """As many live actors for each core of a machine may rest there while others wait for a turn to start.
 
 One that rests takes 0.95 % of a core, half of it for the hundred times a second that Ray's worker looks for signals.
@@ -61,8 +62,8 @@ class Admission:
     Promises: no more actors are started than the ceiling allows, and none that takes a place which is kept for others
     (`shares`). If one leaves or dies, that is noticed at once. If a tenant was refused, each live actor is asked, once,
     to leave as soon as it is at rest, and `room` is called when one has left. If starts wait on a machine, its oldest
-    actors are asked so too, but for a few. Nothing breaks it lastingly: live actors that are found later are held as
-    well.
+    actors are asked so too, but for a few. On a busy machine with many of them, a start waits until one has left, but
+    not for long (`crowd`). Nothing breaks it lastingly: live actors that are found later are held as well.
     """
 
     def __init__(
@@ -99,8 +100,7 @@ class Admission:
         """Connections that are not for actors."""
         self._claims: dict[str, Claim] = {}
         """What the live actors' places were taken for, as the rows say since."""
-        self._nodes: dict[str, str | None] = {}
-        """Of each live actor the node that it was placed on; None: any."""
+        self._crowd = Crowd()
         self._died = died
         self._room = room
         self._activation = activation
@@ -123,8 +123,9 @@ class Admission:
         if name not in self.live:
             self.activations.add(how)
             where, node = self._locations.of(place)
-            self._nodes[name] = node
-            actor = TenantActor.options(**for_tenant(name, where)).remote(name, node)
+            self._crowd.come(name, node)
+            tenant_id = str(place.tenant_id) if place and place.tenant_id else None
+            actor = TenantActor.options(**for_tenant(name, where)).remote(name, node, tenant_id)
             self.live[name] = self._tasks.begin(self._watch(name, actor), f"watch {name}")
 
     def end(self, name: str) -> None:
@@ -165,7 +166,7 @@ class Admission:
             return name in self.live
         _, node = self._locations.of(place)
         async with self.pace.turn(node, urgent=claim.urgent) as waited:
-            if waited:
+            if await self._waited_for_others(node, claim) or waited:
                 self._thin(node)
                 place = await self._place(name)
                 claim = _claim(place)
@@ -175,6 +176,15 @@ class Admission:
                 return False
             self.hold(name, claim, place, how="cold")
             self.pace.heard(node, await self._started(name))
+        return True
+
+    async def _waited_for_others(self, node: str | None, claim: Claim) -> bool:
+        """Until so few live there that another start makes nothing later; False if that is so."""
+        than = most(self._locations.cores(node), urgent=claim.urgent)
+        if not self.pace.busy(node) or len(self._crowd.on(node)) < than:
+            return False
+        self._thin(node)
+        await self._crowd.fewer(node, than)
         return True
 
     async def _place(self, name: str) -> Place | None:
@@ -219,7 +229,7 @@ class Admission:
         finally:
             self.live.pop(name, None)
             self._claims.pop(name, None)
-            self._nodes.pop(name, None)
+            self._crowd.go(name)
             self._making_room.discard(name)
             if self._turned_away:
                 self._turned_away = False
@@ -232,7 +242,7 @@ class Admission:
 
     def _thin(self, node: str | None) -> None:
         """Those that rest on that node take its cores from those that wait for a turn there."""
-        there = [name for name in self.live if self._nodes[name] == node]
+        there = self._crowd.on(node)
         self._ask_to_leave(there[: max(0, len(there) - RESTING_PER_CORE * self._locations.cores(node))])
 
     def _ask_to_leave(self, names: Iterable[str]) -> None:

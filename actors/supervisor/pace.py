@@ -28,6 +28,7 @@ class _Lane:
     urgent: Turns = field(default_factory=lambda: Turns(URGENT_AT_ONCE))
     readings: dict[str, Reading] = field(default_factory=dict)
     """Of each machine the one that the next is compared with."""
+    busy: bool = False
 
 
 class Pace:
@@ -53,6 +54,10 @@ class Pace:
         kept = {None, *nodes}
         self._lanes = {node: lane for node, lane in self._lanes.items() if node in kept}
 
+    def busy(self, node: str | None) -> bool:
+        """True if work there waited for a core nearly all the time, and since then never for less than most of it."""
+        return self._lane(node).busy
+
     def turn(self, node: str | None, *, urgent: bool) -> AbstractAsyncContextManager[bool]:
         """A turn to start an actor there; see `Turns.take`."""
         lane = self._lane(node)
@@ -72,6 +77,7 @@ class Pace:
             return
         lane.readings[reading["machine"]] = reading
         share = (reading["waited"] - before["waited"]) / passed
+        lane.busy = share > (IDLE if lane.busy else BUSY)
         change = -1 if share >= BUSY else 1 if share <= IDLE else 0
         cores = self._cores(node)
         lane.turns.limit = min(max(8, 4 * cores), max(2, cores, lane.turns.limit + change))

@@ -32,7 +32,8 @@ from controlplane.ports import Wake
 
 logger = logging.getLogger(__name__)
 
-LONELY_SECONDS = 30.0
+LONELY_SECONDS = 2.0
+"""An actor that nobody has woken after this time wakes itself: whoever asked for it has given up before it started."""
 
 EXIT_SECONDS = 10.0
 """A leaving process ends itself after this time, if it is still there."""
@@ -55,10 +56,11 @@ class TenantOwner:
     written `deleted` or was idle for long, it exits; until then it answers `leaving` to callers.
     """
 
-    def __init__(self, name: str, node: str | None = None) -> None:
-        """`node`: the one that it was placed on."""
+    def __init__(self, name: str, node: str | None = None, wanted_by: str | None = None) -> None:
+        """`node`: the one that it was placed on. `wanted_by`: the id of the tenant that it was started for."""
         self._name = name
         self._node = node
+        self._wanted_by = wanted_by
         self._replay = Replay()
         self._run_step = VisibleStepRunner(self._replay.step)
         self._begun = time.monotonic()
@@ -102,12 +104,14 @@ class TenantOwner:
         {name, reason}."""
         left = self._leaving()
         if self._life is None:
-            # The actor was created, but the wake-up that should follow never came: its caller died.
             with suppress(TimeoutError):
                 await asyncio.wait_for(left.wait(), LONELY_SECONDS)
             if self._life is None and not left.is_set():
-                left.set()
-                self._exit()
+                if self._wanted_by is not None:
+                    await self.wake(self._wanted_by)
+                else:
+                    left.set()
+                    self._exit()
         await left.wait()
         if self._life is not None:
             await asyncio.wait([self._life])

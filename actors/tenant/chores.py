@@ -42,7 +42,8 @@ LONG = timedelta(seconds=15)
 """A chore that takes longer says since when it is at work."""
 
 QUIET_SECONDS = OBSERVE_SECONDS
-"""For so long a look goes on by itself while all is well, or for the time after which an idle owner leaves."""
+"""For so long a look goes on by itself while all is well, or for the time after which an idle owner leaves. The look of
+one that is to leave does not go on."""
 
 ANSWER_SECONDS = 0.01
 """Callers that wait for a start get their answer first, and have the cores for this time, before an engine in this
@@ -78,6 +79,11 @@ class Chores:
         engine that is away is foreseen."""
         self._trigger_failures = 0
         self.follower: Follower | None = None
+        self._hurried = False
+
+    def hurry(self) -> None:
+        """Other tenants want its owner's place."""
+        self._hurried = True
 
     @property
     def doing(self) -> list[str]:
@@ -164,7 +170,7 @@ class Chores:
     async def look(self, execution: Execution, rows: TenantRows) -> None:
         """Observe, probe, remember; write down the changes. While all is well, go on with probes for QUIET_SECONDS or
         until the next mark: the runner would decide nothing, and to read the rows each time costs more than a probe."""
-        idle = self._runtime.policy.idle
+        idle = 0.0 if self._hurried else self._runtime.policy.idle
         until = time.monotonic() + (QUIET_SECONDS if idle is None else min(QUIET_SECONDS, idle))
         interval = execution.spec.health.interval_seconds
         self._note(finding_due=rows.now + timedelta(seconds=interval), look_due=rows.now + LOOK_PAUSE, looking=True)

@@ -72,6 +72,7 @@ class Runner:
         """Other tenants want its place: passivate as soon as there is nothing to do but to wait."""
         self._policy = replace(self._policy, idle=0.0)
         self._note(hurried=True)
+        self._chores.hurry()
         self._mailbox.mark_dirty()
 
     def drain(self) -> None:

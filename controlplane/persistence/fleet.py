@@ -140,6 +140,7 @@ class Place:
     platform_identity: str | None = None
     deleted: bool = False
     """Its deletion was asked for."""
+    tenant_id: UUID | None = None
 
 
 def _places() -> Select[Any]:
@@ -160,6 +161,7 @@ def _places() -> Select[Any]:
         .scalar_subquery()
     )
     query = select(
+        tables.tenants.c.id,
         tables.tenants.c.name,
         tables.tenants.c.spec["compute"]["provider"].as_string().label("platform"),
         or_(deleted, heals, tables.tenants.c.status == Status.DEGRADED).label("mends"),
@@ -192,6 +194,7 @@ async def places(database: AsyncEngine, names: Collection[str], cluster_id: str)
             row["node"],
             row["identity"],
             row["deleted"],
+            row["id"],
         )
         for row in await _PLACES.all(database, names=list(names), cluster_id=cluster_id)
     }

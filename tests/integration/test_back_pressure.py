@@ -48,7 +48,7 @@ class Cluster:
         self._name = name
         return self
 
-    def remote(self, name: str, node: str | None) -> Handle:
+    def remote(self, name: str, node: str | None, wanted_by: str | None) -> Handle:
         if self._name not in self._named.live:
             tenant = Tenant(gone=lambda actor=self._name: self._named.live.pop(actor, None))  # type: ignore[misc]
             self._named.live[self._name] = tenant

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from actors.supervisor import crowd
 from actors.supervisor.pace import Pace
 from providers.compute.fake import FakeCloud
 from tests.integration.named_actors import Tenant
@@ -77,6 +78,48 @@ async def test_owners_at_rest_leave_a_machine_where_starts_wait(
         assert all(await asyncio.gather(*starts))
         await until(lambda: [tenant.told for _, tenant in cluster.begun[:2]] == [1, 1])
         assert [tenant.told for _, tenant in cluster.begun[-2:]] == [0, 0]
+
+
+@pytest.mark.parametrize("waited", [1.0, 0.1], ids=["busy", "idle"])
+async def test_a_busy_machine_with_many_owners_starts_one_when_another_has_left(
+    waited: float, database: AsyncEngine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delete may begin beside them. On a machine with idle cores all begin."""
+    told = 0
+
+    async def pressure(_: Tenant) -> dict[str, object]:
+        nonlocal told
+        told += 1
+        return {"machine": "box", "waited": told * waited, "at": told}
+
+    monkeypatch.setattr(Tenant, "pressure", pressure)
+    monkeypatch.setattr("actors.supervisor.admission.RESTING_PER_CORE", 1)
+    monkeypatch.setattr(crowd, "PER_CORE", 2)
+    monkeypatch.setattr(crowd, "URGENT_PER_CORE", 1)
+    monkeypatch.setattr(crowd, "PATIENCE_SECONDS", 60.0)
+    cluster, world = Cluster(monkeypatch, database, 100), World(database, database_url, tmp_path, FakeCloud())
+    async with (
+        world.net(LANDLORD_SWEEP_SECONDS="3600", LANDLORD_WARM_WORKERS="0") as runtime,
+        cluster.supervised(runtime) as supervisor,
+    ):
+        supervisor._admission.pace = Pace(lambda _: 2)
+        monkeypatch.setattr(supervisor._locations, "cores", lambda _: 2)
+        for number in range(6):
+            await create(database, f"t{number}", spec())
+        starts = [asyncio.create_task(supervisor.activate(f"t{number}")) for number in range(6)]
+        await create(database, "leaves", spec())
+        await delete(database, "leaves")
+        starts.append(asyncio.create_task(supervisor.activate("leaves")))
+        if waited < 1:
+            await begun(cluster, 7)
+        else:
+            await until(lambda: len(cluster.begun) == 5 and "leaves" in cluster.names)
+            for _, oldest in cluster.begun[:2]:
+                await until(lambda oldest=oldest: oldest.told == 1)  # type: ignore[misc]
+                assert len(cluster.begun) == 5
+                oldest.rest()
+            await begun(cluster, 7)
+        assert all(await asyncio.gather(*starts))
 
 
 async def test_an_actor_that_left_before_it_answered_makes_nobody_wait(

@@ -132,3 +132,13 @@ async def test_a_look_ends_at_once_if_the_runner_may_have_to_decide(serving: Ser
     async with asyncio.timeout(20):
         await serving.mailbox.wait(None)
     assert (serving.looks, serving.state["finding"].good) == (1, 1)
+
+
+async def test_the_look_of_one_that_is_to_leave_does_not_go_on() -> None:
+    """It was told so while it was at work. Others waited ten seconds for its place."""
+    serving = Serving()
+    serving.chores.hurry()
+    await serving.begin()
+    async with asyncio.timeout(20):
+        await serving.mailbox.wait(None)
+    assert (serving.looks, serving.state["looking"]) == (1, False)

@@ -50,6 +50,24 @@ def test_fewer_while_work_waits_for_cores_and_more_while_they_are_idle(
     assert limit(cores, *readings(*shares)) == expected
 
 
+@pytest.mark.parametrize(
+    ("shares", "busy"),
+    [
+        ([], False),
+        ([0.8], False),
+        ([1.0], True),
+        ([1.0, 0.7, 0.7], True),
+        ([1.0, 0.5], False),
+        ([1.0, 0.5, 0.8], False),
+    ],
+)
+def test_a_machine_is_busy_until_it_is_much_less_so(shares: list[float], busy: bool) -> None:
+    pace = Pace(lambda _: 2)
+    for reading in readings(*shares):
+        pace.heard("box", reading)
+    assert pace.busy("box") is busy
+
+
 def test_without_a_reading_nothing_changes() -> None:
     assert limit(2, None, None) == 4
 

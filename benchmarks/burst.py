@@ -36,6 +36,8 @@ from tests.e2e.installation import Installation, gone, ready
 from tests.engines import WEB_IMAGE, build_web_image, running_docker
 
 LOOK_SECONDS = 1.0
+PAUSE_SECONDS = 0.2
+"""Between two questions whether a tenant is ready, or gone: each costs the machine as much as a GET."""
 LONGEST = 1800.0
 
 
@@ -131,7 +133,7 @@ async def burst(installation: Installation, spec: dict[str, Any], count: int) ->
 
         async def all_of(wait: Callable[..., Awaitable[Any]]) -> None:
             for name in names:
-                await wait(client, name, LONGEST)
+                await wait(client, name, LONGEST, PAUSE_SECONDS)
 
         async with accounted(installation) as made:
             began, at = time.perf_counter(), time.time()

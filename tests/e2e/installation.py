@@ -179,8 +179,8 @@ async def ready(client: httpx.AsyncClient, name: str, seconds: float = 60, pause
     )
 
 
-async def gone(client: httpx.AsyncClient, name: str, seconds: float = 60) -> None:
+async def gone(client: httpx.AsyncClient, name: str, seconds: float = 60, pause: float = 0.05) -> None:
     give_up = time.monotonic() + seconds
     while (answer := await client.get(f"/tenants/{name}")).status_code != 410:
         assert time.monotonic() < give_up, answer.json()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(pause)

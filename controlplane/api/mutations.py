@@ -22,7 +22,7 @@ from controlplane import tracing
 from controlplane.api import plans
 from controlplane.api.beside import beside, weight
 from controlplane.api.etags import etag
-from controlplane.api.middleware.deadline import extend
+from controlplane.api.middleware import deadline
 from controlplane.api.problem import problem_response
 from controlplane.api.replica import Here, Replica, by_token
 from controlplane.api.request_id import log
@@ -30,6 +30,7 @@ from controlplane.api.schemas.plan import PlanOut
 from controlplane.api.schemas.tenant import shown
 from controlplane.api.security import Operator
 from controlplane.api.waiting import final_tenant, wait_seconds
+from controlplane.errors import Refused
 from controlplane.model import Execution, Tenant, tenant_in_execution_id
 from controlplane.persistence import idempotency
 from controlplane.persistence.idempotency import KeyScope, StoredAnswer
@@ -180,17 +181,26 @@ class Mutation:
                     if stored is not None:
                         return stored, None
                     await self.here.key_room.require(tx.connection, self.token.id)
+                self._require_time()
                 accepted = await operation(tx)
                 if self.dry_run:
                     raise _DryRun(await self._beside(accepted, self._plan))
                 answer = await self._beside(accepted, self._answer)
                 if scope is not None:
                     await idempotency.store(tx.connection, scope, body_hash, answer)
+                else:  # nobody can ask how it ended
+                    self._require_time()
         except _DryRun as dry_run:
             return dry_run.answer, None
         if scope is not None:
             self.here.key_room.added(self.token.id)
         return answer, accepted
+
+    def _require_time(self) -> None:
+        """A database that was away may let a change go on long after its client was told that it is late, and has done
+        something else. Raises Refused overloaded, which nobody hears."""
+        if deadline.passed(self.request):
+            raise Refused("the time of this request was over before it was done", code="overloaded", status=503)
 
     @contextmanager
     def _open_key(self) -> Iterator[None]:
@@ -255,7 +265,7 @@ async def mutation(
 ) -> Mutation:
     """The dependency of every route that changes a tenant."""
     wait = wait_seconds(prefer)
-    extend(request, wait)
+    deadline.extend(request, wait)
     return Mutation(request, here, token, if_match, idempotency_key, dry_run, wait)
 
 

@@ -12,6 +12,7 @@ from controlplane.model import EventType
 from tests.chaos.load import Client
 
 SETTLE_SECONDS = 120.0
+CHANGES = {EventType.TENANT_CREATED, EventType.TENANT_UPDATED}
 ENDINGS = {f"execution.{state}" for state in ("succeeded", "failed", "cancelled", "superseded")}
 
 
@@ -78,7 +79,9 @@ async def _of_tenant(client: Client, tenant: dict[str, Any] | None, http: httpx.
 
 async def _serves_its_newest_spec(client: Client, tenant: dict[str, Any]) -> None:
     assert tenant["id"] == client.tenant_id, f"{client.name} is not the tenant that was acknowledged"
-    assert tenant["generation"] == client.changes, f"{client.name}: {client.changes} changes were acknowledged"
+    if tenant["generation"] != client.changes:
+        changed = [event for event in await _events(client.http, tenant["id"]) if event["type"] in CHANGES]
+        raise AssertionError(f"{client.name}: {client.changes} changes were acknowledged, and these made: {changed}")
     give_up = asyncio.get_running_loop().time() + SETTLE_SECONDS
     async with httpx.AsyncClient(trust_env=False, timeout=5) as direct:
         while (served := await _served(direct, tenant)) != client.color:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from controlplane.api.replica import MUTATIONS, OF_ONE_TENANT, ROW_PATIENCE
+from controlplane.persistence import idempotency
 from tests.integration.api_replica import Api, api_on, served, tenant, until
 
 TIMEOUT = 1.5
@@ -60,6 +62,39 @@ async def test_a_change_that_hangs_ends_beside_its_answer(hurried: Api) -> None:
     again = await hurried.client.patch("/v1/tenants/acme", json=patch, headers=KEY)
     assert (again.status_code, again.headers["idempotency-replayed"]) == (202, "true")
     assert again.json()["generation"] == 2
+
+
+async def test_a_change_without_a_key_that_hangs_is_not_made(hurried: Api) -> None:
+    """Its client may have changed the tenant by another request meanwhile, or have replaced it."""
+    await hurried.create()
+    async with hurried.database.begin() as connection:
+        await connection.execute(text("SELECT 1 FROM tenants WHERE name = 'acme' FOR UPDATE"))
+        answer = await asyncio.wait_for(hurried.client.patch("/v1/tenants/acme", json={"spec": {"heal": "none"}}), 5)
+        assert overloaded(answer)
+    await hurried.replica.background.finish(5)
+    assert (await hurried.client.get("/v1/tenants/acme")).json()["generation"] == 1
+
+
+async def test_a_change_whose_time_is_over_before_it_begins_is_not_made(
+    hurried: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a key too: the database was away, and is back."""
+    await hurried.create()
+    real, late = idempotency.claim, asyncio.Event()
+
+    async def claim(*arguments: Any) -> Any:
+        found = await real(*arguments)
+        await late.wait()
+        return found
+
+    monkeypatch.setattr(idempotency, "claim", claim)
+    patch = {"spec": {"heal": "none"}}
+    assert overloaded(await asyncio.wait_for(hurried.client.patch("/v1/tenants/acme", json=patch, headers=KEY), 5))
+    late.set()
+    await hurried.replica.background.finish(5)
+    assert (await hurried.client.get("/v1/tenants/acme")).json()["generation"] == 1
+    again = await hurried.client.patch("/v1/tenants/acme", json=patch, headers=KEY)
+    assert (again.status_code, again.json()["generation"]) == (202, 2)
 
 
 async def test_a_change_that_waited_for_its_turn_in_vain_was_not_begun(hurried: Api) -> None:

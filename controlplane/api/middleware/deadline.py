@@ -14,8 +14,8 @@ _STATE = "deadline"
 class Deadline:
     """ASGI middleware. If an answer has not begun `seconds` after the body arrived, it is 503 `overloaded`.
 
-    An answer that has begun takes its time (Server-Sent Events). A change that is being committed is not cut off: it
-    runs to its end independently of the answer (see `background`)."""
+    An answer that has begun takes its time (Server-Sent Events). A change that is under way is not cut off: it runs to
+    its end independently of the answer (see `background`), or asks whether its time has `passed`."""
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
         self._app = app
@@ -43,6 +43,12 @@ class Deadline:
 def late() -> Response:
     detail = "no answer in time; a change once begun runs to its end: ask again with the same Idempotency-Key"
     return problem_response("overloaded", detail, headers={"Retry-After": "1"})
+
+
+def passed(request: Request) -> bool:
+    """True if its time was over before its answer had begun."""
+    timeout: asyncio.Timeout | None = getattr(request.state, _STATE, None)
+    return timeout is not None and timeout.expired()
 
 
 def extend(request: Request, seconds: float) -> None:

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.supervisor import crowd
+from actors.supervisor.actor import Supervisor
 from actors.supervisor.pace import Pace
 from providers.compute.fake import FakeCloud
 from tests.integration.named_actors import Tenant
@@ -68,11 +69,12 @@ async def test_owners_at_rest_leave_a_machine_where_starts_wait(
         cluster.supervised(runtime) as supervisor,
     ):
         supervisor._admission.pace = Pace(lambda _: 2)
-        monkeypatch.setattr(supervisor._locations, "cores", lambda _: 2)
+        on_one_machine(supervisor, monkeypatch)
         for number in range(7):
             await create(database, f"t{number}", spec())
         starts = [asyncio.create_task(supervisor.activate(f"t{number}")) for number in range(7)]
         await begun(cluster, 4)
+        await until(lambda: len(supervisor._admission.pace._lanes[None].turns._waiting) >= 3)
         assert [tenant.told for _, tenant in cluster.begun] == [0] * 4
         go_on.set()
         assert all(await asyncio.gather(*starts))
@@ -85,14 +87,6 @@ async def test_a_busy_machine_with_many_owners_starts_one_when_another_has_left(
     waited: float, database: AsyncEngine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A delete may begin beside them. On a machine with idle cores all begin."""
-    told = 0
-
-    async def pressure(_: Tenant) -> dict[str, object]:
-        nonlocal told
-        told += 1
-        return {"machine": "box", "waited": told * waited, "at": told}
-
-    monkeypatch.setattr(Tenant, "pressure", pressure)
     monkeypatch.setattr("actors.supervisor.admission.RESTING_PER_CORE", 1)
     monkeypatch.setattr(crowd, "PER_CORE", 2)
     monkeypatch.setattr(crowd, "URGENT_PER_CORE", 1)
@@ -102,23 +96,23 @@ async def test_a_busy_machine_with_many_owners_starts_one_when_another_has_left(
         world.net(LANDLORD_SWEEP_SECONDS="3600", LANDLORD_WARM_WORKERS="0") as runtime,
         cluster.supervised(runtime) as supervisor,
     ):
-        supervisor._admission.pace = Pace(lambda _: 2)
-        monkeypatch.setattr(supervisor._locations, "cores", lambda _: 2)
+        pace = supervisor._admission.pace = Pace(lambda _: 2)
+        for at in (1.0, 2.0):
+            pace.heard(None, {"machine": "box", "waited": at * waited, "at": at})
+        on_one_machine(supervisor, monkeypatch)
         for number in range(6):
             await create(database, f"t{number}", spec())
         starts = [asyncio.create_task(supervisor.activate(f"t{number}")) for number in range(6)]
         await create(database, "leaves", spec())
         await delete(database, "leaves")
         starts.append(asyncio.create_task(supervisor.activate("leaves")))
-        if waited < 1:
-            await begun(cluster, 7)
-        else:
+        if waited == 1:
             await until(lambda: len(cluster.begun) == 5 and "leaves" in cluster.names)
             for _, oldest in cluster.begun[:2]:
                 await until(lambda oldest=oldest: oldest.told == 1)  # type: ignore[misc]
                 assert len(cluster.begun) == 5
                 oldest.rest()
-            await begun(cluster, 7)
+        await until(lambda: set(cluster.names) == {"leaves", *(f"t{number}" for number in range(6))})
         assert all(await asyncio.gather(*starts))
 
 
@@ -142,6 +136,12 @@ async def test_an_actor_that_left_before_it_answered_makes_nobody_wait(
         first.told = 1  # as if there were no room for another one
         first.rest()
         await until(lambda: len(cluster.begun) > 4)
+
+
+def on_one_machine(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All actors are on a machine with two cores, also those that begin before the first sweep has found it."""
+    monkeypatch.setattr(supervisor._locations, "cores", lambda _: 2)
+    monkeypatch.setattr(supervisor._locations, "of", lambda _: ({}, None))
 
 
 async def begun(cluster: Cluster, number: int) -> None:

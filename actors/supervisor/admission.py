@@ -123,9 +123,9 @@ class Admission:
         if name not in self.live:
             self.activations.add(how)
             where, node = self._locations.of(place)
-            self._crowd.come(name, node)
             tenant_id = str(place.tenant_id) if place and place.tenant_id else None
             actor = TenantActor.options(**for_tenant(name, where)).remote(name, node, tenant_id)
+            self._crowd.come(name, node)
             self.live[name] = self._tasks.begin(self._watch(name, actor), f"watch {name}")
 
     def end(self, name: str) -> None:

@@ -55,7 +55,8 @@ async def run(members: Sequence[Member], token: str, seed: int, cut: Cut | None 
     ours = f"m{seed}-{token_hex(3)}"  # the same seed may run in another checkout
     async with balanced(members, token) as http:
         clients = [
-            Client(f"{ours}-{number}", "process", "", random.Random(rng.random()), http) for number in range(TENANTS)
+            Client(f"{ours}-{number}", "process", "", random.Random(rng.random()), http, without_key=False)
+            for number in range(TENANTS)
         ]
         try:
             async with load_on(clients, BEFORE_SECONDS):

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -15,6 +14,7 @@ from tests.cluster.cuts import GRACE_SECONDS
 from tests.cluster.machines import Machine
 from tests.cluster.members import joined
 from tests.cluster.run import balanced
+from tests.cluster.waiting import until_it_fits
 from tests.postgres import DebianServer
 from tests.processes import such
 
@@ -55,7 +55,8 @@ async def test_20_executions_on_it_end_elsewhere_and_nothing_is_left_when_it_is_
         async def nodes() -> list[dict[str, Any]]:
             return list((await http.get("/nodes")).json()["items"])
 
-        await _until(nodes, lambda found: len([one for one in found if one["providers"]]) == len(members))
+        have_room = len(members)
+        await until_it_fits(nodes, lambda found: len([one for one in found if one["providers"]]) == have_room, SECONDS)
         await asyncio.to_thread(head.run, "node", "drain", "first", LANDLORD_TOKEN=TOKEN)
         await asyncio.gather(*(client.act() for client in clients))
 
@@ -66,7 +67,7 @@ async def test_20_executions_on_it_end_elsewhere_and_nothing_is_left_when_it_is_
                 {one.environ()["COLOR"] for one in such(lambda one: one.environ().get("COLOR") in colors, there)}
             )
 
-        await _until(begun, lambda found: found == TENANTS)
+        await until_it_fits(begun, lambda found: found == TENANTS, SECONDS)
         states = await _states(http, clients)
         assert states == ["running"] * TENANTS, states
         await asyncio.to_thread(head.run, "node", "drain", "first", "--undo", LANDLORD_TOKEN=TOKEN)
@@ -77,7 +78,7 @@ async def test_20_executions_on_it_end_elsewhere_and_nothing_is_left_when_it_is_
             tenants = [(await http.get(f"/tenants/{client.name}")).json() for client in clients]
             return sum(one.get("status") == "ready" and one["observed"]["node"] == "first" for one in tenants)
 
-        await _until(ready, lambda found: found == TENANTS)
+        await until_it_fits(ready, lambda found: found == TENANTS, SECONDS)
         await check(clients, http)
         states = await _states(http, clients)
         assert states == ["superseded"] * TENANTS, states
@@ -94,18 +95,3 @@ async def test_20_executions_on_it_end_elsewhere_and_nothing_is_left_when_it_is_
 async def _states(http: httpx.AsyncClient, clients: list[Client]) -> list[str]:
     """Of the executions that the creations were acknowledged with."""
     return [(await http.get(f"/executions/{client.executions[0]}")).json()["state"] for client in clients]
-
-
-async def _until(look: Callable[[], Any], fits: Callable[[Any], bool]) -> None:
-    loop = asyncio.get_running_loop()
-    give_up, found = loop.time() + SECONDS, None
-    while True:
-        try:
-            found = await look()
-        except httpx.TransportError as error:  # the machine that was asked is dead, and the next one is asked
-            found = repr(error)
-        else:
-            if fits(found):
-                return
-        assert loop.time() < give_up, found
-        await asyncio.sleep(0.5)

@@ -339,6 +339,30 @@ async def test_an_endpoint_that_is_away_cannot_be_registered(restate_server: Res
     await provider.close()
 
 
+async def test_an_endpoint_whose_front_was_just_replaced_is_registered(
+    restate_server: RestateServer, bench: Bench, served: list[Endpoint]
+) -> None:
+    """HAProxy's old process answers on the connections that it has; without the route, as it was."""
+    asked: list[str] = []
+    app = build_app(bench.attempts)
+
+    async def replaced(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope["path"])
+        if len(asked) > 1:
+            await app(scope, receive, send)
+        else:
+            await send({"type": "http.response.start", "status": 404, "headers": [(b"connection", b"close")]})
+            await send({"type": "http.response.body", "body": b"no such path"})
+
+    endpoint = Endpoint(replaced)
+    served.append(endpoint)
+    await endpoint.start()
+    provider = restate_at(restate_server, endpoint)
+    await provider.setup()
+    assert asked == ["/v1/discover"] * 2
+    await provider.close()
+
+
 async def test_a_redeploy_while_a_tenant_starts_waits_for_nothing(
     provider: RestateWorkflow, endpoint: Endpoint, bench: Bench, restate_server: RestateServer
 ) -> None:

@@ -7,6 +7,7 @@ engine's progress is read from `sys_invocation`; the end is pushed, by a request
 
 import asyncio
 import json
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -29,6 +30,8 @@ from providers.workflow.restate.status import COLUMNS, FAILING, HANDLER, JOURNAL
 CALL_SECONDS = 10.0
 REGISTER_SECONDS = 30.0
 """Seconds. Before it answers, the server asks our endpoint for its services."""
+NO_SUCH_PATH = "got status code '404'"
+"""The server's words for what the endpoint answered."""
 
 
 class RestateWorkflow:
@@ -170,8 +173,16 @@ class RestateWorkflow:
         await self._admin.aclose()
 
     async def _register(self, *, force: bool = False) -> httpx.Response:
+        """Raises Unavailable. The server asks our endpoint on a connection that it has. If what is before the endpoint
+        was replaced meanwhile, the old one may say there that it knows no such path, and closes it: then once more."""
         request = {"uri": self._endpoint, "use_http_11": True, "force": force}
-        return await self._call(self._admin, "POST", "/deployments", json=request, timeout=REGISTER_SECONDS)
+        ask = partial(self._call, self._admin, "POST", "/deployments", json=request, timeout=REGISTER_SECONDS)
+        try:
+            return await ask()
+        except Unavailable as error:
+            if NO_SUCH_PATH not in error.message:
+                raise
+            return await ask()
 
     # --- asking ---
 

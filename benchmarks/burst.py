@@ -1,11 +1,11 @@
 """Many tenants at once, and their end: `python -m benchmarks.burst [--tenants 40,200] [--provider docker]`.
 
-Seconds, 8 requests at a time. `accepted`: until the last 202; `begun`: until the last execution runs; `ready`: until
-the last tenant is ready; `gone`: from the first DELETE until the last is gone. Floors of the same run, for docker, also
-8 at a time: `docker run` until the first good answer, and `docker rm -f`. `own network`: the same where each container
-has a network of its own, as each tenant has. `cpu`: processor time by kind of process until all are ready, `until gone`
-until all are gone, `of the floor` that of the floor until all answer. `all of these` is ours with Docker's, `all of the
-machine` what the kernel counted in that time.
+Seconds, 8 requests at a time. `accepted`: until the last 202; `begun`: until the last execution runs; `activations`:
+how many a second by then; `ready`: until the last tenant is ready; `gone`: from the first DELETE until the last is
+gone. Floors of the same run, for docker, 8 at a time too: `docker run` until the first good answer, and `docker rm -f`.
+`own network`: the same where each container has a network of its own, as each tenant has. `cpu`: processor time by kind
+of process until all are ready, `until gone` until all are gone, `of the floor` that of the floor until all answer. `all
+of these` is ours with Docker's, `all of the machine` what the kernel counted in that time.
 """
 
 import argparse
@@ -160,7 +160,10 @@ async def _started(client: httpx.AsyncClient, name: str) -> float:
     return datetime.fromisoformat(first["started_at"]).timestamp()
 
 
-def lines(of: str, found: dict[str, Any], floors: Floor | None, networks: Floor | None) -> list[dict[str, Any]]:
+def lines(
+    count: int, provider: str, found: dict[str, Any], floors: Floor | None, networks: Floor | None
+) -> list[dict[str, Any]]:
+    of = f"{count} {provider}"
     accounts = {"": found.pop("cpu"), "until gone": found.pop("cpu until gone")}
     said = []
     for which, measured in (("", floors), ("own network", networks)):
@@ -179,6 +182,7 @@ def lines(of: str, found: dict[str, Any], floors: Floor | None, networks: Floor 
         ]
     told = () if floors is None else ("ready", "gone")
     return [
+        {"metric": f"{of} activations", "unit": "1/s", "per_second": round(count / found["begun"], 2)},
         *(
             {"metric": f"{of} {name}", "unit": "s", "seconds": round(seconds, 2)}
             for name, seconds in found.items()
@@ -209,7 +213,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 networks = asyncio.run(floor(engine, count, own_network=True)) if of_docker else None
                 found = asyncio.run(burst(installation, docker_spec() if of_docker else process_spec(), count))
                 # One after the other, so that the first is kept if the second fails.
-                write("burst", lines(f"{count} {options.provider}", found, floors, networks))
+                write("burst", lines(count, options.provider, found, floors, networks))
     return 0
 
 

@@ -153,7 +153,6 @@ async def test_what_serves_nobody_is_not_waited_for(world: World, after: str) ->
         (instance,) = world.cloud.instances()
         if after == "a heal":
             world.cloud.alter(instance.id, health=["unhealthy"])
-            await world.until(tenant, lambda v: v.tenant.status is Status.DEGRADED)
             await world.until(tenant, lambda v: v.tenant.status is Status.READY and v.execution.run == 2)
             assert await world.instances() == [(1, 2, "running")]
             return

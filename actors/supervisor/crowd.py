@@ -1,7 +1,7 @@
 """The live actors of each machine, and whether so many of them are there that another one makes all later."""
 
 import asyncio
-from contextlib import suppress
+from collections import Counter
 
 PER_CORE = 5
 """As many live actors for each core has a busy machine before another one is started there."""
@@ -22,13 +22,20 @@ class Crowd:
     def __init__(self) -> None:
         self._nodes: dict[str, str | None] = {}
         self._departure = asyncio.Event()
+        self._departures: Counter[str | None] = Counter()
+        """By node."""
+        self._stuck: set[str | None] = set()
+        """Nodes where a whole wait saw nobody leave, and nobody has left since."""
 
     def come(self, name: str, node: str | None) -> None:
         """`node`: that it was placed on; None: any."""
         self._nodes[name] = node
 
     def go(self, name: str) -> None:
-        self._nodes.pop(name, None)
+        if name in self._nodes:
+            node = self._nodes.pop(name)
+            self._departures[node] += 1
+            self._stuck.discard(node)
         self._departure.set()
         self._departure = asyncio.Event()
 
@@ -37,8 +44,17 @@ class Crowd:
         return [name for name, where in self._nodes.items() if where == node]
 
     async def fewer(self, node: str | None, than: int) -> None:
-        """Wait until there are, for PATIENCE_SECONDS at most."""
-        with suppress(TimeoutError):
+        """Wait until there are, for PATIENCE_SECONDS at most.
+
+        Once a whole wait saw nobody leave, nobody waits until one does: those that are there wait for something
+        themselves, as for a platform that hangs, and tenants of another platform would stand behind each of them."""
+        if node in self._stuck:
+            return
+        before = self._departures[node]
+        try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while len(self.on(node)) >= than:
                     await self._departure.wait()
+        except TimeoutError:
+            if self._departures[node] == before:
+                self._stuck.add(node)

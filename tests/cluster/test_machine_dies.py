@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,9 +13,9 @@ from tests.chaos.load import SERVER, Client, delete_all, spec_of
 from tests.cluster.conftest import PORT, TOKEN
 from tests.cluster.cuts import GRACE_SECONDS
 from tests.cluster.machines import Machine
-from tests.cluster.members import joined
+from tests.cluster.members import Member, joined
 from tests.cluster.run import balanced
-from tests.cluster.waiting import until_it_fits
+from tests.cluster.waiting import until, until_it_fits
 from tests.postgres import DebianServer
 from tests.processes import such
 
@@ -87,11 +88,13 @@ async def test_20_executions_on_it_end_elsewhere_and_nothing_is_left_when_it_is_
         await check(clients, http)
         await delete_all(clients)
         await check(clients, http)
-    for member in members:
-        left = [path for path in (member.home / "processes").rglob("*") if "dies-" in path.name]
-        assert left == []
+    until(lambda: not any(map(_left, members)), "nothing of them is left on either machine")
 
 
 async def _states(http: httpx.AsyncClient, clients: list[Client]) -> list[str]:
     """Of the executions that the creations were acknowledged with."""
     return [(await http.get(f"/executions/{client.executions[0]}")).json()["state"] for client in clients]
+
+
+def _left(member: Member) -> list[Path]:
+    return [path for path in (member.home / "processes").rglob("*") if "dies-" in path.name]

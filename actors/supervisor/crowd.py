@@ -24,8 +24,8 @@ class Crowd:
         self._departure = asyncio.Event()
         self._departures: Counter[str | None] = Counter()
         """By node."""
-        self._stuck: set[str | None] = set()
-        """Nodes where a whole wait saw nobody leave, and nobody has left since."""
+        self._in_vain: dict[str | None, int] = {}
+        """By node: its departures when the last wait began that lasted as long as a wait may."""
 
     def come(self, name: str, node: str | None) -> None:
         """`node`: that it was placed on; None: any."""
@@ -33,9 +33,7 @@ class Crowd:
 
     def go(self, name: str) -> None:
         if name in self._nodes:
-            node = self._nodes.pop(name)
-            self._departures[node] += 1
-            self._stuck.discard(node)
+            self._departures[self._nodes.pop(name)] += 1
         self._departure.set()
         self._departure = asyncio.Event()
 
@@ -48,13 +46,12 @@ class Crowd:
 
         Once a whole wait saw nobody leave, nobody waits until one does: those that are there wait for something
         themselves, as for a platform that hangs, and tenants of another platform would stand behind each of them."""
-        if node in self._stuck:
-            return
         before = self._departures[node]
+        if self._in_vain.get(node) == before:
+            return
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while len(self.on(node)) >= than:
                     await self._departure.wait()
         except TimeoutError:
-            if self._departures[node] == before:
-                self._stuck.add(node)
+            self._in_vain[node] = before

@@ -154,6 +154,8 @@ async def test_what_serves_nobody_is_not_waited_for(world: World, after: str) ->
         if after == "a heal":
             world.cloud.alter(instance.id, health=["unhealthy"])
             await world.until(tenant, lambda v: v.tenant.status is Status.READY and v.execution.run == 2)
+            trail = await events.page(world.database, tenant_id=tenant.id, limit=100)
+            assert Status.DEGRADED in [event.status for event in trail]
             assert await world.instances() == [(1, 2, "running")]
             return
         async with world.held("wait_healthy.after_switch"):

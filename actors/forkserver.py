@@ -9,6 +9,7 @@ anything draw one of Ray's random ids, which `ray.remote` does for a class: all 
 So this module does not import the modules that define actors, but imports everything that those import.
 """
 
+import atexit
 import gc
 import os
 import random
@@ -18,7 +19,9 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import ray._private.workers.default_worker  # noqa: F401
 import uvloop  # noqa: F401
@@ -58,8 +61,8 @@ def serve(path: Path, raylet: int) -> ForkRequest | None:
                     confirm(connection, request)
 
 
-def become(request: ForkRequest) -> None:
-    """Run the worker as its interpreter would have."""
+def become(request: ForkRequest) -> NoReturn:
+    """Run the worker as its interpreter would have, and end."""
     # The raylet ends a worker by its process group: in our group it would end all of them.
     os.setpgid(0, 0)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -72,7 +75,33 @@ def become(request: ForkRequest) -> None:
     random.seed()
     sys.argv = [*request.command, PRELOAD]
     sys.path[0] = str(Path(request.command[0]).parent)
-    runpy.run_path(request.command[0], run_name="__main__")
+    try:
+        runpy.run_path(request.command[0], run_name="__main__")
+    except SystemExit as ended:
+        leave(ended.code)
+    except BaseException:
+        traceback.print_exc()
+        leave(1)
+    leave(0)
+
+
+def leave(code: object) -> NoReturn:
+    """End this process as `sys.exit(code)` would, without taking the interpreter apart: threads end, then the handlers
+    of `atexit` run, then all is written.
+
+    To free each object of a fork copies every page that it shares with its parent, which takes 0.1 s of CPU, as much
+    as all that an owner does. `multiprocessing` ends its forks in this way too.
+    """
+    status = code if isinstance(code, int) else 0 if code is None else 1
+    try:
+        if code is not None and code is not status:
+            print(code, file=sys.stderr)
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
 
 
 def main() -> None:

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TWO_CHILDREN = """
 import os
 import actors.forkserver
@@ -70,6 +72,38 @@ def test_a_worker_imports_the_actor_before_it_takes_work(tmp_path: Path) -> None
     script.write_text("import sys; print(sys.argv[1:])")
     done = subprocess.run([sys.executable, "-c", WORKER, str(script)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['--worker-id=1', '--worker-preload-modules=actors.tenant.actor']"
+
+
+ENDING = """
+import atexit, sys, threading, time
+
+class Kept:
+    def __del__(self):
+        print("taken apart")
+
+kept = Kept()
+atexit.register(lambda: print("handler", end=" "))
+threading.Thread(target=lambda: (time.sleep(0.1), print("thread", end=" "))).start()
+"""
+
+
+@pytest.mark.parametrize(
+    ("last", "code", "said"),
+    [
+        ("", 0, ""),
+        ("sys.exit()", 0, ""),
+        ("sys.exit(3)", 3, ""),
+        ("sys.exit('no more')", 1, "no more\n"),
+        ("1 / 0", 1, "ZeroDivisionError"),
+    ],
+)
+def test_a_worker_ends_as_python_does_but_is_not_taken_apart(tmp_path: Path, last: str, code: int, said: str) -> None:
+    """To free each object of a fork takes as long as an owner's work."""
+    script = tmp_path / "default_worker.py"
+    script.write_text(ENDING + last)
+    done = subprocess.run([sys.executable, "-c", WORKER, str(script)], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("thread handler ", code), done.stderr
+    assert said in done.stderr
 
 
 def test_two_forks_draw_different_ids_and_have_one_thread() -> None:

@@ -1,6 +1,5 @@
 """What the raylet starts in the interpreter's place: a fork where that is right, else what Ray wanted."""
 
-import json
 import os
 import socket
 import subprocess
@@ -10,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.local.fork_protocol import DONE
+from controlplane.local.fork_protocol import ForkRequest, confirm, receive
 from controlplane.local.worker import forkable, launcher, server_of
 
 WORKER = ["/lib/ray/_private/workers/default_worker.py", "--worker-id=1", "--runtime-env-hash=0"]
+
+RAYS = {"RAY_RAYLET_PID": "10", "RAY_JOB_ID": "01000000", "RAY_ODD": "a=b\n\udcffé"}
+"""What Ray says to a launcher, and something that no text may be."""
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,7 @@ def test_an_ordinary_worker_is_forked_and_nothing_else(command: list[str], expec
 
 def test_each_raylet_and_job_has_a_server_of_its_own(tmp_path: Path) -> None:
     of = [
-        server_of(tmp_path, {"RAY_RAYLET_PID": raylet, "RAY_JOB_ID": job})
+        server_of(str(tmp_path), {"RAY_RAYLET_PID": raylet, "RAY_JOB_ID": job})
         for raylet in ("10", "11")
         for job in ("01000000", "02000000")
     ]
@@ -41,9 +43,13 @@ def test_each_raylet_and_job_has_a_server_of_its_own(tmp_path: Path) -> None:
 
 
 def started(script: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "RAY_RAYLET_PID": "10", "RAY_JOB_ID": "01000000"}
     return subprocess.run(
-        [script, *command], env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        [script, *command],
+        env={**os.environ, **RAYS},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
     )
 
 
@@ -61,23 +67,19 @@ def test_what_is_no_worker_becomes_what_ray_wanted(script: Path) -> None:
 
 
 def test_a_worker_is_ordered_with_its_environment_and_descriptors(script: Path, short_dir: Path) -> None:
-    orders = []
+    orders: list[ForkRequest] = []
 
     def serve(listener: socket.socket) -> None:
-        while not orders:
-            connection, _ = listener.accept()
-            with connection:
-                _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
-                text = connection.makefile("rb").read()
-                if text:
-                    orders.append(json.loads(text))
-                    os.write(descriptors[1], b"from the fork")
-                    connection.sendall(DONE)
-                for descriptor in descriptors:
-                    os.close(descriptor)
+        connection, _ = listener.accept()
+        with connection:
+            order = receive(connection)
+            assert order is not None
+            orders.append(order)
+            os.write(order.descriptors[1], b"from the fork")
+            confirm(connection, order)
 
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(server_of(short_dir, {"RAY_RAYLET_PID": "10", "RAY_JOB_ID": "01000000"})))
+        listener.bind(server_of(str(short_dir), RAYS))
         listener.listen()
         serving = threading.Thread(target=serve, args=(listener,))
         serving.start()
@@ -86,9 +88,9 @@ def test_a_worker_is_ordered_with_its_environment_and_descriptors(script: Path, 
 
     [order] = orders
     assert (done.returncode, done.stdout) == (0, "from the fork")
-    assert order["command"] == WORKER
-    assert order["directory"] == str(Path.cwd())
-    assert order["environ"]["RAY_JOB_ID"] == "01000000"
+    assert order.command == WORKER
+    assert order.directory == str(Path.cwd())
+    assert {**os.environ, **RAYS}.items() <= order.environ.items()
 
 
 def test_a_worker_starts_the_slow_way_where_no_server_can(script: Path, tmp_path: Path) -> None:

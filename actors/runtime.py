@@ -127,7 +127,10 @@ def build_runtime(
         tracing.begin(settings.otlp_endpoint, actor)
     failpoints = Failpoints(settings.failpoints)
     clock = RowClock(failpoints.clock_step)
-    database = open_database(database_url(settings), pool=pool, application=f"landlord {actor}")
+    # An owner asks about its own tenant only, by keys, and seldom five times: without a word Postgres would plan each.
+    database = open_database(
+        database_url(settings), pool=pool, application=f"landlord {actor}", plan_once=run_step is not None
+    )
     store = PostgresExecutionStore(database, actor=actor, heard=clock.heard)
     compute = registry.enabled_compute(settings, share)
     prober = HealthProber()

@@ -39,16 +39,23 @@ class Bounds:
 
 
 def open_database(
-    database_url: str, *, pool: int, overflow: int = 0, application: str = "landlord", bounds: Bounds = Bounds()
+    database_url: str,
+    *,
+    pool: int,
+    overflow: int = 0,
+    application: str = "landlord",
+    bounds: Bounds = Bounds(),
+    plan_once: bool = False,
 ) -> AsyncEngine:
     """Keeps `pool` connections, and opens up to `overflow` more at need. No statement or lock waits longer than
-    `bounds` says. Its errors hold no value of a row or a parameter.
+    `bounds` says. Its errors hold no value of a row or a parameter. `plan_once`: each statement has one plan on a
+    connection, whatever its values; right where all of them find their rows by a key.
 
     Raises SettingsError if the URL is not one that Postgres' own clients would take (`address`)."""
     database = create_async_engine(
         # The real address, which is more than such a URL can say, is the connector's.
         URL.create("postgresql+asyncpg", database=(where := address(database_url)).database),
-        async_creator=connector(where, application=application, bounds=bounds),
+        async_creator=connector(where, application=application, bounds=bounds, plan_once=plan_once),
         pool_size=pool,
         max_overflow=overflow,
         pool_timeout=10,
@@ -61,7 +68,7 @@ def open_database(
     return database
 
 
-def connector(where: Address, *, application: str, bounds: Bounds = Bounds()) -> Connector:
+def connector(where: Address, *, application: str, bounds: Bounds = Bounds(), plan_once: bool = False) -> Connector:
     return Connector(
         where,
         {
@@ -75,6 +82,7 @@ def connector(where: Address, *, application: str, bounds: Bounds = Bounds()) ->
             "tcp_user_timeout": str(GONE_MS),
             "jit": "off",
             "random_page_cost": RANDOM_PAGE_COST,
+            "plan_cache_mode": "force_generic_plan" if plan_once else "auto",
         },
     )
 

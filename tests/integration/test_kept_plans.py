@@ -1,6 +1,7 @@
 """What comes thousands of times a second is planned by Postgres a few times on each connection, and not each time."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import Pool
 
+from providers.compute.fake import FakeCloud
 from tests.fleet import insert_fleet
 from tests.integration.api_replica import api_on, tenant
-from tests.integration.owner import spec
+from tests.integration.owner import World, spec
 
 TENANTS = 500
 TIMES = 20
@@ -53,3 +55,15 @@ async def test_a_get_a_list_and_a_change_are_not_planned_each_time(
         found = [row for one in opened if not one.is_closed() for row in await one.fetch(PLANS)]
     assert sum(row["generic_plans"] for row in found) > 4 * (TIMES - AT_FIRST)
     assert {row["statement"]: row["custom_plans"] for row in found if row["custom_plans"] > AT_FIRST} == {}
+
+
+async def test_an_owner_plans_each_statement_once(database: AsyncEngine, database_url: str, tmp_path: Path) -> None:
+    """It lives for an execution or two, and seldom asks the same thing five times."""
+    world = World(database, database_url, tmp_path, FakeCloud())
+    tenant = await world.create(spec("1"))
+    async with world.owner(tenant) as owner:
+        await world.settled(tenant, "ready")
+        async with owner.database.connect() as connection:
+            found = (await connection.execute(text(PLANS))).all()
+    assert sum(row.generic_plans for row in found) > 20
+    assert {row.statement: row.custom_plans for row in found if row.custom_plans} == {}

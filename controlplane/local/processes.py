@@ -24,6 +24,8 @@ POLL_SECONDS = 0.1
 
 def find_processes(home_id: str, directory: Path) -> list[psutil.Process]:
     """Every living process of the home with this id whose Ray works in `directory`, except us and our ancestors."""
+    # psutil keeps what it has seen, and refuses to signal the new process of a pid that was used again.
+    psutil.process_iter.cache_clear()
     spared = {process.pid for process in [psutil.Process(), *psutil.Process().parents()]}
     return [p for p in psutil.process_iter() if p.pid not in spared and is_ours(p, home_id, directory)]
 

@@ -38,6 +38,11 @@ LOOKS_AT_ONCE = 4
 
 WAKE_SECONDS = 30.0
 
+NAME_SECONDS = 2.0
+"""A start waits so long for the name that an actor which leaves still has. It has it for some hundredths of a second,
+unless a call in it hangs."""
+NAME_PAUSE = 0.02
+
 REASONS = frozenset({"deleted", "passivated", "lost", "failing", "failed", "lonely"})
 """Why an actor leaves. `lost`: another owner took its tenant, and the database refused its write."""
 DIED = "died"
@@ -63,7 +68,9 @@ class Admission:
     (`shares`). If one leaves or dies, that is noticed at once. If a tenant was refused, each live actor is asked, once,
     to leave as soon as it is at rest, and `room` is called when one has left. If starts wait on a machine, its oldest
     actors are asked so too, but for a few. On a busy machine with many of them, a start waits until one has left, but
-    not for long (`crowd`). Nothing breaks it lastingly: live actors that are found later are held as well.
+    not for long (`crowd`). An actor that has said that it leaves is not live, though its name stays taken until its
+    process has ended: a start waits for that. Nothing breaks it lastingly: live actors that are found later are held as
+    well.
     """
 
     def __init__(
@@ -84,6 +91,8 @@ class Admission:
         with the name of a tenant whose actor has died. `activation`: entered for each activation."""
         self.live: dict[str, asyncio.Task[None]] = {}
         """Name → the call held open on its actor."""
+        self._leaving: dict[str, Any] = {}
+        """Name → the actor that has said that it leaves, and may have that name for some moments more."""
         self.activations = Counted("landlord_activations", "Tenant actors that were started or adopted.", "how")
         """Since this supervisor began: `cold`, or `adopted` from a supervisor before it."""
         self.departures = Counted("landlord_departures", "Tenant actors that have left, by why.", "reason")
@@ -117,16 +126,17 @@ class Admission:
         with self._activation():
             return await self._admit(name)
 
-    def hold(self, name: str, claim: Claim, place: Place | None, *, how: str) -> None:
-        """Create or find the actor, and keep a call open on it. `how`: the word under which that is counted."""
-        self._claims[name] = claim
+    def hold(self, name: str, claim: Claim, place: Place | None, actor: Any, *, how: str) -> bool:
+        """Keep a call open on the actor. `how`: the word under which it is counted. False: it leaves."""
         if name not in self.live:
+            if self._leaving.get(name) == actor:
+                return False
+            self._leaving.pop(name, None)
             self.activations.add(how)
-            where, node = self._locations.of(place)
-            tenant_id = str(place.tenant_id) if place and place.tenant_id else None
-            actor = TenantActor.options(**for_tenant(name, where)).remote(name, node, tenant_id)
-            self._crowd.come(name, node)
+            self._crowd.come(name, self._locations.of(place)[1])
             self.live[name] = self._tasks.begin(self._watch(name, actor), f"watch {name}")
+        self._claims[name] = claim
+        return True
 
     def end(self, name: str) -> None:
         """Kill a live actor. The call held open on it then returns, and the next sweep finds the due work."""
@@ -143,9 +153,15 @@ class Admission:
     async def adopt(self, names: Collection[str]) -> None:
         """Hold the live actors that were found, and learn what all of them have their places for now."""
         places = await fleet.places(self._database, names, self._cluster_id)
+        self._leaving = {name: actor for name, actor in self._leaving.items() if name in names}
         for name in names:
             place = places.get(name)
-            self.hold(name, Claim(place.platform, place.mends) if place else NOBODYS, place, how="adopted")
+            claim = Claim(place.platform, place.mends) if place else NOBODYS
+            if name in self.live:
+                self._claims[name] = claim
+            elif name not in self._leaving:
+                with suppress(ValueError):  # it has ended meanwhile
+                    self.hold(name, claim, place, ray.get_actor(tenant_actor(name), namespace=NAMESPACE), how="adopted")
 
     async def measure(self) -> None:
         """Read the ceiling: clusters come and go, and share the connections of the database."""
@@ -165,6 +181,7 @@ class Admission:
         if claim is None:
             return name in self.live
         _, node = self._locations.of(place)
+        left = self._leaving.get(name)
         async with self.pace.turn(node, urgent=claim.urgent) as waited:
             if await self._waited_for_others(node, claim) or waited:
                 self._thin(node)
@@ -172,11 +189,25 @@ class Admission:
                 claim = _claim(place)
             if name in self.live:
                 return True
+            if self._leaving.get(name) not in (left, None):
+                return False  # another one has begun meanwhile, seen all that this one was wanted for, and left
             if claim is None or not self._locations.takes(place) or not self._has_place(name, claim):
                 return False
-            self.hold(name, claim, place, how="cold")
+            if not await self._begun(name, claim, place):
+                return False
             self.pace.heard(node, await self._started(name))
         return True
+
+    async def _begun(self, name: str, claim: Claim, place: Place | None) -> bool:
+        """Create the actor. While one that leaves has the name, wait; False: it has it for too long."""
+        where, node = self._locations.of(place)
+        tenant_id = str(place.tenant_id) if place and place.tenant_id else None
+        for _ in range(round(NAME_SECONDS / NAME_PAUSE)):
+            actor = TenantActor.options(**for_tenant(name, where)).remote(name, node, tenant_id)
+            if self.hold(name, claim, place, actor, how="cold"):
+                return True
+            await asyncio.sleep(NAME_PAUSE)
+        return False
 
     async def _waited_for_others(self, node: str | None, claim: Claim) -> bool:
         """Until so few live there that another start makes nothing later; False if that is so."""
@@ -222,6 +253,7 @@ class Admission:
         """Returns when the actor leaves. Its death is noticed at once."""
         try:
             left = await actor.until_leaving.remote()
+            self._leaving[name] = actor
             self.departures.add(_reason(left))
         except RayError:
             self.departures.add(DIED)

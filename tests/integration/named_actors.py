@@ -16,6 +16,11 @@ class Handle:
     def __init__(self, actor: Any) -> None:
         self._actor = actor
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Handle) and self._actor is other._actor
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __getattr__(self, method: str) -> "Method":
         return Method(getattr(self._actor, method))
 
@@ -84,8 +89,15 @@ class Tenant:
         self.at_rest = True
         self._leave_at_rest()
 
+    def leave(self) -> None:
+        """It says that it leaves. Its process has not ended, so it still has its name."""
+        self._goes = LEAVING
+        self._left.set()
+
+    def end(self) -> None:
+        self._gone()
+
     def _leave_at_rest(self) -> None:
         if self.at_rest and self.told:
-            self._goes = LEAVING
-            self._gone()
-            self._left.set()
+            self.end()
+            self.leave()

@@ -10,6 +10,7 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.runtime import Runtime
+from actors.supervisor.actor import Supervisor
 from providers.compute.fake import FakeCloud
 from tests.integration.owner import World, create, spec
 from tests.integration.supervised import Cluster, until
@@ -23,15 +24,21 @@ async def runtime(database: AsyncEngine, database_url: str, tmp_path: Path) -> A
         yield built
 
 
-async def test_an_actor_that_leaves_is_neither_adopted_nor_dead(
-    database: AsyncEngine, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cluster = Cluster(monkeypatch, database)
+@asynccontextmanager
+async def one_leaves(cluster: Cluster, database: AsyncEngine, runtime: Runtime) -> AsyncIterator[Supervisor]:
+    """The owner of `acme` has said that it leaves, and its process has not ended."""
     await create(database, "acme", spec())
     async with cluster.supervised(runtime) as supervisor:
         await until(lambda: len(cluster.begun) == 1 and not supervisor._waker.busy)
         cluster.begun[0][1].leave()
         await until(lambda: not supervisor._admission.live)
+        yield supervisor
+
+
+async def test_an_actor_that_leaves_is_neither_adopted_nor_dead(
+    database: AsyncEngine, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with one_leaves(Cluster(monkeypatch, database), database, runtime) as supervisor:
         assert await supervisor._adopt() == 1, "it is still in Ray's list"
         assert supervisor._admission.live == {}
         assert supervisor._admission.activations.read() == {"cold": 1}
@@ -42,17 +49,12 @@ async def test_a_start_waits_for_the_name_of_an_actor_that_leaves(
     database: AsyncEngine, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(monkeypatch, database)
-    await create(database, "acme", spec())
-    async with cluster.supervised(runtime) as supervisor:
-        await until(lambda: len(cluster.begun) == 1 and not supervisor._waker.busy)
-        [(_, before)] = cluster.begun
-        before.leave()
-        await until(lambda: not supervisor._admission.live)
+    async with one_leaves(cluster, database, runtime) as supervisor:
         asked = cluster.asked
         starting = asyncio.create_task(supervisor.activate("acme"))
         await until(lambda: cluster.asked > asked + 1)
         assert not starting.done()
-        before.end()
+        cluster.begun[0][1].end()
         assert await starting
         assert cluster.names == ["acme", "acme"]
         assert await supervisor.live() == ["acme"]

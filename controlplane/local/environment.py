@@ -105,6 +105,9 @@ def ray_environment(home: Home, ports: Ports, haproxy: Path) -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(home.ray_token),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray's client server forks a process for each script, while its threads are in gRPC. gRPC's own handlers of a
+        # fork, which are on by default, end one in ten of those processes before they begin (Ray's issue 63202).
+        "GRPC_ENABLE_FORK_SUPPORT": "0",
         "AUTOSCALER_METRIC_PORT": str(ports.monitor_metrics),
         "DASHBOARD_METRIC_PORT": str(ports.dashboard_metrics),
         "RAY_SERVE_ENABLE_HA_PROXY": "1",

@@ -106,6 +106,10 @@ class Unavailable(Retryable):
     outside = WaitsFor.PLATFORM_UNAVAILABLE
 
 
+class NotRunning(Unavailable):
+    """Nothing was started in this home, or what was started has ended."""
+
+
 class Throttled(Retryable):
     """The platform asks for fewer calls."""
 

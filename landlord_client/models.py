@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Document(BaseModel):
     """What the API sent."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
     _document: dict[str, Any] = PrivateAttr(default_factory=dict)
 

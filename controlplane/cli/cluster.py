@@ -8,7 +8,7 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.cli.database import ask
-from controlplane.errors import Unavailable
+from controlplane.errors import NotRunning
 from controlplane.local.installation import Installation
 from controlplane.local.state import RunState
 from controlplane.model import ClusterState
@@ -17,10 +17,6 @@ from controlplane.persistence.nodes import Nodes
 from controlplane.settings import Settings
 
 T = TypeVar("T")
-
-
-class NotRunning(Unavailable):
-    """Nothing was started in this home, or what was started has ended."""
 
 
 class Cluster:

@@ -1,16 +1,23 @@
 """`landlord execution`: past and running work for a tenant."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import typer
 
 from controlplane.cli.completion import tenants
 from controlplane.cli.connection import connect
 from controlplane.cli.console import output
+from controlplane.cli.elsewhere import Group, Place
 from controlplane.cli.output import Format, FormatOption, instant, show, table
 from landlord_client import Execution, Step
 
-app = typer.Typer(help="Show, cancel and retry executions.", no_args_is_help=True)
+
+class ExecutionCommands(Group):
+    elsewhere: ClassVar[Mapping[str, Place]] = {"retry": Place("tenant", "retry")}
+
+
+app = typer.Typer(cls=ExecutionCommands, help="Show, cancel and retry executions.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(help="An execution's id, as in workflow_execution_id.")]
 COLUMNS = ("execution", "state", "run", "retries", "trigger", "started", "ended", "error")

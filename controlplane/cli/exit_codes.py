@@ -3,12 +3,10 @@
 from enum import IntEnum
 from typing import Any
 
-from typer.core import TyperGroup
-
-from controlplane.cli.cluster import NotRunning
 from controlplane.cli.console import errors
+from controlplane.cli.elsewhere import Group
 from controlplane.cli.next_steps import next_step
-from controlplane.errors import DeadlineExceeded, LandlordError, SettingsError
+from controlplane.errors import DeadlineExceeded, LandlordError, NotRunning, SettingsError
 from controlplane.text import clean
 from landlord_client import LandlordClientError, Problem, Unreachable, WaitedTooLong
 
@@ -54,7 +52,7 @@ def describe(error: LandlordError | LandlordClientError) -> str:
     return "\n".join(lines)
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """The root group. An error of ours ends the command with a line on stderr and its exit code, never a traceback."""
 
     def invoke(self, ctx: Any) -> Any:

@@ -1,44 +1,51 @@
-"""The root of the `landlord` command: the commands and groups, and nothing else."""
+"""The root of the `landlord` command: where its commands and groups are, and nothing else."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
-from controlplane.cli import (
-    apply,
-    backup,
-    config,
-    context,
-    demo,
-    doctor,
-    drain,
-    events,
-    execution,
-    install,
-    logs,
-    node,
-    pause,
-    plan,
-    providers,
-    restore,
-    run_command,
-    server,
-    support_bundle,
-    tenant,
-    token,
-    top,
-)
 from controlplane.cli.completion import contexts
 from controlplane.cli.console import errors
+from controlplane.cli.elsewhere import Place
 from controlplane.cli.exit_codes import HELP, Commands
 
 HERE = frozenset({"up", "down", "status", "install", "drain", "backup", "restore", "support-bundle", "config", "demo"})
 """Commands about this machine: no context changes what they act on."""
 
+MACHINE, TENANTS, OPERATIONS = "This machine", "Tenants", "Operations"
+
+
+class Landlord(Commands):
+    elsewhere: ClassVar[Mapping[str, Place]] = {
+        "up": Place("server", "up", MACHINE),
+        "down": Place("server", "down", MACHINE),
+        "status": Place("server", "status", MACHINE),
+        "install": Place("install", "install", MACHINE),
+        "drain": Place("drain", "drain", MACHINE),
+        "backup": Place("backup", "backup", MACHINE),
+        "restore": Place("restore", "restore", MACHINE),
+        "support-bundle": Place("support_bundle", "support_bundle", MACHINE),
+        "config": Place("config", "app", MACHINE),
+        "tenant": Place("tenant", "app", TENANTS),
+        "execution": Place("execution", "app", TENANTS),
+        "demo": Place("demo", "demo", TENANTS),
+        "top": Place("top", "top", OPERATIONS),
+        "events": Place("events", "events", OPERATIONS),
+        "providers": Place("providers", "providers", OPERATIONS),
+        "node": Place("node", "app", OPERATIONS),
+        "pause": Place("pause", "pause", OPERATIONS),
+        "resume": Place("pause", "resume", OPERATIONS),
+        "doctor": Place("doctor", "doctor", OPERATIONS),
+        "token": Place("token", "app", OPERATIONS),
+        "context": Place("context", "app", OPERATIONS),
+    }
+
+
 app = typer.Typer(
-    cls=Commands,
+    cls=Landlord,
     help="Landlord gives every tenant its own compute and keeps it running.",
     epilog=HELP,
     no_args_is_help=True,
@@ -72,35 +79,3 @@ def _choose(context: str, command: str | None) -> None:
     if os.environ.get("LANDLORD_URL"):
         errors.print(f"LANDLORD_URL is set, so the context {context} is not used", markup=False)
     os.environ["LANDLORD_CONTEXT"] = context
-
-
-app.command(rich_help_panel="This machine")(server.up)
-app.command(rich_help_panel="This machine")(server.down)
-app.command(rich_help_panel="This machine")(server.status)
-app.command(rich_help_panel="This machine")(install.install)
-app.command(rich_help_panel="This machine")(drain.drain)
-app.command(rich_help_panel="This machine")(backup.backup)
-app.command(rich_help_panel="This machine")(restore.restore)
-app.command("support-bundle", rich_help_panel="This machine")(support_bundle.support_bundle)
-app.add_typer(config.app, name="config", rich_help_panel="This machine")
-
-app.add_typer(tenant.app, name="tenant", rich_help_panel="Tenants")
-app.add_typer(execution.app, name="execution", rich_help_panel="Tenants")
-app.command(rich_help_panel="Tenants")(demo.demo)
-
-app.command(rich_help_panel="Operations")(top.top)
-app.command(rich_help_panel="Operations")(events.events)
-app.command(rich_help_panel="Operations")(providers.providers)
-app.add_typer(node.app, name="node", rich_help_panel="Operations")
-app.command(rich_help_panel="Operations")(pause.pause)
-app.command(rich_help_panel="Operations")(pause.resume)
-app.command(rich_help_panel="Operations")(doctor.doctor)
-app.add_typer(token.app, name="token", rich_help_panel="Operations")
-app.add_typer(context.app, name="context", rich_help_panel="Operations")
-
-tenant.app.command()(apply.apply)
-tenant.app.command()(plan.plan)
-tenant.app.command()(events.watch)
-tenant.app.command()(logs.logs)
-tenant.app.command("exec")(run_command.run_command)
-execution.app.command("retry")(tenant.retry)

@@ -1,11 +1,13 @@
 """`landlord tenant`: one command for each call of the API."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import typer
 
 from controlplane.cli.connection import connect
 from controlplane.cli.delete_selected import delete_selected
+from controlplane.cli.elsewhere import Group, Place
 from controlplane.cli.input import read_document
 from controlplane.cli.options import (
     DEFAULT_TIMEOUT,
@@ -24,7 +26,18 @@ from controlplane.cli.options import (
 from controlplane.cli.output import Format, FormatOption
 from controlplane.cli.show_tenant import answer, show_tenants
 
-app = typer.Typer(help="Create, show, change and delete tenants.", no_args_is_help=True)
+
+class TenantCommands(Group):
+    elsewhere: ClassVar[Mapping[str, Place]] = {
+        "apply": Place("apply", "apply"),
+        "plan": Place("plan", "plan"),
+        "watch": Place("events", "watch"),
+        "logs": Place("logs", "logs"),
+        "exec": Place("run_command", "run_command"),
+    }
+
+
+app = typer.Typer(cls=TenantCommands, help="Create, show, change and delete tenants.", no_args_is_help=True)
 
 
 @app.command()

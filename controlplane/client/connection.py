@@ -3,8 +3,8 @@
 import ssl
 
 from controlplane.errors import SettingsError
-from controlplane.local.front import pinned
 from controlplane.local.paths import Home
+from controlplane.local.pinned import pinned
 from controlplane.settings import Settings
 from landlord_client import Client, InsecureAddress, Unreachable
 

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 
 from controlplane.errors import Unavailable
-from controlplane.local.front import pinned
 from controlplane.local.head import run_logged
 from controlplane.local.paths import end_of
+from controlplane.local.pinned import pinned
 from controlplane.local.programs import APPLICATION
 
 DEPLOY_SECONDS = 240.0

@@ -4,7 +4,6 @@ The certificate and key of the settings are copied into one file of the home tha
 another pair through its admin socket, in place: no connection is cut.
 """
 
-import re
 import socket
 import ssl
 from dataclasses import replace
@@ -14,10 +13,10 @@ from controlplane.errors import SettingsError, Unavailable
 from controlplane.local.authority import NodeCertificates
 from controlplane.local.haproxy import Front
 from controlplane.local.paths import Home, write_private
+from controlplane.local.pinned import leaf
 from controlplane.settings import Settings
 
 SECONDS = 5.0
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def prepare(home: Home, settings: Settings) -> None:
@@ -50,7 +49,7 @@ def renew(home: Home, port: int) -> bool:
     """Make the running HAProxy show the home's certificate. False: it did already, or none runs; a new one reads it at
     its start. Raises Unavailable."""
     text = home.tls.read_text()
-    if shown("127.0.0.1", port) in (None, _leaf(text)):
+    if shown("127.0.0.1", port) in (None, leaf(text)):
         return False
     for admin in home.runtime.glob("*/a.sock"):
         _tell(admin, f"set ssl cert {home.tls} <<\n{text}\n")
@@ -69,28 +68,6 @@ def shown(host: str, port: int) -> bytes | None:
             return secured.getpeercert(binary_form=True)
     except OSError:
         return None
-
-
-def pinned(certificate: Path) -> ssl.SSLContext:
-    """For a client on this machine: the server must hold the key of exactly this certificate, whatever name is in it.
-    Raises SettingsError if it cannot be read."""
-    try:
-        leaf = _leaf(certificate.read_text())
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{certificate} cannot be read: {error}; `landlord up` writes it") from None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.load_verify_locations(cadata=leaf)
-    return context
-
-
-def _leaf(text: str) -> bytes:
-    """The certificate at the start of a file. Raises ValueError."""
-    found = _CERTIFICATE.search(text)
-    if found is None:
-        raise ValueError("it holds no certificate")
-    return ssl.PEM_cert_to_DER_cert(found[0])
 
 
 def _tell(admin: Path, command: str) -> str:

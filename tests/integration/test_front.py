@@ -28,6 +28,7 @@ from controlplane.local import front
 from controlplane.local.haproxy import CLIENT_SECONDS, REQUEST_SECONDS, UNTIL_THE_END, launcher
 from controlplane.local.head import real_haproxy
 from controlplane.local.paths import Home
+from controlplane.local.pinned import pinned
 from controlplane.settings import Settings
 from tests.e2e.installation import free_port
 
@@ -188,7 +189,7 @@ def client(door: Door) -> httpx.AsyncClient:
     tls = door.home.tls.exists()
     return httpx.AsyncClient(
         base_url=f"{'https' if tls else 'http'}://127.0.0.1:{door.port}",
-        verify=front.pinned(door.home.tls) if tls else True,
+        verify=pinned(door.home.tls) if tls else True,
         timeout=30,
         trust_env=False,
     )
@@ -197,7 +198,7 @@ def client(door: Door) -> httpx.AsyncClient:
 def get(door: Door, certificate: Path | None) -> int:
     """Blocks."""
     url = f"{'http' if certificate is None else 'https'}://127.0.0.1:{door.port}/"
-    verify = True if certificate is None else front.pinned(certificate)
+    verify = True if certificate is None else pinned(certificate)
     return httpx.get(url, verify=verify, trust_env=False).status_code
 
 

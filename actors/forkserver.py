@@ -23,10 +23,7 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-import ray._private.workers.default_worker  # noqa: F401
-import uvloop  # noqa: F401
-
-import actors.serve_imports
+import actors.preloaded
 import actors.tenant.runner  # noqa: F401
 from controlplane import tracing
 from controlplane.local.build import build_id

@@ -114,8 +114,41 @@ def sequential(plan: dict[str, Any]) -> Iterator[str]:
         yield from sequential(part)
 
 
-async def test_a_hundred_thousand_tenants_are_found_by_index(database: AsyncEngine) -> None:
+_PREPARED = "SELECT name, statement, cardinality(parameter_types) AS parameters FROM pg_prepared_statements"
+
+
+async def planned_as_a_whole(database: AsyncEngine) -> dict[str, list[str]]:
+    """The statements that a connection of this pool has sent, whose plan for any values reads large tables from end to
+    end; with those tables."""
+    async with database.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        sent = await driver.fetch(_PREPARED)
+        assert len(sent) > 10, "it is the connection of an owner that has lived"
+        whole = {}
+        for name, statement, parameters in sent:
+            if statement.startswith("show"):
+                continue
+            values = f"({', '.join(['NULL'] * parameters)})" if parameters else ""
+            (row,) = await driver.fetch(f'EXPLAIN (FORMAT JSON) EXECUTE "{name}"{values}')
+            if tables := LARGE & set(sequential(row[0][0]["Plan"])):
+                whole[statement] = sorted(tables)
+        return whole
+
+
+async def test_a_hundred_thousand_tenants_are_found_by_index(
+    database: AsyncEngine, database_url: str, tmp_path: Path
+) -> None:
+    """One fleet for both, since it takes most of the time."""
     await a_fleet(database)
+    await assert_questions_use_indexes(database)
+    world = World(database, database_url, tmp_path, FakeCloud())
+    tenant = await world.create(spec("1"))
+    async with world.owner(tenant) as owner:
+        await world.settled(tenant, "ready")
+        assert await planned_as_a_whole(owner.database) == {}, "an owner's plans are for any values: each is made once"
+
+
+async def assert_questions_use_indexes(database: AsyncEngine) -> None:
     view = await tenants.get(database, "t-050000")
     assert view is not None
     tenant = view.tenant
@@ -165,39 +198,6 @@ async def test_a_hundred_thousand_tenants_are_found_by_index(database: AsyncEngi
         assert seen, name
         whole[name] = await read_as_a_whole(database, seen)
     assert {name: tables for name, tables in whole.items() if tables} == {}
-
-
-_PREPARED = "SELECT name, statement, cardinality(parameter_types) AS parameters FROM pg_prepared_statements"
-
-
-async def planned_as_a_whole(database: AsyncEngine) -> dict[str, list[str]]:
-    """The statements that a connection of this pool has sent, whose plan for any values reads large tables from end to
-    end; with those tables."""
-    async with database.connect() as connection:
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        sent = await driver.fetch(_PREPARED)
-        assert len(sent) > 10, "it is the connection of an owner that has lived"
-        whole = {}
-        for name, statement, parameters in sent:
-            if statement.startswith("show"):
-                continue
-            values = f"({', '.join(['NULL'] * parameters)})" if parameters else ""
-            (row,) = await driver.fetch(f'EXPLAIN (FORMAT JSON) EXECUTE "{name}"{values}')
-            if tables := LARGE & set(sequential(row[0][0]["Plan"])):
-                whole[statement] = sorted(tables)
-        return whole
-
-
-async def test_an_owner_finds_its_rows_by_index_among_a_hundred_thousand_tenants(
-    database: AsyncEngine, database_url: str, tmp_path: Path
-) -> None:
-    """Its plans are made for any values, since each is made once."""
-    await a_fleet(database)
-    world = World(database, database_url, tmp_path, FakeCloud())
-    tenant = await world.create(spec("1"))
-    async with world.owner(tenant) as owner:
-        await world.settled(tenant, "ready")
-        assert await planned_as_a_whole(owner.database) == {}
 
 
 async def test_a_quiet_fleet_costs_a_sweep_a_few_blocks(database: AsyncEngine) -> None:

@@ -12,7 +12,7 @@ from controlplane.cli.main import app
 from controlplane.client import connection
 from controlplane.client.contexts import Context, Contexts, contexts_path
 from landlord_client import Client
-from tests.unit.test_cli_commands import Server, server, tenant  # noqa: F401
+from tests.unit.plain_server import Server, server, tenant  # noqa: F401
 
 
 def completed(line: str, home: Path) -> tuple[list[str], str]:

@@ -16,7 +16,7 @@ from controlplane.model import SENT, TenantSpec
 from providers.compute.docker.policy import DockerPolicy
 from providers.compute.docker.provider import DockerCompute
 from tests.pages import ROOT
-from tests.unit.test_cli_commands import Server, run, server, tenant
+from tests.unit.plain_server import Server, run, server, tenant
 
 __all__ = ["run", "server"]  # fixtures
 

@@ -13,7 +13,7 @@ from controlplane.client.contexts import Context, Contexts, command_settings, co
 from controlplane.errors import SettingsError
 from controlplane.settings import Settings
 from landlord_client import Client
-from tests.unit.test_cli_commands import Run
+from tests.unit.plain_server import Run
 
 SECRET = "llt_" + "s" * 40
 PROD = "https://landlord.test"

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.test_cli_commands import Run, Server, run, server, tenant  # noqa: F401
+from tests.unit.plain_server import Run, Server, run, server, tenant  # noqa: F401
 
 
 def named(name: str, **values: Any) -> dict[str, Any]:

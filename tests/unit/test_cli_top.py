@@ -12,7 +12,7 @@ from controlplane.cli import console as consoles
 from controlplane.cli.top import drawn, elapsed, follow, top
 from controlplane.client.fleet import glance
 from landlord_client import Overloaded, Problem, Tenant, Unauthorized, Unreachable
-from tests.unit.test_cli_commands import Run, Server, run, server, tenant  # noqa: F401
+from tests.unit.plain_server import Run, Server, run, server, tenant  # noqa: F401
 
 EMPTY = {"tenants": 0, "paused": 0, "statuses": {}, "under_way_count": 0, "under_way": [], "queued_count": 0}
 EMPTY |= {"oldest_queued": None, "unwell_count": 0, "unwell": []}

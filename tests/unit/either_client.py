@@ -1,4 +1,4 @@
-"""Both clients behind one face, so that one test runs with each."""
+"""Both clients behind one face, so that one test runs with each, and what a server answers them."""
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 import httpx
+import pytest
 
 from landlord_client import AsyncClient, Client
 
@@ -53,6 +54,14 @@ class Either:
         return await _taken(stream, most)
 
 
+Make = Callable[[Handler], Either]
+
+
+@pytest.fixture(params=[Client, AsyncClient])
+def make(request: pytest.FixtureRequest) -> Make:
+    return lambda handler: Either(request.param, handler)
+
+
 async def _taken(stream: AsyncIterator[Any], most: int | None) -> list[Any]:
     found: list[Any] = []
     while most is None or len(found) < most:
@@ -76,3 +85,11 @@ def answering(*answers: httpx.Response | Exception) -> tuple[Handler, list[httpx
         return answer
 
     return handle, seen
+
+
+def tenant(status: str = "ready", state: str = "succeeded", **more: Any) -> dict[str, Any]:
+    return {"id": "0190-id", "name": "acme", "status": status, "workflow": {"state": state}, "version": 3, **more}
+
+
+def problem(status: int, code: str, **headers: str) -> httpx.Response:
+    return httpx.Response(status, json={"code": code, "detail": f"it is {code}"}, headers=headers)

@@ -1,15 +1,12 @@
 """The client, blocking and async, against a server of plain functions: what it sends, and what it makes of answers."""
 
-import inspect
 import json
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
-from controlplane.api.problem import CODES
 from landlord_client import (
     AsyncClient,
     Client,
@@ -26,39 +23,11 @@ from landlord_client import (
     Unreachable,
     ValidationFailed,
     VersionMismatch,
-    WaitedTooLong,
     errors,
-    history,
-    installation,
-    models,
-    tenants,
 )
-from landlord_client import exchange as exchange_of_operations
-from tests.pages import ROOT
-from tests.unit.either_client import Either, Handler, answering
+from tests.unit.either_client import Make, answering, make, problem, tenant
 
-Make = Callable[[Handler], Either]
-
-
-@pytest.fixture(params=[Client, AsyncClient])
-def make(request: pytest.FixtureRequest) -> Make:
-    return lambda handler: Either(request.param, handler)
-
-
-def tenant(status: str = "ready", state: str = "succeeded", **more: Any) -> dict[str, Any]:
-    return {"id": "0190-id", "name": "acme", "status": status, "workflow": {"state": state}, "version": 3, **more}
-
-
-def problem(status: int, code: str, **headers: str) -> httpx.Response:
-    return httpx.Response(status, json={"code": code, "detail": f"it is {code}"}, headers=headers)
-
-
-def events_of(*lines: str) -> httpx.Response:
-    return httpx.Response(200, text="".join(f"{line}\n\n" for line in lines))
-
-
-def event(id: int, status: str = "ready", **more: Any) -> str:
-    return f"id: {id}\ndata: " + json.dumps({"id": id, "type": "tenant.status", "status": status, **more})
+__all__ = ["make"]  # fixture
 
 
 async def test_a_mutation_carries_token_key_version_and_preference(make: Make) -> None:
@@ -124,14 +93,6 @@ async def test_an_unknown_code_is_the_class_of_its_status(
         await make(handle).call("get_tenant", "acme")
     assert type(caught.value) is kind
     assert caught.value.code == code
-
-
-def test_each_problem_code_has_its_class_of_its_status() -> None:
-    assert set(errors.BY_CODE) == set(CODES), "each code has a class in landlord_client/errors.py"
-    for code, kind in errors.BY_CODE.items():
-        status = CODES[code][0]
-        assert issubclass(kind, errors.BY_STATUS.get(status, Problem)), code
-    assert len(set(errors.BY_CODE.values())) == len(errors.BY_CODE)
 
 
 async def test_a_connection_that_breaks_is_tried_again_with_the_same_key(make: Make) -> None:
@@ -240,143 +201,6 @@ async def test_each_list_is_followed(make: Make, operation: str, item: dict[str,
     assert seen[1].url.params["cursor"] == "c"
 
 
-async def test_waiting_goes_on_by_id_until_it_is_settled_and_survives_a_restart(make: Make) -> None:
-    handle, seen = answering(
-        httpx.Response(200, json=tenant("deleting", "running")),
-        httpx.ConnectError("restarting"),
-        httpx.Response(200, json=tenant("deleting", "failed")),
-        httpx.Response(200, json=tenant("deleting", "failed")),
-        httpx.Response(200, json=tenant("deleted", "succeeded")),
-    )
-    changes: list[str] = []
-
-    def changed(now: Tenant) -> None:
-        changes.append(f"{now.status} {now.workflow.state}")
-
-    assert (await make(handle).call("wait_tenant", "acme", timeout=10, changed=changed)).status == "deleted"
-    assert [request.url.path for request in seen] == ["/v1/tenants/acme"] + ["/v1/tenants/0190-id"] * 4
-    assert changes == ["deleting running", "deleting failed", "deleted succeeded"]
-
-
-async def test_ready_with_a_newer_execution_under_way_is_not_settled(make: Make) -> None:
-    handle, seen = answering(
-        httpx.Response(200, json=tenant("ready", "pending")), httpx.Response(200, json=tenant("ready", "succeeded"))
-    )
-    await make(handle).call("wait_tenant", "acme", timeout=10)
-    assert len(seen) == 2
-
-
-async def test_waiting_ends_in_time(make: Make) -> None:
-    there = make(lambda _: httpx.Response(200, json=tenant("updating", "running")))
-    with pytest.raises(WaitedTooLong, match="still updating after 3 s"):
-        await there.call("wait_tenant", "acme", timeout=3)
-    assert issubclass(WaitedTooLong, TimeoutError)
-
-
-async def test_a_watch_begins_at_the_newest_event_and_goes_on_after_a_break_without_a_gap(make: Make) -> None:
-    handle, seen = answering(
-        httpx.Response(200, json={"items": [{"id": 7}], "next_cursor": None}),
-        events_of(": heartbeat", event(8), event(9)),
-        httpx.ConnectError("restarting"),
-        httpx.Response(503, text="no server"),
-        problem(503, "overloaded"),
-        events_of(event(10, "deleted"), event(11, "deleted")),
-    )
-    assert [found.id for found in await make(handle).some("watch", "0190-id")] == [8, 9, 10, 11]
-    assert [request.headers.get("Last-Event-ID") for request in seen] == [None, "7", "9", "9", "9", "9"]
-    assert seen[1].url.path == "/v1/tenants/0190-id/watch"
-
-
-async def test_a_watch_of_all_outlives_the_end_of_a_tenant(make: Make) -> None:
-    handle, seen = answering(events_of(event(4, "deleted")), events_of(event(5)))
-    assert [found.id for found in await make(handle).some("watch", after=3, most=2)] == [4, 5]
-    assert [request.headers["Last-Event-ID"] for request in seen] == ["3", "4"]
-
-
-async def test_logs_are_followed_over_a_restart_until_the_tenant_is_deleted(make: Make) -> None:
-    handle, seen = answering(
-        httpx.Response(200, json=tenant()),
-        httpx.Response(200, text=""),
-        httpx.Response(200, json=tenant("provisioning")),
-        httpx.Response(200, text="one\n", headers={"Log-Cursor": "r/1"}),
-        httpx.ConnectError("restarting"),
-        problem(503, "unavailable"),
-        httpx.Response(200, text="two\n", headers={"Log-Cursor": "r/2"}),
-        httpx.Response(200, text="", headers={"Log-Cursor": "r/2"}),
-        httpx.Response(200, json=tenant("deleted")),
-    )
-    assert await make(handle).some("follow_logs", "acme", tail=7) == ["one\n", "two\n"]
-    asked = [dict(one.url.params) for one in seen if one.url.path == "/v1/tenants/0190-id/logs"]
-    assert [one["after"] for one in asked] == ["", "", "r/1", "r/1", "r/1", "r/2"]
-    assert {one["tail"] for one in asked} == {"7"}
-
-
-async def test_logs_that_cannot_be_followed_are_refused_at_once(make: Make) -> None:
-    handle, _ = answering(httpx.Response(200, json=tenant()), problem(422, "logs_not_supported"))
-    with pytest.raises(LogsNotSupported):
-        await make(handle).some("follow_logs", "acme")
-
-
-async def test_who_follows_gives_up_when_no_server_comes_back(make: Make) -> None:
-    def handle(request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/acme"):
-            return httpx.Response(200, json=tenant())
-        raise httpx.ConnectError("refused")
-
-    there = make(handle)
-    with pytest.raises(Unreachable, match="landlord up"):
-        await there.some("follow_logs", "acme")
-    assert there.time.now > tenants.PATIENCE_SECONDS
-
-
-async def test_a_watch_that_never_began_is_refused_at_once(make: Make) -> None:
-    handle, _ = answering(problem(404, "tenant_not_found"))
-    with pytest.raises(TenantNotFound):
-        await make(handle).some("watch", "acme", after=1)
-    handle, _ = answering(httpx.ConnectError("refused"))
-    with pytest.raises(Unreachable, match="landlord up"):
-        await make(handle).some("watch", after=1)
-
-
-async def test_a_watch_gives_up_when_no_server_comes_back(make: Make) -> None:
-    def handle(request: httpx.Request) -> httpx.Response:
-        if request.headers["Last-Event-ID"] == "1":
-            return events_of(event(2))
-        raise httpx.ConnectError("refused")
-
-    there = make(handle)
-    with pytest.raises(Unreachable, match="landlord up"):
-        await there.some("watch", after=1)
-    assert there.time.now > tenants.PATIENCE_SECONDS
-
-
-async def test_a_selective_watch_follows_labels(make: Make) -> None:
-    """`a` matches from the beginning, `b` once it is relabelled, `c` never; then `a` ceases to."""
-    matching = [{"a"}, {"a", "b"}, {"a", "b"}, {"b"}]
-
-    def handle(request: httpx.Request) -> httpx.Response:
-        if request.url.path == "/v1/events":
-            return httpx.Response(200, json={"items": [{"id": 1}], "next_cursor": None})
-        if request.url.path == "/v1/watch":
-            changes = [
-                event(2, tenant="c"),
-                event(3, tenant="a"),
-                f"data: {json.dumps({'id': 4, 'type': 'tenant.updated', 'tenant': 'b'})}",
-                event(5, tenant="b"),
-                f"data: {json.dumps({'id': 6, 'type': 'tenant.created', 'tenant': 'c'})}",
-                f"data: {json.dumps({'id': 7, 'type': 'tenant.metadata_changed', 'tenant': 'a'})}",
-                event(8, tenant="a"),
-                event(9, tenant="b"),
-            ]
-            return events_of(*changes)
-        prefix = request.url.params.get("name_prefix", "")
-        found = [tenant(name=name) for name in sorted(matching.pop(0)) if name.startswith(prefix)]
-        return httpx.Response(200, json={"items": found, "next_cursor": None})
-
-    there = make(handle)
-    assert [found.id for found in await there.some("watch_matching", ["tier=gold"], most=4)] == [3, 4, 5, 9]
-
-
 async def test_a_plan_is_a_dry_run(make: Make) -> None:
     handle, seen = answering(httpx.Response(200, json={"action": "none"}), httpx.Response(200, json={"action": "none"}))
     there = make(handle)
@@ -437,71 +261,3 @@ def test_a_token_is_sent_to_this_machine_and_by_https(kind: type[Client], url: s
 def test_a_token_crosses_no_network_in_clear(kind: type[Client], url: str) -> None:
     with pytest.raises(InsecureAddress, match="would go there in clear"):
         kind(url, "secret")
-
-
-def test_each_operation_is_a_method_of_both_clients_with_its_text_and_signature() -> None:
-    skipped = set(vars(exchange_of_operations))
-    operations = {
-        name: operation
-        for module in (tenants, history, installation)
-        for name, operation in vars(module).items()
-        if inspect.isfunction(operation) and not name.startswith("_") and name not in skipped
-    }
-    for kind in (Client, AsyncClient):
-        methods = {name: one for name, one in vars(kind).items() if hasattr(one, "__signature__")}
-        assert set(methods) == set(operations)
-        for name, operation in operations.items():
-            assert methods[name].__doc__ == operation.__doc__
-            assert methods[name].__name__ == name
-            own = list(inspect.signature(methods[name]).parameters)
-            assert own == ["self", *inspect.signature(operation).parameters]
-    assert list(inspect.signature(Client("https://x.test", "t").get_tenant).parameters) == ["name"]
-
-
-def test_each_model_has_the_fields_of_the_document() -> None:
-    """Of those that answers have; what the client only sends are plain mappings."""
-    schemas = json.loads((ROOT / "docs" / "openapi.json").read_text())["components"]["schemas"]
-    names = {
-        "ChangeOut": "Change",
-        "CommandOut": "CommandEnd",
-        "ComputeProviderOut": "ComputeProvider",
-        "ConditionOut": "Condition",
-        "ConsistencyOut": "Consistency",
-        "DifferenceOut": "Difference",
-        "EndpointOut": "Endpoint",
-        "EventOut": "Event",
-        "ExecutionOut": "Execution",
-        "HeadOut": "TrailHead",
-        "NodeDrainOut": "NodeDrain",
-        "NodeOut": "Node",
-        "NodePlatformOut": "NodePlatform",
-        "NodesOut": "Nodes",
-        "NoteOut": "Note",
-        "ObservedOut": "Observed",
-        "Pauses": "Pauses",
-        "PlanOut": "Plan",
-        "ProvidersOut": "Providers",
-        "StepOut": "Step",
-        "TenantOut": "Tenant",
-        "TokenCreated": "NewToken",
-        "TokenOut": "Token",
-        "TrailOut": "Trail",
-        "WatchEvent": "WatchEvent",
-        "WorkflowOut": "Workflow",
-        "WorkflowProviderOut": "WorkflowProvider",
-    }
-    for schema, name in names.items():
-        assert set(schemas[schema]["properties"]) == set(getattr(models, name).model_fields), name
-    # `alive`, readiness and lists aside, no answer is without its model.
-    asides = {
-        "Alive",
-        "CheckOut",
-        "Readiness",
-        "EventPage",
-        "ExecutionPage",
-        "ExecutionSummary",
-        "TenantPage",
-        "TokenPage",
-    }
-    answers = {name for name in schemas if name.endswith(("Out", "Page", "Summary", "Created", "Event", "Pauses"))}
-    assert answers - asides == set(names)

@@ -11,8 +11,8 @@ import importlib
 import os
 from typing import Any
 
-RAY = "ray._private.workers.default_worker"
 MODULES = (
+    "ray._private.workers.default_worker",
     "uvloop",
     "ray.serve",
     "ray.serve._private.controller",
@@ -25,7 +25,6 @@ MODULES = (
 def _import() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.disable()  # nothing of this becomes garbage, and to look for some takes a quarter of the time
-    importlib.import_module(RAY)
     actor: Any = importlib.import_module("ray.actor")  # the name is one of its own imports
     drawn = actor.ActorClassID
 

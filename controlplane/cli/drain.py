@@ -8,11 +8,9 @@ import typer
 
 from controlplane.cli.cluster import Cluster
 from controlplane.cli.console import output, progress
-from controlplane.cli.options import DEFAULT_TIMEOUT, Timeout
+from controlplane.cli.options import DEFAULT_TIMEOUT, POLL_SECONDS, Timeout
 from controlplane.errors import DeadlineExceeded
 from controlplane.settings import load_settings
-
-POLL_SECONDS = 0.5
 
 
 def drain(

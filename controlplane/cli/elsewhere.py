@@ -4,7 +4,8 @@ Together the commands need every library of the control plane, which takes a sec
 the API.
 """
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections import UserDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar
@@ -49,29 +50,11 @@ class Group(TyperGroup):
         return list(self.commands)
 
 
-class _Loaded(MutableMapping[str, Any]):
+class _Loaded(UserDict[str, Any]):
     """Commands by their names. Those that are elsewhere are imported when they are looked up."""
 
-    def __init__(self, commands: dict[str, Any]) -> None:
-        self._commands = commands
-
     def __getitem__(self, name: str) -> Any:
-        found = self._commands[name]
+        found = self.data[name]
         if isinstance(found, Place):
-            found = self._commands[name] = found.load(name)
+            found = self.data[name] = found.load(name)
         return found
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._commands
-
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._commands[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._commands[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._commands)
-
-    def __len__(self) -> int:
-        return len(self._commands)

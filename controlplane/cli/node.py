@@ -9,12 +9,10 @@ import typer
 from controlplane.cli.connection import connect
 from controlplane.cli.console import errors, output, progress
 from controlplane.cli.elsewhere import Group, Place
-from controlplane.cli.options import DEFAULT_TIMEOUT, Timeout
+from controlplane.cli.options import DEFAULT_TIMEOUT, POLL_SECONDS, Timeout
 from controlplane.cli.output import Format, FormatOption, instant, show
 from controlplane.errors import DeadlineExceeded
 from landlord_client import Node, Nodes
-
-POLL_SECONDS = 0.5
 
 
 class NodeCommands(Group):

@@ -37,3 +37,5 @@ NameOrSelector = Annotated[
 ]
 
 DEFAULT_TIMEOUT = 600.0
+POLL_SECONDS = 0.5
+"""Between two looks at what a drain has left."""

@@ -6,7 +6,7 @@ ends when its raylet does; `up` ends it when there is new code.
 
 A process must have one thread when it forks, so nothing here may start any: no event loop, no call to Ray. Nor may
 anything draw one of Ray's random ids, which `ray.remote` does for a class: all later children would draw the same ones.
-So this module does not import the modules that define actors, but imports everything that those import.
+So modules that define actors are imported by `actors.preloaded` only, which gives those ids itself.
 """
 
 import atexit
@@ -31,9 +31,6 @@ from controlplane.local.fork_protocol import ForkRequest, confirm, receive
 from controlplane.local.hardening import hide
 from controlplane.settings import load_settings
 from providers import registry
-
-PRELOAD = "--worker-preload-modules=actors.tenant.actor"
-"""Imported once the worker has registered, before it takes work: what the fork server may not import."""
 
 
 def serve(path: Path, raylet: int) -> ForkRequest | None:
@@ -70,7 +67,7 @@ def become(request: ForkRequest) -> NoReturn:
     os.environ.update(request.environ)
     os.chdir(request.directory)
     random.seed()
-    sys.argv = [*request.command, PRELOAD]
+    sys.argv = request.command
     sys.path[0] = str(Path(request.command[0]).parent)
     try:
         runpy.run_path(request.command[0], run_name="__main__")

@@ -1,5 +1,5 @@
-"""Imports what Ray's workers, Serve's own actors and the API's replicas are made of, for the fork server. Its children
-then have it from one place in memory, and start without importing it.
+"""Imports what owners, the supervisor, Serve's own actors and the API's replicas are made of, for the fork server. Its
+children then have it from one place in memory, and start without importing it.
 
 Some of these modules define actors, and for each such class Ray draws an id. All children of a process that has drawn
 one would draw the same ids afterwards, so here those ids come from the kernel. NumPy, which Ray imports, would start a
@@ -9,16 +9,23 @@ thread, and a process with threads must not fork.
 import gc
 import importlib
 import os
-from typing import Any
+from abc import ABC
+from typing import Any, Generic, Protocol
 
 MODULES = (
+    "ray._common.pydantic_compat",
+    "ray._private.arrow_serialization",
     "ray._private.workers.default_worker",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
     "uvloop",
     "ray.serve",
     "ray.serve._private.controller",
     "ray.serve._private.haproxy",
     "ray.serve._private.replica",
     "controlplane.api.app",
+    "actors.supervisor.actor",
+    "actors.tenant.actor",
 )
 
 
@@ -44,4 +51,13 @@ def _import() -> None:
         gc.enable()
 
 
+def _annotate() -> None:
+    """Give annotations to the bases that have none. Who asks first whether an object has a protocol would give them,
+    and Python then forgets what it knew of the attributes of all their subclasses, which are 1,500 here: each child
+    would do so, and learn it again."""
+    for base in (ABC, Generic, Protocol):
+        assert base.__annotations__ == {}
+
+
 _import()
+_annotate()

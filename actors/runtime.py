@@ -129,7 +129,7 @@ def build_runtime(
     clock = RowClock(failpoints.clock_step)
     # An owner asks about its own tenant only, by keys, and seldom five times: without a word Postgres would plan each.
     database = open_database(
-        database_url(settings), pool=pool, application=f"landlord {actor}", plan_once=run_step is not None
+        database_url(settings), pool=pool, application=f"landlord {actor}", brief=run_step is not None
     )
     store = PostgresExecutionStore(database, actor=actor, heard=clock.heard)
     compute = registry.enabled_compute(settings, share)

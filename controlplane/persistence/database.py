@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import URL, event
+from sqlalchemy import URL, Dialect, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -45,17 +45,18 @@ def open_database(
     overflow: int = 0,
     application: str = "landlord",
     bounds: Bounds = Bounds(),
-    plan_once: bool = False,
+    brief: bool = False,
 ) -> AsyncEngine:
     """Keeps `pool` connections, and opens up to `overflow` more at need. No statement or lock waits longer than
-    `bounds` says. Its errors hold no value of a row or a parameter. `plan_once`: each statement has one plan on a
-    connection, whatever its values; right where all of them find their rows by a key.
+    `bounds` says. Its errors hold no value of a row or a parameter. `brief`: for a process that lives for
+    seconds, and whose statements find their rows by a key. Each of them has one plan on a connection, whatever its
+    values, and nothing is asked about the server.
 
     Raises SettingsError if the URL is not one that Postgres' own clients would take (`address`)."""
     database = create_async_engine(
         # The real address, which is more than such a URL can say, is the connector's.
         URL.create("postgresql+asyncpg", database=(where := address(database_url)).database),
-        async_creator=connector(where, application=application, bounds=bounds, plan_once=plan_once),
+        async_creator=connector(where, application=application, bounds=bounds, brief=brief),
         pool_size=pool,
         max_overflow=overflow,
         pool_timeout=10,
@@ -63,12 +64,14 @@ def open_database(
         hide_parameters=True,
         json_serializer=to_json,
     )
+    if brief:
+        _ask_nothing(database.sync_engine.dialect)
     event.listen(database.sync_engine, "handle_error", discretion.hush)
     event.listen(database.sync_engine, "handle_error", _part_with_standbys)
     return database
 
 
-def connector(where: Address, *, application: str, bounds: Bounds = Bounds(), plan_once: bool = False) -> Connector:
+def connector(where: Address, *, application: str, bounds: Bounds = Bounds(), brief: bool = False) -> Connector:
     return Connector(
         where,
         {
@@ -82,9 +85,16 @@ def connector(where: Address, *, application: str, bounds: Bounds = Bounds(), pl
             "tcp_user_timeout": str(GONE_MS),
             "jit": "off",
             "random_page_cost": RANDOM_PAGE_COST,
-            "plan_cache_mode": "force_generic_plan" if plan_once else "auto",
+            "plan_cache_mode": "force_generic_plan" if brief else "auto",
         },
     )
+
+
+def _ask_nothing(dialect: Dialect) -> None:
+    """SQLAlchemy begins with four questions about the server. Their answers are for its reflection of tables, and for
+    how statements are written that we do not have, but for the isolation level, which is always the same here."""
+    setattr(dialect, "initialize", lambda connection: None)  # noqa: B010, a method of an instance
+    dialect.default_isolation_level = "READ COMMITTED"
 
 
 def _part_with_standbys(context: ExceptionContext) -> None:

@@ -133,6 +133,13 @@ _BEGIN_STEP = {step: Prepared(_begin(step)) for step in StepName}
 _SUCCEED_STEP = {step: Prepared(_succeed(step)) for step in StepName}
 _INTEND = Prepared(_intend())
 _OF_EXECUTION = tables.executions.c.id == bindparam("key")
+_PROVIDERS = Lookup(
+    select(tables.placements.c.platform)
+    .where(
+        tables.placements.c.tenant_id == select(tables.executions.c.tenant_id).where(_OF_EXECUTION).scalar_subquery()
+    )
+    .distinct()
+)
 _STATE = Lookup(select(tables.executions.c.state, func.clock_timestamp().label("now")).where(_OF_EXECUTION))
 _ACTIVATED = Prepared(
     update(tables.executions)
@@ -190,14 +197,7 @@ class PostgresExecutionStore:
         return word(ExecutionState, row["state"])
 
     async def providers_used(self, execution_id: str) -> list[str]:
-        of_tenant = select(tables.executions.c.tenant_id).where(tables.executions.c.id == execution_id)
-        query = (
-            select(tables.placements.c.platform)
-            .where(tables.placements.c.tenant_id == of_tenant.scalar_subquery())
-            .distinct()
-        )
-        async with single(self._database) as connection:
-            return sorted((await connection.execute(query)).scalars())
+        return sorted(row["platform"] for row in await _PROVIDERS.all(self._database, key=execution_id))
 
     async def removable(self, execution_id: str) -> bool:
         query = (

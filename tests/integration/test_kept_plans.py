@@ -9,6 +9,7 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import Pool
 
+from controlplane.persistence.database import open_database, single
 from providers.compute.fake import FakeCloud
 from tests.fleet import insert_fleet
 from tests.integration.api_replica import api_on, tenant
@@ -67,3 +68,14 @@ async def test_an_owner_plans_each_statement_once(database: AsyncEngine, databas
             found = (await connection.execute(text(PLANS))).all()
     assert sum(row.generic_plans for row in found) > 20
     assert {row.statement: row.custom_plans for row in found if row.custom_plans} == {}
+
+
+async def test_an_owner_asks_nothing_about_the_server(database_url: str) -> None:
+    """Each of its four questions would be a round trip before the tenant's first."""
+    database = open_database(database_url, pool=1, brief=True)
+    async with single(database) as connection:
+        found = (await connection.execute(text(PLANS))).all()
+    async with database.connect() as connection:
+        level = (await connection.execute(text("SHOW transaction_isolation"))).scalar_one()
+    await database.dispose()
+    assert ([row.statement.strip() for row in found], level) == ([PLANS.strip()], "read committed")

@@ -134,7 +134,7 @@ _SUCCEED_STEP = {step: Prepared(_succeed(step)) for step in StepName}
 _INTEND = Prepared(_intend())
 _OF_EXECUTION = tables.executions.c.id == bindparam("key")
 _PROVIDERS = Lookup(
-    select(tables.placements.c.platform)
+    select(tables.placements.c.platform.label("platform"))
     .where(
         tables.placements.c.tenant_id == select(tables.executions.c.tenant_id).where(_OF_EXECUTION).scalar_subquery()
     )

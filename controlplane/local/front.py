@@ -6,6 +6,7 @@ another pair through its admin socket, in place: no connection is cut.
 
 import socket
 import ssl
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from controlplane.local.pinned import leaf
 from controlplane.settings import Settings
 
 SECONDS = 5.0
+RENEWAL_SECONDS, POLL_SECONDS = 15.0, 0.1
 
 
 def prepare(home: Home, settings: Settings) -> None:
@@ -47,15 +49,32 @@ def pair(certificate: Path, key: Path) -> str:
 
 def renew(home: Home, port: int) -> bool:
     """Make the running HAProxy show the home's certificate. False: it did already, or none runs; a new one reads it at
-    its start. Raises Unavailable."""
+    its start. Raises Unavailable.
+
+    A HAProxy that reloads may have read the earlier certificate, and takes the port afterwards: so what it shows
+    counts, and not that one took it. A busy one that shows nothing in time is told like any other."""
     text = home.tls.read_text()
-    if shown("127.0.0.1", port) in (None, leaf(text)):
+    if shown("127.0.0.1", port) == leaf(text):
         return False
-    for admin in home.runtime.glob("*/a.sock"):
-        _tell(admin, f"set ssl cert {home.tls} <<\n{text}\n")
-        said = _tell(admin, f"commit ssl cert {home.tls}\n")
-        if "Success" not in said:
-            raise Unavailable(f"HAProxy did not take the certificate: {' '.join(said.split())[:200]}")
+    deadline = time.monotonic() + RENEWAL_SECONDS
+    while sum(_take(admin, home.tls, text) for admin in home.runtime.glob("*/a.sock")):
+        if shown("127.0.0.1", port) == leaf(text):
+            return True
+        if time.monotonic() > deadline:
+            raise Unavailable(f"HAProxy has taken the certificate {home.tls}, but does not show it")
+        time.sleep(POLL_SECONDS)
+    return False
+
+
+def _take(admin: Path, certificate: Path, text: str) -> bool:
+    """True once the HAProxy of that socket has taken it. False: none listens there. Raises Unavailable."""
+    try:
+        _tell(admin, f"set ssl cert {certificate} <<\n{text}\n")
+        said = _tell(admin, f"commit ssl cert {certificate}\n")
+    except (ConnectionRefusedError, FileNotFoundError):
+        return False
+    if "Success" not in said:
+        raise Unavailable(f"HAProxy did not take the certificate: {' '.join(said.split())[:200]}")
     return True
 
 
@@ -71,7 +90,8 @@ def shown(host: str, port: int) -> bytes | None:
 
 
 def _tell(admin: Path, command: str) -> str:
-    """Send a command; return HAProxy's answer. Raises Unavailable."""
+    """Send a command; return HAProxy's answer. Raises ConnectionRefusedError and FileNotFoundError if none listens, and
+    Unavailable."""
     answer = b""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
@@ -80,6 +100,8 @@ def _tell(admin: Path, command: str) -> str:
             connection.sendall(command.encode())
             while part := connection.recv(4096):
                 answer += part
+    except (ConnectionRefusedError, FileNotFoundError):
+        raise
     except OSError as error:
         raise Unavailable(f"HAProxy's admin socket {admin} does not answer: {error}") from None
     return answer.decode(errors="replace")

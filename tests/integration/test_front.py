@@ -328,6 +328,38 @@ async def test_another_certificate_is_shown_without_the_end_of_a_request(door: D
         await asyncio.to_thread(get, door, certificates / "first.pem")
 
 
+@pytest.mark.parametrize("door", ["tls"], indirect=True)
+@pytest.mark.parametrize("said", ["nothing", "the earlier one"])
+async def test_a_certificate_is_given_until_it_is_shown(door: Door, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """A HAProxy may be too busy to show one, or be replaced by one that has read the earlier certificate."""
+    front.prepare(door.home, door.settings("first"))
+    await asyncio.to_thread(front.renew, door.home, door.port)
+    earlier = front.shown("127.0.0.1", door.port)
+    front.prepare(door.home, door.settings("second"))
+    taken: list[bool] = []
+    real, take = front.shown, front._take
+
+    def seen(host: str, port: int) -> bytes | None:
+        return real(host, port) if len(taken) > 1 else None if said == "nothing" else earlier
+
+    def counted(admin: Path, certificate: Path, text: str) -> bool:
+        taken.append(take(admin, certificate, text))
+        return taken[-1]
+
+    monkeypatch.setattr(front, "shown", seen)
+    monkeypatch.setattr(front, "_take", counted)
+    assert await asyncio.to_thread(front.renew, door.home, door.port)
+    assert (taken, real("127.0.0.1", door.port) == earlier) == ([True, True], False)
+
+
+async def test_a_certificate_is_given_to_nobody_if_no_haproxy_runs(door: Door) -> None:
+    front.prepare(door.home, door.settings("second"))
+    assert door.process is not None
+    door.process.kill()
+    door.process.wait()
+    assert not front.renew(door.home, door.port)
+
+
 @pytest.mark.parametrize(
     ("certificate", "key"), [("first.pem", "second.key"), ("none.pem", "first.key"), ("first.key", "first.pem")]
 )

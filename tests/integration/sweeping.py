@@ -1,11 +1,5 @@
 """What the tests of the sweep share: a tenant at rest, and a sweep that says whom it nominated."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest_asyncio
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from actors.runtime import Runtime
 from actors.supervisor.nominations import Nominations
 from actors.supervisor.probes import RestingProbes
@@ -13,13 +7,7 @@ from actors.supervisor.queue import Priority
 from actors.supervisor.sweep import Sweep
 from controlplane.model import Status, Tenant
 from controlplane.persistence.fleet import TenantKey
-from providers.compute.fake import FakeCloud
 from tests.integration.owner import World, spec
-
-
-@pytest_asyncio.fixture
-async def world(database: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    yield World(database, database_url, tmp_path, FakeCloud(identity="cloud"))
 
 
 class Net:

@@ -1,20 +1,15 @@
 """`health.drain_seconds`: after the switch what was replaced runs on for its time, whoever owns the tenant by then, and
 is removed after it. On real rows under the real owner and the embedded engine."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import ConditionType, ExecutionState, Status, Tenant, TenantSpec
 from controlplane.persistence import events, executions, fleet
 from controlplane.persistence.tenants import TenantView
-from providers.compute.fake import FakeCloud
 from tests.integration.owner import World, spec
 
 HOUR = 3600.0
@@ -23,11 +18,6 @@ BOTH = [(1, 1, "running"), (2, 1, "running")]
 
 def drained(version: str, seconds: float = HOUR, **given: Any) -> TenantSpec:
     return spec(version, probe={"drain_seconds": seconds}, **given)
-
-
-@pytest_asyncio.fixture
-async def world(database: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    yield World(database, database_url, tmp_path, FakeCloud(identity="cloud"))
 
 
 def reason(view: TenantView) -> str | None:

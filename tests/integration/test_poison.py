@@ -1,11 +1,8 @@
 """What a tenant prints, a platform answers or an engine says never makes a write fail, whatever it consists of."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import Retryable, Terminal
@@ -17,16 +14,10 @@ from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.persistence.transaction import transaction
 from controlplane.ports import ExecutionStatus, Resource
 from providers.compute import fake
-from providers.compute.fake import FakeCloud
 from tests.integration.owner import World, create, spec
 
 POISON = "fatal\0error \ud800\x1b[31m" + "x" * 100_000
 SHOWN = "fatalerror \ufffdxxx"
-
-
-@pytest_asyncio.fixture
-async def world(database: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    yield World(database, database_url, tmp_path, FakeCloud(identity="cloud"))
 
 
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,23 +1,13 @@
 """A restart in place: the same resource stops and starts, once, and the tenant is well again. On real rows under the
 real owner and the embedded engine."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
-import pytest_asyncio
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import Refused
 from controlplane.model import Execution, ExecutionState, Status, StepName, StepState, Tenant
 from controlplane.persistence import executions
-from providers.compute.fake import FakeCloud, Instance
+from providers.compute.fake import Instance
 from tests.integration.owner import Owner, World, spec
-
-
-@pytest_asyncio.fixture
-async def world(database: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    yield World(database, database_url, tmp_path, FakeCloud(identity="cloud"))
 
 
 async def ready(world: World, tenant: Tenant) -> Instance:

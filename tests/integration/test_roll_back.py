@@ -3,17 +3,15 @@ not know. The API and the owner of this release work on them."""
 
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.model import Status, Tenant, TenantSpec
 from controlplane.model.tolerance import overlay
 from controlplane.persistence.resting import resting
-from providers.compute.fake import FakeCloud, FakeCompute
+from providers.compute.fake import FakeCompute
 from tests.fakes import StubPlatform
 from tests.integration.api_replica import Api, api_on
 from tests.integration.owner import World, spec
@@ -24,11 +22,6 @@ class Fakes(StubPlatform):
 
     name = "fake"
     config_model = FakeCompute.config_model
-
-
-@pytest_asyncio.fixture
-async def world(database: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    yield World(database, database_url, tmp_path, FakeCloud(identity="cloud"))
 
 
 @pytest_asyncio.fixture

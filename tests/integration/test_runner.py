@@ -2,12 +2,8 @@
 
 import logging
 import platform
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.lifecycle.transitions import Cause
 from controlplane.model import ConditionType, ExecutionState, Observed, PlacementState, Reason, Status, SubState
@@ -17,11 +13,6 @@ from providers.compute.fake import FakeCloud
 from tests.integration.owner import REQUEST, World, spec
 
 SICK = {"health": ["unhealthy"]}
-
-
-@pytest_asyncio.fixture
-async def world(database: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    yield World(database, database_url, tmp_path, FakeCloud(identity="cloud"))
 
 
 async def states(world: World, view_tenant_id: object) -> list[str]:

@@ -12,9 +12,7 @@ from controlplane.persistence import tables
 from controlplane.persistence.fleet import TenantKey
 from providers.compute.fake import FakeCloud, FakeCompute
 from tests.integration.owner import World
-from tests.integration.sweeping import Net, served, world
-
-__all__ = ["world"]  # fixture
+from tests.integration.sweeping import Net, served
 
 
 async def test_an_unchanged_finding_wakes_a_tenant_once(world: World) -> None:

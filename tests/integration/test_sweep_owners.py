@@ -10,9 +10,7 @@ from controlplane.persistence.expressions import ago
 from controlplane.persistence.owned_tenant import OwnedTenant
 from controlplane.persistence.transaction import transaction
 from tests.integration.owner import World, spec
-from tests.integration.sweeping import Net, served, world
-
-__all__ = ["world"]  # fixture
+from tests.integration.sweeping import Net, served
 
 
 async def test_what_an_owner_left_that_died_before_its_clean_up_is_due(world: World) -> None:

@@ -17,9 +17,7 @@ from controlplane.ports import OWNER_LABEL, Origin
 from providers.compute.fake import FakeCloud, FakeCompute
 from providers.kit.threads import Threads
 from tests.integration.owner import World, spec
-from tests.integration.sweeping import Net, served, world
-
-__all__ = ["world"]  # fixture
+from tests.integration.sweeping import Net, served
 
 
 async def stray(world: World, **differing: object) -> str:

@@ -56,7 +56,7 @@ def _annotate() -> None:
     and Python then forgets what it knew of the attributes of all their subclasses, which are 1,500 here: each child
     would do so, and learn it again."""
     for base in (ABC, Generic, Protocol):
-        assert base.__annotations__ == {}
+        hasattr(base, "__annotations__")  # to be asked is what gives them
 
 
 _import()

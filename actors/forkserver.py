@@ -1,8 +1,8 @@
 """The fork server: a process that has imported everything a worker needs, and forks one worker for each request.
 
 `python -m actors.forkserver <socket>`, started on first use by `controlplane.local.worker`, which the raylet runs
-instead of a new Python. There is one for each raylet and job, with the environment of the first worker that asked. It
-ends when its raylet does; `up` ends it when there is new code.
+instead of a new Python. There is one for each raylet, with the environment of the first worker that asked, but its
+job. It ends when its raylet does; `up` ends it when there is new code.
 
 A process must have one thread when it forks, so nothing here may start any: no event loop, no call to Ray. Nor may
 anything draw one of Ray's random ids, which `ray.remote` does for a class: all later children would draw the same ones.

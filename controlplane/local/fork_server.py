@@ -1,6 +1,7 @@
 """Starts a fork server (`actors.forkserver`), once."""
 
 import fcntl
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -10,6 +11,10 @@ from controlplane.local.programs import FORK_SERVER
 
 START_SECONDS = 60.0
 POLL_SECONDS = 0.02
+
+NO_JOB = "ffffffff"
+"""Of a worker that the raylet starts ahead of work. Ray reads a worker's job once, when it is imported, so all forks of
+a server are of its job; and a worker of none takes the work of any (`WorkerPool::WorkerFitForLease`)."""
 
 
 def start(python: str, server: str, log: str) -> None:
@@ -23,6 +28,7 @@ def start(python: str, server: str, log: str) -> None:
         with Path(log).open("ab") as output:
             process = subprocess.Popen(
                 [python, "-m", FORK_SERVER, server],
+                env={**os.environ, "RAY_JOB_ID": NO_JOB},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -39,10 +39,8 @@ def forkable(command: list[str]) -> bool:
 
 
 def server_of(directory: str, environ: dict[str, str]) -> str:
-    """The socket of the fork server for workers of this raylet and this job. Ray's extension module reads its
-    environment once, at import, so another job's workers need another server. Raises KeyError if Ray did not start
-    us."""
-    return f"{directory}/fork-{environ['RAY_RAYLET_PID']}-{environ.get('RAY_JOB_ID', '')[:8]}"
+    """The socket of the fork server for workers of this raylet. Raises KeyError if Ray did not start us."""
+    return f"{directory}/fork-{environ['RAY_RAYLET_PID']}"
 
 
 def forked(python: str, server: str, log: str, command: list[str]) -> bool:

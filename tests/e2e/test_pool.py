@@ -6,8 +6,9 @@ import time
 import psutil
 import pytest
 
+from controlplane.local.programs import FORK_SERVER
 from tests.e2e.installation import Installation, gone, ready
-from tests.processes import kill, titled
+from tests.processes import kill, such, titled
 
 pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -37,6 +38,23 @@ async def test_a_new_tenant_takes_a_worker_that_stands_ready_and_it_is_replaced(
         await filled(installation)
         await client.delete("/tenants/pooled")
         await gone(client, "pooled")
+
+
+async def test_what_a_burst_needs_besides_comes_from_the_same_fork_server(
+    installation: Installation,
+) -> None:
+    """Another one would import everything while they wait for it."""
+    await filled(installation)
+    names = [f"many-{number}" for number in range(WANTED + 3)]
+    async with installation.http() as client:
+        spec = {"compute": {"provider": "fake", "config": {}}}
+        await asyncio.gather(*[client.post("/tenants", json={"name": name, "spec": spec}) for name in names])
+        await asyncio.gather(*[ready(client, name) for name in names])
+        assert len(titled("ray::TenantOwner", installation.processes())) > WANTED
+        await asyncio.gather(*[client.delete(f"/tenants/{name}") for name in names])
+        await asyncio.gather(*[gone(client, name) for name in names])
+    await filled(installation)
+    assert len(such(lambda process: FORK_SERVER in process.cmdline(), installation.processes())) == 1
 
 
 async def test_killed_ones_are_replaced(installation: Installation) -> None:

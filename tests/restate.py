@@ -48,6 +48,8 @@ class RestateServer:
             "RESTATE_DEFAULT_NUM_PARTITIONS": "2",
             "RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE": "256 MiB",
             "RESTATE_LOG_FILTER": "warn",
+            # It leaves directories there when it is killed.
+            "TMPDIR": str(self._directory),
             **self._environ,
         }
         with (self._directory / "output").open("ab") as output:

@@ -37,12 +37,17 @@ def overlay(known: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]
 
 
 def beyond(document: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of `document` that `known`, made from it, does not say."""
+    """The parts of `document` that are not in `known`. A member of `known` that is no mapping knows all of its own."""
     more: dict[str, Any] = {}
     for name, value in document.items():
         if name not in known:
             more[name] = value
-        elif isinstance(value, Mapping) and isinstance(known[name], Mapping) and (inner := beyond(value, known[name])):
+            continue
+        inside = known[name]
+        # None first: to ask what is a mapping costs as much as all the rest.
+        if inside is None or not isinstance(inside, Mapping) or not isinstance(value, Mapping):
+            continue
+        if inner := beyond(value, inside):
             more[name] = inner
     return more
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from pydantic_core import from_json
 from sqlalchemy import URL, Dialect, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -63,6 +64,7 @@ def open_database(
         pool_pre_ping=False,
         hide_parameters=True,
         json_serializer=to_json,
+        json_deserializer=from_json,
     )
     if brief:
         _ask_nothing(database.sync_engine.dialect)

@@ -2,7 +2,6 @@
 are kept, and nothing here raises because of them. What this release writes itself is exact."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +33,11 @@ from controlplane.text import clean
 
 Row = Mapping[Any, Any]
 """Columns by their name in the database, which for some differs from their key in `tables`."""
+
+_OBSERVED = dict.fromkeys(("endpoints", "resources", "healthy", "checked_at", "node"))
+_ENDPOINT = dict.fromkeys(("name", "url", "port"))
+_CONDITION = dict.fromkeys(("type", "status", "reason", "message", "since"))
+"""The members that this release knows."""
 
 
 def part(row: Row, prefix: str) -> Row:
@@ -178,16 +182,19 @@ def event(row: Row) -> Event:
 def observed(value: Mapping[str, Any]) -> Observed:
     resources, healthy = value.get("resources"), value.get("healthy")
     node = value.get("node")
-    found = Observed(
-        endpoints=endpoints(value.get("endpoints")),
-        resources={name: item for name, item in resources.items() if isinstance(item, str)}
+    known = (
+        {name: item for name, item in resources.items() if isinstance(item, str)}
         if isinstance(resources, Mapping)
-        else {},
+        else {}
+    )
+    return Observed(
+        endpoints=endpoints(value.get("endpoints")),
+        resources=known,
         healthy=healthy if isinstance(healthy, bool) else None,
         checked_at=_time(value.get("checked_at")),
         node=node if isinstance(node, str) else None,
+        more=beyond(value, {**_OBSERVED, "resources": known}),
     )
-    return replace(found, more=beyond(value, _observed_json(found)))
 
 
 def endpoints(items: Any) -> tuple[Endpoint, ...]:
@@ -221,9 +228,7 @@ def _endpoint(value: Any) -> Endpoint | None:
     if not isinstance(value, Mapping) or not isinstance(value.get("url"), str):
         return None
     name, port = value.get("name"), value.get("port")
-    found = Endpoint(str(name or ""), value["url"], port if isinstance(port, int) else 0)
-    more = beyond(value, _endpoint_json(found))
-    return replace(found, more=more) if more else found
+    return Endpoint(str(name or ""), value["url"], port if isinstance(port, int) else 0, more=beyond(value, _ENDPOINT))
 
 
 def _endpoint_json(value: Endpoint) -> dict[str, Any]:
@@ -231,14 +236,14 @@ def _endpoint_json(value: Endpoint) -> dict[str, Any]:
 
 
 def _condition(value: Mapping[str, Any]) -> Condition:
-    found = Condition(
+    return Condition(
         type=str(value.get("type", "")),
         status=value.get("status", "unknown"),
         reason=str(value.get("reason", "")),
         message=str(value.get("message", "")),
         since=_time(value.get("since")) or datetime.min.replace(tzinfo=UTC),
+        more=beyond(value, _CONDITION),
     )
-    return replace(found, more=beyond(value, _condition_json(found)))
 
 
 def conditions_json(values: tuple[Condition, ...]) -> list[dict[str, Any]]:

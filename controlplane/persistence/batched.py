@@ -13,10 +13,8 @@ from sqlalchemy import Select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from controlplane.persistence.lookups import driver_of
+from controlplane.persistence.driver import Row, driver_of
 from controlplane.persistence.prepared import Prepared
-
-Row = Mapping[str, Any]
 
 HELD_SECONDS = 1.0
 """After this time the connection goes back to the pool, which judges it: it may lead to a server that lost its part."""

@@ -195,10 +195,10 @@ class Draft:
             **{name: getattr(execution, name) for name in _OF_EXECUTION},
         }
         async with single(database) as connection:
-            row = (await _WRITE.on(connection, **values)).first()
+            row = await _WRITE.first(connection, **values)
         if row is None:
             raise Overtaken("a row has changed")
         changed = {execution.id: self._changes, str(tenant.id): self._moves}
-        written = {**before.written, **{id: row.written for id, whether in changed.items() if whether}}
+        written = {**before.written, **{id: row["written"] for id, whether in changed.items() if whether}}
         others = (execution if one.id == execution.id else one for one in before.rows.executions)
         return Seen(replace(before.rows, tenant=tenant, executions=tuple(others), now=before.now), written)

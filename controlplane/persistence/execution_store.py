@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, bindparam, case, func, or_, select, true, update
+from sqlalchemy import Select, bindparam, case, func, or_, select, true, update
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -34,6 +34,7 @@ from controlplane.model import (
 from controlplane.model.tolerance import word
 from controlplane.persistence import bootstrap, executions, guarded, rows, snapshot, tables, tenants
 from controlplane.persistence.database import single
+from controlplane.persistence.driver import Row
 from controlplane.persistence.expressions import from_now, is_one_of
 from controlplane.persistence.lookups import Lookup
 from controlplane.persistence.prepared import Prepared
@@ -216,11 +217,11 @@ class PostgresExecutionStore:
 
     async def placed(self, execution_id: str, resource_id: str) -> None:
         async with single(self._database) as connection:
-            await _PLACED.on(connection, key=execution_id, resource=resource_id)
+            await _PLACED.all(connection, key=execution_id, resource=resource_id)
 
     async def removed(self, execution_id: str) -> None:
         async with single(self._database) as connection:
-            await _REMOVED.on(connection, key=execution_id)
+            await _REMOVED.all(connection, key=execution_id)
 
     async def abandoned(self, execution_id: str) -> None:
         async with single(self._database) as connection:
@@ -347,12 +348,12 @@ class PostgresExecutionStore:
 
     async def activated(self, execution_id: str) -> int:
         async with single(self._database) as connection:
-            return int((await _ACTIVATED.on(connection, key=execution_id)).scalar_one())
+            return int((await _ACTIVATED.one(connection, key=execution_id))["activations"])
 
-    async def _guarded_write(self, statement: Prepared, execution_id: str, **parameters: Any) -> RowMapping:
+    async def _guarded_write(self, statement: Prepared, execution_id: str, **parameters: Any) -> Row:
         """One statement of `guarded` instead of a transaction."""
         async with single(self._database) as connection:
-            row: RowMapping = (await statement.on(connection, key=execution_id, **parameters)).mappings().one()
+            row = await statement.one(connection, key=execution_id, **parameters)
         self._heard(row["now"])
         return row
 

@@ -64,7 +64,7 @@ async def lock(connection: AsyncConnection | Draft, id: str) -> Execution | None
     """Read the row. Its tenant's row is locked already, which serialises all writes on it."""
     if isinstance(connection, Draft):
         return connection.execution(id)
-    row = (await _LOCK.on(connection, key=id)).mappings().first()
+    row = await _LOCK.first(connection, key=id)
     return rows.execution(row) if row else None
 
 
@@ -79,7 +79,7 @@ async def find_active(connection: AsyncConnection, tenant_id: UUID) -> Execution
 
 
 async def _one(connection: AsyncConnection, query: Prepared, tenant_id: UUID) -> Execution | None:
-    row = (await query.on(connection, key=tenant_id)).mappings().first()
+    row = await query.first(connection, key=tenant_id)
     return rows.execution(row) if row else None
 
 
@@ -115,7 +115,7 @@ async def add(
         run=run,
         trigger_source=trigger_source,
     )
-    added = await _ADD.on(
+    added = await _ADD.one(
         connection,
         new_id=request.execution_id,
         new_tenant_id=tenant.id,
@@ -135,7 +135,7 @@ async def add(
         new_request_id=request_id,
         new_node=node,
     )
-    return rows.execution(added.mappings().one())
+    return rows.execution(added)
 
 
 async def next_run(connection: AsyncConnection, tenant_id: UUID, generation: int) -> int:
@@ -179,7 +179,7 @@ async def advance(
 
 async def supersede_queued(connection: AsyncConnection, tenant_id: UUID, by: str) -> Execution | None:
     """Mark the queued execution, if any, as overtaken by `by`. It never reached an engine, so it simply ends."""
-    row = (await _SUPERSEDE.on(connection, key=tenant_id, by=by)).mappings().one_or_none()
+    row = await _SUPERSEDE.first(connection, key=tenant_id, by=by)
     return rows.execution(row) if row else None
 
 

@@ -79,7 +79,7 @@ async def create(
     id = tenant_id or uuid4()
     engine = workflow_of(spec, default_workflow)
     try:
-        row = await _CREATE.on(
+        row = await _CREATE.one(
             tx.connection,
             new_id=id,
             new_name=name,
@@ -101,7 +101,7 @@ async def create(
         ) from None
     if quota is not None:
         await quotas.require(tx, quota)
-    tenant = rows.tenant(row.mappings().one())
+    tenant = rows.tenant(row)
     await nodes.require(tx.connection, spec, engine)
     execution = await executions.add(
         tx.connection,

@@ -44,14 +44,14 @@ async def acquire(database: AsyncEngine, tenant_id: UUID, *, cluster_id: str, ac
     release has written rows that this one cannot read."""
     owner = f"{cluster_id}/{actor_id}"
     async with single(database) as connection:
-        row = (await _ACQUIRE.on(connection, key=tenant_id, cluster=cluster_id, owner=owner)).first()
-    return row.fence if row else None
+        row = await _ACQUIRE.first(connection, key=tenant_id, cluster=cluster_id, owner=owner)
+    return row["fence"] if row else None
 
 
 async def renew(database: AsyncEngine, tenant_id: UUID, fence: int) -> bool:
     """Extend the lease, even an expired one if no other owner took it. False: another owner took it."""
     async with single(database) as connection:
-        return (await _RENEW.on(connection, key=tenant_id, held=fence)).first() is not None
+        return await _RENEW.first(connection, key=tenant_id, held=fence) is not None
 
 
 async def release(database: AsyncEngine, tenant_id: UUID, fence: int, *, wake_in: float | None = None) -> None:
@@ -59,7 +59,7 @@ async def release(database: AsyncEngine, tenant_id: UUID, fence: int, *, wake_in
     due again. An owner that leaves while it waits has not died, so its activation does not count."""
     if wake_in is None:
         async with single(database) as connection:
-            await _RELEASE.on(connection, key=tenant_id, held=fence)
+            await _RELEASE.all(connection, key=tenant_id, held=fence)
         return
     statement = _OF_OWNER.values(lease_owner=None, lease_expires_at=None, wake_at=from_now(wake_in))
     async with database.begin() as connection:

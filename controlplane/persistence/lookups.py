@@ -5,16 +5,14 @@ connections, and deals with every failure.
 """
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 from asyncpg import InterfaceError, PostgresError
 from sqlalchemy import Select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from controlplane.persistence.driver import Row, driver_of
 from controlplane.persistence.prepared import Prepared
-
-Row = Mapping[str, Any]
 
 
 class Lookup:
@@ -49,9 +47,3 @@ class Lookup:
         """The first row. The statement itself should have a limit."""
         found = await self.all(database, **parameters)
         return found[0] if found else None
-
-
-def driver_of(connection: AsyncConnection) -> Any:
-    """The driver's own connection, of one that was just taken, hence is open."""
-    assert connection.sync_connection is not None
-    return connection.sync_connection.connection.driver_connection

@@ -143,7 +143,7 @@ _KNOWN_AND_WHERE = Prepared(
 
 async def known(connection: AsyncConnection) -> list[Node]:
     """All, the dead ones too."""
-    return [rows.node(row) for row in (await _KNOWN.on(connection)).mappings()]
+    return [rows.node(row) for row in await _KNOWN.all(connection)]
 
 
 async def place(
@@ -175,8 +175,7 @@ async def place(
 async def _known_and_where(connection: AsyncConnection, tenant: Tenant) -> tuple[list[Node], str | None]:
     """All nodes, and the one that has the resource that serves, else the newest one. Platforms tell machines apart,
     whatever their names are now."""
-    found = await _KNOWN_AND_WHERE.on(connection, tenant=tenant.id, serving=tenant.serving_execution)
-    there = found.mappings().all()
+    there = await _KNOWN_AND_WHERE.all(connection, tenant=tenant.id, serving=tenant.serving_execution)
     known = [rows.node(row) for row in there]
     if not there or there[0]["at_platform"] is None:
         return known, None

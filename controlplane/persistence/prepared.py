@@ -8,12 +8,14 @@ a process that has imported this.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, ColumnElement, CursorResult, cast, select
+from sqlalchemy import BindParameter, ColumnElement, cast, select
 from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import Executable
 
 from controlplane.persistence.columns import to_json
+from controlplane.persistence.driver import Row, fetch
 
 T = TypeVar("T")
 
@@ -33,9 +35,21 @@ class Prepared:
         fixed = compiled.construct_params(_check=False)
         self._fixed = {name: self._as_sent(name, value) for name, value in fixed.items()}
 
-    async def on(self, connection: AsyncConnection, **parameters: Any) -> CursorResult[Any]:
-        """Execute it, as `connection.execute` would. Raises the same errors."""
-        return await connection.exec_driver_sql(self.sql, self.values(parameters))
+    async def all(self, connection: AsyncConnection, **parameters: Any) -> list[Row]:
+        """Execute it, as `connection.execute` would, and return its rows. Raises the same errors."""
+        return await fetch(connection, self.sql, self.values(parameters))
+
+    async def first(self, connection: AsyncConnection, **parameters: Any) -> Row | None:
+        """The first row, if there is one."""
+        found = await self.all(connection, **parameters)
+        return found[0] if found else None
+
+    async def one(self, connection: AsyncConnection, **parameters: Any) -> Row:
+        """The only row. Raises NoResultFound if there is none."""
+        found = await self.first(connection, **parameters)
+        if found is None:
+            raise NoResultFound("the statement found no row, where one must be")
+        return found
 
     def values(self, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
         """As the driver takes them, in their order."""

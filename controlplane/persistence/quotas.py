@@ -31,8 +31,7 @@ class Quota:
 async def require(tx: Transaction, quota: Quota) -> None:
     """Called after the row of a new tenant was inserted. Raises Refused quota_exceeded (403)."""
     of_token = str(tx.token_id)
-    found = await _COUNTS.on(tx.connection, token=of_token)
-    live = {row.scope: row.live for row in found}
+    live = {row["scope"]: row["live"] for row in await _COUNTS.all(tx.connection, token=of_token)}
     for scope, most, whose, setting in (
         (ALL, quota.tenants, "this installation", "LANDLORD_MAX_TENANTS"),
         (of_token, quota.tenants_of_token, "this token", "LANDLORD_MAX_TENANTS_PER_TOKEN"),

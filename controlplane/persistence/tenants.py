@@ -77,7 +77,7 @@ async def lock_of_execution(tx: Transaction, execution_id: str) -> Tenant | None
 
 async def lock_with_execution(tx: Transaction, execution_id: str) -> tuple[Tenant, Execution]:
     """An execution's tenant, then the execution: both locked, in one round trip."""
-    row = (await _LOCK_BOTH.on(tx.connection, key=execution_id)).mappings().one()
+    row = await _LOCK_BOTH.one(tx.connection, key=execution_id)
     tx.now = row["db_now"]
     return rows.tenant(row), rows.execution(rows.part(row, "x_"))
 
@@ -102,7 +102,7 @@ async def lock_by_name(tx: Transaction, name: str) -> Tenant | None:
 
 
 async def _take(tx: Transaction, query: Prepared, key: UUID | str) -> Tenant | None:
-    row = (await query.on(tx.connection, key=key)).mappings().first()
+    row = await query.first(tx.connection, key=key)
     if row is None:
         return None
     tx.now = row["db_now"]
@@ -140,8 +140,8 @@ async def save(connection: AsyncConnection | Draft, tenant: Tenant, **values: An
     if "spec" in encoded:
         encoded["spec"] = values["spec"].canonical()
     new = {f"new_{name}": value for name, value in encoded.items()}
-    saved = await _saved(frozenset(encoded)).on(connection, key=tenant.id, **new)
-    return replace(tenant, **values, updated_at=saved.one().updated_at)
+    saved = await _saved(frozenset(encoded)).one(connection, key=tenant.id, **new)
+    return replace(tenant, **values, updated_at=saved["updated_at"])
 
 
 async def change_status(

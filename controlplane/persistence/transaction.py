@@ -166,7 +166,7 @@ class Transaction:
     async def flush(self) -> None:
         """Write the events, and signal the waiting readers at commit. Each wake goes with an event that says why."""
         if self.events:
-            await _FLUSH.on(self.connection, events=self.events, wakes=self.wakes)
+            await _FLUSH.all(self.connection, events=self.events, wakes=self.wakes)
 
 
 @asynccontextmanager

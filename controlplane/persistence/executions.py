@@ -4,11 +4,21 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Float, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Float, Select, bindparam, func, insert, literal, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane import tracing
-from controlplane.model import ACTIVE, Action, Execution, ExecutionState, Step, Tenant, TriggerSource, execution_id
+from controlplane.model import (
+    ACTIVE,
+    Action,
+    Execution,
+    ExecutionState,
+    Step,
+    Tenant,
+    TenantSpec,
+    TriggerSource,
+    execution_id,
+)
 from controlplane.persistence import nodes, pages, rows, tables
 from controlplane.persistence.database import single
 from controlplane.persistence.drafts import Draft
@@ -39,25 +49,39 @@ _ADDED = (
     "request_id",
     "node",
 )
-_ADD = Prepared(
-    insert(tables.executions)
-    .values({name: bindparam(f"new_{name}", type_=tables.executions.c[name].type) for name in _ADDED})
-    .values(state=ExecutionState.QUEUED, next_attempt_at=from_now(bindparam("delay", type_=Float)))
-    .returning(tables.executions)
-)
-_SUPERSEDE = Prepared(
-    update(tables.executions)
-    .where(
-        tables.executions.c.tenant_id == bindparam("key"),
-        is_one_of(tables.executions.c.state, [ExecutionState.QUEUED]),
+_NEW: dict[str, ColumnElement[Any]] = {
+    **{name: bindparam(f"new_{name}", type_=tables.executions.c[name].type) for name in _ADDED},
+    "state": literal(ExecutionState.QUEUED.value, tables.executions.c.state.type),
+    "next_attempt_at": from_now(bindparam("delay", type_=Float)),
+}
+_ADD = Prepared(insert(tables.executions).values(_NEW).returning(tables.executions))
+
+
+def _overtake() -> Select[Any]:
+    """The insert reads what was superseded, so it comes second: a tenant has one queued execution."""
+    overtaken = (
+        update(tables.executions)
+        .where(
+            tables.executions.c.tenant_id == bindparam("new_tenant_id"),
+            is_one_of(tables.executions.c.state, [ExecutionState.QUEUED]),
+        )
+        .values(
+            state=ExecutionState.SUPERSEDED,
+            superseded_by=bindparam("new_id"),
+            ended_at=func.clock_timestamp(),
+        )
+        .returning(tables.executions)
+        .cte("overtaken")
     )
-    .values(
-        state=ExecutionState.SUPERSEDED,
-        superseded_by=bindparam("by", type_=tables.executions.c.superseded_by.type),
-        ended_at=func.clock_timestamp(),
-    )
-    .returning(tables.executions)
-)
+    before = select(func.count().label("number")).select_from(overtaken).subquery("before")
+    source = select(*_NEW.values()).select_from(before)
+    added = insert(tables.executions).from_select(list(_NEW), source).returning(tables.executions).cte("added")
+    columns = [column.label(f"{_OVERTAKEN}{column.name}") for column in overtaken.c]
+    return select(added, *columns).select_from(added.outerjoin(overtaken, true()))
+
+
+_OVERTAKEN = "overtaken_"
+_OVERTAKE = Prepared(_overtake())
 
 
 async def lock(connection: AsyncConnection | Draft, id: str) -> Execution | None:
@@ -106,36 +130,56 @@ async def add(
     generation, spec = (tenant.generation, tenant.spec) if again is None else (again.generation, again.spec)
     first = generation == run == 1
     node = await nodes.place(connection, tenant, action, spec, engine, first=first, in_place=in_place, without=without)
-    request = ExecutionInput(
-        execution_id=execution_id(tenant.name, action, generation, tenant.id, run),
-        tenant_id=tenant.id,
-        tenant=tenant.name,
-        action=action,
-        generation=generation,
-        run=run,
-        trigger_source=trigger_source,
-    )
-    added = await _ADD.one(
-        connection,
-        new_id=request.execution_id,
-        new_tenant_id=tenant.id,
-        new_tenant_name=tenant.name,
-        new_action=action,
-        new_generation=generation,
-        new_run=run,
-        new_engine=engine,
-        new_input=request.to_json(),
-        new_spec=spec.canonical(),
-        new_spec_hash=spec.hash,
-        new_trigger_source=trigger_source,
-        delay=delay,
-        new_fresh=fresh,
-        new_traceparent=tracing.traceparent(),
-        new_in_place=in_place,
-        new_request_id=request_id,
-        new_node=node,
-    )
-    return rows.execution(added)
+    asked = _input(tenant, action, generation, run, trigger_source)
+    how = {"delay": delay, "new_fresh": fresh, "new_in_place": in_place}
+    return rows.execution(await _ADD.one(connection, **_new(asked, spec, engine, node, request_id), **how))
+
+
+async def overtake(
+    connection: AsyncConnection,
+    tenant: Tenant,
+    action: Action,
+    *,
+    engine: str,
+    run: int = 1,
+    fresh: bool = False,
+    request_id: str | None = None,
+) -> tuple[Execution, Execution | None]:
+    """As `add`, for the API, of a generation that is not the first. What was queued before ends, superseded by the new
+    execution: it never reached an engine. Returns both; None: nothing was queued."""
+    node = await nodes.place(connection, tenant, action, tenant.spec, engine)
+    asked = _input(tenant, action, tenant.generation, run, TriggerSource.API)
+    how = {"delay": None, "new_fresh": fresh, "new_in_place": False}
+    row = await _OVERTAKE.one(connection, **_new(asked, tenant.spec, engine, node, request_id), **how)
+    before = rows.part(row, _OVERTAKEN)
+    return rows.execution(row), rows.execution(before) if before["id"] else None
+
+
+def _input(tenant: Tenant, action: Action, generation: int, run: int, source: TriggerSource) -> ExecutionInput:
+    id = execution_id(tenant.name, action, generation, tenant.id, run)
+    return ExecutionInput(id, tenant.id, tenant.name, action, generation, run, source)
+
+
+def _new(
+    asked: ExecutionInput, spec: TenantSpec, engine: str, node: str | None, request_id: str | None
+) -> dict[str, Any]:
+    """Parameters of the statements that add an execution."""
+    return {
+        "new_id": asked.execution_id,
+        "new_tenant_id": asked.tenant_id,
+        "new_tenant_name": asked.tenant,
+        "new_action": asked.action,
+        "new_generation": asked.generation,
+        "new_run": asked.run,
+        "new_engine": engine,
+        "new_input": asked.to_json(),
+        "new_spec": spec.canonical(),
+        "new_spec_hash": spec.hash,
+        "new_trigger_source": asked.trigger_source,
+        "new_traceparent": tracing.traceparent(),
+        "new_request_id": request_id,
+        "new_node": node,
+    }
 
 
 async def next_run(connection: AsyncConnection, tenant_id: UUID, generation: int) -> int:
@@ -174,12 +218,6 @@ async def advance(
         return connection.save_execution(found, values) if found.state in states else None
     query = update(tables.executions).where(tables.executions.c.id == id, tables.executions.c.state.in_(states))
     row = (await connection.execute(query.values(**values).returning(tables.executions))).mappings().one_or_none()
-    return rows.execution(row) if row else None
-
-
-async def supersede_queued(connection: AsyncConnection, tenant_id: UUID, by: str) -> Execution | None:
-    """Mark the queued execution, if any, as overtaken by `by`. It never reached an engine, so it simply ends."""
-    row = await _SUPERSEDE.first(connection, key=tenant_id, by=by)
     return rows.execution(row) if row else None
 
 

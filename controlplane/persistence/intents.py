@@ -344,24 +344,16 @@ async def _next_run(
     """Supersede the queued execution, queue the next run of the newest generation, and move the status."""
     action = Action.UPDATE if tenant.observed_generation > 0 else Action.PROVISION
     run = await executions.next_run(tx.connection, tenant.id, tenant.generation)
-    id = execution_id(tenant.name, action, tenant.generation, tenant.id, run)
-    overtaken = await executions.supersede_queued(tx.connection, tenant.id, id)
-    execution = await executions.add(
-        tx.connection,
-        tenant,
-        action,
-        run=run,
-        trigger_source=TriggerSource.API,
-        engine=workflow_of(tenant.spec, default_workflow),
-        fresh=fresh,
-        request_id=tx.request_id,
+    engine = workflow_of(tenant.spec, default_workflow)
+    execution, overtaken = await executions.overtake(
+        tx.connection, tenant, action, run=run, engine=engine, fresh=fresh, request_id=tx.request_id
     )
     tenant = await tenants.change_status(
         tx, tenant, cause, execution=execution, newest_execution=execution.id, epoch=tenant.epoch + 1
     )
     tx.event(event, tenant, execution=execution)
     if overtaken is not None:
-        tx.event(EventType.EXECUTION_SUPERSEDED, tenant, execution=overtaken, data={"superseded_by": id})
+        tx.event(EventType.EXECUTION_SUPERSEDED, tenant, execution=overtaken, data={"superseded_by": execution.id})
     tx.wake(tenant.id, tenant.name)
     return Intent(tenant, execution, created=True)
 
@@ -379,9 +371,7 @@ async def _new_generation(
     """Raise generation and version by 1, supersede the older queued execution, queue the new one, and move the
     status."""
     before = tenant
-    spec = values.get("spec", tenant.spec)
     id = execution_id(tenant.name, action, tenant.generation + 1, tenant.id)
-    overtaken = await executions.supersede_queued(tx.connection, tenant.id, id)
     tenant = await tenants.change_status(
         tx,
         tenant,
@@ -393,16 +383,12 @@ async def _new_generation(
         newest_execution=id,
         conditions=with_condition(tenant.conditions, ConditionType.SYNCED, "false", Reason.ACCEPTED, tx.now),
     )
-    execution = await executions.add(
-        tx.connection,
-        tenant,
-        action,
-        trigger_source=TriggerSource.API,
-        engine=workflow_of(spec, default_workflow),
-        request_id=tx.request_id,
+    engine = workflow_of(tenant.spec, default_workflow)
+    execution, overtaken = await executions.overtake(
+        tx.connection, tenant, action, engine=engine, request_id=tx.request_id
     )
     tx.event(event, tenant, execution=execution, data={"from_generation": before.generation, **(detail or {})})
     if overtaken is not None:
-        tx.event(EventType.EXECUTION_SUPERSEDED, tenant, execution=overtaken, data={"superseded_by": id})
+        tx.event(EventType.EXECUTION_SUPERSEDED, tenant, execution=overtaken, data={"superseded_by": execution.id})
     tx.wake(tenant.id, tenant.name)
     return Intent(tenant, execution, created=True)

@@ -20,7 +20,7 @@ from sqlalchemy.sql.functions import Function
 from controlplane.model import Execution, Tenant, TenantRows
 from controlplane.persistence import rows, tables
 from controlplane.persistence.columns import Message, Text
-from controlplane.persistence.database import LOCK_TIMEOUT_MS, single
+from controlplane.persistence.database import LOCK_TIMEOUT_MS
 from controlplane.persistence.paused import is_paused
 from controlplane.persistence.prepared import Prepared
 from controlplane.persistence.transaction import EVENT_CHANNEL, EVENT_LOCK, EVENT_ROWS, EVENTS_IN_ORDER, Transaction
@@ -194,11 +194,10 @@ class Draft:
             **{name: getattr(tenant, name) for name in _OF_TENANT},
             **{name: getattr(execution, name) for name in _OF_EXECUTION},
         }
-        async with single(database) as connection:
-            row = await _WRITE.first(connection, **values)
-        if row is None:
+        found = await _WRITE.alone(database, **values)
+        if not found:
             raise Overtaken("a row has changed")
         changed = {execution.id: self._changes, str(tenant.id): self._moves}
-        written = {**before.written, **{id: row["written"] for id, whether in changed.items() if whether}}
+        written = {**before.written, **{id: found[0]["written"] for id, whether in changed.items() if whether}}
         others = (execution if one.id == execution.id else one for one in before.rows.executions)
         return Seen(replace(before.rows, tenant=tenant, executions=tuple(others), now=before.now), written)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 Row = Mapping[str, Any]
 """By the names of the columns in the database."""
@@ -21,9 +21,28 @@ def driver_of(connection: AsyncConnection) -> Any:
 
 async def fetch(connection: AsyncConnection, sql: str, values: Sequence[Any]) -> list[Row]:
     """Execute a statement in the connection's transaction, as `exec_driver_sql` would. Raises the same errors."""
+    return await _fetch(connection, sql, values, in_transaction=True)
+
+
+async def alone(database: AsyncEngine, sql: str, values: Sequence[Any]) -> list[Row]:
+    """Execute a statement by itself, without the round trips of BEGIN and COMMIT: a read, or one guarded write. Raises
+    the errors that it would raise in `single`."""
+    connection = await database.connect()
+    idle = False
+    try:
+        found = await _fetch(connection, sql, values, in_transaction=False)
+        idle = True
+    finally:
+        # An idle connection goes back without a word to the server, so nothing can interrupt that. Otherwise it is
+        # done in a task of its own, as `async with` does it, which costs half as much as the statement.
+        await (connection.close() if idle else asyncio.shield(asyncio.create_task(connection.close())))
+    return found
+
+
+async def _fetch(connection: AsyncConnection, sql: str, values: Sequence[Any], *, in_transaction: bool) -> list[Row]:
     adapted = _adapted(connection)
     try:
-        if adapted.dbapi_connection._transaction is None:  # and there is none with AUTOCOMMIT
+        if in_transaction and adapted.dbapi_connection._transaction is None:  # and there is none with AUTOCOMMIT
             await adapted.dbapi_connection._start_transaction()
         found: list[Row] = await adapted.driver_connection.fetch(sql, *values)
     except (Exception, asyncio.CancelledError) as error:

@@ -4,7 +4,7 @@ A runner may live outside any actor and has no fence. If a write depends on bein
 first, so it is ordered with the intents of the API and the owner's writes.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -191,9 +191,7 @@ class PostgresExecutionStore:
         return await self._state(execution_id) in CURRENT
 
     async def _state(self, execution_id: str) -> ExecutionState:
-        row = await _STATE.first(self._database, key=execution_id)
-        if row is None:
-            raise NoResultFound(f"there is no execution {execution_id!r}")
+        row = _only(await _STATE.all(self._database, key=execution_id), execution_id)
         self._heard(row["now"])
         return word(ExecutionState, row["state"])
 
@@ -216,12 +214,10 @@ class PostgresExecutionStore:
         return word(ExecutionState, row["state"]) in CURRENT
 
     async def placed(self, execution_id: str, resource_id: str) -> None:
-        async with single(self._database) as connection:
-            await _PLACED.all(connection, key=execution_id, resource=resource_id)
+        await _PLACED.alone(self._database, key=execution_id, resource=resource_id)
 
     async def removed(self, execution_id: str) -> None:
-        async with single(self._database) as connection:
-            await _REMOVED.all(connection, key=execution_id)
+        await _REMOVED.alone(self._database, key=execution_id)
 
     async def abandoned(self, execution_id: str) -> None:
         async with single(self._database) as connection:
@@ -347,13 +343,12 @@ class PostgresExecutionStore:
         return rows.step(row) if row else None
 
     async def activated(self, execution_id: str) -> int:
-        async with single(self._database) as connection:
-            return int((await _ACTIVATED.one(connection, key=execution_id))["activations"])
+        found = await _ACTIVATED.alone(self._database, key=execution_id)
+        return int(_only(found, execution_id)["activations"])
 
     async def _guarded_write(self, statement: Prepared, execution_id: str, **parameters: Any) -> Row:
         """One statement of `guarded` instead of a transaction."""
-        async with single(self._database) as connection:
-            row = await statement.one(connection, key=execution_id, **parameters)
+        row = _only(await statement.alone(self._database, key=execution_id, **parameters), execution_id)
         self._heard(row["now"])
         return row
 
@@ -364,3 +359,10 @@ class PostgresExecutionStore:
             tenant, execution = await tenants.lock_with_execution(tx, execution_id)
             self._heard(tx.now)
             yield tx, tenant, execution
+
+
+def _only(found: Sequence[Row], execution_id: str) -> Row:
+    """Raises NoResultFound."""
+    if not found:
+        raise NoResultFound(f"there is no execution {execution_id!r}")
+    return found[0]

@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from controlplane.lifecycle.poison import pause
 from controlplane.model import ACTIVE, ClusterState
 from controlplane.persistence import clusters, compatibility, expressions, tables
-from controlplane.persistence.database import single
 from controlplane.persistence.expressions import from_now, owned_elsewhere
 from controlplane.persistence.prepared import Prepared
 
@@ -43,23 +42,20 @@ async def acquire(database: AsyncEngine, tenant_id: UUID, *, cluster_id: str, ac
     """Take the lease of a tenant; return the new fence. None: no such tenant, another live cluster owns it, or a newer
     release has written rows that this one cannot read."""
     owner = f"{cluster_id}/{actor_id}"
-    async with single(database) as connection:
-        row = await _ACQUIRE.first(connection, key=tenant_id, cluster=cluster_id, owner=owner)
-    return row["fence"] if row else None
+    found = await _ACQUIRE.alone(database, key=tenant_id, cluster=cluster_id, owner=owner)
+    return found[0]["fence"] if found else None
 
 
 async def renew(database: AsyncEngine, tenant_id: UUID, fence: int) -> bool:
     """Extend the lease, even an expired one if no other owner took it. False: another owner took it."""
-    async with single(database) as connection:
-        return await _RENEW.first(connection, key=tenant_id, held=fence) is not None
+    return bool(await _RENEW.alone(database, key=tenant_id, held=fence))
 
 
 async def release(database: AsyncEngine, tenant_id: UUID, fence: int, *, wake_in: float | None = None) -> None:
     """Give the lease back on passivation. If another owner took it, do nothing. `wake_in`: seconds until the tenant is
     due again. An owner that leaves while it waits has not died, so its activation does not count."""
     if wake_in is None:
-        async with single(database) as connection:
-            await _RELEASE.all(connection, key=tenant_id, held=fence)
+        await _RELEASE.alone(database, key=tenant_id, held=fence)
         return
     statement = _OF_OWNER.values(lease_owner=None, lease_expires_at=None, wake_at=from_now(wake_in))
     async with database.begin() as connection:

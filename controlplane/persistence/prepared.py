@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from sqlalchemy import BindParameter, ColumnElement, cast, select
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.exc import NoResultFound
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql import Executable
 
 from controlplane.persistence.columns import to_json
-from controlplane.persistence.driver import Row, fetch
+from controlplane.persistence.driver import Row, alone, fetch
 
 T = TypeVar("T")
 
@@ -50,6 +50,10 @@ class Prepared:
         if found is None:
             raise NoResultFound("the statement found no row, where one must be")
         return found
+
+    async def alone(self, database: AsyncEngine, **parameters: Any) -> list[Row]:
+        """Execute it by itself, without BEGIN and COMMIT, and return its rows. Raises the same errors."""
+        return await alone(database, self.sql, self.values(parameters))
 
     def values(self, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
         """As the driver takes them, in their order."""

@@ -25,16 +25,16 @@ Each reader has its module, too:
     nodes               the API: the machines of the clusters; whoever queues an execution: the choice of its node
     chain               whether the trail is as it was written; `events` moves its anchor
     tenants, executions, placements, events       answers of the API; the first two also lock and change their rows
-    lookups             statements that the API and owners ask often, read from the driver
+    lookups             reads that the API and owners ask often
     batched             one of them for many requests of the API at once
     listen              waits for notifications
 
 Below them all: `tables` (imported as a module: `tables.tenants.c.id`), `rows` (from a row to a value of the model, and
-back), `expressions` (SQL that several share), `prepared` (statements compiled when they are imported), `guarded` (a
-transaction in one statement), `drafts` (the same for an owner, on the rows that it has read), `reached` (what a token
-reaches), `paused` (who is), `database` (the pool), `connector` (connections), `address` (the URL), `discretion` (what
-errors may say), `outage` (errors that pass), `columns` (how text is written), `pages` (bounded by bytes), `event_data`
-(bounded), `transaction` (the unit of work).
+back), `expressions` (SQL that several share), `prepared` (statements compiled when they are imported), `driver` (which
+executes those), `guarded` (a transaction in one statement), `drafts` (the same for an owner, on the rows that it has
+read), `reached` (what a token reaches), `paused` (who is), `database` (the pool), `connector` (connections), `address`
+(the URL), `discretion` (what errors may say), `outage` (errors that pass), `columns` (how text is written), `pages`
+(bounded by bytes), `event_data` (bounded), `transaction` (the unit of work).
 
 The first parameter is a promise. `database`: a read or a guarded write of its own, committed when it returns.
 `connection`: a part of the caller's transaction. `tx`: that too, and it may write events or take the time of a lock.

@@ -4,13 +4,12 @@ A runner may live outside any actor and has no fence. If a write depends on bein
 first, so it is ordered with the intents of the API and the owner's writes.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, bindparam, case, func, or_, select, true, update
-from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controlplane.errors import Terminal, WaitsFor
@@ -37,7 +36,7 @@ from controlplane.persistence.database import single
 from controlplane.persistence.driver import Row
 from controlplane.persistence.expressions import from_now, is_one_of
 from controlplane.persistence.lookups import Lookup
-from controlplane.persistence.prepared import Prepared
+from controlplane.persistence.prepared import Prepared, only
 from controlplane.persistence.transaction import Transaction, transaction
 from controlplane.ports import RunContext
 
@@ -191,7 +190,7 @@ class PostgresExecutionStore:
         return await self._state(execution_id) in CURRENT
 
     async def _state(self, execution_id: str) -> ExecutionState:
-        row = _only(await _STATE.all(self._database, key=execution_id), execution_id)
+        row = only(await _STATE.all(self._database, key=execution_id), f"execution {execution_id!r}")
         self._heard(row["now"])
         return word(ExecutionState, row["state"])
 
@@ -344,11 +343,11 @@ class PostgresExecutionStore:
 
     async def activated(self, execution_id: str) -> int:
         found = await _ACTIVATED.alone(self._database, key=execution_id)
-        return int(_only(found, execution_id)["activations"])
+        return int(only(found, f"execution {execution_id!r}")["activations"])
 
     async def _guarded_write(self, statement: Prepared, execution_id: str, **parameters: Any) -> Row:
         """One statement of `guarded` instead of a transaction."""
-        row = _only(await statement.alone(self._database, key=execution_id, **parameters), execution_id)
+        row = only(await statement.alone(self._database, key=execution_id, **parameters), f"execution {execution_id!r}")
         self._heard(row["now"])
         return row
 
@@ -359,10 +358,3 @@ class PostgresExecutionStore:
             tenant, execution = await tenants.lock_with_execution(tx, execution_id)
             self._heard(tx.now)
             yield tx, tenant, execution
-
-
-def _only(found: Sequence[Row], execution_id: str) -> Row:
-    """Raises NoResultFound."""
-    if not found:
-        raise NoResultFound(f"there is no execution {execution_id!r}")
-    return found[0]

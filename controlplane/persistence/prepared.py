@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import BindParameter, ColumnElement, cast, select
 from sqlalchemy.dialects.postgresql import asyncpg
-from sqlalchemy.exc import NoResultFound
+from sqlalchemy.exc import MultipleResultsFound, NoResultFound
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql import Executable
 
@@ -26,7 +26,6 @@ class Prepared:
     """One statement, by its bound parameters. Its rows have the names of the columns in the database."""
 
     def __init__(self, statement: Executable) -> None:
-        self.statement = statement
         # A list of values is written out. Such a statement needs a default for each of its parameters.
         compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]
         self.sql = str(compiled)
@@ -45,11 +44,8 @@ class Prepared:
         return found[0] if found else None
 
     async def one(self, connection: AsyncConnection, **parameters: Any) -> Row:
-        """The only row. Raises NoResultFound if there is none."""
-        found = await self.first(connection, **parameters)
-        if found is None:
-            raise NoResultFound("the statement found no row, where one must be")
-        return found
+        """The only row. Raises NoResultFound, MultipleResultsFound."""
+        return only(await self.all(connection, **parameters), "row")
 
     async def alone(self, database: AsyncEngine, **parameters: Any) -> list[Row]:
         """Execute it by itself, without BEGIN and COMMIT, and return its rows. Raises the same errors."""
@@ -63,6 +59,15 @@ class Prepared:
     def _as_sent(self, name: str, value: Any) -> Any:
         process = self._sent.get(name)
         return value if process is None or value is None else process(value)
+
+
+def only(found: Sequence[Row], what: str) -> Row:
+    """The one row of `found`. Raises NoResultFound, MultipleResultsFound; `what`: for their text."""
+    if not found:
+        raise NoResultFound(f"there is no {what}")
+    if len(found) > 1:
+        raise MultipleResultsFound(f"there are {len(found)} rows, and not one {what}")
+    return found[0]
 
 
 def _sent(bind: BindParameter[Any]) -> Callable[[Any], Any] | None:

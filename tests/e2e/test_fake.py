@@ -1,11 +1,13 @@
 """One cloud in memory that all actors share, in a real cluster."""
 
+import inspect
 import os
 from typing import Any
 
 import psutil
 import pytest
 
+from tests.e2e import many_at_once
 from tests.e2e.installation import Installation, gone, ready, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.docker, pytest.mark.timeout(240)]
@@ -60,67 +62,9 @@ async def test_all_actors_share_one_cloud_in_memory(installation: Installation) 
         assert (await asked(installation, "vapour,mist"))["found"] == []
 
 
-MANY = """
-import json, sys
-import ray
-ray.init(sys.argv[1], namespace="landlord", log_to_driver=False)
-
-@ray.remote(num_cpus=0)
-def work(owner, first, last):
-    # Where and as an actor would: in a process of its own, on the handle that the composition root injects.
-    import asyncio, time
-    from uuid import uuid4
-    from actors.shared import SharedState
-    from controlplane.model import HealthSpec
-    from controlplane.ports import DesiredResource, Ownership
-    from providers.compute.fake import FakeCompute
-
-    class Open:
-        async def current(self): return True
-        async def make_way(self): return False
-
-    async def main():
-        provider, begun = FakeCompute(SharedState("fake")), time.monotonic()
-        async def one(number):
-            whose = Ownership(owner, f"t-{number}", uuid4(), 1, 1, f"e-{number}", "0" * 16)
-            return (await provider.apply(DesiredResource(whose, {}, HealthSpec()), Open())).id
-        made = await asyncio.gather(*(one(number) for number in range(first, last)))
-        return made, time.monotonic() - begun
-
-    return asyncio.run(main())
-
-@ray.remote(num_cpus=0)
-def all_of(owner, destroy):
-    import asyncio, time
-    from actors.shared import SharedState
-    from providers.compute.fake import FakeCompute
-
-    async def main():
-        provider, begun = FakeCompute(SharedState("fake")), time.monotonic()
-        listed = [resource.id for resource in await provider.list_owned(owner)]
-        seconds = time.monotonic() - begun
-        if destroy:
-            await asyncio.gather(*(provider.destroy(id) for id in listed))
-        return listed, seconds
-
-    return asyncio.run(main())
-
-owner, count, workers = "test-many", int(sys.argv[2]), 4
-shares = [(n * count // workers, (n + 1) * count // workers) for n in range(workers)]
-done = ray.get([work.remote(owner, *share) for share in shares])
-made = [id for ids, _ in done for id in ids]
-listed, listing = ray.get(all_of.remote(owner, True))
-left, _ = ray.get(all_of.remote(owner, False))
-print(json.dumps({
-    "made": len(set(made)), "listed": set(listed) == set(made), "left": len(left),
-    "seconds": {"apply": max(seconds for _, seconds in done), "list": listing},
-}))
-"""
-
-
 @pytest.mark.long
 async def test_ten_thousand_tenants_at_once_on_the_shared_cloud(installation: Installation) -> None:
     """Four processes make them at the same time; any process then lists all of them in one call."""
-    seen = await installation.operator_script(MANY, "10000")
+    seen = await installation.operator_script(inspect.getsource(many_at_once), "10000")
     print(f"10,000 tenants on the shared fake cloud: {seen['seconds']}")
     assert {name: seen[name] for name in ("made", "listed", "left")} == {"made": 10_000, "listed": True, "left": 0}

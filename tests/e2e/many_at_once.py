@@ -8,27 +8,15 @@ import asyncio
 import json
 import sys
 import time
-from uuid import uuid4
 
 import ray
 
 from actors.shared import SharedState
-from controlplane.model import HealthSpec
-from controlplane.ports import DesiredResource, Origin
 from providers.compute.fake import FakeCompute
+from providers.conformance.compute_bench import Gate, desire
 
 OWNER = "test-many"
 WORKERS = 4
-
-
-class Open:
-    """The gate of an execution that nobody stops."""
-
-    async def current(self) -> bool:
-        return True
-
-    async def make_way(self) -> bool:
-        return False
 
 
 @ray.remote(num_cpus=0)
@@ -41,8 +29,7 @@ def make(first: int, last: int) -> tuple[list[str], float]:
         provider, begun = FakeCompute(SharedState("fake")), time.monotonic()
 
         async def one(number: int) -> str:
-            origin = Origin(OWNER, f"t-{number}", uuid4(), 1, 1, f"e-{number}", "0" * 16)
-            return (await provider.apply(DesiredResource(origin, {}, HealthSpec()), Open())).id
+            return (await provider.apply(desire(OWNER, {}, tenant=f"t-{number}"), Gate())).id
 
         made = await asyncio.gather(*(one(number) for number in range(first, last)))
         return made, time.monotonic() - begun
